@@ -1,0 +1,309 @@
+"""The shape of a network: `AlbertConfig`, the published sizes and our own, to and from `config.json`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from albert.errors import AlbertError, ErrorKind
+
+Sharing = Literal["all", "attention", "ffn", "none"]
+Activation = Literal["gelu", "gelu_new", "relu"]
+Pooling = Literal["cls", "mean"]
+
+PAD_ID, UNK_ID, CLS_ID, SEP_ID, MASK_ID = range(5)
+
+# Far beyond every published model, yet small enough that a hostile config.json cannot exhaust memory.
+_RANGES: dict[str, tuple[int, int]] = {
+    "vocab_size": (8, 1_000_000),
+    "embedding_size": (1, 16_384),
+    "hidden_size": (1, 16_384),
+    "num_hidden_layers": (1, 512),
+    "num_hidden_groups": (1, 512),
+    "inner_group_num": (1, 64),
+    "num_attention_heads": (1, 512),
+    "intermediate_size": (1, 131_072),
+    "max_position_embeddings": (8, 65_536),
+    "type_vocab_size": (1, 64),
+}
+_MAX_PARAMETERS = 20_000_000_000
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlbertConfig:
+    """The hyperparameters of one network, named as in Hugging Face's config.json.
+
+    `sharing` is the paper's ablation (section 4.5): "all" shares whole blocks within a group; "attention"
+    and "ffn" share that part across all layers and keep the other per layer; "none" shares nothing; the
+    last three need `num_hidden_groups == num_hidden_layers`. `embedding_projection=False` leaves out the
+    E to H mapping, as BERT does (needs E == H). `pooling` is what the pooler reads: the first position
+    (published) or the mean of all real positions (ours alone).
+    Raises `AlbertError` (bad-config) for values out of range or at odds with each other.
+    """
+
+    vocab_size: int = 30_000
+    embedding_size: int = 128
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_hidden_groups: int = 1
+    inner_group_num: int = 1
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: Activation = "gelu_new"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    classifier_dropout_prob: float = 0.1  # paper, Table 14: 0.1 throughout
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    sharing: Sharing = "all"
+    embedding_projection: bool = True
+    pooling: Pooling = "cls"
+    id2label: tuple[str, ...] = ()
+    problem_type: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)  # what a task keeps beside the network, JSON values only
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.id2label)
+
+    @classmethod
+    def named(cls, size: str, **overrides: Any) -> Self:
+        """The configuration of a published or own size, e.g. "base", "base-v1", "tiny", "bert-base"."""
+        if size not in SIZES:
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                f"size {size!r}",
+                expected="one of " + ", ".join(SIZES),
+                hint=_nearest(size, SIZES),
+            )
+        values: dict[str, Any] = {**SIZES[size], **overrides}
+        layers = values.get("num_hidden_layers", cls.num_hidden_layers)
+        if values.get("sharing", "all") != "all" and "num_hidden_groups" not in overrides:
+            values["num_hidden_groups"] = layers
+        return cls(**values)
+
+    def with_(self, **overrides: Any) -> Self:
+        """A copy with some values changed; unknown names raise `AlbertError`."""
+        names = {f.name for f in fields(self)}
+        for name in overrides:
+            if name not in names:
+                raise AlbertError(ErrorKind.CONFIG, f"unknown setting {name!r}", hint=_nearest(name, names))
+        return replace(self, **overrides)
+
+    # --- config.json ---------------------------------------------------------------------------------
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any], *, source: str = "config.json") -> Self:
+        """Reads Hugging Face's keys; what is missing takes the class defaults there (those of xxlarge)."""
+        if raw.get("model_type", "albert") != "albert":
+            raise AlbertError(
+                ErrorKind.CONFIG, source, expected="model_type albert", got=repr(raw["model_type"])
+            )
+        own = raw.get("albert") or {}
+        known = {f.name for f in fields(cls)}
+        values = dict(_TRANSFORMERS_DEFAULTS)
+        for key, value in raw.items():
+            if key in known:
+                values[key] = value
+            elif key not in _IGNORED_KEYS:
+                suggestion = difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+                if suggestion:
+                    raise AlbertError(
+                        ErrorKind.CONFIG,
+                        f"{source}: unknown key {key!r}",
+                        hint=f"did you mean {suggestion[0]!r}?",
+                    )
+        for key in ("sharing", "embedding_projection", "pooling", "extra"):
+            if key in own:
+                values[key] = own[key]
+        values["id2label"] = _labels(raw, source)
+        try:
+            return cls(**values)
+        except AlbertError as error:
+            raise AlbertError(
+                error.kind, f"{source}: {error.what}", expected=error.expected, got=error.got, hint=error.hint
+            ) from None
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads `folder/config.json`."""
+        path = folder / "config.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise AlbertError(
+                ErrorKind.MODEL, str(path), expected="a model folder with a config.json", got="no such file"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise AlbertError(
+                ErrorKind.CONFIG, str(path), expected="a JSON object", got=str(error)[:200]
+            ) from None
+        if not isinstance(raw, dict):
+            raise AlbertError(ErrorKind.CONFIG, str(path), expected="a JSON object", got=type(raw).__name__)
+        return cls.from_dict(raw, source=str(path))
+
+    def to_dict(self, *, architecture: str = "AlbertModel", labelled: bool = True) -> dict[str, Any]:
+        """Every key that transformers reads, ours under "albert"; the inverse of `from_dict`.
+
+        `labelled=False` leaves the labels out: transformers sizes its SOP and QA heads by their number.
+        """
+        own_names = {"sharing", "embedding_projection", "pooling", "extra", "id2label", "problem_type"}
+        network = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own_names}
+        labels: dict[str, Any] = {}
+        if labelled and self.id2label:
+            labels["id2label"] = {str(i): label for i, label in enumerate(self.id2label)}
+            labels["label2id"] = {label: i for i, label in enumerate(self.id2label)}
+        if labelled and self.problem_type:
+            labels["problem_type"] = self.problem_type
+        return {
+            "model_type": "albert",
+            "architectures": [architecture],
+            **network,
+            "pad_token_id": PAD_ID,
+            "bos_token_id": CLS_ID,
+            "eos_token_id": SEP_ID,
+            "tie_word_embeddings": True,
+            **labels,
+            "albert": {
+                "sharing": self.sharing,
+                "embedding_projection": self.embedding_projection,
+                "pooling": self.pooling,
+                "extra": self.extra,
+            },
+        }
+
+    # --- checks ----------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise _bad(name, f"a whole number from {low:,} to {high:,}", value)
+        for name in _RATES:
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise _bad(name, "a rate in [0, 1)", value)
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 < value <= 1:
+                raise _bad(name, "a number in (0, 1]", value)
+        for name, allowed in (
+            ("hidden_act", Activation),
+            ("sharing", Sharing),
+            ("pooling", Pooling),
+        ):
+            if getattr(self, name) not in allowed.__args__:  # type: ignore[attr-defined]
+                raise _bad(name, "one of " + ", ".join(allowed.__args__), getattr(self, name))  # type: ignore[attr-defined]
+        if self.hidden_size % self.num_attention_heads:
+            raise _bad("hidden_size", f"a multiple of {self.num_attention_heads} heads", self.hidden_size)
+        if self.num_hidden_groups > self.num_hidden_layers:
+            raise _bad("num_hidden_groups", f"at most {self.num_hidden_layers} layers", self.num_hidden_groups)
+        if self.sharing != "all" and self.num_hidden_groups != self.num_hidden_layers:
+            raise _bad(
+                "num_hidden_groups",
+                f"{self.num_hidden_layers}, one a layer, with sharing={self.sharing!r}",
+                self.num_hidden_groups,
+            )
+        if not self.embedding_projection and self.embedding_size != self.hidden_size:
+            raise _bad(
+                "embedding_size",
+                f"{self.hidden_size} like hidden_size without embedding_projection",
+                self.embedding_size,
+            )
+        if len(set(self.id2label)) != len(self.id2label):
+            raise _bad("id2label", "distinct labels", list(self.id2label)[:10])
+        if (count := self.approximate_parameters()) > _MAX_PARAMETERS:
+            raise _bad("the whole", f"at most {_MAX_PARAMETERS:,} parameters", f"{count:,}")
+
+    def approximate_parameters(self) -> int:
+        """Weights of embeddings and blocks, without biases: enough to refuse absurd sizes before allocation."""
+        embeddings = self.embedding_size * (self.vocab_size + self.max_position_embeddings + self.hidden_size)
+        block = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
+        return embeddings + block * self.num_hidden_groups * self.inner_group_num
+
+
+# transformers' AlbertConfig() has the shape of xxlarge-v1.
+_TRANSFORMERS_DEFAULTS: dict[str, Any] = {
+    "hidden_size": 4096,
+    "num_attention_heads": 64,
+    "intermediate_size": 16_384,
+}
+_IGNORED_KEYS = {
+    "model_type", "architectures", "albert", "label2id", "pad_token_id", "bos_token_id", "eos_token_id",
+    "tie_word_embeddings", "transformers_version", "dtype", "torch_dtype", "position_embedding_type",
+    "output_past", "gap_size", "net_structure_type", "num_memory_blocks", "down_scale_factor",
+    "finetuning_task", "_name_or_path", "use_cache", "num_labels", "language",
+}  # fmt: skip
+
+
+def _labels(raw: dict[str, Any], source: str) -> tuple[str, ...]:
+    table = raw.get("id2label") or {}
+    try:
+        by_id = {int(key): str(label) for key, label in table.items()}
+    except (AttributeError, ValueError):
+        raise AlbertError(
+            ErrorKind.CONFIG, f"{source}: id2label", expected='{"0": "label", …}', got=repr(table)[:100]
+        ) from None
+    if sorted(by_id) != list(range(len(by_id))):
+        raise AlbertError(
+            ErrorKind.CONFIG, f"{source}: id2label", expected="ids 0, 1, 2, …", got=str(sorted(by_id))[:100]
+        )
+    return tuple(by_id[i] for i in range(len(by_id)))
+
+
+def _bad(name: str, expected: str, got: object) -> AlbertError:
+    return AlbertError(ErrorKind.CONFIG, name, expected=expected, got=repr(got))
+
+
+def _nearest(name: str, known: Any) -> str | None:
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean {found[0]!r}?" if found else "known: " + ", ".join(sorted(known))
+
+
+def _published(hidden: int, layers: int, heads: int) -> dict[str, Any]:
+    """Paper, Table 1: FFN 4H, E = 128."""
+    return {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * hidden,
+    }
+
+
+_V1 = {"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+_V1_XXLARGE = {"hidden_act": "gelu"}  # its json has dropout 0
+_BERT = {
+    "sharing": "none",
+    "embedding_projection": False,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "vocab_size": 30_522,
+}
+
+# xlarge: the published jsons say 16 heads (HF, Paddle), the paper's H/64 rule 32. We follow the jsons.
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": _published(128, 2, 2),
+    "mini": _published(256, 4, 4),
+    "small": _published(384, 6, 6),
+    "base": _published(768, 12, 12),
+    "large": _published(1024, 24, 16),
+    "xlarge": _published(2048, 24, 16),
+    "xxlarge": _published(4096, 12, 64),
+    "base-v1": _published(768, 12, 12) | _V1,
+    "large-v1": _published(1024, 24, 16) | _V1,
+    "xlarge-v1": _published(2048, 24, 16) | _V1,
+    "xxlarge-v1": _published(4096, 12, 64) | _V1_XXLARGE,
+    "bert-base": _published(768, 12, 12) | _BERT | {"embedding_size": 768},
+    "bert-large": _published(1024, 24, 16) | _BERT | {"embedding_size": 1024},
+}
+SIZES |= {f"{size}-v2": SIZES[size] for size in ("base", "large", "xlarge", "xxlarge")}

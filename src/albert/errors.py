@@ -1,0 +1,58 @@
+"""The one error type that users meet: a kind with an exit code, what went wrong, and the next step."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class ErrorKind(Enum):
+    """What an error means to a calling script: a stable name and a process exit code (after sysexits.h)."""
+
+    USAGE = ("usage", 2)
+    DATA = ("bad-data", 65)
+    MODEL = ("bad-model", 66)
+    INTERNAL = ("internal", 70)
+    MEMORY = ("out-of-memory", 71)
+    LOCKED = ("locked", 73)
+    DISK = ("disk", 74)
+    PREEMPTED = ("pre-empted", 75)
+    UNSAFE = ("unsafe", 77)
+    CONFIG = ("bad-config", 78)
+    INTERRUPTED = ("interrupted", 130)
+
+    def __init__(self, code: str, exit_code: int) -> None:
+        self.code = code
+        self.exit_code = exit_code
+
+
+class AlbertError(ValueError):
+    """A mistake outside our code: `error[CODE] what: expected, got. hint: …` and the exit code of its kind."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        what: str,
+        *,
+        expected: str | None = None,
+        got: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.what = what
+        self.expected = expected
+        self.got = got
+        self.hint = hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        facts = []
+        if self.expected is not None:
+            facts.append(f"expected {self.expected}")
+        if self.got is not None:
+            facts.append(f"got {self.got}")
+        text = f"error[{self.kind.code}] {self.what}"
+        if facts:
+            text += ": " + ", ".join(facts)
+        if self.hint:
+            text += f". hint: {self.hint}"
+        return text

@@ -1,0 +1,137 @@
+"""Folders and files that are whole or absent: temporary name, fsync, manifest last, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from albert.errors import AlbertError, ErrorKind
+
+MANIFEST = "manifest.json"
+_TMP = ".tmp-"
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full or read-only disk into one clear error (exit 74)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG):
+            raise AlbertError(
+                ErrorKind.DISK,
+                f"cannot write {path}",
+                got=os.strerror(error.errno),
+                hint="free some space or choose another folder; what was saved before is intact",
+            ) from error
+        raise
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fsync_path(path: Path) -> None:
+    """Flushes a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes | str) -> None:
+    """Writes a file so that readers, and a kill at any moment, see the old content or the new."""
+    raw = data.encode("utf-8") if isinstance(data, str) else data
+    temporary = path.with_name(f"{_TMP}{path.name}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            fsync_path(path.parent)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as indented JSON, crash-safely."""
+    write_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder to fill; on success it becomes `path`, with a manifest, in one rename.
+
+    After an error nothing is left. An existing `path` is replaced only by a complete new one.
+    """
+    temporary = path.with_name(f"{_TMP}{path.name}")
+    with disk_errors(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            write_manifest(temporary)
+            if path.exists():
+                old = path.with_name(f"{_TMP}old-{path.name}")
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(path)
+            fsync_path(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def write_manifest(folder: Path) -> None:
+    """Flushes the folder's files and then writes their sizes and SHA-256 as `manifest.json`."""
+    entries = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and file.name != MANIFEST and not file.name.startswith("."):
+            fsync_path(file)
+            entries[file.name] = {"size": file.stat().st_size, "sha256": sha256(file)}
+    write_json(folder / MANIFEST, {"files": entries})
+    fsync_path(folder)
+
+
+def verify_manifest(folder: Path) -> str | None:
+    """None when every file is as the manifest says, else the first difference in words."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{MANIFEST} is missing or unreadable"
+    for name, entry in entries.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != entry["size"]:
+            return f"{name} has {file.stat().st_size:,} bytes, the manifest says {entry['size']:,}"
+        if sha256(file) != entry["sha256"]:
+            return f"{name} does not have the SHA-256 of the manifest"
+    return None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a killed writer left: everything under a temporary name."""
+    if folder.is_dir():
+        for path in folder.glob(f"{_TMP}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

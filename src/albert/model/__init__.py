@@ -1,0 +1,7 @@
+"""The network, its heads and its checkpoints: the reference that everything else is proved equal to."""
+
+from albert.model.checkpoint import load_encoder, load_model, save_model
+from albert.model.heads import HEADS, AlbertForTask
+from albert.model.network import AlbertModel, EncoderOutput
+
+__all__ = ["HEADS", "AlbertForTask", "AlbertModel", "EncoderOutput", "load_encoder", "load_model", "save_model"]

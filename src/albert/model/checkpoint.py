@@ -1,0 +1,280 @@
+"""Model folders in Hugging Face's layout, read strictly and written crash-safely.
+
+Everything is checked (ranges, names, shapes, dtypes) before a weight is allocated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from albert.config import AlbertConfig
+from albert.errors import AlbertError, ErrorKind
+from albert.files import MANIFEST, verify_manifest, write_file, write_json
+from albert.hub import model_folder
+from albert.model.heads import HEADS, AlbertForTask
+from albert.model.names import is_head_name, transformers_names
+from albert.model.network import AlbertModel, initialize
+
+WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_MAPPING = "albert.encoder.embedding_hidden_mapping_in"
+_DTYPES = {"F32", "F16", "BF16"}
+# Copies that some writers store: position ids, and the decoder that is tied to the word embeddings.
+_REDUNDANT = {
+    "albert.embeddings.position_ids",
+    "predictions.decoder.weight",
+    "predictions.decoder.bias",
+}
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Where a tensor lies in the folder, without its values."""
+
+    file: Path
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def load_encoder(name: str | Path) -> AlbertModel:
+    """Loads the encoder of a folder or hub id, whatever head stands on it; a pooler only if it is stored.
+
+    Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config, unsafe (a pickle).
+    """
+    folder = model_folder(name)
+    config = AlbertConfig.load(folder)
+    stored = _stored_tensors(folder)
+    pooler = "albert.pooler.weight" in stored
+    with torch.device("meta"):
+        model = AlbertModel(config, pooler=pooler)
+        holder = nn.ModuleDict({"albert": model})
+    wanted = transformers_names(config, None)
+    if not pooler:
+        wanted = {ours: theirs for ours, theirs in wanted.items() if not ours.startswith("albert.pooler")}
+    _check(holder, wanted, stored, folder, ignore_heads=True)
+    _fill(holder, wanted, stored)
+    return model.eval()
+
+
+def load_model(name: str | Path) -> AlbertForTask:
+    """Loads the encoder and the head that `config.json` names under "architectures".
+
+    Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config, unsafe (a pickle).
+    """
+    folder = model_folder(name)
+    config = AlbertConfig.load(folder)
+    head = _stored_head(folder)
+    with torch.device("meta"):
+        model = AlbertForTask(config, head)
+    stored = _stored_tensors(folder)
+    wanted = transformers_names(config, head)
+    _check(model, wanted, stored, folder)
+    _fill(model, wanted, stored)
+    return model.eval()
+
+
+def start_from(
+    name: str | Path, config: AlbertConfig, head: str, generator: torch.Generator
+) -> tuple[AlbertForTask, list[str]]:
+    """A model for fine-tuning: the encoder of a checkpoint below a head for `config`'s labels.
+
+    `config` may change the checkpoint's in what has no tensors (dropout, loop count of shared layers). The
+    stored head is kept if it is of this kind and has the same labels, else drawn anew. Returns the model
+    and what was drawn anew, in words.
+    """
+    folder = model_folder(name)
+    stored = _stored_tensors(folder)
+    wanted = transformers_names(config, head)
+    same_labels = AlbertConfig.load(folder).id2label == config.id2label
+    fresh = {
+        ours: theirs
+        for ours, theirs in wanted.items()
+        if (is_head_name(theirs) and not (same_labels and theirs in stored))
+        or (ours.startswith("albert.pooler") and theirs not in stored)
+    }
+    with torch.device("meta"):
+        model = AlbertForTask(config, head)
+    kept = {ours: theirs for ours, theirs in wanted.items() if ours not in fresh}
+    _check(model, kept, stored, folder, ignore_heads=True)
+    model.to_empty(device="cpu")
+    initialize(model, config, generator)
+    _fill(model, kept, stored)
+    return model, sorted({ours.rsplit(".", 1)[0] for ours in fresh})
+
+
+def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
+    """Writes `config.json` and `model.safetensors`; transformers loads both.
+
+    Shared parts are written once a group, as transformers has them. Without an embedding mapping (BERT)
+    an identity is written, because transformers always has one.
+    """
+    config = model.config
+    if isinstance(model, AlbertForTask):
+        state, head, labelled = model.state_dict(), model.head_name, model.head.labelled
+        architecture = model.head.architecture
+    else:
+        state = {f"albert.{name}": tensor for name, tensor in model.state_dict().items()}
+        head, labelled, architecture = None, False, "AlbertModel"
+    names = transformers_names(config, head)
+    tensors = {names[ours]: tensor.detach().to("cpu", dtype) for ours, tensor in state.items()}
+    if not config.embedding_projection:
+        tensors[f"{_MAPPING}.weight"] = torch.eye(config.hidden_size, dtype=dtype)
+        tensors[f"{_MAPPING}.bias"] = torch.zeros(config.hidden_size, dtype=dtype)
+    # Tied parts are one storage under several names; safetensors wants each name's own copy.
+    tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    write_file(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    write_json(folder / "config.json", config.to_dict(architecture=architecture, labelled=labelled))
+
+
+# --- what is stored ------------------------------------------------------------------------------------
+
+
+def _stored_head(folder: Path) -> str:
+    raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    architecture = (raw.get("architectures") or ["none"])[0]
+    for name, head in HEADS.items():
+        if architecture == head.architecture:
+            return name
+    raise AlbertError(
+        ErrorKind.MODEL,
+        f"{folder}: architecture {architecture!r} has no head to predict with",
+        expected="one of " + ", ".join(head.architecture for head in HEADS.values()),
+        hint="fine-tune it with `albert train --init`, or load its encoder with AlbertModel.from_pretrained",
+    )
+
+
+def _stored_tensors(folder: Path) -> dict[str, _Stored]:
+    """Every tensor in the folder by its full name ("albert." put in front of a bare encoder's names)."""
+    files = _weight_files(folder)
+    if (folder / MANIFEST).is_file() and (difference := verify_manifest(folder)):
+        raise AlbertError(
+            ErrorKind.MODEL,
+            f"{folder} is damaged or half-written",
+            expected=f"files as in {MANIFEST}",
+            got=difference,
+            hint="save or copy the model again (delete manifest.json after a deliberate change)",
+        )
+    stored: dict[str, _Stored] = {}
+    for file in files:
+        with _open(file) as tensors:
+            for key in tensors.keys():  # noqa: SIM118  # no mapping, only a keys()
+                part = tensors.get_slice(key)
+                stored[key] = _Stored(file, key, tuple(part.get_shape()), part.get_dtype())
+    bare = "embeddings.word_embeddings.weight" in stored
+    return {f"albert.{name}" if bare else name: value for name, value in stored.items()}
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / _INDEX).is_file():
+        try:
+            names = set(json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError, RecursionError) as error:
+            raise AlbertError(
+                ErrorKind.MODEL, str(folder / _INDEX), expected='{"weight_map": …}', got=repr(error)[:200]
+            ) from None
+        for name in sorted(names):
+            if Path(name).name != name or not (folder / name).is_file():
+                raise AlbertError(
+                    ErrorKind.MODEL, f"{folder / _INDEX} names the shard {name!r}", got="no such file beside it"
+                )
+        return [folder / name for name in sorted(names)]
+    pickles = [path for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in sorted(folder.glob(pattern))]
+    if pickles:
+        raise AlbertError(
+            ErrorKind.UNSAFE,
+            f"{pickles[0]} is a pickle, which can run any code when it is loaded",
+            expected=WEIGHTS,
+            hint="convert it where you trust it: AlbertModel.from_pretrained(folder).save_pretrained(new) "
+            "in transformers writes safetensors",
+        )
+    raise AlbertError(ErrorKind.MODEL, str(folder), expected=f"a {WEIGHTS} in it", got="no weights")
+
+
+@contextlib.contextmanager
+def _open(file: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(file, framework="pt", device="cpu") as tensors:
+            yield tensors
+    except (SafetensorError, OSError) as error:
+        raise AlbertError(
+            ErrorKind.MODEL,
+            str(file),
+            expected="a whole safetensors file",
+            got=str(error)[:200],
+            hint="the file is truncated or damaged: copy or save it again",
+        ) from None
+
+
+# --- expected against stored ---------------------------------------------------------------------------
+
+
+def _check(
+    module: nn.Module,
+    wanted: dict[str, str],
+    stored: dict[str, _Stored],
+    folder: Path,
+    *,
+    ignore_heads: bool = False,
+) -> None:
+    """Compares names, shapes and dtypes; raises one error that lists every difference."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    lines = []
+    for ours, theirs in wanted.items():
+        entry = stored.get(theirs)
+        if entry is None:
+            lines.append(f"- {theirs}: missing, expected {list(shapes[ours])}")
+        elif entry.shape != shapes[ours]:
+            lines.append(f"! {theirs}: expected {list(shapes[ours])}, got {list(entry.shape)}")
+        elif entry.dtype not in _DTYPES:
+            lines.append(f"! {theirs}: expected one of {', '.join(sorted(_DTYPES))}, got {entry.dtype}")
+    known = set(wanted.values()) | _REDUNDANT
+    for theirs, entry in stored.items():
+        optional = theirs.startswith((_MAPPING, "albert.pooler")) or (ignore_heads and is_head_name(theirs))
+        if theirs not in known and not optional:
+            lines.append(f"+ {theirs}: unexpected, {list(entry.shape)}")
+    if lines:
+        shown = "\n  ".join(lines[:20])
+        more = f"\n  … and {len(lines) - 20} more" if len(lines) > 20 else ""
+        raise AlbertError(
+            ErrorKind.MODEL,
+            f"{folder}: {len(lines)} of its tensors are not those of its config.json "
+            f"(- missing, + unexpected, ! different):\n  {shown}{more}\n",
+            hint="check that config.json and the weights belong together",
+        )
+
+
+def _fill(module: nn.Module, wanted: dict[str, str], stored: dict[str, _Stored]) -> None:
+    """Copies the stored values in, as float32; allocates what is still on the meta device."""
+    if any(parameter.is_meta for parameter in module.parameters()):
+        module.to_empty(device="cpu")
+    targets = module.state_dict()
+    seen: dict[int, str] = {}
+    by_file: dict[Path, list[tuple[str, _Stored]]] = {}
+    for ours, theirs in wanted.items():
+        by_file.setdefault(stored[theirs].file, []).append((ours, stored[theirs]))
+    for file, entries in by_file.items():
+        with _open(file) as tensors:
+            for ours, entry in entries:
+                value: Tensor = tensors.get_tensor(entry.key)
+                target = targets[ours]
+                first = seen.setdefault(target.data_ptr(), ours)
+                if first != ours and not torch.equal(target, value.to(target.dtype)):
+                    raise AlbertError(
+                        ErrorKind.MODEL,
+                        f"{file}: {entry.key}",
+                        expected=f"the same values as {wanted[first]} (config.json says they are shared)",
+                        got="others",
+                    )
+                target.copy_(value)

@@ -1,0 +1,184 @@
+"""What stands on the encoder: a head a task family, and `AlbertForTask`, the encoder with one of them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from albert.config import AlbertConfig
+from albert.model.network import ACTIVATIONS, AlbertModel, EncoderOutput, initialize
+
+
+class Head(nn.Module):
+    """A head: its transformers architecture, whether it reads the pooled vector, whether labels size it."""
+
+    architecture: ClassVar[str]
+    needs_pooler: ClassVar[bool] = True
+    labelled: ClassVar[bool] = False
+
+
+class MaskedLMHead(Head):
+    """Scores over the vocabulary: Linear(H -> E), activation, LayerNorm, tied word embeddings and a bias."""
+
+    architecture = "AlbertForMaskedLM"
+    needs_pooler = False
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.embedding_size)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(
+        self, hidden: Float[Tensor, "*positions hidden"], words: Float[Tensor, "vocab embedding"]
+    ) -> Float[Tensor, "*positions vocab"]:
+        """`words` is the embedding table; give gathered positions [n, hidden] to score only those."""
+        x = self.norm(self.activation(self.dense(hidden)))
+        return nn.functional.linear(x, words.to(x.dtype), self.bias.to(x.dtype))
+
+
+class SentenceOrderHead(nn.Module):
+    """Two scores of the pooled vector: in order or swapped (section 3.1); with other data, NSP."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.linear = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, pooled: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch 2"]:
+        logits: Tensor = self.linear(self.dropout(pooled))
+        return logits
+
+
+class PreTrainingHead(Head):
+    """The masked-language-model and the sentence-order head together."""
+
+    architecture = "AlbertForPreTraining"
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.mlm = MaskedLMHead(config)
+        self.sop = SentenceOrderHead(config)
+
+
+class SequenceClassificationHead(Head):
+    """One score a label (one in all for regression) from the pooled vector."""
+
+    architecture = "AlbertForSequenceClassification"
+    labelled = True
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.linear = nn.Linear(config.hidden_size, max(config.num_labels, 1))
+
+    def forward(self, pooled: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch labels"]:
+        logits: Tensor = self.linear(self.dropout(pooled))
+        return logits
+
+
+class TokenClassificationHead(Head):
+    """One score a label at every position."""
+
+    architecture = "AlbertForTokenClassification"
+    labelled = True
+    needs_pooler = False
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.linear = nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, hidden: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch seq labels"]:
+        logits: Tensor = self.linear(self.dropout(hidden))
+        return logits
+
+
+class SpanHead(Head):
+    """A start and an end score at every position (a plain span head: ends do not depend on starts)."""
+
+    architecture = "AlbertForQuestionAnswering"
+    needs_pooler = False
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.linear = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, hidden: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch seq 2"]:
+        logits: Tensor = self.linear(hidden)
+        return logits
+
+
+class MultipleChoiceHead(Head):
+    """One score a choice; each choice is a sequence of its own."""
+
+    architecture = "AlbertForMultipleChoice"
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.linear = nn.Linear(config.hidden_size, 1)
+
+    def forward(
+        self, pooled: Float[Tensor, "choices_flat hidden"], choices: int
+    ) -> Float[Tensor, "batch choices"]:
+        return self.linear(self.dropout(pooled)).view(-1, choices)  # type: ignore[no-any-return]
+
+
+HEADS: dict[str, type[Head]] = {
+    "masked_lm": MaskedLMHead,
+    "pretraining": PreTrainingHead,
+    "sequence_classification": SequenceClassificationHead,
+    "token_classification": TokenClassificationHead,
+    "span": SpanHead,
+    "multiple_choice": MultipleChoiceHead,
+}
+
+
+class AlbertForTask(nn.Module):
+    """The encoder with the head that `HEADS` names. Weights are drawn from `generator`, the same on any machine.
+
+    Every forward takes ids [batch, seq], or [batch, choices, seq] for multiple choice.
+    """
+
+    def __init__(self, config: AlbertConfig, head: str, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        kind = HEADS[head]
+        self.config = config
+        self.head_name = head
+        self.albert = AlbertModel(config, pooler=kind.needs_pooler)
+        self.head = kind(config)  # type: ignore[call-arg]
+        if generator is not None:
+            initialize(self, config, generator)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "*batch seq"],
+        *,
+        attention_mask: Int[Tensor, "*batch seq"] | None = None,
+        token_type_ids: Int[Tensor, "*batch seq"] | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The head's logits; for pre-training the pair (MLM, sentence order)."""
+        choices = input_ids.shape[1] if isinstance(self.head, MultipleChoiceHead) else 0
+        if choices:
+            input_ids = input_ids.flatten(0, 1)
+            attention_mask = None if attention_mask is None else attention_mask.flatten(0, 1)
+            token_type_ids = None if token_type_ids is None else token_type_ids.flatten(0, 1)
+        out: EncoderOutput = self.albert(
+            input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        )
+        words = self.albert.embeddings.word.weight
+        match self.head:
+            case MaskedLMHead():
+                return self.head(out.last_hidden_state, words)  # type: ignore[no-any-return]
+            case PreTrainingHead():
+                return self.head.mlm(out.last_hidden_state, words), self.head.sop(out.pooler_output)
+            case MultipleChoiceHead():
+                return self.head(out.pooler_output, choices)  # type: ignore[no-any-return]
+            case _ if self.head.needs_pooler:
+                return self.head(out.pooler_output)  # type: ignore[no-any-return]
+        return self.head(out.last_hidden_state)  # type: ignore[no-any-return]

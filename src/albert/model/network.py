@@ -1,0 +1,214 @@
+"""The ALBERT encoder (Lan et al. 2019, arXiv 1909.11942): factorised embeddings, shared layers.
+
+BERT is the same code with E = H, no mapping and nothing shared: `AlbertConfig.named("bert-base")`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from albert.config import AlbertConfig
+
+ACTIVATIONS = {
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "relu": F.relu,
+}
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """What the encoder gives: a vector a position, and the pooled one if the model has a pooler."""
+
+    last_hidden_state: Float[Tensor, "batch seq hidden"]
+    pooler_output: Float[Tensor, "batch hidden"] | None
+
+
+class Embeddings(nn.Module):
+    """Word, position and token type, summed and normalised, of size E (section 3.1)."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        size = config.embedding_size
+        self.word = nn.Embedding(config.vocab_size, size, padding_idx=0)
+        self.position = nn.Embedding(config.max_position_embeddings, size)
+        self.token_type = nn.Embedding(config.type_vocab_size, size)
+        self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self, input_ids: Int[Tensor, "batch seq"], token_type_ids: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch seq embedding"]:
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        x = self.word(input_ids) + self.token_type(token_type_ids) + self.position(positions)
+        return self.dropout(self.norm(x))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with its output projection, residual and LayerNorm."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size)
+        self.value = nn.Linear(size, size)
+        self.output = nn.Linear(size, size)
+        self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.attention_dropout = config.attention_probs_dropout_prob
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq hidden"], mask: Bool[Tensor, "batch 1 1 seq"] | None
+    ) -> Float[Tensor, "batch seq hidden"]:
+        context = F.scaled_dot_product_attention(
+            self._by_head(self.query(x)),
+            self._by_head(self.key(x)),
+            self._by_head(self.value(x)),
+            attn_mask=mask,
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )
+        context = context.transpose(1, 2).flatten(2)
+        return self.norm(x + self.dropout(self.output(context)))
+
+    def _by_head(self, x: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch heads seq head"]:
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """H -> I -> H with residual and LayerNorm. One dropout, after the second Linear, as Google's code has."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.inner = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.outer = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, x: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch seq hidden"]:
+        return self.norm(x + self.dropout(self.outer(self.activation(self.inner(x)))))
+
+
+class Layer(nn.Module):
+    """One Transformer block: attention, then the feed-forward network."""
+
+    def __init__(self, attention: Attention, ffn: FeedForward) -> None:
+        super().__init__()
+        self.attention = attention
+        self.ffn = ffn
+
+    def forward(
+        self, x: Float[Tensor, "batch seq hidden"], mask: Bool[Tensor, "batch 1 1 seq"] | None
+    ) -> Float[Tensor, "batch seq hidden"]:
+        return self.ffn(self.attention(x, mask))
+
+
+class Encoder(nn.Module):
+    """The mapping E -> H and L iterations over G groups of shared blocks (sections 3.1 and 4.5)."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.num_layers = config.num_hidden_layers
+        self.mapping = (
+            nn.Linear(config.embedding_size, config.hidden_size)
+            if config.embedding_projection
+            else nn.Identity()
+        )
+        groups = [
+            [Layer(Attention(config), FeedForward(config)) for _ in range(config.inner_group_num)]
+            for _ in range(config.num_hidden_groups)
+        ]
+        for group in groups[1:]:
+            for layer, first in zip(group, groups[0], strict=True):
+                if config.sharing == "attention":
+                    layer.attention = first.attention
+                elif config.sharing == "ffn":
+                    layer.ffn = first.ffn
+        self.groups = nn.ModuleList(nn.ModuleList(group) for group in groups)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq embedding"], mask: Bool[Tensor, "batch 1 1 seq"] | None
+    ) -> Float[Tensor, "batch seq hidden"]:
+        x = self.mapping(x)
+        for iteration in range(self.num_layers):
+            for layer in self.groups[iteration * len(self.groups) // self.num_layers]:
+                x = layer(x, mask)
+        return x
+
+
+class Pooler(nn.Module):
+    """tanh(Linear) of the first position, or of the mean over real positions."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.pooling = config.pooling
+        self.linear = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq hidden"], attention_mask: Int[Tensor, "batch seq"] | None
+    ) -> Float[Tensor, "batch hidden"]:
+        if self.pooling == "cls":
+            pooled = x[:, 0]
+        elif attention_mask is None:
+            pooled = x.mean(1)
+        else:
+            weights = attention_mask.unsqueeze(2).to(x.dtype)
+            pooled = (x * weights).sum(1) / weights.sum(1)
+        return torch.tanh(self.linear(pooled))
+
+
+class AlbertModel(nn.Module):
+    """Embeddings, encoder and pooler. `pooler=False` leaves the pooler out."""
+
+    def __init__(self, config: AlbertConfig, *, pooler: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.pooler = Pooler(config) if pooler else None
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Loads the encoder of a model folder or hub id; see `albert.model.checkpoint.load_encoder`."""
+        from albert.model.checkpoint import load_encoder
+
+        model = load_encoder(name)
+        assert isinstance(model, cls)
+        return model
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch seq"],
+        *,
+        attention_mask: Int[Tensor, "batch seq"] | None = None,
+        token_type_ids: Int[Tensor, "batch seq"] | None = None,
+    ) -> EncoderOutput:
+        """Encodes ids. `attention_mask` is 1 at real positions and 0 at padding (None: no padding)."""
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(input_ids)
+        mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
+        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask)
+        pooled = None if self.pooler is None else self.pooler(hidden, attention_mask)
+        return EncoderOutput(hidden, pooled)
+
+
+def initialize(module: nn.Module, config: AlbertConfig, generator: torch.Generator) -> None:
+    """Draws weights from a normal cut at two standard deviations, zeroes biases (Google's modeling.py)."""
+    std = config.initializer_range
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, (nn.Linear, nn.Embedding)):
+                nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std, generator=generator)
+            if isinstance(part, nn.Linear) and part.bias is not None:
+                part.bias.zero_()
+            if isinstance(part, nn.LayerNorm):
+                part.reset_parameters()

@@ -1,0 +1,93 @@
+"""Google's text preprocessing, with a map from every output character to its place in the input.
+
+Source: google-research/albert, tokenization.py, `preprocess_text`: collapse white space, NFKD,
+drop combining characters, lower-case, in this order.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class NormalizedText:
+    """Normalised `text`; character i came from `original[starts[i]:ends[i]]` (None: the same index)."""
+
+    text: str
+    starts: np.ndarray | None = None
+    ends: np.ndarray | None = None
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where characters [start, end) of the normalised text came from, as [start, end) of the original."""
+        if self.starts is None or self.ends is None:
+            return start, end
+        if start >= end:
+            position = int(self.starts[start]) if start < len(self.starts) else int(self.ends[-1])
+            return position, position
+        return int(self.starts[start]), int(self.ends[end - 1])
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """The preprocessing that the published uncased checkpoints were trained with.
+
+    `keep_accents` leaves out NFKD and the removal of combining characters; `lower` folds case;
+    `quotes` maps `` and '' to " as the transformers port does (Google's code does not).
+    """
+
+    lower: bool = True
+    keep_accents: bool = False
+    quotes: bool = False
+
+    def text(self, original: str) -> str:
+        """The normalised text alone, for work that needs no offsets (training a vocabulary)."""
+        text = " ".join(original.split())
+        if self.quotes:
+            text = text.replace("``", '"').replace("''", '"')
+        if not self.keep_accents and not text.isascii():
+            text = unicodedata.normalize("NFKD", text)
+            text = "".join(char for char in text if not unicodedata.combining(char))
+        return text.lower() if self.lower else text
+
+    def __call__(self, original: str) -> NormalizedText:
+        """The normalised text with its offsets into `original`."""
+        text = self.text(original)
+        if len(text) == len(original) and original.isascii():
+            return NormalizedText(text)  # ASCII changes one for one unless something was removed
+        return self._aligned(original, text)
+
+    def _aligned(self, original: str, expected: str) -> NormalizedText:
+        length = 0
+        starts: list[int] = []
+        ends: list[int] = []
+        position = 0
+        while position < len(original):
+            begin = position
+            position += 1
+            if original[begin].isspace():
+                while position < len(original) and original[position].isspace():
+                    position += 1
+                width = 1 if 0 < begin and position < len(original) else 0
+            elif self.quotes and original[begin : begin + 2] in ("``", "''"):
+                position += 1
+                width = 1
+            else:
+                width = len(self._fold(original[begin]))
+                if width == 0 and ends and ends[-1] == begin:
+                    ends[-1] = position  # a dropped mark belongs to the letter before it
+            starts.extend([begin] * width)
+            ends.extend([position] * width)
+            length += width
+        # The characters themselves come from the whole-string form: only it knows final sigma.
+        assert length == len(expected), "character-wise and whole-string normalisation differ in length"
+        return NormalizedText(expected, np.asarray(starts, np.int64), np.asarray(ends, np.int64))
+
+    def _fold(self, char: str) -> str:
+        if char.isascii():
+            return char.lower() if self.lower else char
+        if not self.keep_accents:
+            char = "".join(c for c in unicodedata.normalize("NFKD", char) if not unicodedata.combining(c))
+        return char.lower() if self.lower else char

@@ -1,0 +1,255 @@
+"""Text to SentencePiece pieces with offsets: what the published models saw, piece for piece.
+
+sentencepiece normalises (its character map is part of the model file), `tokenizers` finds the best
+segmentation, and Google's digit-comma rule comes last. Special tokens in the text are plain text here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as proto
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Split
+
+from albert.config import UNK_ID
+from albert.errors import AlbertError, ErrorKind
+from albert.text.normalize import NormalizedText, Normalizer
+
+SPACE = "▁"
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
+_PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One text's pieces: ids, [start, end) offsets into the original text, index of each one's word."""
+
+    ids: np.ndarray  # [n]
+    offsets: np.ndarray  # [n, 2]
+    word_ids: np.ndarray  # [n]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class PieceEncoder:
+    """Segments texts by a SentencePiece unigram model, given as the bytes of its file.
+
+    Raises `AlbertError` (bad-model) when the bytes are no such model.
+    """
+
+    def __init__(self, model: bytes, normalizer: Normalizer) -> None:
+        self.normalizer = normalizer
+        self.proto = proto.ModelProto()
+        try:
+            self.proto.ParseFromString(model)
+            self._sentencepiece = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except Exception as error:  # protobuf and sentencepiece each raise types of their own
+            raise AlbertError(
+                ErrorKind.MODEL, "spiece.model", expected="a SentencePiece model", got=str(error)[:200]
+            ) from error
+        trainer = self.proto.trainer_spec
+        if trainer.model_type != 1 or trainer.byte_fallback or trainer.treat_whitespace_as_suffix:
+            raise AlbertError(
+                ErrorKind.MODEL, "spiece.model", expected="a unigram model without byte fallback or suffixes"
+            )
+        self.vocabulary = [piece.piece for piece in self.proto.pieces]
+        self._unigram = _unigram(self.proto)
+        spec = self.proto.normalizer_spec
+        self._ascii_is_plain = (
+            spec.add_dummy_prefix
+            and spec.remove_extra_whitespaces
+            and spec.escape_whitespaces
+            and all(self._sentencepiece.normalize(char) == SPACE + char for char in _PRINTABLE)
+        )
+        self._digit_comma = {
+            token: replacement
+            for token, piece in enumerate(self.proto.pieces)
+            if piece.type == _NORMAL and (replacement := self._split_digit_comma(piece.piece))
+        }
+
+    def __call__(self, texts: Sequence[str]) -> list[Pieces]:
+        """The pieces of each text. Raises `AlbertError` (bad-data) for text that is not valid Unicode."""
+        normalized = [self._normalize(text) for text in texts]
+        encodings = self._unigram.encode_batch([text.text for text in normalized], add_special_tokens=False)
+        return [
+            self._pieces(encoding.ids, encoding.offsets, text)
+            for encoding, text in zip(encodings, normalized, strict=True)
+        ]
+
+    def _normalize(self, original: str) -> NormalizedText:
+        """Google's preprocessing, then the model file's own, with offsets into the original."""
+        inner = self.normalizer(original)
+        text = inner.text
+        if not text:
+            return NormalizedText("")
+        collapsed = "  " not in text and text[0] != " " and text[-1] != " "  # NFKD makes spaces of its own
+        if self._ascii_is_plain and collapsed and text.isascii() and text.isprintable():
+            starts = np.arange(-1, len(text)) if inner.starts is None else np.r_[-1, inner.starts]
+            starts[0] = starts[1]
+            ends = np.arange(0, len(text) + 1) if inner.ends is None else np.r_[-1, inner.ends]
+            ends[0] = starts[0]
+            return NormalizedText(SPACE + text.replace(" ", SPACE), starts, ends)
+        try:
+            outer, begins = self._sentencepiece.normalize(text, with_offsets=True)
+        except UnicodeEncodeError as error:
+            raise AlbertError(
+                ErrorKind.DATA,
+                "text is not valid Unicode",
+                expected="no lone surrogates",
+                got=f"{text[error.start]!a} at character {error.start}",
+            ) from None
+        outer = outer.replace(" ", SPACE)
+        starts, ends = _intervals(np.asarray(begins, np.int64))
+        if inner.starts is not None and inner.ends is not None:
+            last = len(inner.text) - 1
+            # An empty interval stays empty, at the place where its neighbour begins.
+            at = inner.starts[np.minimum(starts, last)]
+            ends = np.where(ends > starts, inner.ends[np.clip(ends - 1, 0, last)], at)
+            starts = at
+        return NormalizedText(outer, starts, ends)
+
+    def _pieces(self, ids: list[int], spans: list[tuple[int, int]], text: NormalizedText) -> Pieces:
+        if not ids:
+            empty = np.zeros(0, np.int64)
+            return Pieces(empty, np.zeros((0, 2), np.int64), empty)
+        assert text.starts is not None
+        assert text.ends is not None
+        if not self._digit_comma.keys().isdisjoint(ids):
+            ids, spans = self._apply_digit_comma(ids, spans)
+        bounds = np.asarray(spans, np.int64)
+        first = np.frombuffer(text.text.encode("utf-32-le"), np.uint32)[bounds[:, 0]] == ord(SPACE)
+        # A word's space is no part of its span; a piece that is the space alone has an empty span after it.
+        begin = np.minimum(bounds[:, 0] + first, len(text.text) - 1)
+        alone = first & (bounds[:, 1] - bounds[:, 0] == 1)
+        starts, ends = text.starts[begin], text.ends[bounds[:, 1] - 1]
+        ends = np.where(alone, starts, ends)
+        return Pieces(
+            np.asarray(ids, np.int64), np.stack([starts, ends], 1), np.maximum(np.cumsum(first) - 1, 0)
+        )
+
+    def _split_digit_comma(self, piece: str) -> list[tuple[int, int]] | None:
+        """What "9," becomes: (id, characters) of the piece without its comma, then the comma's."""
+        if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
+            return None
+        body = piece[:-1].replace(SPACE, "")
+        parts = self._sentencepiece.encode(body, out_type=str)
+        if not piece.startswith(SPACE) and parts[0].startswith(SPACE):
+            parts = parts[1:] if parts[0] == SPACE else [parts[0][1:], *parts[1:]]
+        parts.append(",")
+        return [(self._sentencepiece.piece_to_id(part), len(part)) for part in parts]
+
+    def _apply_digit_comma(
+        self, ids: list[int], spans: list[tuple[int, int]]
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Source: google-research/albert, tokenization.py, `encode_pieces`."""
+        new_ids: list[int] = []
+        new_spans: list[tuple[int, int]] = []
+        for token, (start, end) in zip(ids, spans, strict=True):
+            replacement = self._digit_comma.get(token)
+            if replacement is None:
+                new_ids.append(token)
+                new_spans.append((start, end))
+                continue
+            for part, width in replacement:
+                new_ids.append(part)
+                new_spans.append((start, start + width))
+                start += width
+        return new_ids, new_spans
+
+
+def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[start, end) of each output character from sentencepiece's n + 1 starts.
+
+    Several characters may come from one; then they share its start, and all end where the next begins.
+    The space put before the text comes from nothing: its interval is empty.
+    """
+    starts = begins[:-1]
+    ends = begins[1:].copy()
+    for index in range(len(ends) - 2, -1, -1):
+        if ends[index] == starts[index]:
+            ends[index] = ends[index + 1]
+    if len(starts) and ends[0] > starts[0] and len(starts) > 1 and starts[1] == starts[0]:
+        ends[0] = starts[0]
+    return starts, ends
+
+
+def _unigram(model: proto.ModelProto) -> Tokenizer:
+    """The model as a `tokenizers` Unigram that no text can trick into a special token.
+
+    User-defined symbols get the score that makes sentencepiece always choose them
+    (unigram_model.cc: bytes x highest score - 0.1); pieces that must never match get names with a
+    space, which normalised text does not have.
+    """
+    highest = max((p.score for p in model.pieces if p.type == _NORMAL), default=0.0)
+    vocabulary = []
+    for token, piece in enumerate(model.pieces):
+        if piece.type == _NORMAL:
+            vocabulary.append((piece.piece, piece.score))
+        elif piece.type == _USER_DEFINED:
+            vocabulary.append((piece.piece, len(piece.piece.encode()) * highest - 0.1))
+        else:
+            vocabulary.append((f" {token}", 0.0))
+    tokenizer = Tokenizer(Unigram(vocabulary, UNK_ID))
+    if all(SPACE not in p.piece[1:] for p in model.pieces) and any(p.piece == SPACE for p in model.pieces):
+        # No piece crosses a word, so each word can be segmented, and cached, by itself.
+        tokenizer.pre_tokenizer = Split(Regex(SPACE), "merged_with_next")
+    return tokenizer
+
+
+def model_from_tokenizer_json(raw: dict[str, object]) -> bytes:
+    """Rebuilds a SentencePiece model from a `tokenizer.json` with a Unigram, as transformers writes it.
+
+    Raises `AlbertError` (bad-model) when it holds another kind of tokenizer.
+    """
+    import base64
+
+    try:
+        vocabulary = raw["model"]["vocab"]  # type: ignore[index]
+        if raw["model"].get("type", "Unigram") != "Unigram":  # type: ignore[index, attr-defined]
+            raise TypeError(f"a {raw['model']['type']} model")  # type: ignore[index]
+        charsmap = _find_charsmap(raw.get("normalizer"))
+        specials = {token["content"]: token for token in raw.get("added_tokens", [])}  # type: ignore[attr-defined]
+        model = proto.ModelProto()
+        for token, (piece, score) in enumerate(vocabulary):
+            kind = _UNKNOWN if token == UNK_ID else _CONTROL if piece in specials else _NORMAL
+            model.pieces.add(piece=piece, score=score, type=kind)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AlbertError(
+            ErrorKind.MODEL, "tokenizer.json", expected="a Unigram tokenizer", got=repr(error)[:200]
+        ) from None
+    # A stored tokenizer.json does not say which symbols were user-defined; a score above every word's does.
+    for entry in model.pieces:
+        if entry.type == _NORMAL and entry.piece in _USER_SYMBOLS and entry.score >= 0:
+            entry.type = _USER_DEFINED
+    model.trainer_spec.model_type = 1
+    model.trainer_spec.vocab_size = len(model.pieces)
+    for name, token in (("pad", 0), ("unk", 1), ("bos", -1), ("eos", -1)):
+        setattr(model.trainer_spec, f"{name}_id", token)
+    model.trainer_spec.pad_piece, model.trainer_spec.unk_piece = vocabulary[0][0], vocabulary[UNK_ID][0]
+    if charsmap:
+        model.normalizer_spec.name = "nmt_nfkc"
+        model.normalizer_spec.precompiled_charsmap = base64.b64decode(charsmap)
+    else:
+        model.normalizer_spec.name = "identity"
+    return bytes(model.SerializeToString())
+
+
+_USER_SYMBOLS = set('()"-.–£€')
+
+
+def _find_charsmap(normalizer: object) -> str | None:
+    if not isinstance(normalizer, dict):
+        return None
+    if normalizer.get("type") == "Precompiled":
+        return str(normalizer["precompiled_charsmap"])
+    for inner in normalizer.get("normalizers", []):
+        if found := _find_charsmap(inner):
+            return found
+    return None
+

@@ -1,0 +1,94 @@
+"""Training a vocabulary: SentencePiece unigram with the settings of the published models.
+
+Source: google-research/albert, README, "SentencePiece".
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+
+import sentencepiece
+
+from albert.errors import AlbertError, ErrorKind
+from albert.text.normalize import Normalizer
+
+MAX_LINE_BYTES = 4000  # SentencePiece skips lines beyond 4,192 bytes: longer ones are broken at a space
+# "," separates the list itself, so it is no user-defined symbol: the digit-comma rule exists because of that.
+USER_DEFINED_SYMBOLS = ["(", ")", '"', "-", ".", "–", "£", "€"]
+
+
+def train_vocabulary(
+    lines: Iterable[str],
+    *,
+    vocab_size: int = 30_000,
+    normalizer: Normalizer | None = None,
+    max_lines: int = 10_000_000,
+    character_coverage: float = 0.99995,
+    seed: int = 0,
+    threads: int = 2,
+) -> bytes:
+    """Trains a SentencePiece unigram model on `lines` and returns it as the bytes of a `spiece.model`.
+
+    At most `max_lines` lines, sampled at random, are used. Ids 0 to 4 are <pad> <unk> [CLS] [SEP] [MASK].
+    Raises `AlbertError` when there is no text or too little for the vocabulary's size.
+    """
+    sentencepiece.set_random_generator_seed(seed)
+    normalize = (normalizer or Normalizer()).text
+    counted = _Counted(piece for line in lines for piece in _break_long(normalize(line)))
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=counted,
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            pad_id=0,
+            unk_id=1,
+            bos_id=-1,
+            eos_id=-1,
+            control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+            user_defined_symbols=USER_DEFINED_SYMBOLS,
+            character_coverage=character_coverage,
+            input_sentence_size=max_lines,
+            shuffle_input_sentence=True,
+            num_threads=threads,
+            minloglevel=2,
+        )
+    except (RuntimeError, OSError) as error:
+        raise AlbertError(
+            ErrorKind.DATA,
+            "training a vocabulary",
+            expected=f"text rich enough for {vocab_size:,} pieces",
+            got=f"{counted.count:,} lines ({str(error).splitlines()[-1]})",
+            hint="give more text or a smaller --vocab-size",
+        ) from error
+    return model.getvalue()
+
+
+class _Counted:
+    """An iterator that knows how much it gave, for the error message."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.lines = lines
+        self.count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        self.count += 1
+        return line
+
+
+def _break_long(line: str) -> Iterator[str]:
+    """The line in parts of at most `MAX_LINE_BYTES`, broken at spaces where there are any."""
+    limit = MAX_LINE_BYTES // 4  # characters: four bytes at most each
+    while len(line) > limit:
+        cut = line.rfind(" ", 0, limit)
+        cut = cut if cut > 0 else limit
+        yield line[:cut]
+        line = line[cut:].lstrip(" ")
+    if line:
+        yield line
