@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
 import lzma
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
 
+from albert.data.sources import OPENERS
 from albert.errors import AlbertError, ErrorKind
 
-_OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _TEXT, _JSONL = {".txt", ".text", ".md"}, {".jsonl", ".ndjson"}
 
 
@@ -44,7 +41,7 @@ def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
     for path in corpus_files(paths):
         jsonl = _kind(path) in _JSONL
         number = 0
-        opener = _OPENERS.get(path.suffix, open)
+        opener = OPENERS.get(path.suffix, open)
         try:
             with opener(path, "rt", encoding="utf-8-sig") as file:
                 for number, line in enumerate(file, 1):  # noqa: B007  # the number names the line in errors
@@ -65,7 +62,7 @@ def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def _kind(path: Path) -> str | None:
-    suffix = path.with_suffix("").suffix if path.suffix in _OPENERS else path.suffix
+    suffix = path.with_suffix("").suffix if path.suffix in OPENERS else path.suffix
     return suffix if suffix in _TEXT | _JSONL else None
 
 

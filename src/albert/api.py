@@ -1,0 +1,55 @@
+"""The Python API: `albert.train(...)` and `albert.load(...)`, each giving a `Predictor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from albert.predictor import Predictor
+from albert.training.finetune import FinetuneConfig, finetune
+from albert.training.progress import ConsoleProgress
+
+
+def train(
+    data: str | Path,
+    *,
+    out: str | Path,
+    dev: str | Path | None = None,
+    task: str | None = None,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    init: str | Path | None = None,
+    size: str = "tiny",
+    max_length: int = 128,
+    settings: dict[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Predictor:
+    """Fine-tunes on a CSV, TSV or JSONL file, saves the best model in the folder `out` and returns it.
+
+    Columns and task are guessed where they are not given; without `dev` a tenth is held out. `init` is a
+    model folder or hub id to start from; without it a network of `size` learns from scratch. `settings` are
+    those of `albert train --set`. Raises `AlbertError`.
+    """
+    config = FinetuneConfig(
+        train=str(data),
+        out=Path(out),
+        dev=None if dev is None else str(dev),
+        task=task,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        init=None if init is None else str(init),
+        size=size,
+        max_length=max_length,
+        settings=settings or {},
+    )
+    result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
+    return Predictor.load(result.folder)
+
+
+def load(name: str | Path) -> Predictor:
+    """Loads a fine-tuned model from a folder or hub id. Raises `AlbertError`."""
+    return Predictor.load(name)

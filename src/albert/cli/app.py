@@ -1,0 +1,206 @@
+"""The verbs and their options."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from albert import __version__
+
+app = typer.Typer(
+    help="ALBERT, the lite BERT: train, evaluate and predict on ordinary machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+tokenizer_app = typer.Typer(help="Vocabularies.", no_args_is_help=True)
+app.add_typer(tokenizer_app, name="tokenizer")
+
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting by name, e.g. lr=3e-5, epochs=2, num_hidden_layers=6. Repeatable."),
+]
+TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the text.")]
+PairColumn = Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of the label.")]
+InputFormat = Annotated[
+    str | None, typer.Option("--format", help="csv, tsv, jsonl or lines; else by the file's name and content.")
+]
+Encoding = Annotated[str, typer.Option(help="The file's character encoding.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"albert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV or JSONL file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],
+    dev: Annotated[str | None, typer.Option(help="File to evaluate on; else a tenth is held out.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression; else by the labels.")] = None,
+    text: TextColumn = None,
+    text_pair: PairColumn = None,
+    label: LabelColumn = None,
+    init: Annotated[str | None, typer.Option(help="Model folder or hub id to start from; else from scratch.")] = None,
+    size: Annotated[str, typer.Option(help="Size of a network from scratch: tiny, mini, small, base, …")] = "tiny",
+    max_length: Annotated[int, typer.Option(help="Pieces a text is cut to.")] = 128,
+    settings: Setting = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    format: InputFormat = None,
+    encoding: Encoding = "utf-8",
+    quiet: Quiet = False,
+    json: AsJson = False,
+) -> None:
+    """Fine-tune on labelled texts: columns and task are guessed, progress shown, the best model saved."""
+    from albert.training.finetune import FinetuneConfig, finetune
+    from albert.training.progress import ConsoleProgress
+    from albert.training.settings import parse_setting
+
+    config = FinetuneConfig(
+        train=data,
+        out=out,
+        dev=dev,
+        task=task,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        init=init,
+        size=size,
+        max_length=max_length,
+        format=format,
+        encoding=encoding,
+        settings=dict(parse_setting(item) for item in settings or []),
+    )
+    result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
+    _print_scores(
+        {"folder": str(result.folder), "metric": result.metric, "baseline": result.baseline, "scores": result.scores},
+        as_json=json,
+    )
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV or JSONL file.")],
+    label: LabelColumn = None,
+    minimum: Annotated[
+        list[str] | None, typer.Option("--min", help="Least score, e.g. accuracy=0.85; exit 4 if missed. Repeatable.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the scores.")] = None,
+    format: InputFormat = None,
+    encoding: Encoding = "utf-8",
+    json: AsJson = False,
+) -> None:
+    """Score a model on a labelled file, beside the majority baseline."""
+    from albert.cli.gates import check_gates, parse_gates
+    from albert.predictor import Predictor
+
+    gates = parse_gates(minimum or [])
+    result = Predictor.load(model).evaluate(data, label=label, format=format, encoding=encoding)
+    if out is not None:
+        result.save(out)
+    _print_scores(
+        {"rows": result.rows, "metric": result.metric, "baseline": result.baseline, "scores": result.scores},
+        as_json=json,
+    )
+    check_gates(gates, result.scores)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
+    data: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")] = "-",
+    out: Annotated[str, typer.Option("--out", "-o", help="File for the result (.jsonl, .csv, .tsv); - is stdout.")] = "-",
+    top_k: Annotated[int, typer.Option(help="How many labels a row; 0 gives all.")] = 1,
+    format: InputFormat = None,
+    output_format: Annotated[str | None, typer.Option(help="jsonl, csv or tsv; else by the name of --out.")] = None,
+    encoding: Encoding = "utf-8",
+) -> None:
+    """Predict every row of a file: streaming, all input columns kept, an interrupted call goes on."""
+    from albert.predictor import Predictor
+    from albert.scoring import score_file
+
+    scored = score_file(
+        Predictor.load(model),
+        data,
+        out,
+        top_k=top_k or None,
+        format=format,
+        output_format=output_format,
+        encoding=encoding,
+    )
+    resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
+    print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model.")] = Path("demo-model"),
+    seed: Annotated[int, typer.Option(help="Seed of order, weights and the held-out part.")] = 0,
+) -> None:
+    """Train on the bundled customer messages, compare with the majority baseline, predict a few lines."""
+    from albert.cli.demo import run
+
+    run(out, seed=seed)
+
+
+@app.command()
+def doctor(json: AsJson = False) -> None:
+    """Check this machine and installation: versions, threads, number formats, a known-answer test."""
+    from albert.cli.doctor import run
+
+    raise typer.Exit(run(as_json=json))
+
+
+@tokenizer_app.command("train")
+def tokenizer_train(
+    corpus: Annotated[list[Path], typer.Argument(help="Text or JSONL files, or folders of them (.gz, .xz too).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for spiece.model and tokenizer.json.")],
+    vocab_size: Annotated[int, typer.Option(help="Number of pieces.")] = 30_000,
+    max_lines: Annotated[int, typer.Option(help="Lines to sample at most.")] = 10_000_000,
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads; another number gives other roundings.")] = 2,
+) -> None:
+    """Train a SentencePiece vocabulary with the settings of the published models."""
+    from albert.data.corpus import corpus_files, corpus_lines
+    from albert.text.tokenizer import AlbertTokenizer
+    from albert.text.vocabulary import train_vocabulary
+
+    print(f"reading {len(corpus_files(corpus))} files", file=sys.stderr)
+    lines = corpus_lines(corpus)
+    model = train_vocabulary(lines, vocab_size=vocab_size, max_lines=max_lines, seed=seed, threads=threads)
+    tokenizer = AlbertTokenizer(model)
+    tokenizer.save(out)
+    print(f"{tokenizer.vocab_size:,} pieces -> {out}", file=sys.stderr)
+
+
+def _print_scores(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    for name, value in result["scores"].items():
+        note = f"  (baseline {result['baseline']:.4f})" if name == result["metric"] else ""
+        print(f"{name:12} {value:.4f}{note}")
+    if "folder" in result:
+        print(f"model -> {result['folder']}", file=sys.stderr)

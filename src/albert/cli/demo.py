@@ -1,0 +1,43 @@
+"""`albert demo`: the whole main job on the messages that the package ships."""
+
+from __future__ import annotations
+
+import time
+from importlib import resources
+from pathlib import Path
+
+from albert.predictor import Predictor
+from albert.training.finetune import FinetuneConfig, finetune
+from albert.training.progress import ConsoleProgress, duration
+
+EXAMPLES = (
+    "The courier was friendly and the parcel came a day early, thank you!",
+    "Could you tell me which payment methods you accept?",
+    "Third time the app crashed at checkout. I am really disappointed.",
+    "What a terrible answer, nobody reads my messages.",
+    "My order number is on the invoice you sent on Monday.",
+    "Works perfectly and looks great in the kitchen.",
+)
+
+
+def run(out: Path, *, seed: int) -> None:
+    """Trains on the sentiment column, prints scores and a few predictions. Raises `AlbertError`."""
+    start = time.monotonic()
+    bundled = resources.files("albert") / "assets" / "messages.csv"
+    with resources.as_file(bundled) as messages:
+        config = FinetuneConfig(
+            train=str(messages),
+            out=out,
+            label="sentiment",
+            settings={"seed": seed},
+        )
+        result = finetune(config, overwrite=True, progress=ConsoleProgress())
+    predictor = Predictor.load(out)
+    print(f"\nheld-out accuracy {result.scores['accuracy']:.3f}, majority baseline {result.baseline:.3f}\n")
+    for text, best in zip(EXAMPLES, predictor(list(EXAMPLES)), strict=True):
+        print(f"{best['label']:>9} {best['score']:.2f}  {text}")
+    print(
+        f"\nDone in {duration(time.monotonic() - start)}. The model is in {out}; next:\n"
+        f"  echo 'thanks, that was quick' | albert predict {out}\n"
+        f"  albert train your.csv -o your-model"
+    )

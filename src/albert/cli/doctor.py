@@ -1,0 +1,70 @@
+"""`albert doctor`: what is installed, what the machine has, and whether both compute the right thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from albert import __version__
+from albert.config import AlbertConfig
+from albert.engine import resolve_precision
+from albert.errors import ErrorKind
+from albert.model import AlbertForTask
+from albert.text.tokenizer import AlbertTokenizer
+
+_PACKAGES = ("torch", "tokenizers", "sentencepiece", "safetensors", "huggingface_hub", "numpy", "scikit-learn")
+
+
+def run(*, as_json: bool) -> int:
+    """Prints the findings and returns the exit code: 0 when every check passed."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    facts: dict[str, Any] = {
+        "albert": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _PACKAGES},
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "training precision": resolve_precision("auto", device),
+        "free memory": _gigabytes(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
+        "free disk here": _gigabytes(shutil.disk_usage(".").free),
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "not set"),
+    }
+    checks = {"tokenizer": _tokenizer_works(), "forward and backward": _network_works(device)}
+    if as_json:
+        print(json.dumps({**facts, "checks": checks}))
+    else:
+        for name, value in facts.items():
+            print(f"{name:20} {value}")
+        for name, passed in checks.items():
+            print(f"{name:20} {'ok' if passed else 'FAILED: reinstall with pip install --force-reinstall albert-nlp'}")
+    return 0 if all(checks.values()) else ErrorKind.INTERNAL.exit_code
+
+
+def _tokenizer_works() -> bool:
+    tokenizer = AlbertTokenizer.english()
+    encoding = tokenizer("It works, in 2026.")
+    return tokenizer.decode(encoding.input_ids) == "it works, in 2026."
+
+
+def _network_works(device: torch.device) -> bool:
+    """Same weights and ids by the reference in two shapes: padding must not change a logit, gradients exist."""
+    config = AlbertConfig.named("tiny", vocab_size=100, id2label=("a", "b"))
+    model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0))
+    model.to(device).eval()
+    ids = torch.arange(5, 25, device=device)[None]
+    padded = torch.nn.functional.pad(ids, (0, 12))
+    mask = (torch.arange(32, device=device) < 20).long()[None]
+    alone, beside = model(ids), model(padded, attention_mask=mask)
+    alone.sum().backward()
+    finite = all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    return bool(finite and torch.allclose(alone, beside, atol=1e-4))
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,175 @@
+"""Rows to `Example`s: which columns hold text and label, and a held-out part when none is given."""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from albert.data.sources import Problems
+from albert.data.tables import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, Row, Table
+from albert.errors import AlbertError, ErrorKind
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text or pair as it was written, what is known about it, and where it came from ("file:line")."""
+
+    text: str
+    text_pair: str | None = None
+    gold: Any = None
+    source: str = ""
+
+    @property
+    def texts(self) -> str | tuple[str, str]:
+        return self.text if self.text_pair is None else (self.text, self.text_pair)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a task reads."""
+
+    text: str
+    text_pair: str | None = None
+    label: str | None = None
+
+    def texts(self) -> tuple[str, ...]:
+        return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
+
+
+def guess_columns(
+    table: Table, *, text: str | None = None, text_pair: str | None = None, label: str | None = None
+) -> Columns:
+    """Finds text, pair and label columns by their names, else by their content; given ones are kept.
+
+    Raises `AlbertError` (bad-data) when a given column is not there or the choice is not clear.
+    """
+    for given in (text, text_pair, label):
+        if given is not None and given not in table.columns:
+            near = difflib.get_close_matches(given, table.columns, n=1)
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"{table.path}: no column {given!r}",
+                got="columns " + ", ".join(table.columns),
+                hint=f"did you mean {near[0]!r}?" if near else None,
+            )
+    by_name = {name.lower(): name for name in table.columns}
+    if label is None:
+        label = _only_label(table, [by_name[n] for n in LABEL_NAMES if n in by_name and by_name[n] != text])
+    if text is None:
+        pairs = [(by_name[a], by_name[b]) for a, b in PAIR_NAMES if a in by_name and b in by_name]
+        if pairs and text_pair is None and label not in pairs[0]:
+            return Columns(*pairs[0], label)
+        named = [by_name[name] for name in TEXT_NAMES if name in by_name and by_name[name] not in (label, text_pair)]
+        text = named[0] if named else _longest_text(table, exclude={label, text_pair})
+    return Columns(text, text_pair, label)
+
+
+def _only_label(table: Table, named: list[str]) -> str:
+    if "label" in named or "labels" in named:
+        return "label" if "label" in named else "labels"
+    if len(named) == 1:
+        return named[0]
+    candidates = named or _repeating_columns(table)
+    if len(candidates) == 1:
+        return candidates[0]
+    raise AlbertError(
+        ErrorKind.DATA,
+        f"{table.path}: which column is the label?",
+        expected="one column of labels",
+        got="columns " + ", ".join(table.columns) + (f"; candidates {', '.join(candidates)}" if candidates else ""),
+        hint="name it with --label COLUMN",
+    )
+
+
+def _repeating_columns(table: Table) -> list[str]:
+    """Columns whose values repeat, as labels do."""
+    rows = table.sample()
+    found = []
+    for name in table.columns:
+        values = [str(row.values.get(name)) for row in rows]
+        if len(values) >= 4 and len(set(values)) <= len(values) / 2 and max(map(len, values)) <= 64:
+            found.append(name)
+    return found
+
+
+def _longest_text(table: Table, exclude: set[str | None]) -> str:
+    lengths: dict[str, int] = defaultdict(int)
+    for row in table.sample():
+        for name in table.columns:
+            value = row.values.get(name)
+            if name not in exclude and isinstance(value, str):
+                lengths[name] += len(value)
+    if not lengths:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: no column of text",
+            got="columns " + ", ".join(table.columns),
+            hint="name it with --text COLUMN",
+        )
+    return max(lengths, key=lambda name: lengths[name])
+
+
+def text_of(row: Row, name: str) -> str:
+    """The text in a column of a row. Raises `ValueError` naming what is there instead."""
+    value = row.values.get(name)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise ValueError(f"no value in column {name!r}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"{type(value).__name__} in column {name!r}")
+
+
+def read_examples(
+    table: Table, columns: Columns, parse_gold: Callable[[Any], Any] | None, problems: Problems
+) -> Iterator[Example]:
+    """The table's rows as examples. `parse_gold` reads a label's value and raises `ValueError` for a bad one;
+    None reads texts alone. Bad rows go to `problems`.
+    """
+    for row in table.rows(problems):
+        try:
+            texts = [text_of(row, name) for name in columns.texts()]
+            if not any(text.strip() for text in texts):
+                raise ValueError("no text")
+            gold = None
+            if parse_gold is not None:
+                assert columns.label is not None
+                gold = parse_gold(row.values.get(columns.label))
+        except ValueError as error:
+            problems.add(row.number, str(error))
+            continue
+        yield Example(
+            texts[0], texts[1] if len(texts) > 1 else None, gold, source=f"{table.path}:{row.number}"
+        )
+
+
+def hold_out(
+    examples: Sequence[Example], *, fraction: float = 0.1, seed: int = 0, stratify: bool = True
+) -> tuple[list[Example], list[Example]]:
+    """Divides into a training and a held-out part: per label, drawn by `seed`, equal texts on one side.
+
+    Every label with at least two distinct texts is on both sides.
+    """
+    groups: dict[object, dict[object, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, example in enumerate(examples):
+        groups[example.gold if stratify else None][example.texts].append(index)
+    rng = random.Random(seed)
+    held: set[int] = set()
+    held_texts: set[object] = set()
+    for label in sorted(groups, key=str):
+        texts = sorted(groups[label], key=str)
+        rng.shuffle(texts)
+        wanted = min(max(round(fraction * len(texts)), 1), len(texts) - 1)
+        held_texts.update(texts[:wanted])
+    for index, example in enumerate(examples):
+        if example.texts in held_texts:
+            held.add(index)
+    return (
+        [example for index, example in enumerate(examples) if index not in held],
+        [example for index, example in enumerate(examples) if index in held],
+    )

@@ -1,0 +1,113 @@
+"""Bytes to lines with their numbers: compression, encoding, and the faults that files from outside have."""
+
+from __future__ import annotations
+
+import bz2
+import difflib
+import gzip
+import lzma
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from albert.errors import AlbertError, ErrorKind
+
+MAX_LINE_BYTES = 1 << 20
+OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_SHOWN = 20
+
+
+class Problems:
+    """What is wrong with a file, line by line: the first twenty in words, all of them counted."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.lines: list[str] = []
+        self.count = 0
+
+    def add(self, number: int, what: str, *, expected: str | None = None, got: str | None = None) -> None:
+        self.count += 1
+        if len(self.lines) < _SHOWN:
+            facts = "".join(
+                f"{', ' if i else ': '}{name} {value}"
+                for i, (name, value) in enumerate(
+                    (pair for pair in (("expected", expected), ("got", got)) if pair[1] is not None)
+                )
+            )
+            self.lines.append(f"{self.path}:{number}: {what}{facts}")
+
+    def raise_if_any(self) -> None:
+        """Raises one `AlbertError` (bad-data) that lists them."""
+        if not self.count:
+            return
+        if self.count == 1:
+            raise AlbertError(ErrorKind.DATA, self.lines[0], hint="nothing was written; mend the line and rerun")
+        listed = "\n  ".join(self.lines)
+        more = f"\n  … and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{self.path}: {self.count} bad lines\n  {listed}{more}\n",
+            hint="nothing was written; mend these lines and rerun",
+        )
+
+
+def raw_lines(path: str) -> Iterator[bytes]:
+    """The file's lines as bytes; "-" is standard input. Raises `AlbertError` for a file that cannot be read."""
+    if path == "-":
+        yield from sys.stdin.buffer
+        return
+    file = Path(path)
+    if not file.is_file():
+        near = difflib.get_close_matches(file.name, _names(file.parent), n=1)
+        raise AlbertError(
+            ErrorKind.DATA,
+            path,
+            expected="a file",
+            got="a folder" if file.is_dir() else "no such file",
+            hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
+        )
+    try:
+        with OPENERS.get(file.suffix, open)(file, "rb") as opened:
+            yield from opened
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise AlbertError(ErrorKind.DATA, path, expected="a readable file", got=str(error)[:200]) from error
+
+
+def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tuple[int, str]]:
+    """(line number, line without its end). Bad lines go to `problems` and are left out.
+
+    A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB.
+    """
+    for number, raw in enumerate(raw_lines(path), 1):
+        if number == 1:
+            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise AlbertError(
+                    ErrorKind.DATA,
+                    f"{path}:1: the file is UTF-16",
+                    expected=encoding,
+                    hint="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+                )
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if len(raw) > MAX_LINE_BYTES:
+            problems.add(number, "line too long", expected=f"at most {MAX_LINE_BYTES:,} bytes", got=f"{len(raw):,}")
+        elif b"\0" in raw:
+            problems.add(number, f"NUL byte at byte {raw.index(0) + 1}", expected="text", got="binary data")
+        else:
+            try:
+                yield number, raw.decode(encoding).rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                problems.add(
+                    number,
+                    f"byte {error.start + 1} (0x{raw[error.start]:02x}) is not {encoding}",
+                    expected=f"{encoding} text",
+                    got="another encoding; try --encoding cp1252" if encoding == "utf-8" else "another encoding",
+                )
+            except LookupError:
+                raise AlbertError(
+                    ErrorKind.USAGE, f"encoding {encoding!r}", expected="a name that Python knows, like utf-8"
+                ) from None
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []

@@ -1,0 +1,46 @@
+"""Logits for a whole set of encoded examples, in their own order."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from albert.data.batches import Features, inference_batches
+from albert.engine.precision import autocast
+from albert.model import AlbertForTask
+
+MAX_TOKENS = 8192  # padded tokens a batch: past the point where larger batches run faster on a CPU
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: AlbertForTask,
+    features: Features,
+    *,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    max_tokens: int = MAX_TOKENS,
+) -> np.ndarray:
+    """Logits [examples, labels] as float32, in the order of `features`, computed in length-sorted batches.
+
+    The model's training mode is kept as it was; dropout is off meanwhile.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        rows: list[np.ndarray | None] = [None] * len(features)
+        with autocast(precision, device):
+            for indices in inference_batches(features.lengths, max_tokens=max_tokens):
+                batch = features.batch(indices)
+                logits = model(
+                    batch.input_ids.to(device),
+                    attention_mask=batch.attention_mask.to(device),
+                    token_type_ids=batch.token_type_ids.to(device),
+                )
+                for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
+                    rows[index] = row
+    finally:
+        model.train(was_training)
+    return np.stack(rows) if rows else np.zeros((0, 0), np.float32)  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""`Predictor`: a fine-tuned model with its tokenizer and task, ready for texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from albert.data.batches import Features
+from albert.data.examples import Columns, Example, read_examples
+from albert.data.sources import Problems
+from albert.data.tables import TEXT_COLUMN, Table
+from albert.engine import predict_logits
+from albert.errors import AlbertError, ErrorKind
+from albert.files import MANIFEST, sha256, write_json
+from albert.hub import model_folder
+from albert.model import AlbertForTask, load_model
+from albert.tasks import TASKS, Prediction, Task, task_named
+from albert.text.tokenizer import AlbertTokenizer
+
+Input = str | tuple[str, str] | dict[str, str]
+_CHUNK = 1024  # examples in memory at a time
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on a labelled file, beside what its most frequent answer would reach on `metric`."""
+
+    path: str
+    rows: int
+    metric: str
+    scores: dict[str, float]
+    baseline: float
+
+    def save(self, path: str | Path) -> None:
+        """Writes all of it as JSON."""
+        write_json(Path(path), dataclasses.asdict(self))
+
+
+class Predictor:
+    """Predicts with a model folder that `albert train` wrote. Call it with a text, a pair, or a list of them."""
+
+    def __init__(
+        self,
+        model: AlbertForTask,
+        tokenizer: AlbertTokenizer,
+        task: Task,
+        columns: Columns,
+        *,
+        max_length: int,
+        fingerprint: str = "",
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.task = task
+        self.columns = columns
+        self.max_length = max_length
+        self.fingerprint = fingerprint  # of the files it came from
+        self.labels = model.config.id2label
+
+    @classmethod
+    def load(cls, name: str | Path) -> Self:
+        """Loads a model folder or hub id. A sequence classifier without our task settings is taken as one.
+
+        Raises `AlbertError` (bad-model) when the model has no task to predict.
+        """
+        folder = model_folder(name)
+        model = load_model(folder)
+        extra = model.config.extra
+        task_name = extra.get("task") or _task_of(model)
+        if task_name is None:
+            raise AlbertError(
+                ErrorKind.MODEL,
+                f"{name} has no task to predict with (head {model.head_name})",
+                expected="a model that `albert train` wrote, or a sequence classifier",
+                hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
+            )
+        tokenizer = AlbertTokenizer.from_pretrained(folder)
+        stored = [folder / MANIFEST, folder / "config.json"]
+        return cls(
+            model,
+            tokenizer,
+            task_named(task_name),
+            Columns(**extra.get("columns", {"text": TEXT_COLUMN})),
+            max_length=extra.get("max_length", min(tokenizer.max_length, model.config.max_position_embeddings)),
+            fingerprint=sha256(next(path for path in stored if path.is_file())),
+        )
+
+    def __call__(self, inputs: Input | Sequence[Input], *, top_k: int | None = 1) -> list[Any]:
+        """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
+
+        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …}.
+        """
+        single = isinstance(inputs, (str, dict, tuple))
+        items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment,list-item]
+        predictions = self.predict([_example(item) for item in items], top_k=top_k)
+        if single:
+            return predictions[0]
+        return [best[0] for best in predictions] if top_k == 1 else predictions
+
+    def predict(self, examples: Sequence[Example], *, top_k: int | None = 1) -> list[list[Prediction]]:
+        """The predictions for each example, best first."""
+        return [self.task.decode(row, self.labels, top_k=top_k) for row in self.logits(examples)]
+
+    def logits(self, examples: Sequence[Example]) -> np.ndarray:
+        """The head's raw outputs [examples, labels]."""
+        parts = []
+        for start in range(0, len(examples), _CHUNK):
+            chunk = examples[start : start + _CHUNK]
+            encodings = self.task.encode(self.tokenizer, chunk, max_length=self.max_length)
+            parts.append(predict_logits(self.model, Features.build(encodings)))
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
+
+    def evaluate(
+        self, path: str | Path, *, label: str | None = None, format: str | None = None, encoding: str = "utf-8"
+    ) -> Evaluation:
+        """Scores on a labelled file with the columns of training. Raises `AlbertError` (bad-data) for bad rows."""
+        table = Table(path, format=format, encoding=encoding)
+        columns = dataclasses.replace(
+            self.columns_of(table), label=label or self.columns.label or "label"
+        )
+        if columns.label not in table.columns:
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"{table.path}: no label column {columns.label!r}",
+                got="columns " + ", ".join(table.columns),
+                hint="name it with --label COLUMN",
+            )
+        problems = Problems(table.path)
+        examples = list(read_examples(table, columns, self.task.parse_gold, problems))
+        problems.raise_if_any()
+        targets = self.task.targets(examples, self.labels)
+        scores = self.task.score(self.logits(examples), targets)
+        _, baseline = self.task.baseline(targets, targets, self.labels)
+        return Evaluation(table.path, len(examples), self.task.metric, scores, baseline)
+
+    def columns_of(self, table: Table) -> Columns:
+        """Which columns of a table hold this model's texts: those of training, or the only one there is.
+
+        Raises `AlbertError` (bad-data) when they are not there.
+        """
+        wanted = self.columns.texts()
+        if all(name in table.columns for name in wanted):
+            return Columns(*wanted)
+        if len(wanted) == 1 and len(table.columns) == 1:
+            return Columns(table.columns[0])
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: text columns",
+            expected=" and ".join(wanted),
+            got=", ".join(table.columns),
+            hint="rename the columns, or give a file with the texts alone",
+        )
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.task.name}, {json.dumps(self.labels)[:80]})"
+
+
+def _task_of(model: AlbertForTask) -> str | None:
+    """The task of a checkpoint from elsewhere, by its head and problem type."""
+    if not model.config.id2label:
+        return None
+    same_head = [task for task in TASKS.values() if task.head == model.head_name]
+    by_type = [task.name for task in same_head if task.problem_type == model.config.problem_type]
+    return by_type[0] if by_type else same_head[-1].name if same_head else None
+
+
+def _example(item: Input) -> Example:
+    if isinstance(item, str):
+        return Example(item)
+    if isinstance(item, dict):
+        return Example(item["text"], item.get("text_pair"))
+    return Example(*item)

@@ -1,0 +1,28 @@
+"""The registry: a task is one file here and one line below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from albert.errors import AlbertError, ErrorKind
+from albert.tasks.base import Prediction, Task
+from albert.tasks.classification import Classification
+from albert.tasks.regression import Regression
+
+TASKS: dict[str, Task] = {task.name: task for task in (Regression(), Classification())}
+
+
+def task_named(name: str) -> Task:
+    """The registered task of this name. Raises `AlbertError` (bad-config) when there is none."""
+    if name not in TASKS:
+        raise AlbertError(ErrorKind.CONFIG, f"task {name!r}", expected="one of " + ", ".join(TASKS))
+    return TASKS[name]
+
+
+def guess_task(values: Sequence[Any]) -> Task:
+    """The first registered task that a label column with these values fits."""
+    return next(task for task in TASKS.values() if task.fits(values))
+
+
+__all__ = ["TASKS", "Prediction", "Task", "guess_task", "task_named"]

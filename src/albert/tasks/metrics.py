@@ -1,0 +1,48 @@
+"""Scores as GLUE defines them, computed by scikit-learn and SciPy."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+
+def classification_scores(predicted: np.ndarray, gold: np.ndarray, *, labels: int) -> dict[str, float]:
+    """Accuracy, macro F1, Matthews correlation; for two labels also F1 of the second one (MRPC, QQP).
+
+    Shapes: [n] label ids each.
+    """
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+    scores = {
+        "accuracy": float(accuracy_score(gold, predicted)),
+        "macro_f1": float(
+            f1_score(gold, predicted, labels=list(range(labels)), average="macro", zero_division=0)
+        ),
+        "mcc": float(matthews_corrcoef(gold, predicted)),
+    }
+    if labels == 2:
+        scores["f1"] = float(f1_score(gold, predicted, zero_division=0))
+    return scores
+
+
+def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, float]:
+    """Pearson and Spearman correlation, their mean, and the mean squared error. Shapes: [n] each.
+
+    A correlation that is not defined (a constant) counts as 0.
+    """
+    from scipy.stats import pearsonr, spearmanr
+
+    if len(gold) < 2 or np.ptp(predicted) == 0 or np.ptp(gold) == 0:
+        pearson = spearman = 0.0
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nearly constant input: the value is still right
+            pearson = float(pearsonr(predicted, gold).statistic)
+            spearman = float(spearmanr(predicted, gold).statistic)
+    return {
+        "pearson": pearson,
+        "spearman": spearman,
+        "correlation": (pearson + spearman) / 2,
+        "mse": float(np.mean((predicted - gold) ** 2)),
+    }

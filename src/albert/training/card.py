@@ -1,0 +1,105 @@
+"""The model card: what was trained on what, how, with which result; the README.md of a model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from albert import __version__
+from albert.config import AlbertConfig
+from albert.training.loop import LoopConfig
+from albert.training.optimizer import OptimizerConfig
+
+if TYPE_CHECKING:
+    from albert.training.finetune import FinetuneConfig, FinetuneResult
+
+_TEMPLATE = """---
+library_name: albert-nlp
+pipeline_tag: text-classification
+metrics:
+- {metric}
+---
+# {name}
+
+An ALBERT model for {task}: {columns} -> {label}.
+
+| | |
+|---|---|
+| labels | {labels} |
+| started from | {start} |
+| network | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
+| training data | {train}, {train_rows:,} rows |
+| evaluation data | {dev}, {dev_rows:,} rows |
+| trained | {steps:,} steps, seed {seed}, albert-nlp {version} |
+
+## Evaluation
+
+{scores}
+| baseline ({baseline_words}) | {baseline:.4f} ({metric}) |
+
+The best checkpoint was chosen on the same evaluation data, so these scores are a little hopeful: judge the
+model on texts that it was neither trained nor chosen on.
+
+## Settings
+
+```
+{settings}
+```
+
+## Use
+
+```python
+import albert
+model = albert.load("{name}")
+model("a text")
+```
+
+## Limits
+
+It knows what its training data shows: other languages, other kinds of text and labels without examples are
+out of its reach. Texts beyond {max_length} pieces are cut. Scores are the model's own confidence, not
+calibrated probabilities.
+"""
+
+
+def model_card(
+    network: AlbertConfig,
+    config: FinetuneConfig,
+    loop: LoopConfig,
+    optimizer: OptimizerConfig,
+    result: FinetuneResult,
+    baseline_words: str,
+    rows: tuple[int, int],
+) -> str:
+    """The card as Markdown with the metadata block that model hubs read."""
+    scores = "| score | dev |\n|---|---|\n" + "\n".join(
+        f"| {name} | {value:.4f} |" for name, value in result.scores.items()
+    )
+    settings = {**dataclasses.asdict(optimizer), **dataclasses.asdict(loop), "max_length": config.max_length}
+    columns = network.extra["columns"]
+    shown = ", ".join(network.id2label[:50]) + (", …" if len(network.id2label) > 50 else "")
+    return _TEMPLATE.format(
+        name=config.out.name,
+        task=network.extra["task"],
+        columns=" + ".join(filter(None, (columns["text"], columns["text_pair"]))),
+        label=columns["label"],
+        labels=shown,
+        start=config.init or f"scratch, size {config.size}",
+        layers=network.num_hidden_layers,
+        hidden=network.hidden_size,
+        groups=network.num_hidden_groups,
+        train=Path(config.train).name,
+        dev=Path(config.dev).name if config.dev else "held out of it",
+        train_rows=rows[0],
+        dev_rows=rows[1],
+        steps=result.steps,
+        seed=loop.seed,
+        version=__version__,
+        scores=scores,
+        baseline_words=baseline_words,
+        baseline=result.baseline,
+        metric=result.metric,
+        settings="\n".join(f"{name}={value}" for name, value in settings.items()),
+        max_length=config.max_length,
+    )

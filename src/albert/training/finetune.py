@@ -1,0 +1,334 @@
+"""From a table of examples to a fine-tuned model folder: the steps of `albert train`, in order."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from albert.config import AlbertConfig
+from albert.data.batches import Batch, Features
+from albert.data.examples import Columns, Example, guess_columns, hold_out, read_examples
+from albert.data.sources import Problems
+from albert.data.tables import Table
+from albert.engine import predict_logits
+from albert.errors import AlbertError, ErrorKind
+from albert.files import MANIFEST, disk_errors, write_file, write_manifest
+from albert.hub import model_folder
+from albert.model import AlbertForTask, save_model
+from albert.model.checkpoint import start_from
+from albert.tasks import Task, guess_task, task_named
+from albert.text.tokenizer import AlbertTokenizer
+from albert.training.card import model_card
+from albert.training.loop import FeatureSource, LoopConfig, Trainer
+from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.progress import ConsoleProgress, duration
+from albert.training.settings import divide_settings
+from albert.training.state import run_lock
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """What to fine-tune on and from.
+
+    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id; without
+    it a network of `size` is trained from scratch. `settings` override the values of `AlbertConfig`,
+    `OptimizerConfig` and `LoopConfig` by name.
+    """
+
+    train: str
+    out: Path
+    dev: str | None = None
+    task: str | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    init: str | None = None
+    size: str = "tiny"
+    max_length: int = 128
+    format: str | None = None
+    encoding: str = "utf-8"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """The best evaluation of a run, what answering without reading reaches, and where the model lies."""
+
+    folder: Path
+    metric: str
+    scores: dict[str, float]
+    baseline: float
+    steps: int
+
+
+# Measured on SST-2, AG News and the bundled messages (docs/log.md); a checkpoint takes the paper's range.
+_FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 10.0, "batch_size": 32, "patience": 3}
+_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Everything that is read and encoded before training."""
+
+    task: Task
+    columns: Columns
+    labels: tuple[str, ...]
+    train: Features
+    dev: Features
+    train_targets: np.ndarray
+    dev_targets: np.ndarray
+    held_out: bool
+    cut: int
+
+
+def finetune(
+    config: FinetuneConfig, *, resume: bool = False, overwrite: bool = False, progress: ConsoleProgress | None = None
+) -> FinetuneResult:
+    """Reads, encodes, trains, keeps the best checkpoint on dev, and writes the model folder `config.out`.
+
+    Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
+    """
+    progress = progress or ConsoleProgress(quiet=True)
+    defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
+    network, optimizer_config, loop = divide_settings({**defaults, **config.settings})
+    _check_folder(config.out, resume=resume, overwrite=overwrite)
+    tokenizer = AlbertTokenizer.from_pretrained(config.init) if config.init else AlbertTokenizer.english()
+    data = _read(config, tokenizer, seed=loop.seed)
+    _tell(data, progress)
+
+    with disk_errors(config.out), run_lock(config.out), progress:
+        model = _build_model(config, data, tokenizer, network, seed=loop.seed, progress=progress)
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        trainer = _build_trainer(config, model, data, optimizer_config, loop, progress)
+        if overwrite and not resume:
+            trainer.checkpoints.clear()
+            (config.out / "metrics.jsonl").unlink(missing_ok=True)
+        _tell_time(trainer, data, progress)
+        state = trainer.run(resume=resume)
+        best = max(state.evaluations, key=lambda entry: entry["scores"][data.task.metric])
+        baseline = data.task.baseline(data.train_targets, data.dev_targets, data.labels)
+        result = FinetuneResult(config.out, data.task.metric, best["scores"], baseline[1], state.step)
+        card = model_card(
+            model.config, config, loop, optimizer_config, result, baseline[0], (len(data.train), len(data.dev))
+        )
+        _write_folder(config.out, model, tokenizer, card)
+    return result
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def _read(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: int) -> _Data:
+    table = Table(config.train, format=config.format, encoding=config.encoding)
+    columns = guess_columns(table, text=config.text, text_pair=config.text_pair, label=config.label)
+    assert columns.label is not None
+    task = task_named(config.task) if config.task else _guess(table, columns.label)
+    train = _examples(table, columns, task)
+    labels = task.labels(train, column=columns.label)
+    held_out = config.dev is None
+    if config.dev is None:
+        train, dev = hold_out(train, seed=seed, stratify=task.stratified)
+    else:
+        dev = _examples(Table(config.dev, format=config.format, encoding=config.encoding), columns, task)
+    if not train or not dev:
+        raise AlbertError(
+            ErrorKind.DATA,
+            config.train,
+            expected="enough different texts to hold some out",
+            got=f"{len(train) + len(dev)} rows",
+            hint="give more rows, or a file with --dev",
+        )
+    train_targets, dev_targets = task.targets(train, labels), task.targets(dev, labels)
+    encoded = [task.encode(tokenizer, part, max_length=config.max_length) for part in (train, dev)]
+    return _Data(
+        task,
+        columns,
+        labels,
+        Features.build(encoded[0], train_targets),  # type: ignore[arg-type]
+        Features.build(encoded[1], dev_targets),  # type: ignore[arg-type]
+        train_targets,
+        dev_targets,
+        held_out,
+        sum(encoding.cut > 0 for part in encoded for encoding in part),
+    )
+
+
+def _guess(table: Table, label: str) -> Task:
+    return guess_task([row.values.get(label) for row in table.sample()])
+
+
+def _examples(table: Table, columns: Columns, task: Task) -> list[Example]:
+    missing = [name for name in (*columns.texts(), columns.label) if name not in table.columns]
+    if missing:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: no column {missing[0]!r}",
+            expected="the columns of the training file",
+            got=", ".join(table.columns),
+        )
+    problems = Problems(table.path)
+    examples = list(read_examples(table, columns, task.parse_gold, problems))
+    problems.raise_if_any()
+    if not examples:
+        raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
+    return examples
+
+
+def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
+    if resume or overwrite or not out.is_dir():
+        return
+    used = [name for name in ("config.json", "checkpoints", "metrics.jsonl") if (out / name).exists()]
+    if used:
+        raise AlbertError(
+            ErrorKind.USAGE,
+            f"{out} holds a run already",
+            got=", ".join(used),
+            hint="go on with it by --resume, replace it by --overwrite, or choose another folder",
+        )
+
+
+# --- model and trainer ---------------------------------------------------------------------------------
+
+
+def _build_model(
+    config: FinetuneConfig,
+    data: _Data,
+    tokenizer: AlbertTokenizer,
+    network: dict[str, Any],
+    *,
+    seed: int,
+    progress: ConsoleProgress,
+) -> AlbertForTask:
+    generator = torch.Generator().manual_seed(seed)
+    described: dict[str, Any] = {
+        "id2label": data.labels,
+        "problem_type": data.task.problem_type,
+        "extra": {
+            "task": data.task.name,
+            "columns": dataclasses.asdict(data.columns),
+            "max_length": config.max_length,
+        },
+    }
+    if config.init is None:
+        shape = AlbertConfig.named(config.size, **{"vocab_size": tokenizer.vocab_size, **network}).with_(**described)
+        progress.on_message(f"no pre-trained model given (--init): training a {config.size} network from scratch")
+        model = AlbertForTask(shape, data.task.head, generator=generator)
+    else:
+        shape = AlbertConfig.load(model_folder(config.init)).with_(**network, **described)
+        model, fresh = start_from(config.init, shape, data.task.head, generator)
+        if fresh:
+            progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
+    if shape.max_position_embeddings < config.max_length:
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "max_length",
+            expected=f"at most the model's {shape.max_position_embeddings}",
+            got=str(config.max_length),
+        )
+    return model
+
+
+def _build_trainer(
+    config: FinetuneConfig,
+    model: AlbertForTask,
+    data: _Data,
+    optimizer_config: OptimizerConfig,
+    loop: LoopConfig,
+    progress: ConsoleProgress,
+) -> Trainer:
+    task = data.task
+
+    def objective(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
+        device = next(module.parameters()).device
+        logits = module(
+            batch.input_ids.to(device),
+            attention_mask=batch.attention_mask.to(device),
+            token_type_ids=batch.token_type_ids.to(device),
+        )
+        assert batch.gold is not None
+        return task.loss(logits, batch.gold.to(device))
+
+    def evaluate() -> dict[str, float]:
+        logits = predict_logits(model, data.dev, precision=trainer.precision)
+        loss, count = task.loss(torch.from_numpy(logits), torch.from_numpy(data.dev_targets))
+        return {"loss": float(loss) / count, **task.score(logits, data.dev_targets)}
+
+    trainer = Trainer(
+        model,
+        build_optimizer(model, optimizer_config, groups=model.config.num_hidden_groups),
+        FeatureSource(data.train, loop),
+        objective,
+        config=loop,
+        folder=config.out,
+        fingerprint={
+            "data": data.train.fingerprint(),
+            "dev": data.dev.fingerprint(),
+            "network": json.dumps(model.config.to_dict(), sort_keys=True),
+            "optimizer": json.dumps(dataclasses.asdict(optimizer_config), sort_keys=True),
+            "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
+            "init": config.init or "",
+        },
+        progress=progress,
+        warmup=optimizer_config.warmup,
+        clip=optimizer_config.clip,
+        evaluate=evaluate,
+        metric=task.metric,
+    )
+    return trainer
+
+
+def _tell(data: _Data, progress: ConsoleProgress) -> None:
+    columns = data.columns
+    source = "a tenth held out as dev" if data.held_out else "dev from its file"
+    progress.on_message(
+        f"task {data.task.name}: {' + '.join(columns.texts())} -> {columns.label}, "
+        f"{_listed(data.labels)}; {len(data.train):,} training and {len(data.dev):,} dev rows ({source})"
+    )
+    words, value = data.task.baseline(data.train_targets, data.dev_targets, data.labels)
+    progress.on_message(f"baseline, {words}: dev {data.task.metric} {value:.4f}")
+    if data.cut:
+        progress.on_message(
+            f"{data.cut:,} of {len(data.train) + len(data.dev):,} texts are longer than --max-length and were cut"
+        )
+
+
+def _tell_time(trainer: Trainer, data: _Data, progress: ConsoleProgress) -> None:
+    per_token = trainer.seconds_per_token()
+    # Evaluation is forward only: a third of the work of a training step.
+    tokens = len(data.train.ids) * trainer.config.epochs
+    tokens += len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    progress.on_message(
+        f"{parameters:,} parameters, {trainer.total:,} steps in {trainer.precision} on {trainer.device}: "
+        f"about {duration(per_token * tokens)} (measured on {3} steps)"
+    )
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) == 1:
+        return "a number"
+    return f"{len(labels)} labels (" + ", ".join(labels[:6]) + (", …)" if len(labels) > 6 else ")")
+
+
+# --- writing -------------------------------------------------------------------------------------------
+
+
+def _write_folder(out: Path, model: AlbertForTask, tokenizer: AlbertTokenizer, card: str) -> None:
+    """The files of a model folder, each whole or absent; the manifest, which vouches for them, last."""
+    (out / MANIFEST).unlink(missing_ok=True)
+    save_model(model, out)
+    tokenizer.save(out)
+    write_file(out / "README.md", card)
+    write_manifest(out)
+
+

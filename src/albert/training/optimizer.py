@@ -1,0 +1,165 @@
+"""Optimisers, parameter groups with layer-wise decay by role, and the learning-rate schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from albert.errors import AlbertError, ErrorKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How weights are updated.
+
+    `warmup` is the share of all steps over which the rate rises to `lr`; then it falls to 0 in a line.
+    `layer_decay` multiplies the rate once more at each role further from the output. `freeze` names roles
+    that do not learn: embeddings, encoder, pooler.
+    """
+
+    optimizer: Literal["adamw", "lamb"] = "adamw"
+    lr: float = 5e-5
+    weight_decay: float = 0.01
+    layer_decay: float = 1.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-6  # Google's optimization.py, for both optimisers
+    clip: float = 1.0
+    warmup: float = 0.1
+    freeze: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("lr", 0.0, 10.0),
+            ("weight_decay", 0.0, 10.0),
+            ("layer_decay", 1e-3, 1.0),
+            ("beta1", 0.0, 1.0),
+            ("beta2", 0.0, 1.0),
+            ("eps", 0.0, 1.0),
+            ("clip", 1e-6, 1e6),
+            ("warmup", 0.0, 1.0),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise AlbertError(
+                    ErrorKind.CONFIG, name, expected=f"{low:g} to {high:g}", got=repr(getattr(self, name))
+                )
+        if self.optimizer not in ("adamw", "lamb"):
+            raise AlbertError(ErrorKind.CONFIG, "optimizer", expected="adamw or lamb", got=self.optimizer)
+        if not set(self.freeze) <= {"embeddings", "encoder", "pooler"}:
+            raise AlbertError(
+                ErrorKind.CONFIG, "freeze", expected="among embeddings, encoder, pooler", got=", ".join(self.freeze)
+            )
+
+
+class Lamb(torch.optim.Optimizer):
+    """LAMB as the published models were trained: no bias correction, no clamp on the trust ratio.
+
+    A group with `adapt=False` (LayerNorm, biases) has ratio 1. Source: google-research/albert,
+    lamb_optimizer.py; You et al., arXiv 1904.00962.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1.76e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "adapt": True}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update from the gradients that stand in `.grad`."""
+        assert closure is None, "no closure is supported"
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["exp_avg"] = torch.zeros_like(parameter)
+                    state["exp_avg_sq"] = torch.zeros_like(parameter)
+                mean = state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
+                square = state["exp_avg_sq"].mul_(beta2).addcmul_(
+                    parameter.grad, parameter.grad, value=1 - beta2
+                )
+                update = mean / square.sqrt().add_(group["eps"])
+                update.add_(parameter, alpha=group["weight_decay"])
+                rate = group["lr"]
+                if group["adapt"]:
+                    weight_norm, update_norm = parameter.norm(), update.norm()
+                    if weight_norm > 0 and update_norm > 0:
+                        rate = rate * float(weight_norm / update_norm)
+                parameter.add_(update, alpha=-rate)
+
+
+def role_of(name: str) -> tuple[str, int]:
+    """A parameter's role and, in the encoder, its group: ("encoder", 2) for the third group's weights."""
+    if name.startswith(("albert.embeddings.", "albert.encoder.mapping.")):
+        return "embeddings", 0
+    if name.startswith("albert.encoder.groups."):
+        return "encoder", int(name.split(".")[3])
+    if name.startswith("albert.pooler."):
+        return "pooler", 0
+    return "head", 0
+
+
+def decay_exponent(name: str, *, groups: int) -> int:
+    """How often `layer_decay` applies: head 0, pooler 1, the last group 2, one more a group below, embeddings.
+
+    Shared layers have no depth of their own, so the decay goes by role and by group (ALBERT, section 4.5).
+    """
+    role, group = role_of(name)
+    return {"head": 0, "pooler": 1, "encoder": 2 + groups - 1 - group, "embeddings": 2 + groups}[role]
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig, *, groups: int) -> torch.optim.Optimizer:
+    """The optimiser over all parameters that learn. LayerNorms and biases have no decay and no adaptation.
+
+    Every group keeps its own full rate as "peak_lr"; `set_rate` scales it.
+    """
+    table: dict[tuple[int, bool], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if role_of(name)[0] in config.freeze:
+            parameter.requires_grad_(False)
+            continue
+        plain = name.endswith(".bias") or ".norm." in name
+        table.setdefault((decay_exponent(name, groups=groups), plain), []).append(parameter)
+    parameter_groups = []
+    for (exponent, plain), parameters in sorted(table.items(), key=lambda entry: entry[0]):
+        rate = config.lr * config.layer_decay**exponent
+        parameter_groups.append(
+            {
+                "params": parameters,
+                "lr": rate,
+                "peak_lr": rate,
+                "weight_decay": 0.0 if plain else config.weight_decay,
+                **({"adapt": not plain} if config.optimizer == "lamb" else {}),
+            }
+        )
+    betas = (config.beta1, config.beta2)
+    if config.optimizer == "lamb":
+        return Lamb(parameter_groups, betas=betas, eps=config.eps)
+    return torch.optim.AdamW(parameter_groups, betas=betas, eps=config.eps, foreach=True)
+
+
+def rate_factor(step: int, *, total: int, warmup: float) -> float:
+    """The share of the full rate at `step` (from 0): a linear rise, then a linear fall to 0 at `total`."""
+    rise = round(total * warmup)
+    if step < rise:
+        return (step + 1) / rise
+    return max(0.0, (total - step) / max(1, total - rise))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Sets every group's rate to `factor` of its full one."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor

@@ -1,0 +1,64 @@
+"""`--set name=value`: each name belongs to the one component that owns it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from typing import Any
+
+from albert.config import AlbertConfig
+from albert.errors import AlbertError, ErrorKind
+from albert.training.loop import LoopConfig
+from albert.training.optimizer import OptimizerConfig
+
+_NOT_SETTABLE = {"id2label", "problem_type", "extra", "vocab_size"}
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """"lr=3e-5" -> ("lr", 3e-5); values are JSON where they can be, else strings, commas make a list.
+
+    Raises `AlbertError` (usage) without an equals sign.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise AlbertError(ErrorKind.USAGE, f"--set {text}", expected="name=value")
+    name = name.strip().replace("-", "_")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def divide_settings(settings: dict[str, Any]) -> tuple[dict[str, Any], OptimizerConfig, LoopConfig]:
+    """Hands each setting to its owner: the network's as overrides, the optimiser's, the loop's.
+
+    Raises `AlbertError` (bad-config) for an unknown name or a value of the wrong type.
+    """
+    parts: dict[type, dict[str, Any]] = {AlbertConfig: {}, OptimizerConfig: {}, LoopConfig: {}}
+    owners = {f.name: (owner, f) for owner in parts for f in dataclasses.fields(owner) if f.name not in _NOT_SETTABLE}
+    for name, value in settings.items():
+        if name not in owners:
+            near = difflib.get_close_matches(name, owners, n=1)
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                f"unknown setting {name!r}",
+                hint=f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(sorted(owners)),
+            )
+        owner, field = owners[name]
+        parts[owner][name] = _converted(name, value, field.default)
+    return parts[AlbertConfig], OptimizerConfig(**parts[OptimizerConfig]), LoopConfig(**parts[LoopConfig])
+
+
+def _converted(name: str, value: Any, default: Any) -> Any:
+    """The value in the type of its default; numbers may be whole where a fraction is allowed."""
+    if isinstance(default, tuple):
+        return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+    wanted = type(default)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise AlbertError(
+            ErrorKind.CONFIG, f"setting {name}", expected=f"{wanted.__name__}, like {default!r}", got=repr(value)
+        )
+    return value

@@ -1,0 +1,148 @@
+"""What a run keeps on disk so that a kill at any moment costs nothing but time.
+
+A checkpoint is a folder that appears in one rename after its files and their manifest are flushed; a
+resumed run takes the newest that verifies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from albert.errors import AlbertError, ErrorKind
+from albert.files import new_folder, remove_leftovers, verify_manifest, write_file, write_json
+
+_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+LAST, BEST = "step", "best"
+
+
+class Checkpoints:
+    """The checkpoints of one run: `step-*` with everything to go on from, `best-*` with weights alone."""
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(
+        self, kind: str, step: int, model: nn.Module, optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
+    ) -> None:
+        """Writes a checkpoint, then removes older ones of its kind (two are kept, of the best one)."""
+        path = self.folder / f"{kind}-{step:08d}"
+        with new_folder(path) as temporary:
+            save_file(_own_tensors(model), temporary / _MODEL)
+            if optimizer is not None:
+                save_file(_optimizer_tensors(optimizer), temporary / _OPTIMIZER)
+            write_json(temporary / _STATE, state)
+        for old in self._newest_first(kind)[self.keep if kind == LAST else 1 :]:
+            shutil.rmtree(old)
+
+    def newest(self, kind: str) -> Path | None:
+        """The newest checkpoint of a kind that verifies; says so on stderr when one does not."""
+        remove_leftovers(self.folder)
+        for path in self._newest_first(kind):
+            difference = verify_manifest(path)
+            if difference is None:
+                return path
+            print(f"checkpoint {path} is damaged ({difference}); trying the one before", file=sys.stderr)
+        return None
+
+    @staticmethod
+    def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
+        """Puts a checkpoint's values into the model and the optimiser and returns its state."""
+        stored = load_file(path / _MODEL)
+        for name, tensor in _own_tensors(model).items():
+            tensor.copy_(stored[name])
+        if optimizer is not None:
+            _restore_optimizer(optimizer, load_file(path / _OPTIMIZER))
+        state: dict[str, Any] = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        return state
+
+    def clear(self) -> None:
+        """Removes all checkpoints."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _newest_first(self, kind: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{kind}-*"), reverse=True)
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one JSON object a record, each with its "step"."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rewind(self, step: int, *, evaluated: Container[int] = ()) -> None:
+        """Drops what a run resumed at `step` writes again, and a half-written last line.
+
+        That is every record from `step` on, but for evaluations that the checkpoint already holds.
+        """
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if record["step"] < step or ("dev" in record and record["step"] in evaluated):
+                    kept.append(line)
+        write_file(self.path, "".join(kept))
+
+    def write(self, record: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Holds the run directory; the kernel frees it when the process ends, however it ends.
+
+    Raises `AlbertError` (locked) naming the process that holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise AlbertError(
+                ErrorKind.LOCKED,
+                f"{folder} is in use",
+                got=f"another run, {file.read().strip() or 'unknown'}",
+                hint="wait for it, stop it, or choose another output folder",
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Each parameter once, under its first name, however many layers share it."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, entry in optimizer.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, stored: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in stored.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
