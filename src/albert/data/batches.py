@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ class Features:
     gold: np.ndarray | None  # [examples, ...]
 
     @classmethod
-    def build(cls, encodings: Iterable[Encoding], gold: Sequence[object] | None = None) -> Self:
+    def build(cls, encodings: Iterable[Encoding], gold: np.ndarray | None = None) -> Features:
         ids: list[np.ndarray] = []
         types: list[np.ndarray] = []
         for encoding in encodings:
@@ -51,7 +50,7 @@ class Features:
             np.concatenate(ids) if ids else np.zeros(0, np.int32),
             np.concatenate(types) if types else np.zeros(0, np.int8),
             np.cumsum([0, *map(len, ids)]),
-            None if gold is None else np.asarray(gold),
+            gold,
         )
 
     def __len__(self) -> int:

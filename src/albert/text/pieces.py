@@ -1,7 +1,7 @@
 """Text to SentencePiece pieces with offsets: what the published models saw, piece for piece.
 
-sentencepiece normalises (its character map is part of the model file), `tokenizers` finds the best
-segmentation, and Google's digit-comma rule comes last. Special tokens in the text are plain text here.
+sentencepiece normalises and segments (why not `tokenizers`: docs/decisions/001), Google's digit-comma rule
+comes last. Text that spells a special token is plain text here: sentencepiece never matches those.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as proto
-from tokenizers import Regex, Tokenizer
-from tokenizers.models import Unigram
-from tokenizers.pre_tokenizers import Split
 
 from albert.config import UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.text.normalize import NormalizedText, Normalizer
 
 SPACE = "▁"
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # sentencepiece_model.proto
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 
 
@@ -59,7 +56,11 @@ class PieceEncoder:
                 ErrorKind.MODEL, "spiece.model", expected="a unigram model without byte fallback or suffixes"
             )
         self.vocabulary = [piece.piece for piece in self.proto.pieces]
-        self._unigram = _unigram(self.proto)
+        self._ids = {
+            piece.piece: token
+            for token, piece in enumerate(self.proto.pieces)
+            if piece.type in (_NORMAL, _USER_DEFINED)
+        }
         spec = self.proto.normalizer_spec
         self._ascii_is_plain = (
             spec.add_dummy_prefix
@@ -75,63 +76,53 @@ class PieceEncoder:
 
     def __call__(self, texts: Sequence[str]) -> list[Pieces]:
         """The pieces of each text. Raises `AlbertError` (bad-data) for text that is not valid Unicode."""
-        normalized = [self._normalize(text) for text in texts]
-        encodings = self._unigram.encode_batch([text.text for text in normalized], add_special_tokens=False)
-        return [
-            self._pieces(encoding.ids, encoding.offsets, text)
-            for encoding, text in zip(encodings, normalized, strict=True)
-        ]
-
-    def _normalize(self, original: str) -> NormalizedText:
-        """Google's preprocessing, then the model file's own, with offsets into the original."""
-        inner = self.normalizer(original)
-        text = inner.text
-        if not text:
-            return NormalizedText("")
-        collapsed = "  " not in text and text[0] != " " and text[-1] != " "  # NFKD makes spaces of its own
-        if self._ascii_is_plain and collapsed and text.isascii() and text.isprintable():
-            starts = np.arange(-1, len(text)) if inner.starts is None else np.r_[-1, inner.starts]
-            starts[0] = starts[1]
-            ends = np.arange(0, len(text) + 1) if inner.ends is None else np.r_[-1, inner.ends]
-            ends[0] = starts[0]
-            return NormalizedText(SPACE + text.replace(" ", SPACE), starts, ends)
+        normalized = [self.normalizer(text) for text in texts]
         try:
-            outer, begins = self._sentencepiece.normalize(text, with_offsets=True)
+            surfaces = self._sentencepiece.encode([text.text for text in normalized], out_type=str)
         except UnicodeEncodeError as error:
             raise AlbertError(
                 ErrorKind.DATA,
                 "text is not valid Unicode",
                 expected="no lone surrogates",
-                got=f"{text[error.start]!a} at character {error.start}",
+                got=f"{error.object[error.start]!a} in {error.object[:40]!a}",
             ) from None
-        outer = outer.replace(" ", SPACE)
-        starts, ends = _intervals(np.asarray(begins, np.int64))
-        if inner.starts is not None and inner.ends is not None:
-            last = len(inner.text) - 1
-            # An empty interval stays empty, at the place where its neighbour begins.
-            at = inner.starts[np.minimum(starts, last)]
-            ends = np.where(ends > starts, inner.ends[np.clip(ends - 1, 0, last)], at)
-            starts = at
-        return NormalizedText(outer, starts, ends)
+        return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
 
-    def _pieces(self, ids: list[int], spans: list[tuple[int, int]], text: NormalizedText) -> Pieces:
-        if not ids:
-            empty = np.zeros(0, np.int64)
-            return Pieces(empty, np.zeros((0, 2), np.int64), empty)
-        assert text.starts is not None
-        assert text.ends is not None
+    def _pieces(self, surfaces: list[str], inner: NormalizedText) -> Pieces:
+        """Ids, offsets and words of pieces that follow one another in the text sentencepiece normalised."""
+        ids = [self._ids.get(surface, UNK_ID) for surface in surfaces]
+        widths = [len(surface) for surface in surfaces]
         if not self._digit_comma.keys().isdisjoint(ids):
-            ids, spans = self._apply_digit_comma(ids, spans)
-        bounds = np.asarray(spans, np.int64)
-        first = np.frombuffer(text.text.encode("utf-32-le"), np.uint32)[bounds[:, 0]] == ord(SPACE)
-        # A word's space is no part of its span; a piece that is the space alone has an empty span after it.
-        begin = np.minimum(bounds[:, 0] + first, len(text.text) - 1)
-        alone = first & (bounds[:, 1] - bounds[:, 0] == 1)
-        starts, ends = text.starts[begin], text.ends[bounds[:, 1] - 1]
-        ends = np.where(alone, starts, ends)
-        return Pieces(
-            np.asarray(ids, np.int64), np.stack([starts, ends], 1), np.maximum(np.cumsum(first) - 1, 0)
-        )
+            ids, widths = self._apply_digit_comma(ids, widths)
+        if not ids:
+            return Pieces(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
+        joined = "".join(surfaces)
+        starts, ends = self._sources(inner, len(joined))
+        bounds = np.cumsum([0, *widths])
+        first = np.frombuffer(joined.encode("utf-32-le"), np.uint32)[bounds[:-1]] == ord(SPACE)
+        # A word's space is no part of its span; a piece that is the space alone has an empty one after it.
+        begin = starts[np.minimum(bounds[:-1] + first, len(joined) - 1)]
+        alone = first & (np.asarray(widths) == 1)
+        end = np.where(alone, begin, ends[bounds[1:] - 1])
+        words = np.maximum(np.cumsum(first) - 1, 0)
+        return Pieces(np.asarray(ids, np.int64), np.stack([begin, end], 1), words)
+
+    def _sources(self, inner: NormalizedText, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """[start, end) in the original of each character that sentencepiece's own normalisation gives."""
+        text = inner.text
+        if self._ascii_is_plain and text.isascii() and text.isprintable() and length == len(text) + 1:
+            starts = np.arange(-1, len(text))  # only the space in front was added
+            starts[0] = 0
+            ends = np.arange(0, len(text) + 1)
+        else:
+            _, begins = self._sentencepiece.normalize(text, with_offsets=True)
+            starts, ends = _intervals(np.asarray(begins, np.int64))
+        if inner.starts is None or inner.ends is None:
+            return starts, ends
+        last = len(text) - 1
+        # An empty interval stays empty, at the place where its neighbour begins.
+        at = inner.starts[np.minimum(starts, last)]
+        return at, np.where(ends > starts, inner.ends[np.clip(ends - 1, 0, last)], at)
 
     def _split_digit_comma(self, piece: str) -> list[tuple[int, int]] | None:
         """What "9," becomes: (id, characters) of the piece without its comma, then the comma's."""
@@ -144,23 +135,12 @@ class PieceEncoder:
         parts.append(",")
         return [(self._sentencepiece.piece_to_id(part), len(part)) for part in parts]
 
-    def _apply_digit_comma(
-        self, ids: list[int], spans: list[tuple[int, int]]
-    ) -> tuple[list[int], list[tuple[int, int]]]:
+    def _apply_digit_comma(self, ids: list[int], widths: list[int]) -> tuple[list[int], list[int]]:
         """Source: google-research/albert, tokenization.py, `encode_pieces`."""
-        new_ids: list[int] = []
-        new_spans: list[tuple[int, int]] = []
-        for token, (start, end) in zip(ids, spans, strict=True):
-            replacement = self._digit_comma.get(token)
-            if replacement is None:
-                new_ids.append(token)
-                new_spans.append((start, end))
-                continue
-            for part, width in replacement:
-                new_ids.append(part)
-                new_spans.append((start, start + width))
-                start += width
-        return new_ids, new_spans
+        new: list[tuple[int, int]] = []
+        for token, width in zip(ids, widths, strict=True):
+            new.extend(self._digit_comma.get(token, [(token, width)]))
+        return [token for token, _ in new], [width for _, width in new]
 
 
 def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,29 +157,6 @@ def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(starts) and ends[0] > starts[0] and len(starts) > 1 and starts[1] == starts[0]:
         ends[0] = starts[0]
     return starts, ends
-
-
-def _unigram(model: proto.ModelProto) -> Tokenizer:
-    """The model as a `tokenizers` Unigram that no text can trick into a special token.
-
-    User-defined symbols get the score that makes sentencepiece always choose them
-    (unigram_model.cc: bytes x highest score - 0.1); pieces that must never match get names with a
-    space, which normalised text does not have.
-    """
-    highest = max((p.score for p in model.pieces if p.type == _NORMAL), default=0.0)
-    vocabulary = []
-    for token, piece in enumerate(model.pieces):
-        if piece.type == _NORMAL:
-            vocabulary.append((piece.piece, piece.score))
-        elif piece.type == _USER_DEFINED:
-            vocabulary.append((piece.piece, len(piece.piece.encode()) * highest - 0.1))
-        else:
-            vocabulary.append((f" {token}", 0.0))
-    tokenizer = Tokenizer(Unigram(vocabulary, UNK_ID))
-    if all(SPACE not in p.piece[1:] for p in model.pieces) and any(p.piece == SPACE for p in model.pieces):
-        # No piece crosses a word, so each word can be segmented, and cached, by itself.
-        tokenizer.pre_tokenizer = Split(Regex(SPACE), "merged_with_next")
-    return tokenizer
 
 
 def model_from_tokenizer_json(raw: dict[str, object]) -> bytes:

@@ -152,8 +152,8 @@ def _read(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: int) -> _
         task,
         columns,
         labels,
-        Features.build(encoded[0], train_targets),  # type: ignore[arg-type]
-        Features.build(encoded[1], dev_targets),  # type: ignore[arg-type]
+        Features.build(encoded[0], train_targets),
+        Features.build(encoded[1], dev_targets),
         train_targets,
         dev_targets,
         held_out,

@@ -1,0 +1,109 @@
+"""Shapes in signatures are checked here, and only here; data from outside the project is optional."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+install_import_hook(
+    ["albert.model", "albert.tasks", "albert.data.batches", "albert.training.optimizer"], "beartype.beartype"
+)
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from albert.config import AlbertConfig  # noqa: E402
+from albert.text.tokenizer import AlbertTokenizer  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("ALBERT_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+settings.register_profile("suite", max_examples=100, deadline=None)
+settings.load_profile("suite")
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach a network
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> AlbertTokenizer:
+    return AlbertTokenizer.english()
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the data sets in {SHARED} (ALBERT_SHARED_DATA names another place)")
+    return SHARED
+
+
+def small_config(**overrides: object) -> AlbertConfig:
+    """A network that a test builds in milliseconds, odd enough to show transposed axes."""
+    values: dict[str, object] = {
+        "vocab_size": 61,
+        "embedding_size": 16,
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "max_position_embeddings": 40,
+        "id2label": ("a", "b", "c"),
+    }
+    return AlbertConfig(**{**values, **overrides})  # type: ignore[arg-type]
+
+
+def random_ids(shape: tuple[int, ...], *, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Ids, token types and a mask whose rows end at different places."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, 61, shape, generator=generator)
+    lengths = torch.randint(2, shape[-1] + 1, (*shape[:-1], 1), generator=generator)
+    mask = (torch.arange(shape[-1]) < lengths).long()
+    types = torch.randint(0, 2, shape, generator=generator)
+    return {"input_ids": ids * mask, "token_type_ids": types, "attention_mask": mask}
+
+
+GOOD = ("great", "lovely", "excellent", "perfect", "wonderful")
+BAD = ("awful", "broken", "terrible", "useless", "horrible")
+
+
+def write_reviews(path: Path, *, rows: int = 120, seed: int = 0) -> Path:
+    """A CSV of two-label reviews that any classifier can learn."""
+    rng = random.Random(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for index in range(rows):
+            good = index % 2 == 0
+            word = rng.choice(GOOD if good else BAD)
+            thing = rng.choice(["lamp", "chair", "phone", "soup", "coat", "service"])
+            writer.writerow([f"a {word} {thing}, number {index}", "positive" if good else "negative"])
+    return path
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    return write_reviews(tmp_path / "reviews.csv")
+
+
+@pytest.fixture
+def albert() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own."""
+
+    def call(*arguments: object, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "albert", *map(str, arguments)],
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+            env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+        )
+
+    return call

@@ -1,0 +1,168 @@
+"""Our pieces against the sentencepiece library behind Google's preprocessing, piece for piece."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import random
+import unicodedata
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import sentencepiece
+import transformers
+
+from albert.text.normalize import Normalizer
+from albert.text.tokenizer import AlbertTokenizer
+
+
+def google_preprocess(text: str, *, lower: bool = True, keep_accents: bool = False) -> str:
+    """google-research/albert, tokenization.py, in the order stated there."""
+    text = " ".join(text.strip().split())
+    if not keep_accents:
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if unicodedata.combining(c) == 0)
+    return text.lower() if lower else text
+
+
+def google_ids(model: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
+    ids: list[int] = []
+    for piece in model.encode(text, out_type=str):
+        if len(piece) > 1 and piece.endswith(",") and piece[-2].isdigit():
+            parts = model.encode(piece[:-1].replace("▁", ""), out_type=str)
+            if not piece.startswith("▁") and parts[0].startswith("▁"):
+                parts = parts[1:] if len(parts[0]) == 1 else [parts[0][1:], *parts[1:]]
+            ids += [model.piece_to_id(part) for part in (*parts, ",")]
+        else:
+            ids.append(model.piece_to_id(piece))
+    return ids
+
+
+def assert_same_pieces(tokenizer: AlbertTokenizer, lines: list[str]) -> None:
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    normalizer = tokenizer.normalizer
+    for line, pieces in zip(lines, tokenizer.pieces(lines), strict=True):
+        text = google_preprocess(line, lower=normalizer.lower, keep_accents=normalizer.keep_accents)
+        assert pieces.ids.tolist() == google_ids(oracle, text), line
+
+
+def varied_lines(count: int) -> list[str]:
+    """Sentences and mixtures of scripts, marks, digits, commas, spaces and special-token spellings."""
+    rng = random.Random(20261121)
+    messages = (resources.files("albert") / "assets" / "messages.csv").read_text(encoding="utf-8").splitlines()
+    words = " ".join(messages).split()
+    ranges = [(0x20, 0x7E), (0xA0, 0x24F), (0x300, 0x36F), (0x370, 0x5FF), (0x900, 0x97F), (0xAC00, 0xAFFF),
+              (0x1100, 0x11FF), (0x2000, 0x206F), (0x2460, 0x24FF), (0x3040, 0x30FF), (0x4E00, 0x4FFF),
+              (0xFB00, 0xFB06), (0xFE00, 0xFE0F), (0xFF00, 0xFFEF), (0x1D400, 0x1D4FF), (0x1F600, 0x1F64F)]  # fmt: skip
+    odd = ["92,000,", "1,2,3,", "9,", ",", "[CLS]", "[MASK]", "<pad>", "<unk>", "▁", "–", "£5", "€", "``", "''",
+           "\t", "\u00a0", "\u3000", "\u200b", "\u00ad", "\ufeff", "İ", "ΣΑΣ", "ß", "e\u0301", "İ,", "½,", "²,"]  # fmt: skip
+    lines = list(messages)
+    while len(lines) < count:
+        parts = []
+        for _ in range(rng.randint(1, 12)):
+            kind = rng.random()
+            if kind < 0.4:
+                parts.append(rng.choice(words))
+            elif kind < 0.55:
+                parts.append(f"{rng.randint(0, 10**rng.randint(1, 9)):,}" + rng.choice(["", ",", ".", ", "]))
+            elif kind < 0.7:
+                parts.append(rng.choice(odd))
+            else:
+                low, high = rng.choice(ranges)
+                parts.append("".join(chr(rng.randint(low, high)) for _ in range(rng.randint(1, 5))))
+        lines.append(rng.choice(["", " ", "  "]).join(parts) if rng.random() < 0.3 else " ".join(parts))
+    return lines[:count]
+
+
+def test_own_vocabulary_on_ten_thousand_varied_lines(tokenizer: AlbertTokenizer) -> None:
+    assert_same_pieces(tokenizer, varied_lines(10_000))
+
+
+@pytest.mark.parametrize("normalizer", [Normalizer(lower=False), Normalizer(keep_accents=True)])
+def test_cased_and_accented_settings(tokenizer: AlbertTokenizer, normalizer: Normalizer) -> None:
+    other = AlbertTokenizer(tokenizer.model, normalizer=normalizer)
+    assert_same_pieces(other, varied_lines(3_000))
+
+
+@pytest.fixture
+def published(shared_data: Path) -> AlbertTokenizer:
+    return AlbertTokenizer((shared_data / "vocab" / "spiece.rebuilt.model").read_bytes())
+
+
+def test_published_vocabulary_on_varied_lines(published: AlbertTokenizer) -> None:
+    assert_same_pieces(published, varied_lines(10_000))
+
+
+def test_published_vocabulary_on_corpus_text(published: AlbertTokenizer, shared_data: Path) -> None:
+    lines: list[str] = []
+    for path in sorted((shared_data / "corpus").glob("*.jsonl.xz")):
+        with lzma.open(path, "rt", encoding="utf-8") as file:
+            for _, row in zip(range(20), file, strict=False):
+                lines += json.loads(row)["paras"][:60]
+    assert len(lines) > 2_000
+    assert_same_pieces(published, lines)
+
+
+def test_documented_fixture(published: AlbertTokenizer) -> None:
+    tokenizer = AlbertTokenizer(published.model, normalizer=Normalizer(keep_accents=True))
+    ids = tokenizer.pieces(["I was born in 92000, and this is falsé."])[0].ids.tolist()
+    assert ids == [31, 23, 386, 19, 561, 3050, 15, 17, 48, 25, 8256, 18, 1, 9]
+
+
+def test_published_vocabulary_in_the_documented_order(published: AlbertTokenizer, shared_data: Path) -> None:
+    listed = (shared_data / "vocab" / "30k-clean.vocab").read_text(encoding="utf-8").split("\n")
+    assert published.vocabulary == [line.split("\t")[0] for line in listed if line]
+
+
+# --- the saved folder in transformers --------------------------------------------------------------------
+
+
+def test_saved_tokenizer_loads_in_transformers(tokenizer: AlbertTokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path)
+    other = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for pair in (("A plain sentence.", None), ("Who was it?", "It was Ada, in 1843."), ("x", "y z")):
+        mine, theirs = tokenizer(*pair), other(*pair)
+        assert mine.input_ids == theirs["input_ids"]
+        assert mine.token_type_ids == theirs["token_type_ids"]
+    assert other.convert_ids_to_tokens([0, 1, 2, 3, 4]) == ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+
+
+@pytest.mark.parametrize("limit", [3, 4, 7, 8, 16])
+def test_truncation_keeps_what_transformers_keeps(tokenizer: AlbertTokenizer, tmp_path: Path, limit: int) -> None:
+    tokenizer.save(tmp_path)
+    other = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    long, short = "the quick brown fox jumps over the lazy dog again and again", "a small cat"
+    for pair in ((long, short), (short, long), (long, long), (short, short), (long, None)):
+        theirs = other(*pair, truncation=True, max_length=limit)
+        assert tokenizer(*pair, max_length=limit).input_ids == theirs["input_ids"]
+
+
+@pytest.mark.parametrize("stride", [0, 3, 5])
+def test_windows_are_those_of_transformers(tokenizer: AlbertTokenizer, tmp_path: Path, stride: int) -> None:
+    tokenizer.save(tmp_path)
+    other = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    question, text = "where is it", " ".join(f"word{i} moves" for i in range(30))
+    for pair, strategy in (((question, text), "only_second"), ((text, None), "only_first")):
+        theirs = other(
+            *pair, truncation=strategy, max_length=20, stride=stride, return_overflowing_tokens=True
+        )
+        mine = tokenizer.windows(*pair, max_length=20, stride=stride)
+        assert [window.input_ids for window in mine] == theirs["input_ids"]
+
+
+def test_a_folder_with_tokenizer_json_alone_gives_the_same_pieces(tokenizer: AlbertTokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path)
+    (tmp_path / "spiece.model").unlink()
+    again = AlbertTokenizer.from_pretrained(tmp_path)
+    lines = varied_lines(3_000)
+    for mine, other in zip(tokenizer.pieces(lines), again.pieces(lines), strict=True):
+        assert mine.ids.tolist() == other.ids.tolist()
+
+
+def test_a_folder_saved_by_transformers_gives_the_same_pieces(tokenizer: AlbertTokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path / "ours")
+    transformers.AutoTokenizer.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
+    again = AlbertTokenizer.from_pretrained(tmp_path / "theirs")
+    lines = varied_lines(2_000)
+    for mine, other in zip(tokenizer.pieces(lines), again.pieces(lines), strict=True):
+        assert mine.ids.tolist() == other.ids.tolist()
