@@ -180,7 +180,7 @@ def _weight_files(folder: Path) -> list[Path]:
     if (folder / _INDEX).is_file():
         try:
             names = set(json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise AlbertError(
                 ErrorKind.MODEL, str(folder / _INDEX), expected='{"weight_map": …}', got=repr(error)[:200]
             ) from None

@@ -79,12 +79,13 @@ class PieceEncoder:
         normalized = [self.normalizer(text) for text in texts]
         try:
             surfaces = self._sentencepiece.encode([text.text for text in normalized], out_type=str)
-        except UnicodeEncodeError as error:
+        except (UnicodeEncodeError, TypeError):
+            bad = next(text for text in texts if any("\ud800" <= char <= "\udfff" for char in text))
             raise AlbertError(
                 ErrorKind.DATA,
                 "text is not valid Unicode",
                 expected="no lone surrogates",
-                got=f"{error.object[error.start]!a} in {error.object[:40]!a}",
+                got=f"{bad[:60]!a}",
             ) from None
         return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
 
@@ -176,7 +177,8 @@ def model_from_tokenizer_json(raw: dict[str, object]) -> bytes:
         for token, (piece, score) in enumerate(vocabulary):
             kind = _UNKNOWN if token == UNK_ID else _CONTROL if piece in specials else _NORMAL
             model.pieces.add(piece=piece, score=score, type=kind)
-    except (KeyError, TypeError, ValueError) as error:
+        pad_piece, unk_piece = vocabulary[0][0], vocabulary[UNK_ID][0]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise AlbertError(
             ErrorKind.MODEL, "tokenizer.json", expected="a Unigram tokenizer", got=repr(error)[:200]
         ) from None
@@ -188,7 +190,7 @@ def model_from_tokenizer_json(raw: dict[str, object]) -> bytes:
     model.trainer_spec.vocab_size = len(model.pieces)
     for name, token in (("pad", 0), ("unk", 1), ("bos", -1), ("eos", -1)):
         setattr(model.trainer_spec, f"{name}_id", token)
-    model.trainer_spec.pad_piece, model.trainer_spec.unk_piece = vocabulary[0][0], vocabulary[UNK_ID][0]
+    model.trainer_spec.pad_piece, model.trainer_spec.unk_piece = pad_piece, unk_piece
     if charsmap:
         model.normalizer_spec.name = "nmt_nfkc"
         model.normalizer_spec.precompiled_charsmap = base64.b64decode(charsmap)
