@@ -105,7 +105,12 @@ def test_missing_keys_take_transformers_defaults() -> None:
 def test_absurd_values_are_refused_before_allocation(tmp_path: Path, key: str, value: object) -> None:
     raw = AlbertConfig.named("base").to_dict()
     if key == "embedding_size":
-        raw |= {"vocab_size": 1_000_000, "num_hidden_groups": 12, "intermediate_size": 131_072, "hidden_size": 12_288}
+        raw |= {
+            "vocab_size": 1_000_000,
+            "num_hidden_groups": 12,
+            "intermediate_size": 131_072,
+            "hidden_size": 12_288,
+        }
     raw[key] = value
     (tmp_path / "config.json").write_text(json.dumps(raw))
     with pytest.raises(AlbertError) as caught:

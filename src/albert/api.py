@@ -20,6 +20,7 @@ def train(
     text_pair: str | None = None,
     label: str | None = None,
     init: str | Path | None = None,
+    tokenizer: str | Path | None = None,
     size: str = "tiny",
     max_length: int = 128,
     settings: dict[str, Any] | None = None,
@@ -30,7 +31,8 @@ def train(
     """Fine-tunes on a CSV, TSV or JSONL file, saves the best model in the folder `out` and returns it.
 
     Columns and task are guessed where they are not given; without `dev` a tenth is held out. `init` is a
-    model folder or hub id to start from; without it a network of `size` learns from scratch. `settings` are
+    model folder or hub id to start from; without it a network of `size` learns from scratch, on the
+    vocabulary in the folder `tokenizer` or our English one. `settings` are
     those of `albert train --set`. Raises `AlbertError`.
     """
     config = FinetuneConfig(
@@ -42,6 +44,7 @@ def train(
         text_pair=text_pair,
         label=label,
         init=None if init is None else str(init),
+        tokenizer=None if tokenizer is None else str(tokenizer),
         size=size,
         max_length=max_length,
         settings=settings or {},

@@ -105,9 +105,7 @@ class AlbertConfig:
     def from_dict(cls, raw: dict[str, Any], *, source: str = "config.json") -> Self:
         """Reads Hugging Face's keys; what is missing takes the class defaults there (those of xxlarge)."""
         if raw.get("model_type", "albert") != "albert":
-            raise AlbertError(
-                ErrorKind.CONFIG, source, expected="model_type albert", got=repr(raw["model_type"])
-            )
+            raise AlbertError(ErrorKind.CONFIG, source, expected="model_type albert", got=repr(raw["model_type"]))
         own = raw.get("albert") or {}
         known = {f.name for f in fields(cls)}
         values = dict(_TRANSFORMERS_DEFAULTS)
@@ -144,9 +142,7 @@ class AlbertConfig:
                 ErrorKind.MODEL, str(path), expected="a model folder with a config.json", got="no such file"
             ) from None
         except (ValueError, RecursionError) as error:
-            raise AlbertError(
-                ErrorKind.CONFIG, str(path), expected="a JSON object", got=str(error)[:200]
-            ) from None
+            raise AlbertError(ErrorKind.CONFIG, str(path), expected="a JSON object", got=str(error)[:200]) from None
         if not isinstance(raw, dict):
             raise AlbertError(ErrorKind.CONFIG, str(path), expected="a JSON object", got=type(raw).__name__)
         return cls.from_dict(raw, source=str(path))

@@ -9,7 +9,14 @@ from albert.errors import AlbertError, ErrorKind
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LEGACY_ID = re.compile(r"albert-(base|large|xlarge|xxlarge)-v[12]")  # from before ids had owners
-_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "spiece.model", "tokenizer*.json", "*.md"]
+_FILES = [
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "spiece.model",
+    "tokenizer*.json",
+    "*.md",
+]
 
 
 def model_folder(name: str | Path) -> Path:

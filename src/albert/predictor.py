@@ -97,7 +97,7 @@ class Predictor:
         An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …}.
         """
         single = isinstance(inputs, (str, dict, tuple))
-        items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment,list-item]
+        items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
         predictions = self.predict([_example(item) for item in items], top_k=top_k)
         if single:
             return predictions[0]
@@ -117,13 +117,16 @@ class Predictor:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
 
     def evaluate(
-        self, path: str | Path, *, label: str | None = None, format: str | None = None, encoding: str = "utf-8"
+        self,
+        path: str | Path,
+        *,
+        label: str | None = None,
+        format: str | None = None,
+        encoding: str = "utf-8",
     ) -> Evaluation:
         """Scores on a labelled file with the columns of training. Raises `AlbertError` (bad-data) for bad rows."""
         table = Table(path, format=format, encoding=encoding)
-        columns = dataclasses.replace(
-            self.columns_of(table), label=label or self.columns.label or "label"
-        )
+        columns = dataclasses.replace(self.columns_of(table), label=label or self.columns.label or "label")
         if columns.label not in table.columns:
             raise AlbertError(
                 ErrorKind.DATA,

@@ -158,7 +158,9 @@ def _render(
             continue
         if first and index == 0:
             writer.writerow(record)
-        writer.writerow(json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for v in record.values())
+        writer.writerow(
+            json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for v in record.values()
+        )
     return text.getvalue()
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_ids, small_config
 from safetensors.torch import load_file, save_file
 
 from albert.errors import AlbertError, ErrorKind
@@ -14,6 +13,7 @@ from albert.files import MANIFEST, write_manifest
 from albert.model import AlbertForTask, AlbertModel, load_model, save_model
 from albert.model.checkpoint import start_from
 from albert.model.names import transformers_names
+from conftest import random_ids, small_config
 
 
 @pytest.fixture

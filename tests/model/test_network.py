@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import random_ids, small_config
 
 from albert.config import AlbertConfig
 from albert.model import HEADS, AlbertForTask, AlbertModel
 from albert.model.network import initialize
+from conftest import random_ids, small_config
 
 
 def build(**overrides: object) -> AlbertModel:

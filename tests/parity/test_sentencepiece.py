@@ -51,11 +51,13 @@ def varied_lines(count: int) -> list[str]:
     rng = random.Random(20261121)
     messages = (resources.files("albert") / "assets" / "messages.csv").read_text(encoding="utf-8").splitlines()
     words = " ".join(messages).split()
+    # fmt: off
     ranges = [(0x20, 0x7E), (0xA0, 0x24F), (0x300, 0x36F), (0x370, 0x5FF), (0x900, 0x97F), (0xAC00, 0xAFFF),
               (0x1100, 0x11FF), (0x2000, 0x206F), (0x2460, 0x24FF), (0x3040, 0x30FF), (0x4E00, 0x4FFF),
-              (0xFB00, 0xFB06), (0xFE00, 0xFE0F), (0xFF00, 0xFFEF), (0x1D400, 0x1D4FF), (0x1F600, 0x1F64F)]  # fmt: skip
+              (0xFB00, 0xFB06), (0xFE00, 0xFE0F), (0xFF00, 0xFFEF), (0x1D400, 0x1D4FF), (0x1F600, 0x1F64F)]
     odd = ["92,000,", "1,2,3,", "9,", ",", "[CLS]", "[MASK]", "<pad>", "<unk>", "▁", "–", "£5", "€", "``", "''",
-           "\t", "\u00a0", "\u3000", "\u200b", "\u00ad", "\ufeff", "İ", "ΣΑΣ", "ß", "e\u0301", "İ,", "½,", "²,"]  # fmt: skip
+           "\t", "\u00a0", "\u3000", "\u200b", "\u00ad", "\ufeff", "İ", "ΣΑΣ", "ß", "e\u0301", "İ,", "½,", "²,"]
+    # fmt: on
     lines = list(messages)
     while len(lines) < count:
         parts = []
@@ -64,7 +66,7 @@ def varied_lines(count: int) -> list[str]:
             if kind < 0.4:
                 parts.append(rng.choice(words))
             elif kind < 0.55:
-                parts.append(f"{rng.randint(0, 10**rng.randint(1, 9)):,}" + rng.choice(["", ",", ".", ", "]))
+                parts.append(f"{rng.randint(0, 10 ** rng.randint(1, 9)):,}" + rng.choice(["", ",", ".", ", "]))
             elif kind < 0.7:
                 parts.append(rng.choice(odd))
             else:
@@ -143,9 +145,7 @@ def test_windows_are_those_of_transformers(tokenizer: AlbertTokenizer, tmp_path:
     other = transformers.AutoTokenizer.from_pretrained(tmp_path)
     question, text = "where is it", " ".join(f"word{i} moves" for i in range(30))
     for pair, strategy in (((question, text), "only_second"), ((text, None), "only_first")):
-        theirs = other(
-            *pair, truncation=strategy, max_length=20, stride=stride, return_overflowing_tokens=True
-        )
+        theirs = other(*pair, truncation=strategy, max_length=20, stride=stride, return_overflowing_tokens=True)
         mine = tokenizer.windows(*pair, max_length=20, stride=stride)
         assert [window.input_ids for window in mine] == theirs["input_ids"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from conftest import random_ids, small_config
 
 from albert.config import AlbertConfig
 from albert.model import HEADS, AlbertForTask, AlbertModel, load_encoder, load_model, save_model
+from conftest import random_ids, small_config
 
 TOLERANCE = 1e-5
 SHAPES: dict[str, dict[str, object]] = {

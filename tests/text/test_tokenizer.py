@@ -44,9 +44,7 @@ def test_normalised_offsets_cover_exactly_what_was_read(text: str) -> None:
 def test_a_piece_normalises_from_its_own_span(words: list[str]) -> None:
     text = "  ".join(words)
     encoding = ENGLISH(text)
-    for token, (start, end), sequence in zip(
-        encoding.input_ids, encoding.offsets, encoding.sequence_ids, strict=True
-    ):
+    for token, (start, end), sequence in zip(encoding.input_ids, encoding.offsets, encoding.sequence_ids, strict=True):
         if sequence is not None and token != 1:
             piece = ENGLISH.vocabulary[token].lstrip("▁")
             assert piece in Normalizer().text(text[start:end])

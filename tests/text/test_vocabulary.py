@@ -26,7 +26,7 @@ def test_a_trained_vocabulary_has_the_published_layout() -> None:
         "<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]", "(", ")", '"', "-", ".", "–", "£", "€"
     ]  # fmt: skip
     assert tokenizer.vocab_size == 60
-    assert tokenizer.tokenize("THE BOÄTS")[0] == "▁the"
+    assert tokenizer.decode(tokenizer("THE BOÄTS (sail)").input_ids) == "the boats (sail)"
 
 
 def test_training_is_reproducible() -> None:
@@ -40,9 +40,7 @@ def test_too_little_text_is_one_clear_error() -> None:
         assert caught.value.kind is ErrorKind.DATA
 
 
-def test_the_command_reads_folders_of_text_and_compressed_jsonl(
-    tmp_path: Path, albert: Callable[..., object]
-) -> None:
+def test_the_command_reads_folders_of_text_and_compressed_jsonl(tmp_path: Path, albert: Callable[..., object]) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "a.txt").write_text("\n".join(LINES[:60]), encoding="utf-8")

@@ -28,7 +28,8 @@ TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the te
 PairColumn = Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")]
 LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of the label.")]
 InputFormat = Annotated[
-    str | None, typer.Option("--format", help="csv, tsv, jsonl or lines; else by the file's name and content.")
+    str | None,
+    typer.Option("--format", help="csv, tsv, jsonl or lines; else by the file's name and content."),
 ]
 Encoding = Annotated[str, typer.Option(help="The file's character encoding.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
@@ -60,6 +61,7 @@ def train(
     text_pair: PairColumn = None,
     label: LabelColumn = None,
     init: Annotated[str | None, typer.Option(help="Model folder or hub id to start from; else from scratch.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Vocabulary folder for training from scratch.")] = None,
     size: Annotated[str, typer.Option(help="Size of a network from scratch: tiny, mini, small, base, …")] = "tiny",
     max_length: Annotated[int, typer.Option(help="Pieces a text is cut to.")] = 128,
     settings: Setting = None,
@@ -84,6 +86,7 @@ def train(
         text_pair=text_pair,
         label=label,
         init=init,
+        tokenizer=tokenizer,
         size=size,
         max_length=max_length,
         format=format,
@@ -92,7 +95,12 @@ def train(
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
     _print_scores(
-        {"folder": str(result.folder), "metric": result.metric, "baseline": result.baseline, "scores": result.scores},
+        {
+            "folder": str(result.folder),
+            "metric": result.metric,
+            "baseline": result.baseline,
+            "scores": result.scores,
+        },
         as_json=json,
     )
 
@@ -103,7 +111,8 @@ def evaluate(
     data: Annotated[str, typer.Argument(help="Labelled CSV, TSV or JSONL file.")],
     label: LabelColumn = None,
     minimum: Annotated[
-        list[str] | None, typer.Option("--min", help="Least score, e.g. accuracy=0.85; exit 4 if missed. Repeatable.")
+        list[str] | None,
+        typer.Option("--min", help="Least score, e.g. accuracy=0.85; exit 4 if missed. Repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the scores.")] = None,
     format: InputFormat = None,
@@ -129,7 +138,9 @@ def evaluate(
 def predict(
     model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
     data: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")] = "-",
-    out: Annotated[str, typer.Option("--out", "-o", help="File for the result (.jsonl, .csv, .tsv); - is stdout.")] = "-",
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="File for the result (.jsonl, .csv, .tsv); - is stdout.")
+    ] = "-",
     top_k: Annotated[int, typer.Option(help="How many labels a row; 0 gives all.")] = 1,
     format: InputFormat = None,
     output_format: Annotated[str | None, typer.Option(help="jsonl, csv or tsv; else by the name of --out.")] = None,

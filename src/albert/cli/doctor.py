@@ -18,7 +18,15 @@ from albert.errors import ErrorKind
 from albert.model import AlbertForTask
 from albert.text.tokenizer import AlbertTokenizer
 
-_PACKAGES = ("torch", "tokenizers", "sentencepiece", "safetensors", "huggingface_hub", "numpy", "scikit-learn")
+_PACKAGES = (
+    "torch",
+    "tokenizers",
+    "sentencepiece",
+    "safetensors",
+    "huggingface_hub",
+    "numpy",
+    "scikit-learn",
+)
 
 
 def run(*, as_json: bool) -> int:

@@ -70,7 +70,7 @@ def _paragraphs(line: str) -> Iterator[str]:
     if not line.strip():
         return
     row = json.loads(line)
-    parts = [row["text"]] if "text" in row else row["paras"] if "paras" in row else None
+    parts = [row["text"]] if "text" in row else row.get("paras")
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"keys {sorted(row)[:8]}")
     for part in parts:

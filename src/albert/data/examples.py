@@ -143,9 +143,7 @@ def read_examples(
         except ValueError as error:
             problems.add(row.number, str(error))
             continue
-        yield Example(
-            texts[0], texts[1] if len(texts) > 1 else None, gold, source=f"{table.path}:{row.number}"
-        )
+        yield Example(texts[0], texts[1] if len(texts) > 1 else None, gold, source=f"{table.path}:{row.number}")
 
 
 def hold_out(

@@ -32,7 +32,7 @@ class Problems:
             facts = "".join(
                 f"{', ' if i else ': '}{name} {value}"
                 for i, (name, value) in enumerate(
-                    (pair for pair in (("expected", expected), ("got", got)) if pair[1] is not None)
+                    pair for pair in (("expected", expected), ("got", got)) if pair[1] is not None
                 )
             )
             self.lines.append(f"{self.path}:{number}: {what}{facts}")

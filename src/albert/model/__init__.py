@@ -4,4 +4,12 @@ from albert.model.checkpoint import load_encoder, load_model, save_model
 from albert.model.heads import HEADS, AlbertForTask
 from albert.model.network import AlbertModel, EncoderOutput
 
-__all__ = ["HEADS", "AlbertForTask", "AlbertModel", "EncoderOutput", "load_encoder", "load_model", "save_model"]
+__all__ = [
+    "HEADS",
+    "AlbertForTask",
+    "AlbertModel",
+    "EncoderOutput",
+    "load_encoder",
+    "load_model",
+    "save_model",
+]

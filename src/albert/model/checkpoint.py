@@ -187,7 +187,9 @@ def _weight_files(folder: Path) -> list[Path]:
         for name in sorted(names):
             if Path(name).name != name or not (folder / name).is_file():
                 raise AlbertError(
-                    ErrorKind.MODEL, f"{folder / _INDEX} names the shard {name!r}", got="no such file beside it"
+                    ErrorKind.MODEL,
+                    f"{folder / _INDEX} names the shard {name!r}",
+                    got="no such file beside it",
                 )
         return [folder / name for name in sorted(names)]
     pickles = [path for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in sorted(folder.glob(pattern))]

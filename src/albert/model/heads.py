@@ -123,10 +123,8 @@ class MultipleChoiceHead(Head):
         self.dropout = nn.Dropout(config.classifier_dropout_prob)
         self.linear = nn.Linear(config.hidden_size, 1)
 
-    def forward(
-        self, pooled: Float[Tensor, "choices_flat hidden"], choices: int
-    ) -> Float[Tensor, "batch choices"]:
-        return self.linear(self.dropout(pooled)).view(-1, choices)  # type: ignore[no-any-return]
+    def forward(self, pooled: Float[Tensor, "choices_flat hidden"], choices: int) -> Float[Tensor, "batch choices"]:
+        return self.linear(self.dropout(pooled)).view(-1, choices)
 
 
 HEADS: dict[str, type[Head]] = {
@@ -151,7 +149,7 @@ class AlbertForTask(nn.Module):
         self.config = config
         self.head_name = head
         self.albert = AlbertModel(config, pooler=kind.needs_pooler)
-        self.head = kind(config)  # type: ignore[call-arg]
+        self.head = kind(config)
         if generator is not None:
             initialize(self, config, generator)
 
@@ -168,17 +166,15 @@ class AlbertForTask(nn.Module):
             input_ids = input_ids.flatten(0, 1)
             attention_mask = None if attention_mask is None else attention_mask.flatten(0, 1)
             token_type_ids = None if token_type_ids is None else token_type_ids.flatten(0, 1)
-        out: EncoderOutput = self.albert(
-            input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        )
+        out: EncoderOutput = self.albert(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
         words = self.albert.embeddings.word.weight
         match self.head:
             case MaskedLMHead():
-                return self.head(out.last_hidden_state, words)  # type: ignore[no-any-return]
+                return self.head(out.last_hidden_state, words)
             case PreTrainingHead():
                 return self.head.mlm(out.last_hidden_state, words), self.head.sop(out.pooler_output)
             case MultipleChoiceHead():
-                return self.head(out.pooler_output, choices)  # type: ignore[no-any-return]
+                return self.head(out.pooler_output, choices)
             case _ if self.head.needs_pooler:
-                return self.head(out.pooler_output)  # type: ignore[no-any-return]
-        return self.head(out.last_hidden_state)  # type: ignore[no-any-return]
+                return self.head(out.pooler_output)
+        return self.head(out.last_hidden_state)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -117,9 +118,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.num_layers = config.num_hidden_layers
         self.mapping = (
-            nn.Linear(config.embedding_size, config.hidden_size)
-            if config.embedding_projection
-            else nn.Identity()
+            nn.Linear(config.embedding_size, config.hidden_size) if config.embedding_projection else nn.Identity()
         )
         groups = [
             [Layer(Attention(config), FeedForward(config)) for _ in range(config.inner_group_num)]
@@ -131,14 +130,15 @@ class Encoder(nn.Module):
                     layer.attention = first.attention
                 elif config.sharing == "ffn":
                     layer.ffn = first.ffn
-        self.groups = nn.ModuleList(nn.ModuleList(group) for group in groups)
+        self.groups = nn.ModuleList([nn.ModuleList(group) for group in groups])
 
     def forward(
         self, x: Float[Tensor, "batch seq embedding"], mask: Bool[Tensor, "batch 1 1 seq"] | None
     ) -> Float[Tensor, "batch seq hidden"]:
         x = self.mapping(x)
         for iteration in range(self.num_layers):
-            for layer in self.groups[iteration * len(self.groups) // self.num_layers]:
+            group = self.groups[iteration * len(self.groups) // self.num_layers]
+            for layer in group:  # type: ignore[attr-defined]  # a ModuleList in a ModuleList
                 x = layer(x, mask)
         return x
 

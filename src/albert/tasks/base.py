@@ -60,8 +60,6 @@ class Task(ABC):
     def baseline(self, train: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> tuple[str, float]:
         """What answering without reading reaches, learned on `train`: in words, and on `metric`."""
 
-    def encode(
-        self, tokenizer: AlbertTokenizer, examples: Sequence[Example], *, max_length: int
-    ) -> list[Encoding]:
+    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], *, max_length: int) -> list[Encoding]:
         """Model inputs, cut to `max_length`; `Encoding.cut` says by how much."""
         return tokenizer.encode_batch([example.texts for example in examples], max_length=max_length)

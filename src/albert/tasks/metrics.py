@@ -16,9 +16,7 @@ def classification_scores(predicted: np.ndarray, gold: np.ndarray, *, labels: in
 
     scores = {
         "accuracy": float(accuracy_score(gold, predicted)),
-        "macro_f1": float(
-            f1_score(gold, predicted, labels=list(range(labels)), average="macro", zero_division=0)
-        ),
+        "macro_f1": float(f1_score(gold, predicted, labels=list(range(labels)), average="macro", zero_division=0)),
         "mcc": float(matthews_corrcoef(gold, predicted)),
     }
     if labels == 2:

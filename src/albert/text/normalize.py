@@ -70,7 +70,7 @@ class Normalizer:
             if original[begin].isspace():
                 while position < len(original) and original[position].isspace():
                     position += 1
-                width = 1 if 0 < begin and position < len(original) else 0
+                width = 1 if begin > 0 and position < len(original) else 0
             elif self.quotes and original[begin : begin + 2] in ("``", "''"):
                 position += 1
                 width = 1

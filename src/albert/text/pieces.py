@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -160,7 +161,7 @@ def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return starts, ends
 
 
-def model_from_tokenizer_json(raw: dict[str, object]) -> bytes:
+def model_from_tokenizer_json(raw: dict[str, Any]) -> bytes:
     """Rebuilds a SentencePiece model from a `tokenizer.json` with a Unigram, as transformers writes it.
 
     Raises `AlbertError` (bad-model) when it holds another kind of tokenizer.
@@ -168,11 +169,11 @@ def model_from_tokenizer_json(raw: dict[str, object]) -> bytes:
     import base64
 
     try:
-        vocabulary = raw["model"]["vocab"]  # type: ignore[index]
-        if raw["model"].get("type", "Unigram") != "Unigram":  # type: ignore[index, attr-defined]
-            raise TypeError(f"a {raw['model']['type']} model")  # type: ignore[index]
+        vocabulary = raw["model"]["vocab"]
+        if raw["model"].get("type", "Unigram") != "Unigram":
+            raise TypeError(f"a {raw['model']['type']} model")
         charsmap = _find_charsmap(raw.get("normalizer"))
-        specials = {token["content"]: token for token in raw.get("added_tokens", [])}  # type: ignore[attr-defined]
+        specials = {token["content"]: token for token in raw.get("added_tokens", [])}
         model = proto.ModelProto()
         for token, (piece, score) in enumerate(vocabulary):
             kind = _UNKNOWN if token == UNK_ID else _CONTROL if piece in specials else _NORMAL
@@ -211,4 +212,3 @@ def _find_charsmap(normalizer: object) -> str | None:
         if found := _find_charsmap(inner):
             return found
     return None
-

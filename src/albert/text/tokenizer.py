@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -190,7 +190,7 @@ class AlbertTokenizer:
                 got=str(stride),
                 hint="use a larger max_length, a smaller stride or a shorter question",
             )
-        encodings = []
+        encodings: list[Encoding] = []
         start = 0
         while True:
             part = _slice(moving, start, start + room)
@@ -227,9 +227,7 @@ def _cut(first: Pieces, second: Pieces | None, limit: int, truncation: Truncatio
     room = limit - (2 if second is None else 3)
     keep = _kept_lengths(lengths, room, truncation)
     cut = sum(lengths) - sum(keep)
-    return _join(
-        _slice(first, 0, keep[0]), None if second is None else _slice(second, 0, keep[1]), cut=cut
-    )
+    return _join(_slice(first, 0, keep[0]), None if second is None else _slice(second, 0, keep[1]), cut=cut)
 
 
 def _kept_lengths(lengths: tuple[int, int], room: int, truncation: Truncation) -> tuple[int, int]:
@@ -278,7 +276,7 @@ def _join(first: Pieces, second: Pieces | None, *, cut: int = 0, window: int = 0
     return Encoding(ids, types, [1] * len(ids), offsets, words, sequences, cut, window)
 
 
-def _read_json(path: Path) -> dict[str, object] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:

@@ -39,7 +39,8 @@ class FinetuneConfig:
     """What to fine-tune on and from.
 
     `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id; without
-    it a network of `size` is trained from scratch. `settings` override the values of `AlbertConfig`,
+    it a network of `size` is trained from scratch, on our English vocabulary or that of the folder `tokenizer`.
+    `settings` override the values of `AlbertConfig`,
     `OptimizerConfig` and `LoopConfig` by name.
     """
 
@@ -51,6 +52,7 @@ class FinetuneConfig:
     text_pair: str | None = None
     label: str | None = None
     init: str | None = None
+    tokenizer: str | None = None
     size: str = "tiny"
     max_length: int = 128
     format: str | None = None
@@ -90,7 +92,11 @@ class _Data:
 
 
 def finetune(
-    config: FinetuneConfig, *, resume: bool = False, overwrite: bool = False, progress: ConsoleProgress | None = None
+    config: FinetuneConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: ConsoleProgress | None = None,
 ) -> FinetuneResult:
     """Reads, encodes, trains, keeps the best checkpoint on dev, and writes the model folder `config.out`.
 
@@ -100,7 +106,8 @@ def finetune(
     defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
     network, optimizer_config, loop = divide_settings({**defaults, **config.settings})
     _check_folder(config.out, resume=resume, overwrite=overwrite)
-    tokenizer = AlbertTokenizer.from_pretrained(config.init) if config.init else AlbertTokenizer.english()
+    vocabulary = config.init or config.tokenizer
+    tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
     data = _read(config, tokenizer, seed=loop.seed)
     _tell(data, progress)
 
@@ -117,7 +124,13 @@ def finetune(
         baseline = data.task.baseline(data.train_targets, data.dev_targets, data.labels)
         result = FinetuneResult(config.out, data.task.metric, best["scores"], baseline[1], state.step)
         card = model_card(
-            model.config, config, loop, optimizer_config, result, baseline[0], (len(data.train), len(data.dev))
+            model.config,
+            config,
+            loop,
+            optimizer_config,
+            result,
+            baseline[0],
+            (len(data.train), len(data.dev)),
         )
         _write_folder(config.out, model, tokenizer, card)
     return result
@@ -330,5 +343,3 @@ def _write_folder(out: Path, model: AlbertForTask, tokenizer: AlbertTokenizer, c
     tokenizer.save(out)
     write_file(out / "README.md", card)
     write_manifest(out)
-
-

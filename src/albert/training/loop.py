@@ -243,7 +243,7 @@ class Trainer:
         for batch in batches:
             with autocast(self.precision, self.device):
                 loss, n = self.objective(self.model, batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += float(loss.detach())
             count += n
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
@@ -307,13 +307,16 @@ class Trainer:
             return
         expected = self.state.fingerprint
         state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
-        changed = sorted(k for k in expected.keys() | state.fingerprint.keys() if state.fingerprint.get(k) != expected.get(k))
+        changed = sorted(
+            k for k in expected.keys() | state.fingerprint.keys() if state.fingerprint.get(k) != expected.get(k)
+        )
         if changed:
             raise AlbertError(
                 ErrorKind.CONFIG,
                 f"cannot resume {path}",
                 expected="the data and settings that it began with",
-                got="other " + ", ".join(f"{k} ({state.fingerprint.get(k)!s:.20} -> {expected.get(k)!s:.20})" for k in changed),
+                got="other "
+                + ", ".join(f"{k} ({state.fingerprint.get(k)!s:.20} -> {expected.get(k)!s:.20})" for k in changed),
                 hint="repeat the first command with --resume, or start anew in another folder",
             )
         self.state = state

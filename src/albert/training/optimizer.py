@@ -51,7 +51,10 @@ class OptimizerConfig:
             raise AlbertError(ErrorKind.CONFIG, "optimizer", expected="adamw or lamb", got=self.optimizer)
         if not set(self.freeze) <= {"embeddings", "encoder", "pooler"}:
             raise AlbertError(
-                ErrorKind.CONFIG, "freeze", expected="among embeddings, encoder, pooler", got=", ".join(self.freeze)
+                ErrorKind.CONFIG,
+                "freeze",
+                expected="among embeddings, encoder, pooler",
+                got=", ".join(self.freeze),
             )
 
 
@@ -88,9 +91,7 @@ class Lamb(torch.optim.Optimizer):
                     state["exp_avg"] = torch.zeros_like(parameter)
                     state["exp_avg_sq"] = torch.zeros_like(parameter)
                 mean = state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
-                square = state["exp_avg_sq"].mul_(beta2).addcmul_(
-                    parameter.grad, parameter.grad, value=1 - beta2
-                )
+                square = state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
                 update = mean / square.sqrt().add_(group["eps"])
                 update.add_(parameter, alpha=group["weight_decay"])
                 rate = group["lr"]

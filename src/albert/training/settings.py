@@ -16,7 +16,7 @@ _NOT_SETTABLE = {"id2label", "problem_type", "extra", "vocab_size"}
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """"lr=3e-5" -> ("lr", 3e-5); values are JSON where they can be, else strings, commas make a list.
+    """ "lr=3e-5" -> ("lr", 3e-5); values are JSON where they can be, else strings, commas make a list.
 
     Raises `AlbertError` (usage) without an equals sign.
     """
@@ -59,6 +59,9 @@ def _converted(name: str, value: Any, default: Any) -> Any:
         return float(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise AlbertError(
-            ErrorKind.CONFIG, f"setting {name}", expected=f"{wanted.__name__}, like {default!r}", got=repr(value)
+            ErrorKind.CONFIG,
+            f"setting {name}",
+            expected=f"{wanted.__name__}, like {default!r}",
+            got=repr(value),
         )
     return value

@@ -36,7 +36,12 @@ class Checkpoints:
         self.keep = keep
 
     def save(
-        self, kind: str, step: int, model: nn.Module, optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
+        self,
+        kind: str,
+        step: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None,
+        state: dict[str, Any],
     ) -> None:
         """Writes a checkpoint, then removes older ones of its kind (two are kept, of the best one)."""
         path = self.folder / f"{kind}-{step:08d}"
