@@ -17,7 +17,7 @@ def classification_scores(predicted: np.ndarray, gold: np.ndarray, *, labels: in
     scores = {
         "accuracy": float(accuracy_score(gold, predicted)),
         "macro_f1": float(f1_score(gold, predicted, labels=list(range(labels)), average="macro", zero_division=0)),
-        "mcc": float(matthews_corrcoef(gold, predicted)),
+        "mcc": float(matthews_corrcoef(gold, predicted)) if len({*gold, *predicted}) > 1 else 0.0,
     }
     if labels == 2:
         scores["f1"] = float(f1_score(gold, predicted, zero_division=0))

@@ -155,6 +155,7 @@ class Trainer:
         self.precision = resolve_precision(config.precision, self.device)
         self.total = max(1, round(source.steps_per_epoch * config.epochs))
         self.eval_every = max(1, round(source.steps_per_epoch / config.evals_per_epoch))
+        folder.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.log = MetricsLog(folder / "metrics.jsonl")
         self.state = RunState(fingerprint=fingerprint)

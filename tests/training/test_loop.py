@@ -1,0 +1,249 @@
+"""The loop: accumulation, exact resumption, early stopping, faults."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_config
+from torch import nn
+
+from albert.data.batches import Batch, Features
+from albert.errors import AlbertError, ErrorKind
+from albert.model import AlbertForTask
+from albert.training.loop import FeatureSource, LoopConfig, Trainer
+from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.progress import ConsoleProgress
+from albert.training.state import BEST, LAST, Checkpoints, MetricsLog, run_lock
+
+
+def features(count: int = 60) -> Features:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 20, count)
+    ids = rng.integers(5, 61, lengths.sum()).astype(np.int32)
+    return Features(ids, np.zeros_like(ids, np.int8), np.cumsum([0, *lengths]), rng.integers(0, 3, count))
+
+
+def objective(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+    logits = model(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
+    return torch.nn.functional.cross_entropy(logits, batch.gold, reduction="sum"), len(logits)
+
+
+def trainer(
+    folder: Path,
+    *,
+    loss: Callable[[nn.Module, Batch], tuple[torch.Tensor, int]] = objective,
+    evaluate: Callable[[], dict[str, float]] | None = None,
+    optimizer: str = "adamw",
+    fingerprint: dict[str, Any] | None = None,
+    **loop: Any,
+) -> Trainer:
+    shape = small_config(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
+    model = AlbertForTask(shape, "sequence_classification", generator=torch.Generator().manual_seed(0))
+    config = LoopConfig(**{"epochs": 2.0, "batch_size": 8, "precision": "fp32", "save_seconds": 1e6, **loop})
+    return Trainer(
+        model,
+        build_optimizer(model, OptimizerConfig(optimizer=optimizer, lr=1e-3), groups=1),  # type: ignore[arg-type]
+        FeatureSource(features(), config),
+        loss,
+        config=config,
+        folder=folder,
+        fingerprint=fingerprint or {"data": "x"},
+        progress=ConsoleProgress(quiet=True),
+        warmup=0.1,
+        clip=1.0,
+        evaluate=evaluate,
+        metric="score",
+    )
+
+
+def digest(model: nn.Module) -> str:
+    return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest()
+
+
+def losses(folder: Path) -> list[Any]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(r["step"], r.get("loss"), r.get("dev")) for r in records]
+
+
+class Interrupt(BaseException):
+    """A kill that no handler in the loop may catch."""
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
+    def score() -> dict[str, float]:
+        return {"score": next(whole.model.parameters()).sum().item()}
+
+    whole = trainer(tmp_path / "whole", optimizer=optimizer, evaluate=score)
+    whole.run()
+    folder = tmp_path / "parts"
+    for stop in (3, 5, 11, None):
+        part = trainer(folder, optimizer=optimizer, save_seconds=0)
+        part.evaluate = lambda part=part: {"score": next(part.model.parameters()).sum().item()}  # type: ignore[misc]
+        step = part._step
+
+        def killed(part: Trainer = part, stop: int | None = stop, step: Callable[[], None] = step) -> None:
+            step()
+            if part.state.step == stop:
+                raise Interrupt
+
+        part._step = killed  # type: ignore[method-assign]
+        if stop is None:
+            part.run(resume=True)
+        else:
+            with pytest.raises(Interrupt):
+                part.run(resume=True)
+    assert digest(part.model) == digest(whole.model)
+    assert losses(folder) == losses(tmp_path / "whole")
+    assert part.state.evaluations == whole.state.evaluations
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+    gradients = []
+    for budget in (10_000, 40):
+        run = trainer(tmp_path, max_tokens=budget)
+        run.model.eval()  # dropout would draw other masks for other shapes
+        batches = run.source.micro_batches(0)
+        loss = run._gradients(batches)
+        gradients.append((loss, torch.cat([p.grad.flatten() for p in run.model.parameters()])))
+    assert len(batches) > 1
+    assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
+    assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-6)
+
+
+def test_the_best_weights_are_kept_and_patience_stops(tmp_path: Path) -> None:
+    scores = iter([0.1, 0.9, 0.5, 0.4, 0.3, 0.2])
+    best: list[str] = []
+
+    def evaluate() -> dict[str, float]:
+        score = next(scores)
+        if score == 0.9:
+            best.append(digest(run.model))
+        return {"score": score}
+
+    run = trainer(tmp_path, evaluate=evaluate, epochs=6.0, patience=2)
+    state = run.run()
+    assert [e["scores"]["score"] for e in state.evaluations] == [0.1, 0.9, 0.5, 0.4]
+    assert digest(run.model) == best[0]
+    assert len(list((tmp_path / "checkpoints").glob("best-*"))) == 1
+    assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 2
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    folder = tmp_path / "run"
+    trainer(folder, save_seconds=0).run()
+    newest = max((folder / "checkpoints").glob("step-*"))
+    raw = bytearray((newest / "model.safetensors").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (newest / "model.safetensors").write_bytes(raw)
+    again = trainer(folder)
+    again.run(resume=True)
+    assert "damaged" in capsys.readouterr().err
+    assert digest(again.model) == digest(whole.model)
+
+
+def test_other_data_or_settings_cannot_resume(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    with pytest.raises(AlbertError, match=r"other data \(x -> y\)") as caught:
+        trainer(tmp_path, fingerprint={"data": "y"}).run(resume=True)
+    assert caught.value.kind is ErrorKind.CONFIG
+
+
+def poisoned(*bad_calls: int) -> Callable[[nn.Module, Batch], tuple[torch.Tensor, int]]:
+    calls = iter(range(10_000))
+
+    def loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+        value, count = objective(model, batch)
+        return (value * float("nan") if next(calls) in bad_calls else value), count
+
+    return loss
+
+
+def test_a_step_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    run = trainer(tmp_path, loss=poisoned(4), save_seconds=0)
+    state = run.run()
+    assert state.skipped_steps == [4]
+    assert all(torch.isfinite(p).all() for p in run.model.parameters())
+    assert [step for step, *_ in losses(tmp_path)] == [s for s in range(16) if s != 4]
+
+
+def test_lasting_trouble_ends_the_run_with_the_steps_named(tmp_path: Path) -> None:
+    with pytest.raises(AlbertError, match="steps 4, 5, 6") as caught:
+        trainer(tmp_path, loss=poisoned(4, 5, 6), save_seconds=0).run()
+    assert caught.value.kind is ErrorKind.INTERNAL
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGTERM, ErrorKind.PREEMPTED), (signal.SIGINT, ErrorKind.INTERRUPTED)])
+def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals, kind: ErrorKind) -> None:
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    calls = iter(range(100))
+
+    def loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+        if next(calls) == 5:
+            signal.raise_signal(number)
+        return objective(model, batch)
+
+    folder = tmp_path / "run"
+    with pytest.raises(AlbertError, match="at step 6") as caught:
+        trainer(folder, loss=loss).run()
+    assert caught.value.kind is kind
+    again = trainer(folder)
+    again.run(resume=True)
+    assert digest(again.model) == digest(whole.model)
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(tmp_path)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(LAST, 1, run.model, run.optimizer, {})
+    monkeypatch.setattr("albert.training.state.save_file", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(AlbertError) as caught:
+        checkpoints.save(LAST, 2, run.model, run.optimizer, {})
+    assert caught.value.kind is ErrorKind.DISK
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_rotation_goes_by_step(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    checkpoints = Checkpoints(tmp_path / "c")
+    for step in (5, 10, 100):
+        checkpoints.save(LAST, step, run.model, run.optimizer, {"step": step})
+        checkpoints.save(BEST, step, run.model, None, {"step": step})
+    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["best-00000100", "step-00000010", "step-00000100"]
+
+
+def test_two_writers_are_told_apart(tmp_path: Path) -> None:
+    with run_lock(tmp_path), pytest.raises(AlbertError, match="process") as caught, run_lock(tmp_path):
+        pass
+    assert caught.value.kind is ErrorKind.LOCKED
+    with run_lock(tmp_path):
+        pass
+
+
+def test_the_log_forgets_what_is_written_again(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "m.jsonl")
+    for step in range(4):
+        log.write({"step": step, "loss": 1.0})
+    log.write({"step": 4, "dev": {}})
+    log.path.write_text(log.path.read_text() + '{"step": 5, "lo')
+    log.rewind(3, evaluated={4})
+    assert [json.loads(line)["step"] for line in log.path.read_text().splitlines()] == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0.0}, {"batch_size": 0}, {"precision": "fp8"}, {"seed": -1}])
+def test_bad_settings_are_refused(tmp_path: Path, bad: dict[str, Any]) -> None:
+    with pytest.raises(AlbertError, match=next(iter(bad))):
+        trainer(tmp_path, **bad)
