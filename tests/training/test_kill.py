@@ -1,0 +1,103 @@
+"""`albert train`, killed with SIGKILL and resumed, ends with the bits of an uninterrupted run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import write_reviews
+
+CHILD = Path(__file__).with_name("kill_at.py")
+SETTINGS = ["epochs=3", "batch_size=16", "save_seconds=0", "hidden_dropout_prob=0.1", "hidden_size=32",
+            "num_attention_heads=2", "intermediate_size=64", "precision=fp32"]  # fmt: skip
+
+
+class Run:
+    """The same command in a folder of its own, as often as it takes."""
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        self.folder = folder
+        settings = [word for setting in SETTINGS for word in ("--set", setting)]
+        self.arguments = ["train", str(data), "-o", str(folder), "--resume", "--quiet", *settings]
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def to_boundary(self, number: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(CHILD), str(number), *self.arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=240, check=False)
+
+    def for_seconds(self, seconds: float) -> int | None:
+        """Kills after a time; the exit code if it finished before."""
+        command = [sys.executable, "-m", "albert", *self.arguments]
+        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            return None
+        return process.returncode
+
+    def result(self) -> tuple[str, list[object]]:
+        """SHA-256 of the final weights, and the loss log without its clock readings."""
+        weights = hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
+        records = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
+        return weights, [{k: v for k, v in record.items() if k != "seconds"} for record in records]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Run, int]]:
+    """The uninterrupted run, and how many write boundaries it passes."""
+    folder = tmp_path_factory.mktemp("kill")
+    data = write_reviews(folder / "reviews.csv", rows=60)
+    run = Run(folder / "whole", data)
+    done = run.to_boundary(0)
+    assert done.returncode == 0, done.stderr
+    yield data, run, int(done.stdout.split()[-1])
+
+
+def assert_kills_change_nothing(whole: tuple[Path, Run, int], folder: Path, boundaries: list[int], times: int) -> None:
+    data, uninterrupted, _ = whole
+    run = Run(folder, data)
+    for number in boundaries:
+        done = run.to_boundary(number)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    rng = random.Random(0)
+    for _ in range(times):
+        run.for_seconds(rng.uniform(1.0, 4.0))
+    done = run.to_boundary(0)
+    assert done.returncode == 0, done.stderr
+    assert run.result() == uninterrupted.result()
+    assert not list(folder.rglob(".tmp-*"))
+
+
+def test_killed_at_some_write_boundaries_and_times(whole: tuple[Path, Run, int], tmp_path: Path) -> None:
+    total = whole[2]
+    assert total > 60
+    assert_kills_change_nothing(whole, tmp_path / "run", [1, 7, 18, 29, total - 1], times=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_at_every_write_boundary(whole: tuple[Path, Run, int], tmp_path: Path) -> None:
+    """One fresh run for each boundary of the whole run, so that each is a first kill too."""
+    for number in range(1, whole[2] + 1):
+        assert_kills_change_nothing(whole, tmp_path / str(number), [number], times=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_two_hundred_times(whole: tuple[Path, Run, int], tmp_path: Path) -> None:
+    rng = random.Random(1)
+    for part in range(20):
+        boundaries = [rng.randrange(1, 40) for _ in range(5)]
+        assert_kills_change_nothing(whole, tmp_path / str(part), boundaries, times=5)
