@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -20,18 +19,16 @@ _TMP = ".tmp-"
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a full or read-only disk into one clear error (exit 74)."""
+    """Turns a disk that is full, read-only or gone into one clear error (exit 74)."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG):
-            raise AlbertError(
-                ErrorKind.DISK,
-                f"cannot write {path}",
-                got=os.strerror(error.errno),
-                hint="free some space or choose another folder; what was saved before is intact",
-            ) from error
-        raise
+        raise AlbertError(
+            ErrorKind.DISK,
+            f"cannot write {path}",
+            got=error.strerror or str(error),
+            hint="free some space or choose another folder; what was saved before is intact",
+        ) from error
 
 
 def sha256(path: Path) -> str:

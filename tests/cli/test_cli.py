@@ -1,0 +1,199 @@
+"""The command line as a person meets it: exit codes, one clear line for bad input, pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import write_reviews
+
+Albert = Callable[..., subprocess.CompletedProcess[str]]
+QUICK = [word for setting in ("epochs=8", "initializer_range=0.1", "lr=3e-3", "batch_size=16", "hidden_size=32", "num_attention_heads=2",
+         "intermediate_size=64", "precision=fp32") for word in ("--set", setting)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    data = write_reviews(folder / "reviews.csv", rows=200)
+    command = [sys.executable, "-m", "albert", "train", str(data), "-o", str(folder / "out"), *QUICK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "baseline, always" in done.stderr
+    assert "about" in done.stderr  # the measured estimate
+    assert "accuracy" in done.stdout
+    return folder / "out"
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    """One error, no traceback, the right exit code, nothing on stdout."""
+    assert done.returncode == code, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("error[") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_is_quick() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-m", "albert", "--help"], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for verb in ("train", "evaluate", "predict", "demo", "doctor", "tokenizer"):
+        assert verb in done.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_version_and_usage(albert: Albert) -> None:
+    assert albert("--version").stdout.startswith("albert ")
+    assert albert("train").returncode == 2
+    assert albert("nonsense").returncode == 2
+
+
+# --- bad input: one clear line each, exit code, nothing written ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "parts"),
+    [
+        (None, 65, ["no such file"]),
+        (b"", 65, ["an empty file"]),
+        (b"text,label\n", 65, ["a header alone"]),
+        (b"text,label\n" + b"x y,spam\n" * 20, 65, ["one class, 'spam'"]),
+        (b"text,label\nx,a\ny\nz,b\n", 65, ["data.csv:3: ragged row: expected 2 columns, got 1"]),
+        (b"text,label\nx,a\ncaf\xe9,b\n", 65, ["data.csv:3", "not utf-8", "--encoding"]),
+        (b"text,label\nx,a\ny\0,b\n", 65, ["data.csv:3", "NUL"]),
+        (b"text,label\nx,a\n" + b"y" * 1_100_000 + b",b\n", 65, ["data.csv:3", "line too long"]),
+        (b"text,label\nx,a\n,b\nz,\n", 65, ["data.csv:3: no text", "data.csv:4: no label"]),
+        (b"text,label\nx,a\ny,b\n", 65, ["enough different texts"]),
+        (b"a,b\n1,2\n3,4\n5,6\n7,8\n", 65, ["which column is the label"]),
+        ("text,label\nx,a\n".encode("utf-16"), 65, ["UTF-16"]),
+    ],
+)
+def test_bad_training_files(
+    albert: Albert, tmp_path: Path, content: bytes | None, code: int, parts: list[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "data.csv").write_bytes(content)
+    refused(albert("train", tmp_path / "data.csv", "-o", tmp_path / "out", *QUICK), code, *parts)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_byte_order_mark_is_no_fault(albert: Albert, tmp_path: Path) -> None:
+    data = write_reviews(tmp_path / "data.csv", rows=40)
+    data.write_bytes(b"\xef\xbb\xbf" + data.read_bytes())
+    done = albert("train", data, "-o", tmp_path / "out", "--quiet", *QUICK)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_label_in_dev(albert: Albert, reviews: Path, tmp_path: Path) -> None:
+    (tmp_path / "dev.csv").write_text("text,label\nfine,positive\nhm,positve\n")
+    done = albert("train", reviews, "--dev", tmp_path / "dev.csv", "-o", tmp_path / "out", *QUICK)
+    refused(done, 65, "dev.csv:3", "did you mean 'positive'")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "parts"),
+    [
+        ("lr", 2, ["name=value"]),
+        ("learning_rate=1", 78, ["unknown setting"]),
+        ("lr=fast", 78, ["expected float", "'fast'"]),
+        ("epochs=0", 78, ["epochs"]),
+        ("hidden_size=999999999", 78, ["hidden_size"]),
+        ("num_attention_heads=7", 78, ["a multiple of 7 heads"]),
+    ],
+)
+def test_bad_settings(albert: Albert, reviews: Path, tmp_path: Path, setting: str, code: int, parts: list[str]) -> None:
+    refused(albert("train", reviews, "-o", tmp_path / "out", "--quiet", "--set", setting), code, *parts)
+
+
+def test_a_run_is_not_overwritten_by_accident(albert: Albert, reviews: Path, model: Path) -> None:
+    refused(albert("train", reviews, "-o", model, *QUICK), 2, "--resume", "--overwrite")
+
+
+def test_a_read_only_place_is_a_disk_error(albert: Albert, reviews: Path, tmp_path: Path) -> None:
+    target = Path("/proc/albert-out")
+    if os.name != "posix" or not Path("/proc").is_dir():
+        pytest.skip("needs /proc as a place where nobody can write")
+    done = albert("train", reviews, "-o", target, *QUICK)
+    assert done.returncode == 74 or "No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def copy_model(model: Path, target: Path) -> Path:
+    target.mkdir()
+    for path in model.iterdir():
+        if path.is_file() and path.name != "manifest.json":
+            (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def test_bad_models(albert: Albert, model: Path, tmp_path: Path) -> None:
+    text = {"input": "a great day\n"}
+    refused(albert("predict", tmp_path / "nowhere", **text), 66, "no such folder")
+
+    pickle = copy_model(model, tmp_path / "pickle")
+    (pickle / "model.safetensors").rename(pickle / "pytorch_model.bin")
+    refused(albert("predict", pickle, **text), 77, "pytorch_model.bin", "convert")
+
+    truncated = copy_model(model, tmp_path / "truncated")
+    whole = (truncated / "model.safetensors").read_bytes()
+    (truncated / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    refused(albert("predict", truncated, **text), 66, "truncated")
+
+    absurd = copy_model(model, tmp_path / "absurd")
+    config = json.loads((absurd / "config.json").read_text())
+    (absurd / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**9}))
+    refused(albert("predict", absurd, **text), 78, "num_hidden_layers", "expected a whole number from 1 to 512")
+
+    other = copy_model(model, tmp_path / "other")
+    (other / "config.json").write_text(json.dumps({**config, "hidden_size": 64}))
+    refused(albert("predict", other, **text), 66, "expected [64")
+
+
+# --- evaluate, predict -------------------------------------------------------------------------------------
+
+
+def test_evaluate_prints_scores_and_gates(albert: Albert, model: Path, tmp_path: Path) -> None:
+    data = write_reviews(tmp_path / "test.csv", rows=60, seed=3)
+    done = albert("evaluate", model, data, "--json", "--min", "accuracy=0.5")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)["scores"]
+    assert 0.5 <= scores["accuracy"] <= 1
+    missed = albert("evaluate", model, data, "--min", "accuracy=1.01")
+    assert missed.returncode == 4
+    assert "below 1.01" in missed.stderr
+    refused(albert("evaluate", model, data, "--min", "f1"), 2, "score=number")
+
+
+def test_predict_reads_stdin_and_writes_stdout(albert: Albert, model: Path) -> None:
+    done = albert("predict", model, input="a great lamp\n\na terrible soup\n")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in rows] == ["a great lamp", "", "a terrible soup"]
+    assert set(rows[0]) == {"text", "prediction", "score"}
+    tabular = albert("predict", model, "-", "--output-format", "csv", input="text,id\na great lamp,7\n")
+    assert tabular.stdout.splitlines()[0] == "text,id,prediction,score"
+    everything = albert("predict", model, "-", "--top-k", 0, input='{"text": "a great lamp", "n": [1]}\n')
+    assert {p["label"] for p in json.loads(everything.stdout)["predictions"]} == {"positive", "negative"}
+
+
+def test_predict_stops_quietly_when_its_reader_leaves(model: Path) -> None:
+    command = f"yes 'a great lamp' | head -n 20000 | {sys.executable} -m albert predict {model} | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=240, check=False)
+    assert json.loads(done.stdout)["text"] == "a great lamp"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_doctor_finds_all_well(albert: Albert) -> None:
+    done = albert("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["checks"] == {"tokenizer": True, "forward and backward": True}
