@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import random
 import subprocess
@@ -12,9 +13,7 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-install_import_hook(
-    ["albert.model", "albert.tasks", "albert.data.batches"], "beartype.beartype"
-)
+install_import_hook(["albert.model", "albert.tasks", "albert.data.batches"], "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -92,8 +91,33 @@ def reviews(tmp_path: Path) -> Path:
     return write_reviews(tmp_path / "reviews.csv")
 
 
+Albert = Callable[..., subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
-def albert() -> Callable[..., subprocess.CompletedProcess[str]]:
+def albert(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Albert:
+    """Runs the command line in this process, which spares the seconds that importing torch takes."""
+    from albert.cli import main
+
+    def call(*arguments: object, input: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["albert", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code or 0
+        sys.stdout.flush()
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess(["albert"], int(str(code)), out, err)
+
+    return call
+
+
+@pytest.fixture
+def albert_process() -> Albert:
     """Runs the command line in a process of its own."""
 
     def call(*arguments: object, input: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import GOOD, small_config, write_reviews
 
 import albert
 from albert.errors import AlbertError, ErrorKind
@@ -14,9 +12,18 @@ from albert.model import AlbertForTask, load_model, save_model
 from albert.predictor import Predictor
 from albert.scoring import score_file
 from albert.text.tokenizer import AlbertTokenizer
+from conftest import GOOD, small_config, write_reviews
 
-QUICK = {"epochs": 8.0, "initializer_range": 0.1, "batch_size": 16, "lr": 3e-3, "hidden_size": 32, "num_attention_heads": 2,
-         "intermediate_size": 64, "precision": "fp32"}  # fmt: skip
+QUICK = {
+    "epochs": 8.0,
+    "initializer_range": 0.1,
+    "batch_size": 16,
+    "lr": 3e-3,
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "precision": "fp32",
+}
 
 
 @pytest.fixture(scope="module")
@@ -210,8 +217,9 @@ def test_missing_text_columns_and_taken_names_are_refused(trained: Predictor, tm
     assert not list(tmp_path.glob("o.*"))
 
 
-def test_memory_does_not_grow_with_the_file(trained: Predictor, tmp_path: Path, albert: Callable[..., object],
-                                            tmp_path_factory: pytest.TempPathFactory) -> None:  # fmt: skip
+def test_memory_does_not_grow_with_the_file(
+    trained: Predictor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Peak memory of the process for 2,000 and for 20,000 rows."""
     import subprocess
     import sys

@@ -276,10 +276,7 @@ def _published(hidden: int, layers: int, heads: int) -> dict[str, Any]:
 
 
 def _own(hidden: int, layers: int) -> dict[str, Any]:
-    """The published proportions, smaller; weights start wider, as 0.02 sqrt(768 / H).
-
-    Of the bundled messages that gains 3 points over 0.02 (docs/log.md, 2026-11-21).
-    """
+    """The published proportions, smaller; the weights' spread, 0.02 at H = 768, grows as sqrt(768 / H)."""
     width = round(0.02 * (768 / hidden) ** 0.5, 3)
     return _published(hidden, layers, hidden // 64) | {"initializer_range": width}
 

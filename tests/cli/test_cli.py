@@ -7,15 +7,26 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import write_reviews
 
-Albert = Callable[..., subprocess.CompletedProcess[str]]
-QUICK = [word for setting in ("epochs=8", "initializer_range=0.1", "lr=3e-3", "batch_size=16", "hidden_size=32", "num_attention_heads=2",
-         "intermediate_size=64", "precision=fp32") for word in ("--set", setting)]  # fmt: skip
+from conftest import Albert, write_reviews
+
+QUICK = [
+    word
+    for setting in (
+        "epochs=8",
+        "initializer_range=0.1",
+        "lr=3e-3",
+        "batch_size=16",
+        "hidden_size=32",
+        "num_attention_heads=2",
+        "intermediate_size=64",
+        "precision=fp32",
+    )
+    for word in ("--set", setting)
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +61,10 @@ def test_help_is_quick() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-def test_version_and_usage(albert: Albert) -> None:
-    assert albert("--version").stdout.startswith("albert ")
-    assert albert("train").returncode == 2
-    assert albert("nonsense").returncode == 2
+def test_version_and_usage(albert_process: Albert) -> None:
+    assert albert_process("--version").stdout.startswith("albert ")
+    assert albert_process("train").returncode == 2
+    assert albert_process("nonsense").returncode == 2
 
 
 # --- bad input: one clear line each, exit code, nothing written ------------------------------------------
@@ -76,9 +87,7 @@ def test_version_and_usage(albert: Albert) -> None:
         ("text,label\nx,a\n".encode("utf-16"), 65, ["UTF-16"]),
     ],
 )
-def test_bad_training_files(
-    albert: Albert, tmp_path: Path, content: bytes | None, code: int, parts: list[str]
-) -> None:
+def test_bad_training_files(albert: Albert, tmp_path: Path, content: bytes | None, code: int, parts: list[str]) -> None:
     if content is not None:
         (tmp_path / "data.csv").write_bytes(content)
     refused(albert("train", tmp_path / "data.csv", "-o", tmp_path / "out", *QUICK), code, *parts)
@@ -173,15 +182,15 @@ def test_evaluate_prints_scores_and_gates(albert: Albert, model: Path, tmp_path:
     refused(albert("evaluate", model, data, "--min", "f1"), 2, "score=number")
 
 
-def test_predict_reads_stdin_and_writes_stdout(albert: Albert, model: Path) -> None:
-    done = albert("predict", model, input="a great lamp\n\na terrible soup\n")
+def test_predict_reads_stdin_and_writes_stdout(albert_process: Albert, model: Path) -> None:
+    done = albert_process("predict", model, input="a great lamp\n\na terrible soup\n")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["text"] for row in rows] == ["a great lamp", "", "a terrible soup"]
     assert set(rows[0]) == {"text", "prediction", "score"}
-    tabular = albert("predict", model, "-", "--output-format", "csv", input="text,id\na great lamp,7\n")
+    tabular = albert_process("predict", model, "-", "--output-format", "csv", input="text,id\na great lamp,7\n")
     assert tabular.stdout.splitlines()[0] == "text,id,prediction,score"
-    everything = albert("predict", model, "-", "--top-k", 0, input='{"text": "a great lamp", "n": [1]}\n')
+    everything = albert_process("predict", model, "-", "--top-k", 0, input='{"text": "a great lamp", "n": [1]}\n')
     assert {p["label"] for p in json.loads(everything.stdout)["predictions"]} == {"positive", "negative"}
 
 
@@ -193,7 +202,7 @@ def test_predict_stops_quietly_when_its_reader_leaves(model: Path) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
-def test_doctor_finds_all_well(albert: Albert) -> None:
-    done = albert("doctor", "--json")
+def test_doctor_finds_all_well(albert_process: Albert) -> None:
+    done = albert_process("doctor", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["checks"] == {"tokenizer": True, "forward and backward": True}

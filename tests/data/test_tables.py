@@ -28,7 +28,9 @@ def refuse(path: Path, **options: str) -> AlbertError:
 
 
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8))
-def test_quoted_csv_gives_back_every_cell(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
+def test_quoted_csv_gives_back_every_cell(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
     path = tmp_path_factory.mktemp("t") / "a.csv"
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
@@ -162,7 +164,9 @@ def test_every_bad_line_is_counted_and_twenty_are_shown(tmp_path: Path) -> None:
     assert str(caught.value).count("ragged row") == 20
 
 
-@pytest.mark.parametrize(("line", "words"), [("{broken", "not JSON"), ("[1]", "not an object"), ("[" * 9999, "not JSON")])
+@pytest.mark.parametrize(
+    ("line", "words"), [("{broken", "not JSON"), ("[1]", "not an object"), ("[" * 9999, "not JSON")]
+)
 def test_bad_json_lines_are_named(tmp_path: Path, line: str, words: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "x"}\n' + line + "\n")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from albert.data.corpus import corpus_lines
 from albert.errors import AlbertError, ErrorKind
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import train_vocabulary
+from conftest import Albert
 
 LINES = [f"the {a} {b} {c} (no. {i})" for i, (a, b, c) in enumerate(
     (a, b, c)
@@ -40,7 +40,7 @@ def test_too_little_text_is_one_clear_error() -> None:
         assert caught.value.kind is ErrorKind.DATA
 
 
-def test_the_command_reads_folders_of_text_and_compressed_jsonl(tmp_path: Path, albert: Callable[..., object]) -> None:
+def test_the_command_reads_folders_of_text_and_compressed_jsonl(tmp_path: Path, albert: Albert) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "a.txt").write_text("\n".join(LINES[:60]), encoding="utf-8")
@@ -48,7 +48,7 @@ def test_the_command_reads_folders_of_text_and_compressed_jsonl(tmp_path: Path, 
         file.write(json.dumps({"paras": LINES[60:90]}) + "\n" + json.dumps({"text": "\n".join(LINES[90:])}) + "\n")
     assert sum(1 for _ in corpus_lines([corpus])) == len(LINES)
     done = albert("tokenizer", "train", corpus, "-o", tmp_path / "vocab", "--vocab-size", 60)
-    assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
+    assert done.returncode == 0, done.stderr
     assert AlbertTokenizer.from_pretrained(tmp_path / "vocab").vocab_size == 60
 
 

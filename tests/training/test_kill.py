@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from conftest import write_reviews
 
 CHILD = Path(__file__).with_name("kill_at.py")
@@ -55,14 +55,14 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Run, int]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run, int]:
     """The uninterrupted run, and how many write boundaries it passes."""
     folder = tmp_path_factory.mktemp("kill")
     data = write_reviews(folder / "reviews.csv", rows=60)
     run = Run(folder / "whole", data)
     done = run.to_boundary(0)
     assert done.returncode == 0, done.stderr
-    yield data, run, int(done.stdout.split()[-1])
+    return data, run, int(done.stdout.split()[-1])
 
 
 def assert_kills_change_nothing(whole: tuple[Path, Run, int], folder: Path, boundaries: list[int], times: int) -> None:

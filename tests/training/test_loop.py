@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import small_config
 from torch import nn
 
 from albert.data.batches import Batch, Features
@@ -22,6 +21,7 @@ from albert.training.loop import FeatureSource, LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog, run_lock
+from conftest import small_config
 
 
 def features(count: int = 60) -> Features:
@@ -137,9 +137,7 @@ def test_the_best_weights_are_kept_and_patience_stops(tmp_path: Path) -> None:
     assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 2
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = trainer(tmp_path / "whole")
     whole.run()
     folder = tmp_path / "run"
@@ -185,7 +183,9 @@ def test_lasting_trouble_ends_the_run_with_the_steps_named(tmp_path: Path) -> No
     assert caught.value.kind is ErrorKind.INTERNAL
 
 
-@pytest.mark.parametrize(("number", "kind"), [(signal.SIGTERM, ErrorKind.PREEMPTED), (signal.SIGINT, ErrorKind.INTERRUPTED)])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, ErrorKind.PREEMPTED), (signal.SIGINT, ErrorKind.INTERRUPTED)]
+)
 def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals, kind: ErrorKind) -> None:
     whole = trainer(tmp_path / "whole")
     whole.run()

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from conftest import small_config
 
 from albert.errors import AlbertError
 from albert.model import AlbertForTask
 from albert.training.optimizer import Lamb, OptimizerConfig, build_optimizer, decay_exponent, rate_factor, role_of
+from conftest import small_config
 
 
 def google_lamb(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from albert.hub import model_folder
 from albert.model import AlbertForTask, save_model
 from albert.model.checkpoint import start_from
 from albert.tasks import Task, guess_task, task_named
-from albert.text.tokenizer import AlbertTokenizer
+from albert.text.tokenizer import AlbertTokenizer, Encoding
 from albert.training.card import model_card
 from albert.training.loop import FeatureSource, LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
@@ -160,18 +160,35 @@ def _read(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: int) -> _
             hint="give more rows, or a file with --dev",
         )
     train_targets, dev_targets = task.targets(train, labels), task.targets(dev, labels)
-    encoded = [task.encode(tokenizer, part, max_length=config.max_length) for part in (train, dev)]
+    train_features, train_cut = _encode(task, tokenizer, train, train_targets, config.max_length)
+    dev_features, dev_cut = _encode(task, tokenizer, dev, dev_targets, config.max_length)
     return _Data(
         task,
         columns,
         labels,
-        Features.build(encoded[0], train_targets),
-        Features.build(encoded[1], dev_targets),
+        train_features,
+        dev_features,
         train_targets,
         dev_targets,
         held_out,
-        sum(encoding.cut > 0 for part in encoded for encoding in part),
+        train_cut + dev_cut,
     )
+
+
+def _encode(
+    task: Task, tokenizer: AlbertTokenizer, examples: Sequence[Example], targets: np.ndarray, max_length: int
+) -> tuple[Features, int]:
+    """The examples as features, encoded in portions to keep memory low, and how many texts were cut."""
+    cut = 0
+
+    def encodings() -> Iterator[Encoding]:
+        nonlocal cut
+        for start in range(0, len(examples), 1024):
+            for encoding in task.encode(tokenizer, examples[start : start + 1024], max_length=max_length):
+                cut += encoding.cut > 0
+                yield encoding
+
+    return Features.build(encodings(), targets), cut
 
 
 def _guess(table: Table, label: str) -> Task:
@@ -316,14 +333,14 @@ def _tell(data: _Data, progress: ConsoleProgress) -> None:
 
 
 def _tell_time(trainer: Trainer, data: _Data, progress: ConsoleProgress) -> None:
-    per_token = trainer.seconds_per_token()
-    # Evaluation is forward only: a third of the work of a training step.
-    tokens = len(data.train.ids) * trainer.config.epochs
-    tokens += len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
+    # Evaluation is forward only: a third of the work of training on as many tokens.
+    evaluations = len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
+    training = len(data.train.ids) * trainer.total / trainer.source.steps_per_epoch
+    seconds = trainer.estimated_seconds() * (1 + evaluations / training)
     parameters = sum(p.numel() for p in trainer.model.parameters())
     progress.on_message(
         f"{parameters:,} parameters, {trainer.total:,} steps in {trainer.precision} on {trainer.device}: "
-        f"about {duration(per_token * tokens)} (measured on {3} steps)"
+        f"about {duration(seconds)}, measured on a few of them"
     )
 
 

@@ -6,6 +6,7 @@ and resumed is the same run.
 
 from __future__ import annotations
 
+import copy
 import math
 import signal
 import time
@@ -27,6 +28,7 @@ from albert.training.optimizer import rate_factor, set_rate
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 
 MAX_ROLLBACKS = 2
+_MEASURED_STEPS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,20 +193,21 @@ class Trainer:
         self._keep_best()
         return self.state
 
-    def seconds_per_token(self, samples: int = 3) -> float:
-        """Measured time of forward and backward a padded token, on steps across the first epoch."""
+    def estimated_seconds(self) -> float:
+        """What all steps will take, from a few measured on a copy of the model, spread over the first epoch."""
+        kept = self.model, self.optimizer
+        self.model, self.optimizer = copy.deepcopy(kept)
         self.model.train()
         count = self.source.steps_per_epoch
-        tokens, seconds = 0, 0.0
-        for sample in range(samples + 1):
-            batches = self.source.micro_batches(min(sample, count - 1) * count // (samples + 1))
+        seconds = []
+        for sample in range(_MEASURED_STEPS + 1):
             start = time.perf_counter()
-            self._gradients(batches)
-            if sample:  # the first one only warms up
-                seconds += time.perf_counter() - start
-                tokens += sum(batch.input_ids.numel() for batch in batches)
-        self.optimizer.zero_grad(set_to_none=True)
-        return seconds / tokens
+            self._gradients(self.source.micro_batches(sample * count // (_MEASURED_STEPS + 1)))
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+            self.optimizer.step()
+            seconds.append(time.perf_counter() - start)
+        self.model, self.optimizer = kept
+        return sum(seconds[1:]) / _MEASURED_STEPS * self.total  # the first one only warms up
 
     # --- one step --------------------------------------------------------------------------------------
 
