@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--sst2", type=Path)
     parser.add_argument("--work", type=Path, default=Path("runs/vocabulary"))
+    parser.add_argument("--compare", type=Path, help="a spiece.model to measure beside ours")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8000, 16_000, 30_000])
     arguments = parser.parse_args()
     held_out = list(paragraphs(arguments.corpus, held_out=True))
@@ -52,16 +53,22 @@ def main() -> None:
         if not (folder / "spiece.model").is_file():
             model = train_vocabulary(paragraphs(arguments.corpus, held_out=False), vocab_size=size, max_lines=1_000_000)
             AlbertTokenizer(model).save(folder)
-        tokenizer = AlbertTokenizer.from_pretrained(folder)
-        pieces = tokenizer.pieces(held_out)
-        count = sum(map(len, pieces))
-        unknown = sum(int((part.ids == 1).sum()) for part in pieces)
         accuracy = sst2(arguments.sst2, folder) if arguments.sst2 else "-"
-        print(
-            f"| {size:,} | {len(tokenizer.model) // 1000} | {size * 128 * 2 / 1e6:.1f} | {count / words:.4f} "
-            f"| {unknown / count:.5f} | {accuracy} |",
-            flush=True,
-        )
+        print(row(f"{size:,}", AlbertTokenizer.from_pretrained(folder), held_out, words, accuracy), flush=True)
+    if arguments.compare:
+        other = AlbertTokenizer(arguments.compare.read_bytes())
+        print(row(arguments.compare.name, other, held_out, words, "-"))
+
+
+def row(name: str, tokenizer: AlbertTokenizer, held_out: list[str], words: int, accuracy: str) -> str:
+    """One line of the table."""
+    pieces = tokenizer.pieces(held_out)
+    count = sum(map(len, pieces))
+    unknown = sum(int((part.ids == 1).sum()) for part in pieces)
+    return (
+        f"| {name} | {len(tokenizer.model) // 1000} | {tokenizer.vocab_size * 128 * 2 / 1e6:.1f} "
+        f"| {count / words:.4f} | {unknown / count:.5f} | {accuracy} |"
+    )
 
 
 def sst2(data: Path, folder: Path) -> str:

@@ -275,12 +275,6 @@ def _published(hidden: int, layers: int, heads: int) -> dict[str, Any]:
     }
 
 
-def _own(hidden: int, layers: int) -> dict[str, Any]:
-    """The published proportions, smaller; the weights' spread, 0.02 at H = 768, grows as sqrt(768 / H)."""
-    width = round(0.02 * (768 / hidden) ** 0.5, 3)
-    return _published(hidden, layers, hidden // 64) | {"initializer_range": width}
-
-
 _V1 = {"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 _V1_XXLARGE = {"hidden_act": "gelu"}  # its json has dropout 0
 _BERT = {
@@ -294,9 +288,9 @@ _BERT = {
 
 # xlarge: the published jsons say 16 heads (HF, Paddle), the paper's H/64 rule 32. We follow the jsons.
 SIZES: dict[str, dict[str, Any]] = {
-    "tiny": _own(128, 2),
-    "mini": _own(256, 4),
-    "small": _own(384, 6),
+    "tiny": _published(128, 2, 2),
+    "mini": _published(256, 4, 4),
+    "small": _published(384, 6, 6),
     "base": _published(768, 12, 12),
     "large": _published(1024, 24, 16),
     "xlarge": _published(2048, 24, 16),
