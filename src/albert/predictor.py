@@ -62,6 +62,7 @@ class Predictor:
         self.max_length = max_length
         self.fingerprint = fingerprint  # of the files it came from
         self.labels = model.config.id2label
+        self.cut = 0  # texts so far that were longer than max_length
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -113,6 +114,7 @@ class Predictor:
         for start in range(0, len(examples), _CHUNK):
             chunk = examples[start : start + _CHUNK]
             encodings = self.task.encode(self.tokenizer, chunk, max_length=self.max_length)
+            self.cut += sum(encoding.cut > 0 for encoding in encodings)
             parts.append(predict_logits(self.model, Features.build(encodings)))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
 

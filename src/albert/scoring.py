@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from albert.data.examples import Columns, Example, text_of
 from albert.data.tables import Row, Table
@@ -21,15 +21,15 @@ from albert.predictor import Predictor
 
 CHUNK = 1024  # rows between two saved positions
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
-PREDICTION, SCORE, ALL = "prediction", "score", "predictions"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """How many rows were written, and how many of them an earlier, interrupted call had done."""
+    """How many rows were written, how many of them an earlier call had done, how many texts were cut."""
 
     rows: int
     resumed: int
+    cut: int
 
 
 def score_file(
@@ -44,59 +44,104 @@ def score_file(
 ) -> Scored:
     """Writes every row of `source` with its prediction to `out` ("-": standard input and output).
 
-    All input columns stay; "prediction" and "score" are added (JSONL with `top_k` other than 1: all of them
-    as "predictions"). An interrupted call goes on where it stopped: until the end the rows lie in
-    `out`.part, beside a note of how far they go. Raises `AlbertError` (bad-data) at the first bad row.
+    All input columns stay; "prediction" and "score" are added ("predictions", all of them, if `top_k` is not
+    1). An interrupted call goes on where it stopped: until the end the rows lie in `out`.part, beside a note
+    of how far they go. Raises `AlbertError` (bad-data) at the first bad row.
     """
     table = Table(source, format=format, encoding=encoding)
-    columns = predictor.columns_of(table)
     kind = output_format or _FORMATS.get(Path(out).suffix, "jsonl")
-    added = _added_columns(table, kind, top_k)
+    scorer = _Scorer(predictor, table, predictor.columns_of(table), kind, top_k)
+    cut_before = predictor.cut
     if out == "-":
-        rows = 0
-        for chunk in _chunks(table, 0):
-            sys.stdout.write(_render(predictor, columns, chunk, kind, added, top_k, first=rows == 0))
+        rows = resumed = 0
+        for count, text in scorer.chunks(skip=0):
+            sys.stdout.write(text)
             sys.stdout.flush()
-            rows += len(chunk)
-        return Scored(rows, 0)
-    with disk_errors(Path(out)):
-        return _to_file(predictor, table, columns, Path(out), kind, added, top_k)
+            rows += count
+    else:
+        with disk_errors(Path(out)):
+            rows, resumed = _to_file(scorer, Path(out))
+    return Scored(rows, resumed, predictor.cut - cut_before)
 
 
-def _to_file(
-    predictor: Predictor,
-    table: Table,
-    columns: Columns,
-    out: Path,
-    kind: str,
-    added: tuple[str, ...],
-    top_k: int | None,
-) -> Scored:
+class _Scorer:
+    """Rows in, lines of the output format out."""
+
+    def __init__(self, predictor: Predictor, table: Table, columns: Columns, kind: str, top_k: int | None) -> None:
+        if kind not in ("jsonl", "csv", "tsv"):
+            raise AlbertError(ErrorKind.USAGE, f"output format {kind!r}", expected="jsonl, csv or tsv")
+        self.predictor = predictor
+        self.table = table
+        self.columns = columns
+        self.kind = kind
+        self.top_k = top_k
+        self.added = ("prediction", "score") if top_k == 1 else ("predictions",)
+        if taken := [name for name in self.added if name in table.columns]:
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"{table.path}: column {taken[0]!r}",
+                expected="no column of that name, since predictions go there",
+                hint="rename the column",
+            )
+
+    def chunks(self, *, skip: int) -> Iterator[tuple[int, str]]:
+        """(rows, their text) for each portion after the first `skip` rows; a header before the very first."""
+        rows = itertools.islice(iter(self.table), skip, None)
+        header = skip == 0
+        while chunk := list(itertools.islice(rows, CHUNK)):
+            yield len(chunk), self._render(chunk, header=header)
+            header = False
+
+    def job(self) -> dict[str, Any]:
+        """What tells whether an interrupted call did the same work; standard input is never the same."""
+        source: dict[str, Any] = {"pid": os.getpid()}
+        if self.table.path != "-":
+            status = Path(self.table.path).stat()
+            path = str(Path(self.table.path).resolve())
+            source = {"path": path, "size": status.st_size, "modified": status.st_mtime_ns}
+        return {"input": source, "model": self.predictor.fingerprint, "format": self.kind, "top_k": self.top_k}
+
+    def _render(self, rows: list[Row], *, header: bool) -> str:
+        predictions = self.predictor.predict([self._example(row) for row in rows], top_k=self.top_k)
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter="\t" if self.kind == "tsv" else ",", lineterminator="\n")
+        for index, (row, best) in enumerate(zip(rows, predictions, strict=True)):
+            values = (best[0]["label"], best[0]["score"]) if self.top_k == 1 else (best,)
+            record = {**row.values, **dict(zip(self.added, values, strict=True))}
+            if self.kind == "jsonl":
+                text.write(json.dumps(record, ensure_ascii=False) + "\n")
+                continue
+            if header and index == 0:
+                writer.writerow(record)
+            writer.writerow(_cell(value) for value in record.values())
+        return text.getvalue()
+
+    def _example(self, row: Row) -> Example:
+        try:
+            return Example(*(text_of(row, name) for name in self.columns.texts()))
+        except ValueError as error:
+            raise AlbertError(ErrorKind.DATA, f"{self.table.path}:{row.number}: {error}") from None
+
+
+def _to_file(scorer: _Scorer, out: Path) -> tuple[int, int]:
+    """(rows in the file, rows that an earlier call had written)."""
     part, note = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
-    job = {"input": _identity(table.path), "model": predictor.fingerprint, "format": kind, "top_k": top_k}
+    job = scorer.job()
     done, size = _position(part, note, job)
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = done
     with part.open("r+b" if done else "wb") as file:
         file.truncate(size)
         file.seek(size)
-        for chunk in _chunks(table, done):
-            file.write(_render(predictor, columns, chunk, kind, added, top_k, first=rows == 0).encode())
+        for count, text in scorer.chunks(skip=done):
+            file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
-            rows += len(chunk)
+            rows += count
             write_json(note, {**job, "rows": rows, "bytes": file.tell()})
     part.replace(out)
     note.unlink(missing_ok=True)
-    return Scored(rows, done)
-
-
-def _identity(path: str) -> dict[str, Any]:
-    """What tells whether an input is the same as before; standard input never is."""
-    if path == "-":
-        return {"pid": os.getpid()}
-    status = Path(path).stat()
-    return {"path": str(Path(path).resolve()), "size": status.st_size, "modified": status.st_mtime_ns}
+    return rows, done
 
 
 def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int]:
@@ -111,58 +156,6 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int]:
     return 0, 0
 
 
-def _chunks(table: Table, skip: int) -> Iterator[list[Row]]:
-    rows = itertools.islice(iter(table), skip, None)
-    while chunk := list(itertools.islice(rows, CHUNK)):
-        yield chunk
-
-
-def _added_columns(table: Table, kind: str, top_k: int | None) -> tuple[str, ...]:
-    if kind not in ("jsonl", "csv", "tsv"):
-        raise AlbertError(ErrorKind.USAGE, f"output format {kind!r}", expected="jsonl, csv or tsv")
-    added = (PREDICTION, SCORE) if top_k == 1 else (ALL,)
-    if taken := [name for name in added if name in table.columns]:
-        raise AlbertError(
-            ErrorKind.DATA,
-            f"{table.path}: column {taken[0]!r}",
-            expected="no column of that name, since predictions go there",
-            hint="rename the column",
-        )
-    return added
-
-
-def _render(
-    predictor: Predictor,
-    columns: Columns,
-    rows: list[Row],
-    kind: str,
-    added: tuple[str, ...],
-    top_k: int | None,
-    *,
-    first: bool,
-) -> str:
-    """The rows with their predictions as text of the output format; a header before the first ones."""
-    examples = []
-    for row in rows:
-        try:
-            examples.append(Example(*(text_of(row, name) for name in columns.texts())))
-        except ValueError as error:
-            raise AlbertError(ErrorKind.DATA, f"line {row.number}: {error}") from None
-    text = io.StringIO()
-    writer = None if kind == "jsonl" else _writer(text, kind)
-    for index, (row, best) in enumerate(zip(rows, predictor.predict(examples, top_k=top_k), strict=True)):
-        values = (best[0]["label"], best[0]["score"]) if top_k == 1 else (best,)
-        record = {**row.values, **dict(zip(added, values, strict=True))}
-        if writer is None:
-            text.write(json.dumps(record, ensure_ascii=False) + "\n")
-            continue
-        if first and index == 0:
-            writer.writerow(record)
-        writer.writerow(
-            json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for v in record.values()
-        )
-    return text.getvalue()
-
-
-def _writer(text: IO[str], kind: str) -> Any:
-    return csv.writer(text, delimiter="\t" if kind == "tsv" else ",", lineterminator="\n")
+def _cell(value: Any) -> Any:
+    """A value as a cell: JSON for what a table cannot hold."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value

@@ -124,7 +124,9 @@ def evaluate(
     from albert.predictor import Predictor
 
     gates = parse_gates(minimum or [])
-    result = Predictor.load(model).evaluate(data, label=label, format=format, encoding=encoding)
+    predictor = Predictor.load(model)
+    result = predictor.evaluate(data, label=label, format=format, encoding=encoding)
+    _tell_cut(predictor.cut, predictor.max_length)
     if out is not None:
         result.save(out)
     _print_scores(
@@ -150,8 +152,9 @@ def predict(
     from albert.predictor import Predictor
     from albert.scoring import score_file
 
+    predictor = Predictor.load(model)
     scored = score_file(
-        Predictor.load(model),
+        predictor,
         data,
         out,
         top_k=top_k or None,
@@ -161,6 +164,7 @@ def predict(
     )
     resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
     print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
+    _tell_cut(scored.cut, predictor.max_length)
 
 
 @app.command()
@@ -202,6 +206,11 @@ def tokenizer_train(
     tokenizer = AlbertTokenizer(model)
     tokenizer.save(out)
     print(f"{tokenizer.vocab_size:,} pieces -> {out}", file=sys.stderr)
+
+
+def _tell_cut(count: int, length: int) -> None:
+    if count:
+        print(f"{count:,} texts are longer than {length} pieces and were cut", file=sys.stderr)
 
 
 def _print_scores(result: dict[str, Any], *, as_json: bool) -> None:
