@@ -22,7 +22,8 @@ from pathlib import Path
 from albert.data.corpus import corpus_files
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import train_vocabulary
-from albert.training.finetune import FinetuneConfig, finetune
+from albert.training.dataset import FinetuneConfig
+from albert.training.finetune import finetune
 
 
 def paragraphs(corpus: Path, *, held_out: bool) -> Iterator[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from albert.training.finetune import FinetuneConfig, finetune
+from albert.training.dataset import FinetuneConfig
+from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
 

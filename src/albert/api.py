@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from albert.predictor import Predictor
-from albert.training.finetune import FinetuneConfig, finetune
+from albert.training.dataset import FinetuneConfig
+from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
 

@@ -121,6 +121,7 @@ def test_an_unknown_label_in_dev(albert: Albert, reviews: Path, tmp_path: Path) 
 )
 def test_bad_settings(albert: Albert, reviews: Path, tmp_path: Path, setting: str, code: int, parts: list[str]) -> None:
     refused(albert("train", reviews, "-o", tmp_path / "out", "--quiet", "--set", setting), code, *parts)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_is_not_overwritten_by_accident(albert: Albert, reviews: Path, model: Path) -> None:

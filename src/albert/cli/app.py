@@ -73,7 +73,8 @@ def train(
     json: AsJson = False,
 ) -> None:
     """Fine-tune on labelled texts: columns and task are guessed, progress shown, the best model saved."""
-    from albert.training.finetune import FinetuneConfig, finetune
+    from albert.training.dataset import FinetuneConfig
+    from albert.training.finetune import finetune
     from albert.training.progress import ConsoleProgress
     from albert.training.settings import parse_setting
 

@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 
 from albert.predictor import Predictor
-from albert.training.finetune import FinetuneConfig, finetune
+from albert.training.dataset import FinetuneConfig
+from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress, duration
 
 EXAMPLES = (

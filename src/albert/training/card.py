@@ -12,7 +12,8 @@ from albert.training.loop import LoopConfig
 from albert.training.optimizer import OptimizerConfig
 
 if TYPE_CHECKING:
-    from albert.training.finetune import FinetuneConfig, FinetuneResult
+    from albert.training.dataset import FinetuneConfig
+    from albert.training.finetune import FinetuneResult
 
 _TEMPLATE = """---
 library_name: albert-nlp

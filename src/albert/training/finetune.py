@@ -4,60 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from albert.config import AlbertConfig
-from albert.data.batches import Batch, Features
-from albert.data.examples import Columns, Example, guess_columns, hold_out, read_examples
-from albert.data.sources import Problems
-from albert.data.tables import Table
+from albert.data.batches import Batch
 from albert.engine import predict_logits
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, disk_errors, write_file, write_manifest
 from albert.hub import model_folder
 from albert.model import AlbertForTask, save_model
 from albert.model.checkpoint import start_from
-from albert.tasks import Task, guess_task, task_named
-from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.tokenizer import AlbertTokenizer
 from albert.training.card import model_card
+from albert.training.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.training.loop import FeatureSource, LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.settings import divide_settings
 from albert.training.state import run_lock
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
-    """What to fine-tune on and from.
-
-    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id; without
-    it a network of `size` is trained from scratch, on our English vocabulary or that of the folder `tokenizer`.
-    `settings` override the values of `AlbertConfig`,
-    `OptimizerConfig` and `LoopConfig` by name.
-    """
-
-    train: str
-    out: Path
-    dev: str | None = None
-    task: str | None = None
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
-    init: str | None = None
-    tokenizer: str | None = None
-    size: str = "tiny"
-    max_length: int = 128
-    format: str | None = None
-    encoding: str = "utf-8"
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,21 +44,6 @@ class FinetuneResult:
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Everything that is read and encoded before training."""
-
-    task: Task
-    columns: Columns
-    labels: tuple[str, ...]
-    train: Features
-    dev: Features
-    train_targets: np.ndarray
-    dev_targets: np.ndarray
-    held_out: bool
-    cut: int
 
 
 def finetune(
@@ -108,12 +63,12 @@ def finetune(
     _check_folder(config.out, resume=resume, overwrite=overwrite)
     vocabulary = config.init or config.tokenizer
     tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
-    data = _read(config, tokenizer, seed=loop.seed)
+    data = read_dataset(config, tokenizer, seed=loop.seed)
     _tell(data, progress)
 
+    model = _build_model(config, data, tokenizer, network, seed=loop.seed, progress=progress)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     with disk_errors(config.out), run_lock(config.out), progress:
-        model = _build_model(config, data, tokenizer, network, seed=loop.seed, progress=progress)
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
         trainer = _build_trainer(config, model, data, optimizer_config, loop, progress)
         if overwrite and not resume:
             trainer.checkpoints.clear()
@@ -136,82 +91,6 @@ def finetune(
     return result
 
 
-# --- reading -------------------------------------------------------------------------------------------
-
-
-def _read(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: int) -> _Data:
-    table = Table(config.train, format=config.format, encoding=config.encoding)
-    columns = guess_columns(table, text=config.text, text_pair=config.text_pair, label=config.label)
-    assert columns.label is not None
-    task = task_named(config.task) if config.task else _guess(table, columns.label)
-    train = _examples(table, columns, task)
-    labels = task.labels(train, column=columns.label)
-    held_out = config.dev is None
-    if config.dev is None:
-        train, dev = hold_out(train, seed=seed, stratify=task.stratified)
-    else:
-        dev = _examples(Table(config.dev, format=config.format, encoding=config.encoding), columns, task)
-    if not train or not dev:
-        raise AlbertError(
-            ErrorKind.DATA,
-            config.train,
-            expected="enough different texts to hold some out",
-            got=f"{len(train) + len(dev)} rows",
-            hint="give more rows, or a file with --dev",
-        )
-    train_targets, dev_targets = task.targets(train, labels), task.targets(dev, labels)
-    train_features, train_cut = _encode(task, tokenizer, train, train_targets, config.max_length)
-    dev_features, dev_cut = _encode(task, tokenizer, dev, dev_targets, config.max_length)
-    return _Data(
-        task,
-        columns,
-        labels,
-        train_features,
-        dev_features,
-        train_targets,
-        dev_targets,
-        held_out,
-        train_cut + dev_cut,
-    )
-
-
-def _encode(
-    task: Task, tokenizer: AlbertTokenizer, examples: Sequence[Example], targets: np.ndarray, max_length: int
-) -> tuple[Features, int]:
-    """The examples as features, encoded in portions to keep memory low, and how many texts were cut."""
-    cut = 0
-
-    def encodings() -> Iterator[Encoding]:
-        nonlocal cut
-        for start in range(0, len(examples), 1024):
-            for encoding in task.encode(tokenizer, examples[start : start + 1024], max_length=max_length):
-                cut += encoding.cut > 0
-                yield encoding
-
-    return Features.build(encodings(), targets), cut
-
-
-def _guess(table: Table, label: str) -> Task:
-    return guess_task([row.values.get(label) for row in table.sample()])
-
-
-def _examples(table: Table, columns: Columns, task: Task) -> list[Example]:
-    missing = [name for name in (*columns.texts(), columns.label) if name not in table.columns]
-    if missing:
-        raise AlbertError(
-            ErrorKind.DATA,
-            f"{table.path}: no column {missing[0]!r}",
-            expected="the columns of the training file",
-            got=", ".join(table.columns),
-        )
-    problems = Problems(table.path)
-    examples = list(read_examples(table, columns, task.parse_gold, problems))
-    problems.raise_if_any()
-    if not examples:
-        raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
-    return examples
-
-
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
@@ -232,7 +111,7 @@ def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _build_model(
     config: FinetuneConfig,
-    data: _Data,
+    data: Dataset,
     tokenizer: AlbertTokenizer,
     network: dict[str, Any],
     *,
@@ -271,7 +150,7 @@ def _build_model(
 def _build_trainer(
     config: FinetuneConfig,
     model: AlbertForTask,
-    data: _Data,
+    data: Dataset,
     optimizer_config: OptimizerConfig,
     loop: LoopConfig,
     progress: ConsoleProgress,
@@ -317,7 +196,7 @@ def _build_trainer(
     return trainer
 
 
-def _tell(data: _Data, progress: ConsoleProgress) -> None:
+def _tell(data: Dataset, progress: ConsoleProgress) -> None:
     columns = data.columns
     source = "a tenth held out as dev" if data.held_out else "dev from its file"
     progress.on_message(
@@ -332,7 +211,7 @@ def _tell(data: _Data, progress: ConsoleProgress) -> None:
         )
 
 
-def _tell_time(trainer: Trainer, data: _Data, progress: ConsoleProgress) -> None:
+def _tell_time(trainer: Trainer, data: Dataset, progress: ConsoleProgress) -> None:
     # Evaluation is forward only: a third of the work of training on as many tokens.
     evaluations = len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
     training = len(data.train.ids) * trainer.total / trainer.source.steps_per_epoch
