@@ -81,7 +81,9 @@ class PieceEncoder:
         try:
             surfaces = self._sentencepiece.encode([text.text for text in normalized], out_type=str)
         except (UnicodeEncodeError, TypeError):
-            bad = next(text for text in texts if any("\ud800" <= char <= "\udfff" for char in text))
+            bad = next((text for text in texts if any("\ud800" <= char <= "\udfff" for char in text)), None)
+            if bad is None:
+                raise
             raise AlbertError(
                 ErrorKind.DATA,
                 "text is not valid Unicode",
