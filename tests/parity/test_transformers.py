@@ -143,7 +143,7 @@ def test_the_masked_lm_loss_and_gradients_agree(tmp_path: Path) -> None:
     loss = torch.nn.functional.cross_entropy(mlm.flatten(0, 1), labels.flatten()) + torch.nn.functional.cross_entropy(
         sop, order
     )
-    assert abs(float(loss) - float(out.loss)) < TOLERANCE
+    assert abs(loss.item() - out.loss.item()) < TOLERANCE
     loss.backward()
     out.loss.backward()
     mine = model.albert.encoder.groups[0][0].ffn.inner.weight.grad

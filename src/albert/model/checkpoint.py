@@ -28,6 +28,7 @@ WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _MAPPING = "albert.encoder.embedding_hidden_mapping_in"
 _DTYPES = {"F32", "F16", "BF16"}
+_DEFAULT_LABELS = ("LABEL_0", "LABEL_1")  # transformers leaves these out of config.json
 # Copies that some writers store: position ids, and the decoder that is tied to the word embeddings.
 _REDUNDANT = {
     "albert.embeddings.position_ids",
@@ -74,6 +75,8 @@ def load_model(name: str | Path) -> AlbertForTask:
     folder = model_folder(name)
     config = AlbertConfig.load(folder)
     head = _stored_head(folder)
+    if HEADS[head].labelled and not config.id2label:
+        config = config.with_(id2label=_DEFAULT_LABELS)
     with torch.device("meta"):
         model = AlbertForTask(config, head)
     stored = _stored_tensors(folder)
