@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -198,6 +202,25 @@ def test_an_interrupted_file_goes_on_without_losing_or_repeating(
     assert sorted(p.name for p in tmp_path.glob("out*")) == ["out.jsonl"]
 
 
+def test_a_killed_process_goes_on_without_losing_or_repeating(
+    trained: Predictor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = write_input(tmp_path / "in.csv", 12_000)
+    whole, out, note = tmp_path / "whole.jsonl", tmp_path / "out.jsonl", tmp_path / "out.jsonl.part.json"
+    score_file(trained, str(source), str(whole))
+    folder = folder_of(trained, tmp_path_factory)
+    command = [sys.executable, "-m", "albert", "predict", str(folder), str(source), "-o", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while not note.exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    done = score_file(trained, str(source), str(out))
+    assert 0 < done.resumed < done.rows == 12_000
+    assert out.read_bytes() == whole.read_bytes()
+
+
 def test_another_input_starts_anew(trained: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_input(tmp_path / "in.csv", 20)
     out = tmp_path / "out.jsonl"
@@ -221,9 +244,6 @@ def test_memory_does_not_grow_with_the_file(
     trained: Predictor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Peak memory of the process for 2,000 and for 20,000 rows."""
-    import subprocess
-    import sys
-
     peaks = []
     for rows in (2_000, 20_000):
         source = write_input(tmp_path / f"{rows}.csv", rows)

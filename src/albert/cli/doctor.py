@@ -50,7 +50,7 @@ def run(*, as_json: bool) -> int:
         for name, value in facts.items():
             print(f"{name:20} {value}")
         for name, passed in checks.items():
-            print(f"{name:20} {'ok' if passed else 'FAILED: reinstall with pip install --force-reinstall albert-nlp'}")
+            print(f"{name:20} {'ok' if passed else 'FAILED: reinstall the package and torch 2.13.0'}")
     return 0 if all(checks.values()) else ErrorKind.INTERNAL.exit_code
 
 
