@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 import transformers
+from sentencepiece import sentencepiece_model_pb2
 
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
@@ -84,6 +85,21 @@ def test_own_vocabulary_on_ten_thousand_varied_lines(tokenizer: AlbertTokenizer)
 def test_cased_and_accented_settings(tokenizer: AlbertTokenizer, normalizer: Normalizer) -> None:
     other = AlbertTokenizer(tokenizer.model, normalizer=normalizer)
     assert_same_pieces(other, varied_lines(3_000))
+
+
+def test_a_vocabulary_with_digit_comma_pieces(tokenizer: AlbertTokenizer) -> None:
+    """The published vocabulary has some, ours has none: put some in, and the rule must undo each of them."""
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(tokenizer.model)
+    for piece, text in zip(list(model.pieces)[-4:], ["42,", "▁1999,", "000,", "7,"], strict=True):
+        piece.piece, piece.score = text, -1.0
+    changed = AlbertTokenizer(model.SerializeToString())
+    assert "42," in sentencepiece.SentencePieceProcessor(model_proto=changed.model).encode("x42, a", out_type=str)
+    assert_same_pieces(changed, [*varied_lines(2_000), "42,7, 1999,,", "x42, 7,", "92,000, and 1999,"])
+    encoding = changed("42, 1999,")
+    comma = changed.id_of(",")
+    spans = [span for span, token in zip(encoding.offsets, encoding.input_ids, strict=True) if token == comma]
+    assert spans == [(2, 3), (8, 9)]
 
 
 @pytest.fixture
