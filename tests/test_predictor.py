@@ -90,12 +90,15 @@ def test_the_folder_is_complete(trained: Predictor, tmp_path_factory: pytest.Tem
     assert "negative, positive" in card
     assert "accuracy" in card
     assert not list(folder.glob(".tmp-*"))
+    (folder / "README.md").write_text(card + "A word from its owner.\n")
+    albert.load(folder)  # a card may be edited, weights may not
 
 
 def test_evaluation_reports_beside_the_baseline(trained: Predictor, tmp_path: Path) -> None:
     data = write_reviews(tmp_path / "test.csv", rows=60, seed=5)
     result = trained.evaluate(data)
     assert result.rows == 60
+    assert result == trained.evaluate(data)
     assert result.baseline == 0.5
     assert result.scores["accuracy"] > 0.9
     result.save(tmp_path / "scores.json")
@@ -195,7 +198,7 @@ def test_an_interrupted_file_goes_on_without_losing_or_repeating(
         score_file(trained, str(source), str(out))
     assert not out.exists()
     part = tmp_path / "out.jsonl.part"
-    part.write_bytes(part.read_bytes() + b'{"half a li')  # what a kill in a write leaves
+    part.write_bytes(part.read_bytes() + b'{"half a li' * 10_000)  # what a kill in a write leaves
     done = score_file(trained, str(source), str(out))
     assert (done.rows, done.resumed) == (95, 40)
     assert out.read_bytes() == whole.read_bytes()

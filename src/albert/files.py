@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,14 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise
 
 
-def write_manifest(folder: Path) -> None:
-    """Flushes the folder's files and then writes their sizes and SHA-256 as `manifest.json`."""
+def write_manifest(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Flushes the files called `names` (None: all) and then writes their sizes and SHA-256 as `manifest.json`."""
+    if names is None:
+        names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name != MANIFEST)
     entries = {}
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and file.name != MANIFEST and not file.name.startswith("."):
-            fsync_path(file)
-            entries[file.name] = {"size": file.stat().st_size, "sha256": sha256(file)}
+    for file in (folder / name for name in names):
+        fsync_path(file)
+        entries[file.name] = {"size": file.stat().st_size, "sha256": sha256(file)}
     write_json(folder / MANIFEST, {"files": entries})
     fsync_path(folder)
 

@@ -44,6 +44,8 @@ class FinetuneResult:
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
+# The manifest of a model folder vouches for these; a model card may be edited, the log may grow.
+_VOUCHED = ("config.json", "model.safetensors", "spiece.model", "tokenizer.json", "tokenizer_config.json")
 
 
 def finetune(
@@ -168,11 +170,11 @@ def _build_trainer(
         return task.loss(logits, batch.gold.to(device))
 
     def evaluate() -> dict[str, float]:
-        logits = predict_logits(model, data.dev, precision=trainer.precision)
+        logits = predict_logits(model, data.dev)  # float32, as the Predictor will compute
         loss, count = task.loss(torch.from_numpy(logits), torch.from_numpy(data.dev_targets))
         return {"loss": float(loss) / count, **task.score(logits, data.dev_targets)}
 
-    trainer = Trainer(
+    return Trainer(
         model,
         build_optimizer(model, optimizer_config, groups=model.config.num_hidden_groups),
         FeatureSource(data.train, loop),
@@ -193,7 +195,6 @@ def _build_trainer(
         evaluate=evaluate,
         metric=task.metric,
     )
-    return trainer
 
 
 def _tell(data: Dataset, progress: ConsoleProgress) -> None:
@@ -233,9 +234,9 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def _write_folder(out: Path, model: AlbertForTask, tokenizer: AlbertTokenizer, card: str) -> None:
-    """The files of a model folder, each whole or absent; the manifest, which vouches for them, last."""
+    """The files of a model folder, each whole or absent; the manifest last."""
     (out / MANIFEST).unlink(missing_ok=True)
     save_model(model, out)
     tokenizer.save(out)
     write_file(out / "README.md", card)
-    write_manifest(out)
+    write_manifest(out, _VOUCHED)
