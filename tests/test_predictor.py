@@ -16,6 +16,8 @@ from albert.model import AlbertForTask, load_model, save_model
 from albert.predictor import Predictor
 from albert.scoring import score_file
 from albert.text.tokenizer import AlbertTokenizer
+from albert.training.dataset import FinetuneConfig
+from albert.training.finetune import finetune
 from conftest import GOOD, small_config, write_reviews
 
 QUICK = {
@@ -103,6 +105,17 @@ def test_evaluation_reports_beside_the_baseline(trained: Predictor, tmp_path: Pa
     assert result.scores["accuracy"] > 0.9
     result.save(tmp_path / "scores.json")
     assert json.loads((tmp_path / "scores.json").read_text())["scores"] == result.scores
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_training_reports_what_evaluation_finds(tmp_path: Path, precision: str) -> None:
+    train = write_reviews(tmp_path / "train.csv", rows=60)
+    dev = write_reviews(tmp_path / "dev.csv", rows=40, seed=2)
+    settings = {**QUICK, "epochs": 2.0, "precision": precision}
+    config = FinetuneConfig(train=str(train), dev=str(dev), out=tmp_path / "out", settings=settings)
+    reported = dict(finetune(config).scores)
+    del reported["loss"]
+    assert Predictor.load(tmp_path / "out").evaluate(dev).scores == pytest.approx(reported, abs=1e-9)
 
 
 def test_evaluation_refuses_labels_it_does_not_know(trained: Predictor, tmp_path: Path) -> None:
