@@ -56,3 +56,10 @@ class AlbertError(ValueError):
         if self.hint:
             text += f". hint: {self.hint}"
         return text
+
+
+def require_ranges(owner: object, *ranges: tuple[str, float, float]) -> None:
+    """Raises `AlbertError` (bad-config) unless each named attribute of `owner` is within [low, high]."""
+    for name, low, high in ranges:
+        if not low <= getattr(owner, name) <= high:
+            raise AlbertError(ErrorKind.CONFIG, name, expected=f"{low:g} to {high:g}", got=repr(getattr(owner, name)))

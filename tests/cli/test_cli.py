@@ -128,6 +128,13 @@ def test_a_run_is_not_overwritten_by_accident(albert: Albert, reviews: Path, mod
     refused(albert("train", reviews, "-o", model, *QUICK), 2, "--resume", "--overwrite")
 
 
+def test_other_settings_cannot_resume(albert: Albert, tmp_path: Path) -> None:
+    data = write_reviews(tmp_path / "data.csv", rows=40)
+    assert albert("train", data, "-o", tmp_path / "out", "--quiet", *QUICK).returncode == 0
+    done = albert("train", data, "-o", tmp_path / "out", "--quiet", "--resume", *QUICK, "--set", "hidden_size=16")
+    refused(done, 78, "cannot resume", "network")
+
+
 def test_a_read_only_place_is_a_disk_error(albert: Albert, reviews: Path, tmp_path: Path) -> None:
     target = Path("/proc/albert-out")
     if os.name != "posix" or not Path("/proc").is_dir():

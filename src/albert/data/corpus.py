@@ -7,7 +7,7 @@ import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from albert.data.sources import OPENERS
+from albert.data.sources import OPENERS, suffix_of
 from albert.errors import AlbertError, ErrorKind
 
 _TEXT, _JSONL = {".txt", ".text", ".md"}, {".jsonl", ".ndjson"}
@@ -62,7 +62,7 @@ def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def _kind(path: Path) -> str | None:
-    suffix = path.with_suffix("").suffix if path.suffix in OPENERS else path.suffix
+    suffix = suffix_of(path)
     return suffix if suffix in _TEXT | _JSONL else None
 
 

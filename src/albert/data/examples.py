@@ -126,20 +126,18 @@ def text_of(row: Row, name: str) -> str:
 
 
 def read_examples(
-    table: Table, columns: Columns, parse_gold: Callable[[Any], Any] | None, problems: Problems
+    table: Table, columns: Columns, parse_gold: Callable[[Any], Any], problems: Problems
 ) -> Iterator[Example]:
     """The table's rows as examples. `parse_gold` reads a label's value and raises `ValueError` for a bad one;
-    None reads texts alone. Bad rows go to `problems`.
+    bad rows go to `problems`.
     """
+    assert columns.label is not None
     for row in table.rows(problems):
         try:
             texts = [text_of(row, name) for name in columns.texts()]
             if not any(text.strip() for text in texts):
                 raise ValueError("no text")
-            gold = None
-            if parse_gold is not None:
-                assert columns.label is not None
-                gold = parse_gold(row.values.get(columns.label))
+            gold = parse_gold(row.values.get(columns.label))
         except ValueError as error:
             problems.add(row.number, str(error))
             continue
@@ -153,21 +151,17 @@ def hold_out(
 
     Every label with at least two distinct texts is on both sides.
     """
-    groups: dict[object, dict[object, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, example in enumerate(examples):
-        groups[example.gold if stratify else None][example.texts].append(index)
+    groups: dict[object, set[str | tuple[str, str]]] = defaultdict(set)
+    for example in examples:
+        groups[example.gold if stratify else None].add(example.texts)
     rng = random.Random(seed)
-    held: set[int] = set()
-    held_texts: set[object] = set()
+    held: set[str | tuple[str, str]] = set()
     for label in sorted(groups, key=str):
         texts = sorted(groups[label], key=str)
         rng.shuffle(texts)
         wanted = min(max(round(fraction * len(texts)), 1), len(texts) - 1)
-        held_texts.update(texts[:wanted])
-    for index, example in enumerate(examples):
-        if example.texts in held_texts:
-            held.add(index)
+        held.update(texts[:wanted])
     return (
-        [example for index, example in enumerate(examples) if index not in held],
-        [example for index, example in enumerate(examples) if index in held],
+        [example for example in examples if example.texts not in held],
+        [example for example in examples if example.texts in held],
     )

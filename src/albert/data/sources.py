@@ -109,5 +109,10 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
                 ) from None
 
 
+def suffix_of(path: Path) -> str:
+    """The ending that tells a file's kind, that of a compression left out: "a.csv.gz" -> ".csv"."""
+    return path.with_suffix("").suffix if path.suffix in OPENERS else path.suffix
+
+
 def _names(folder: Path) -> list[str]:
     return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []

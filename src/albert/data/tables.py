@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from albert.data.sources import MAX_LINE_BYTES, OPENERS, Problems, text_lines
+from albert.data.sources import MAX_LINE_BYTES, Problems, suffix_of, text_lines
 from albert.errors import AlbertError, ErrorKind
 
 Format = Literal["csv", "tsv", "jsonl", "lines"]
@@ -199,8 +199,7 @@ def _format(path: str, format: str | None, lines: list[str]) -> Format:
         if format not in ("csv", "tsv", "jsonl", "lines"):
             raise AlbertError(ErrorKind.USAGE, f"format {format!r}", expected="csv, tsv, jsonl or lines")
         return format  # type: ignore[return-value]
-    file = Path(path)
-    extension = file.with_suffix("").suffix if file.suffix in OPENERS else file.suffix
+    extension = suffix_of(Path(path))
     if extension in _EXTENSIONS:
         return _EXTENSIONS[extension]
     first = next(line for line in lines if line.strip())

@@ -6,12 +6,23 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from albert.data.batches import Features, inference_batches
+from albert.data.batches import Batch, Features, inference_batches
 from albert.engine.precision import autocast
 from albert.model import AlbertForTask
 
 MAX_TOKENS = 8192  # padded tokens a batch: past the point where larger batches run faster on a CPU
+
+
+def batch_logits(model: nn.Module, batch: Batch, device: torch.device) -> Tensor:
+    """The model's logits for one batch, computed on `device`."""
+    logits: Tensor = model(
+        batch.input_ids.to(device),
+        attention_mask=batch.attention_mask.to(device),
+        token_type_ids=batch.token_type_ids.to(device),
+    )
+    return logits
 
 
 @torch.inference_mode()
@@ -33,12 +44,7 @@ def predict_logits(
         rows: list[np.ndarray | None] = [None] * len(features)
         with autocast(precision, device):
             for indices in inference_batches(features.lengths, max_tokens=max_tokens):
-                batch = features.batch(indices)
-                logits = model(
-                    batch.input_ids.to(device),
-                    attention_mask=batch.attention_mask.to(device),
-                    token_type_ids=batch.token_type_ids.to(device),
-                )
+                logits = batch_logits(model, features.batch(indices), device)
                 for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
                     rows[index] = row
     finally:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from albert.config import AlbertConfig
 from albert.data.batches import Batch
-from albert.engine import predict_logits
+from albert.engine import batch_logits, predict_logits
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, disk_errors, write_file, write_manifest
 from albert.hub import model_folder
@@ -161,13 +161,8 @@ def _build_trainer(
 
     def objective(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
         device = next(module.parameters()).device
-        logits = module(
-            batch.input_ids.to(device),
-            attention_mask=batch.attention_mask.to(device),
-            token_type_ids=batch.token_type_ids.to(device),
-        )
         assert batch.gold is not None
-        return task.loss(logits, batch.gold.to(device))
+        return task.loss(batch_logits(module, batch, device), batch.gold.to(device))
 
     def evaluate() -> dict[str, float]:
         logits = predict_logits(model, data.dev)  # float32, as the Predictor will compute

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from albert.data.batches import Batch, Features, training_steps
 from albert.engine import autocast, resolve_precision
 from albert.engine.precision import Precision
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.training.optimizer import rate_factor, set_rate
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 
@@ -49,7 +49,8 @@ class LoopConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (
+        require_ranges(
+            self,
             ("epochs", 1e-6, 1e6),
             ("batch_size", 1, 1_000_000),
             ("max_tokens", 8, 100_000_000),
@@ -57,11 +58,7 @@ class LoopConfig:
             ("patience", 0, 1_000_000),
             ("save_seconds", 0, 1e9),
             ("seed", 0, 2**32 - 1),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise AlbertError(
-                    ErrorKind.CONFIG, name, expected=f"{low:g} to {high:g}", got=repr(getattr(self, name))
-                )
+        )
 
 
 class Source(Protocol):
@@ -310,7 +307,7 @@ class Trainer:
             self.progress.on_message("no checkpoint to resume from: starting at step 0")
             return
         expected = self.state.fingerprint
-        state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
+        state = RunState(**Checkpoints.state(path))  # before the tensors: other settings give them other shapes
         changed = sorted(
             k for k in expected.keys() | state.fingerprint.keys() if state.fingerprint.get(k) != expected.get(k)
         )
@@ -323,7 +320,7 @@ class Trainer:
                 + ", ".join(f"{k} ({state.fingerprint.get(k)!s:.20} -> {expected.get(k)!s:.20})" for k in changed),
                 hint="repeat the first command with --resume, or start anew in another folder",
             )
-        self.state = state
+        self.state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
         self.progress.on_message(f"resuming at step {state.step} of {self.total}")
 
     def _keep_best(self) -> None:

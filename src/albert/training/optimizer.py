@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,8 @@ class OptimizerConfig:
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low, high in (
+        require_ranges(
+            self,
             ("lr", 0.0, 10.0),
             ("weight_decay", 0.0, 10.0),
             ("layer_decay", 1e-3, 1.0),
@@ -42,11 +43,7 @@ class OptimizerConfig:
             ("eps", 0.0, 1.0),
             ("clip", 1e-6, 1e6),
             ("warmup", 0.0, 1.0),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise AlbertError(
-                    ErrorKind.CONFIG, name, expected=f"{low:g} to {high:g}", got=repr(getattr(self, name))
-                )
+        )
         if self.optimizer not in ("adamw", "lamb"):
             raise AlbertError(ErrorKind.CONFIG, "optimizer", expected="adamw or lamb", got=self.optimizer)
         if not set(self.freeze) <= {"embeddings", "encoder", "pooler"}:

@@ -71,6 +71,11 @@ class Checkpoints:
             tensor.copy_(stored[name])
         if optimizer is not None:
             _restore_optimizer(optimizer, load_file(path / _OPTIMIZER))
+        return Checkpoints.state(path)
+
+    @staticmethod
+    def state(path: Path) -> dict[str, Any]:
+        """What a checkpoint keeps beside tensors."""
         state: dict[str, Any] = json.loads((path / _STATE).read_text(encoding="utf-8"))
         return state
 
