@@ -1,0 +1,1 @@
+"""Self-supervised pre-training: corpus -> shards -> instances -> objective."""

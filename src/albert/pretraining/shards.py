@@ -1,0 +1,184 @@
+"""A prepared corpus: memory-mapped pieces with sentence and document bounds, hashed block by block.
+
+A folder holds the vocabulary, `manifest.json` and three arrays a shard: NAME.tokens.npy (uint16 piece ids),
+NAME.sentences.npy (uint32, where each sentence starts in the tokens, and the end) and NAME.documents.npy
+(uint32, where each document starts in the sentences, and the end).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from albert.errors import AlbertError, ErrorKind
+from albert.files import MANIFEST, write_file
+
+FORMAT = 1
+PARTS = {"tokens": np.uint16, "sentences": np.uint32, "documents": np.uint32}
+_BLOCK = 1 << 20  # bytes a hash covers, so that a fault is named within a MiB
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One array file: its bytes and the first 16 hexadecimal digits of each MiB's SHA-256."""
+
+    size: int
+    blocks: list[str]
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """What the manifest says of a shard. `source` is the file it was made from; `unknown` counts <unk>."""
+
+    name: str
+    source: str
+    documents: int
+    sentences: int
+    tokens: int
+    unknown: int
+    duplicates: int
+    files: dict[str, ShardFile]
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> ShardInfo:
+        return cls(**{**raw, "files": {part: ShardFile(**entry) for part, entry in raw["files"].items()}})
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard's arrays, mapped read-only."""
+
+    name: str
+    tokens: np.ndarray  # [tokens] uint16
+    sentences: np.ndarray  # [sentences + 1] uint32
+    documents: np.ndarray  # [documents + 1] uint32
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus, opened: its shards in the order of the manifest."""
+
+    folder: Path
+    shards: list[Shard]
+    manifest: dict[str, Any]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the manifest: whether a resumed run sees the same corpus."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
+
+def write_shard(
+    folder: Path,
+    name: str,
+    documents: Sequence[Sequence[np.ndarray]],
+    *,
+    source: str,
+    unknown: int = 0,
+    duplicates: int = 0,
+) -> ShardInfo:
+    """Writes documents, lists of sentences of piece ids, as one shard; each file is whole or absent."""
+    sentences = [sentence for document in documents for sentence in document]
+    arrays = {
+        "tokens": np.concatenate(sentences) if sentences else np.zeros(0),
+        "sentences": np.cumsum([0, *map(len, sentences)]),
+        "documents": np.cumsum([0, *map(len, documents)]),
+    }
+    files = {}
+    for part, array in arrays.items():
+        buffer = io.BytesIO()
+        np.save(buffer, array.astype(PARTS[part]))
+        data = buffer.getvalue()
+        write_file(folder / f"{name}.{part}.npy", data)
+        files[part] = ShardFile(len(data), _block_hashes(data))
+    return ShardInfo(
+        name,
+        source,
+        documents=len(documents),
+        sentences=len(sentences),
+        tokens=int(arrays["sentences"][-1]),
+        unknown=unknown,
+        duplicates=duplicates,
+        files=files,
+    )
+
+
+def shard_dict(info: ShardInfo) -> dict[str, Any]:
+    """A shard's entry in the manifest."""
+    return asdict(info)
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Opens a prepared corpus and checks every block of it against the manifest.
+
+    Raises `AlbertError` (bad-data): no manifest, another format, or a shard that is missing, cut or damaged,
+    with its name and the byte offset.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        shards = [ShardInfo.from_dict(entry) for entry in manifest["shards"]]
+        found = manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{folder} is no prepared corpus",
+            expected=f"a {MANIFEST} of `albert prepare`",
+            got=f"{type(error).__name__}: {error}"[:200],
+            hint="prepare it with `albert prepare corpus/ -o shards/`; a killed one goes on when repeated",
+        ) from None
+    if found != FORMAT:
+        raise AlbertError(ErrorKind.DATA, f"{folder / MANIFEST}", expected=f"format {FORMAT}", got=str(found))
+    return Corpus(folder, [_open_shard(folder, info) for info in shards], manifest)
+
+
+def intact(folder: Path, info: ShardInfo) -> bool:
+    """Whether all files of a shard are as its entry says."""
+    return all(_fault(_path(folder, info.name, part), entry) is None for part, entry in info.files.items())
+
+
+def _open_shard(folder: Path, info: ShardInfo) -> Shard:
+    arrays = {}
+    for part, dtype in PARTS.items():
+        path = _path(folder, info.name, part)
+        if fault := _fault(path, info.files[part]):
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"corpus shard {path}",
+                expected="what its manifest says",
+                got=fault,
+                hint="repeat `albert prepare` with the same arguments: it makes damaged shards anew",
+            )
+        arrays[part] = np.load(path, mmap_mode="r", allow_pickle=False)
+        assert arrays[part].dtype == dtype, f"{path} holds {arrays[part].dtype}"
+    return Shard(info.name, **arrays)
+
+
+def _fault(path: Path, entry: ShardFile) -> str | None:
+    """The first difference between a file and its entry, in words."""
+    if not path.is_file():
+        return "no such file"
+    if path.stat().st_size != entry.size:
+        return f"{path.stat().st_size:,} bytes instead of {entry.size:,}"
+    with path.open("rb") as file:
+        for index, expected in enumerate(entry.blocks):
+            if _hash(file.read(_BLOCK)) != expected:
+                return f"other content in the MiB from byte {index * _BLOCK:,}"
+    return None
+
+
+def _block_hashes(data: bytes) -> list[str]:
+    return [_hash(data[start : start + _BLOCK]) for start in range(0, len(data), _BLOCK)]
+
+
+def _hash(block: bytes) -> str:
+    return hashlib.sha256(block).hexdigest()[:16]
+
+
+def _path(folder: Path, name: str, part: str) -> Path:
+    return folder / f"{name}.{part}.npy"
