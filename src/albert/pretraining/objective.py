@@ -1,0 +1,64 @@
+"""What pre-training minimises: masked pieces and the order of two segments (sections 3.1 and 4.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from albert.model import AlbertForTask
+from albert.model.heads import PreTrainingHead
+
+UNLABELLED = -100  # in `order`: no second segment, so no order to tell
+
+
+@dataclass(frozen=True)
+class PretrainingBatch:
+    """Masked sequences and what stood there; positions count through the flattened [batch * seq]."""
+
+    input_ids: Int[Tensor, "batch seq"]
+    token_type_ids: Int[Tensor, "batch seq"]
+    attention_mask: Int[Tensor, "batch seq"]  # 1 real, 0 padding
+    masked_positions: Int[Tensor, " masked"]
+    masked_ids: Int[Tensor, " masked"]
+    order: Int[Tensor, " batch"]  # 0 in order, 1 swapped, UNLABELLED
+
+
+class PretrainingObjective:
+    """Cross-entropies by term: "mlm" over masked pieces, "sop" over rows with two segments.
+
+    They are sums, so that micro-batches and ranks add up; the loss is the sum of each over its count, unweighted.
+    """
+
+    def counts(self, batch: PretrainingBatch) -> dict[str, int]:
+        """What each term's sum is divided by."""
+        return {"mlm": len(batch.masked_ids), "sop": int((batch.order != UNLABELLED).sum())}
+
+    def sums(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, Float[Tensor, ""]]:
+        """Summed cross-entropies in float32, differentiable; `model` is an `AlbertForTask` for pre-training."""
+        mlm, sop = masked_logits(model, batch)
+        return {
+            "mlm": F.cross_entropy(mlm.float(), batch.masked_ids, reduction="sum"),
+            "sop": F.cross_entropy(sop.float(), batch.order, ignore_index=UNLABELLED, reduction="sum"),
+        }
+
+    def correct(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, int]:
+        """How many pieces and orders get the highest score, out of `counts`."""
+        mlm, sop = masked_logits(model, batch)
+        return {
+            "mlm": int((mlm.argmax(1) == batch.masked_ids).sum()),
+            "sop": int((sop.argmax(1) == batch.order).sum()),
+        }
+
+
+def masked_logits(
+    model: nn.Module, batch: PretrainingBatch
+) -> tuple[Float[Tensor, "masked vocab"], Float[Tensor, "batch 2"]]:
+    """Scores of masked positions alone, a seventh of all, and of the order."""
+    assert isinstance(model, AlbertForTask)
+    assert isinstance(model.head, PreTrainingHead)
+    out = model.albert(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
+    masked = out.last_hidden_state.flatten(0, 1)[batch.masked_positions]
+    return model.head.mlm(masked, model.albert.embeddings.word.weight), model.head.sop(out.pooler_output)
