@@ -20,6 +20,7 @@ from albert.files import MANIFEST, disk_errors, write_file, write_manifest
 from albert.hub import model_folder
 from albert.model import AlbertForTask, save_model
 from albert.model.checkpoint import start_from
+from albert.process import run_lock
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.card import model_card
 from albert.training.dataset import Dataset, FinetuneConfig, read_dataset
@@ -27,7 +28,6 @@ from albert.training.loop import FeatureSource, LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.settings import divide_settings
-from albert.training.state import run_lock
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,10 @@ resumed run takes the newest that verifies.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
-import socket
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from albert.errors import AlbertError, ErrorKind
 from albert.files import new_folder, remove_leftovers, verify_manifest, write_file, write_json
 
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -111,30 +107,6 @@ class MetricsLog:
     def write(self, record: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-@contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the run directory; the kernel frees it when the process ends, however it ends.
-
-    Raises `AlbertError` (locked) naming the process that holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise AlbertError(
-                ErrorKind.LOCKED,
-                f"{folder} is in use",
-                got=f"another run, {file.read().strip() or 'unknown'}",
-                hint="wait for it, stop it, or choose another output folder",
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
