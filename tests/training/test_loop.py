@@ -32,15 +32,29 @@ def features(count: int = 60) -> Features:
     return Features(ids, np.zeros_like(ids, np.int8), np.cumsum([0, *lengths]), rng.integers(0, 3, count))
 
 
-def objective(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
+
+
+def cross_entropy(model: nn.Module, batch: Batch) -> torch.Tensor:
     logits = model(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
-    return torch.nn.functional.cross_entropy(logits, batch.gold, reduction="sum"), len(logits)
+    return torch.nn.functional.cross_entropy(logits, batch.gold, reduction="sum")
+
+
+class RowObjective:
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        return {"loss": len(batch.input_ids)}
+
+    def sums(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"loss": self.loss(model, batch)}
 
 
 def trainer(
     folder: Path,
     *,
-    loss: Callable[[nn.Module, Batch], tuple[torch.Tensor, int]] = objective,
+    loss: Loss = cross_entropy,
     evaluate: Callable[[], dict[str, float]] | None = None,
     optimizer: str = "adamw",
     fingerprint: dict[str, Any] | None = None,
@@ -53,7 +67,7 @@ def trainer(
         model,
         build_optimizer(model, OptimizerConfig(optimizer=optimizer, lr=1e-3), groups=1),  # type: ignore[arg-type]
         FeatureSource(features(), config),
-        loss,
+        RowObjective(loss),
         config=config,
         folder=folder,
         fingerprint=fingerprint or {"data": "x"},
@@ -112,15 +126,15 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(tmp_path: Path) -> N
     whole = trainer(tmp_path)
     whole.model.eval()
     batch = whole.source.micro_batches(0)[0]
-    loss, count = objective(whole.model, batch)
-    (loss / count).backward()
-    gradients = [((loss / count).item(), torch.cat([p.grad.flatten() for p in whole.model.parameters()]))]
+    loss = cross_entropy(whole.model, batch) / len(batch.input_ids)
+    loss.backward()
+    gradients = [(loss.item(), torch.cat([p.grad.flatten() for p in whole.model.parameters()]))]
     for budget in (10_000, 40):
         run = trainer(tmp_path, max_tokens=budget)
         run.model.eval()  # dropout would draw other masks for other shapes
         batches = run.source.micro_batches(0)
-        loss = run._gradients(batches)
-        gradients.append((loss, torch.cat([p.grad.flatten() for p in run.model.parameters()])))
+        losses, _ = run._gradients(batches)
+        gradients.append((losses["loss"], torch.cat([p.grad.flatten() for p in run.model.parameters()])))
     assert len(batches) > 1
     for value, gradient in gradients[1:]:
         assert value == pytest.approx(gradients[0][0], rel=1e-5)
@@ -167,12 +181,12 @@ def test_other_data_or_settings_cannot_resume(tmp_path: Path) -> None:
     assert caught.value.kind is ErrorKind.CONFIG
 
 
-def poisoned(*bad_calls: int) -> Callable[[nn.Module, Batch], tuple[torch.Tensor, int]]:
+def poisoned(*bad_calls: int) -> Loss:
     calls = iter(range(10_000))
 
-    def loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
-        value, count = objective(model, batch)
-        return (value * float("nan") if next(calls) in bad_calls else value), count
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        value = cross_entropy(model, batch)
+        return value * float("nan") if next(calls) in bad_calls else value
 
     return loss
 
@@ -199,10 +213,10 @@ def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals, kind:
     whole.run()
     calls = iter(range(100))
 
-    def loss(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
         if next(calls) == 5:
             signal.raise_signal(number)
-        return objective(model, batch)
+        return cross_entropy(model, batch)
 
     folder = tmp_path / "run"
     with pytest.raises(AlbertError, match="at step 6") as caught:

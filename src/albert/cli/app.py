@@ -107,6 +107,40 @@ def train(
 
 
 @app.command()
+def pretrain(
+    shards: Annotated[Path, typer.Argument(help="Folder that `albert prepare` made.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],
+    size: Annotated[str, typer.Option(help="Size of the network: tiny, mini, small, base, …")] = "small",
+    init: Annotated[str | None, typer.Option(help="Model folder or hub id to go on from; else from scratch.")] = None,
+    settings: Setting = None,
+    evaluation_rows: Annotated[int, typer.Option(help="Held-out instances an evaluation goes over.")] = 1024,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Metrics for TensorBoard, too.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    quiet: Quiet = False,
+    json: AsJson = False,
+) -> None:
+    """Pre-train on masked pieces and sentence order; under torchrun on many processes or machines."""
+    from albert.training.pretrain import PretrainConfig
+    from albert.training.pretrain import pretrain as run
+    from albert.training.progress import ConsoleProgress
+    from albert.training.settings import parse_setting
+
+    config = PretrainConfig(
+        shards=shards,
+        out=out,
+        size=size,
+        init=init,
+        evaluation_rows=evaluation_rows,
+        tensorboard=tensorboard,
+        settings=dict(parse_setting(item) for item in settings or []),
+    )
+    result = run(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
+    if result.leads:
+        _print_scores({"folder": str(result.folder), "metric": "", "scores": result.scores}, as_json=json)
+
+
+@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
     data: Annotated[str, typer.Argument(help="Labelled CSV, TSV or JSONL file.")],
@@ -166,6 +200,31 @@ def predict(
     resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
     print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
     _tell_cut(scored.cut, predictor.max_length)
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[
+        list[Path], typer.Argument(help="Text, JSONL (.gz, .bz2, .xz, .zst too), Parquet files, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the shards: new, or to go on with.")],
+    vocab: Annotated[str | None, typer.Option(help="Vocabulary folder; else our English one.")] = None,
+    language: Annotated[str, typer.Option(help="Language whose rules end sentences.")] = "en",
+    column: Annotated[str, typer.Option(help="Column or key of the text in Parquet and JSONL.")] = "text",
+    deduplicate: Annotated[bool, typer.Option("--deduplicate", help="Leave out documents that came before.")] = False,
+    chunk_mb: Annotated[float, typer.Option(help="MiB of text a shard; longer documents are divided.")] = 8.0,
+    workers: Annotated[int | None, typer.Option(help="Processes; else one a core.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster to work on, or local.")] = None,
+    quiet: Quiet = False,
+    json: AsJson = False,
+) -> None:
+    """Turn a corpus into shards for pre-training: streaming, an interrupted call goes on when repeated."""
+    from albert.cli.prepare import run
+    from albert.pretraining.prepare import PrepareConfig
+
+    options = {} if workers is None else {"workers": workers}
+    config = PrepareConfig(tuple(corpus), out, vocab, language, column, deduplicate, chunk_mb, **options)
+    run(config, ray=ray, quiet=quiet, as_json=json)
 
 
 @app.command()

@@ -45,8 +45,12 @@ class Task(ABC):
         """Gold values as the loss reads them. Raises `AlbertError` for labels that training never saw."""
 
     @abstractmethod
-    def loss(self, logits: Float[Tensor, "batch labels"], gold: Tensor) -> tuple[Tensor, int]:
-        """The loss summed over what it is a mean of, and the count of that; the loop divides."""
+    def loss(self, logits: Float[Tensor, "batch labels"], gold: Tensor) -> Float[Tensor, ""]:
+        """The loss summed over what it is a mean of; the loop divides by the `count` of that."""
+
+    def count(self, gold: Tensor) -> int:
+        """How many values the loss is a mean of."""
+        return len(gold)
 
     @abstractmethod
     def decode(self, logits: np.ndarray, labels: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:

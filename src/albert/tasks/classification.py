@@ -72,8 +72,8 @@ class Classification(Task):
             problems.raise_if_any()
         return np.asarray([ids[example.gold] for example in examples], np.int64)
 
-    def loss(self, logits: Float[Tensor, "batch labels"], gold: Int[Tensor, " batch"]) -> tuple[Tensor, int]:
-        return torch.nn.functional.cross_entropy(logits.float(), gold, reduction="sum"), len(gold)
+    def loss(self, logits: Float[Tensor, "batch labels"], gold: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        return torch.nn.functional.cross_entropy(logits.float(), gold, reduction="sum")
 
     def decode(self, logits: np.ndarray, labels: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
         exponentials = np.exp(logits - logits.max())

@@ -50,8 +50,8 @@ class Regression(Task):
     def targets(self, examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
         return np.asarray([example.gold for example in examples], np.float32)
 
-    def loss(self, logits: Float[Tensor, "batch 1"], gold: Float[Tensor, " batch"]) -> tuple[Tensor, int]:
-        return ((logits.squeeze(1).float() - gold) ** 2).sum(), len(gold)
+    def loss(self, logits: Float[Tensor, "batch 1"], gold: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+        return ((logits.squeeze(1).float() - gold) ** 2).sum()
 
     def decode(self, logits: np.ndarray, labels: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
         return [{"label": labels[0], "score": float(logits[0])}]

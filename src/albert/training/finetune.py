@@ -16,14 +16,16 @@ from albert.config import AlbertConfig
 from albert.data.batches import Batch
 from albert.engine import batch_logits, predict_logits
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, disk_errors, write_file, write_manifest
+from albert.files import disk_errors
 from albert.hub import model_folder
-from albert.model import AlbertForTask, save_model
+from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
+from albert.tasks.base import Task
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.card import model_card
 from albert.training.dataset import Dataset, FinetuneConfig, read_dataset
+from albert.training.folder import check_folder, write_model_folder
 from albert.training.loop import FeatureSource, LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
@@ -44,8 +46,6 @@ class FinetuneResult:
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
-# The manifest of a model folder vouches for these; a model card may be edited, the log may grow.
-_VOUCHED = ("config.json", "model.safetensors", "spiece.model", "tokenizer.json", "tokenizer_config.json")
 
 
 def finetune(
@@ -61,8 +61,11 @@ def finetune(
     """
     progress = progress or ConsoleProgress(quiet=True)
     defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
-    network, optimizer_config, loop = divide_settings({**defaults, **config.settings})
-    _check_folder(config.out, resume=resume, overwrite=overwrite)
+    network, updates, looping = divide_settings(
+        {**defaults, **config.settings}, AlbertConfig, OptimizerConfig, LoopConfig
+    )
+    optimizer_config, loop = OptimizerConfig(**updates), LoopConfig(**looping)
+    check_folder(config.out, resume=resume, overwrite=overwrite)
     vocabulary = config.init or config.tokenizer
     tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
     data = read_dataset(config, tokenizer, seed=loop.seed)
@@ -89,23 +92,26 @@ def finetune(
             baseline[0],
             (len(data.train), len(data.dev)),
         )
-        _write_folder(config.out, model, tokenizer, card)
+        write_model_folder(config.out, model, tokenizer, card)
     return result
 
 
-def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
-    if resume or overwrite or not out.is_dir():
-        return
-    used = [name for name in ("config.json", "checkpoints", "metrics.jsonl") if (out / name).exists()]
-    if used:
-        raise AlbertError(
-            ErrorKind.USAGE,
-            f"{out} holds a run already",
-            got=", ".join(used),
-            hint="go on with it by --resume, replace it by --overwrite, or choose another folder",
-        )
+class TaskObjective:
+    """A task's loss as the loop's objective."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """What the loss is a mean over."""
+        assert batch.gold is not None
+        return {"loss": self.task.count(batch.gold)}
+
+    def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The summed loss of a micro-batch."""
+        device = next(model.parameters()).device
+        assert batch.gold is not None
+        return {"loss": self.task.loss(batch_logits(model, batch, device), batch.gold.to(device))}
 
 
 # --- model and trainer ---------------------------------------------------------------------------------
@@ -159,21 +165,17 @@ def _build_trainer(
 ) -> Trainer:
     task = data.task
 
-    def objective(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
-        device = next(module.parameters()).device
-        assert batch.gold is not None
-        return task.loss(batch_logits(module, batch, device), batch.gold.to(device))
-
     def evaluate() -> dict[str, float]:
         logits = predict_logits(model, data.dev)  # float32, as the Predictor will compute
-        loss, count = task.loss(torch.from_numpy(logits), torch.from_numpy(data.dev_targets))
-        return {"loss": float(loss) / count, **task.score(logits, data.dev_targets)}
+        gold = torch.from_numpy(data.dev_targets)
+        loss = float(task.loss(torch.from_numpy(logits), gold)) / task.count(gold)
+        return {"loss": loss, **task.score(logits, data.dev_targets)}
 
     return Trainer(
         model,
         build_optimizer(model, optimizer_config, groups=model.config.num_hidden_groups),
         FeatureSource(data.train, loop),
-        objective,
+        TaskObjective(task),
         config=loop,
         folder=config.out,
         fingerprint={
@@ -223,15 +225,3 @@ def _listed(labels: Sequence[str]) -> str:
     if len(labels) == 1:
         return "a number"
     return f"{len(labels)} labels (" + ", ".join(labels[:6]) + (", …)" if len(labels) > 6 else ")")
-
-
-# --- writing -------------------------------------------------------------------------------------------
-
-
-def _write_folder(out: Path, model: AlbertForTask, tokenizer: AlbertTokenizer, card: str) -> None:
-    """The files of a model folder, each whole or absent; the manifest last."""
-    (out / MANIFEST).unlink(missing_ok=True)
-    save_model(model, out)
-    tokenizer.save(out)
-    write_file(out / "README.md", card)
-    write_manifest(out, _VOUCHED)

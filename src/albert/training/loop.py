@@ -10,22 +10,22 @@ import copy
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from albert.data.batches import Batch, Features, training_steps
+from albert.data.batches import Features, training_steps
 from albert.engine import autocast, resolve_precision
 from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.process import StopRequest
 from albert.training.optimizer import rate_factor, set_rate
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
+from albert.training.world import World
 
 MAX_ROLLBACKS = 2
 _MEASURED_STEPS = 8
@@ -36,10 +36,12 @@ class LoopConfig:
     """How long and in what portions a run goes over its data.
 
     `batch_size` counts examples an update, `max_tokens` padded tokens a forward pass (a larger batch is
-    accumulated). Training stops early after `patience` evaluations without a better score (0: never).
+    accumulated). `steps` counts updates and, unless 0, stands in the place of `epochs`. Training stops early
+    after `patience` evaluations without a better score (0: never).
     """
 
     epochs: float = 3.0
+    steps: int = 0
     batch_size: int = 32
     max_tokens: int = 8192
     evals_per_epoch: int = 1
@@ -52,6 +54,7 @@ class LoopConfig:
         require_ranges(
             self,
             ("epochs", 1e-6, 1e6),
+            ("steps", 0, 1e9),
             ("batch_size", 1, 1_000_000),
             ("max_tokens", 8, 100_000_000),
             ("evals_per_epoch", 1, 1000),
@@ -67,7 +70,27 @@ class Source(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def micro_batches(self, step: int) -> list[Batch]: ...
+    def micro_batches(self, step: int) -> list[Any]: ...
+
+
+class Objective(Protocol):
+    """A loss: one mean or several, added up. Each is a sum over a micro-batch and the count it is a mean over."""
+
+    def counts(self, batch: Any) -> dict[str, int]: ...
+
+    def sums(self, model: nn.Module, batch: Any) -> dict[str, Tensor]: ...
+
+
+class _Forward(nn.Module):
+    """Model and objective as one module, so that gradients of all ranks meet in its backward pass."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        return self.objective.sums(self.model, batch)
 
 
 class FeatureSource:
@@ -83,7 +106,7 @@ class FeatureSource:
     def steps_per_epoch(self) -> int:
         return math.ceil(len(self.features) / self.config.batch_size)
 
-    def micro_batches(self, step: int) -> list[Batch]:
+    def micro_batches(self, step: int) -> list[Any]:
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             config = self.config
@@ -121,7 +144,8 @@ class RunState:
 class Trainer:
     """Runs updates of one model until its data, its patience or the machine's is at an end.
 
-    `objective(model, batch)` gives (loss sum, count); `evaluate()` gives scores, of which `metric` decides.
+    `evaluate()` gives scores, of which `metric` decides which weights are kept; without one the last are.
+    Under several ranks each has its own micro-batches of every step, and rank 0 writes.
     """
 
     def __init__(
@@ -129,7 +153,7 @@ class Trainer:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         source: Source,
-        objective: Callable[[nn.Module, Batch], tuple[Tensor, int]],
+        objective: Objective,
         *,
         config: LoopConfig,
         folder: Path,
@@ -138,7 +162,8 @@ class Trainer:
         warmup: float,
         clip: float,
         evaluate: Callable[[], dict[str, float]] | None = None,
-        metric: str = "",
+        metric: str | None = None,
+        world: World | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -150,15 +175,17 @@ class Trainer:
         self.clip = clip
         self.evaluate = evaluate
         self.metric = metric
+        self.world = world or World()
         self.device = next(model.parameters()).device
+        self.forward = self.world.parallel(_Forward(model, objective))
         self.precision = resolve_precision(config.precision, self.device)
-        self.total = max(1, round(source.steps_per_epoch * config.epochs))
+        self.total = config.steps or max(1, round(source.steps_per_epoch * config.epochs))
         self.eval_every = max(1, round(source.steps_per_epoch / config.evals_per_epoch))
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.log = MetricsLog(folder / "metrics.jsonl")
         self.state = RunState(fingerprint=fingerprint)
-        self._stop_signal: int | None = None
+        self._stop = StopRequest()
 
     # --- a run -----------------------------------------------------------------------------------------
 
@@ -173,7 +200,7 @@ class Trainer:
         self._rewind_log()
         self.model.train()
         saved_at = time.monotonic()
-        with self._signals():
+        with self._stop:
             while True:
                 if self._evaluation_due():
                     self._save()
@@ -181,19 +208,24 @@ class Trainer:
                     self._evaluate()
                 if self.state.step >= self.total or self._out_of_patience():
                     break
-                self._step()
-                if time.monotonic() - saved_at >= self.config.save_seconds or self._stop_signal is not None:
+                stop = self._step()
+                if time.monotonic() - saved_at >= self.config.save_seconds or stop:
                     self._save()
                     saved_at = time.monotonic()
-                self._leave_if_told()
+                if stop:
+                    self._stop.leave_if_asked(
+                        f"at step {self.state.step} of {self.total}",
+                        hint="everything is saved; repeat the command with --resume to go on",
+                    )
         self._save()
         self._keep_best()
         return self.state
 
     def estimated_seconds(self) -> float:
         """What all steps will take, from a few measured on a copy of the model, spread over the first epoch."""
-        kept = self.model, self.optimizer
-        self.model, self.optimizer = copy.deepcopy(kept)
+        kept = self.model, self.optimizer, self.forward
+        self.model, self.optimizer = copy.deepcopy(kept[:2])
+        self.forward = _Forward(self.model, self.objective)
         self.model.train()
         count = self.source.steps_per_epoch
         seconds = []
@@ -203,53 +235,75 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
             self.optimizer.step()
             seconds.append(time.perf_counter() - start)
-        self.model, self.optimizer = kept
+        self.model, self.optimizer, self.forward = kept
         return sum(seconds[1:]) / _MEASURED_STEPS * self.total  # the first one only warms up
 
     # --- one step --------------------------------------------------------------------------------------
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """Makes one update; returns whether to stop after it, because a signal came to any rank."""
         step = self.state.step
         start = time.perf_counter()
+        told = self._stop.signal is not None
         if step not in self.state.skipped_steps:
             set_rate(self.optimizer, rate_factor(step, total=self.total, warmup=self.warmup))
-            torch.manual_seed((self.config.seed * 1_000_003 + step) % 2**63)  # dropout
+            torch.manual_seed((self.config.seed * 1_000_003 + step * self.world.size + self.world.rank) % 2**63)
             batches = self.source.micro_batches(step)
-            loss = self._gradients(batches)
+            tokens = float(sum(int(batch.attention_mask.sum()) for batch in batches))
+            losses, sums = self._gradients(batches, {"tokens": tokens, "told": float(told)})
+            loss = sum(losses.values())
             parameters = [p for p in self.model.parameters() if p.grad is not None]
-            norm = nn.utils.clip_grad_norm_(parameters, self.clip)
-            if not (math.isfinite(loss) and math.isfinite(float(norm))):
-                self._roll_back(step, loss, float(norm))
-                return
+            norm = float(nn.utils.clip_grad_norm_(parameters, self.clip))
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                self._roll_back(step, loss, norm)
+                return False
             self.optimizer.step()
-            tokens = sum(int(batch.attention_mask.sum()) for batch in batches)
             seconds = time.perf_counter() - start
-            self.log.write(
-                {
-                    "step": step,
-                    "loss": loss,
-                    "lr": self.optimizer.param_groups[0]["lr"],
-                    "grad_norm": float(norm),
-                    "tokens": tokens,
-                    "seconds": round(seconds, 4),
-                }
-            )
-            self.progress.on_step(step + 1, self.total, loss=loss, tokens=tokens, seconds=seconds)
+            if self.world.leads:
+                self.log.write(
+                    {
+                        "step": step,
+                        "loss": loss,
+                        **(losses if len(losses) > 1 else {}),
+                        "lr": self.optimizer.param_groups[0]["lr"],
+                        "grad_norm": norm,
+                        "tokens": int(sums["tokens"]),
+                        "seconds": round(seconds, 4),
+                    }
+                )
+            self.progress.on_step(step + 1, self.total, loss=loss, tokens=int(sums["tokens"]), seconds=seconds)
+            if self.world.size > 1:  # all ranks leave after the same step
+                told = sums["told"] > 0
+                self._stop.signal = self._stop.signal or (signal.SIGTERM if told else None)
+            else:
+                told = self._stop.signal is not None
         self.state.step = step + 1
+        return told
 
-    def _gradients(self, batches: list[Batch]) -> float:
-        """Leaves the gradient of the mean loss over all micro-batches in `.grad` and returns that mean."""
+    def _gradients(
+        self, batches: list[Any], also: dict[str, float] | None = None
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Leaves the gradient of the loss over all micro-batches of all ranks in `.grad`.
+
+        Returns the means that the loss adds up, and the sums over ranks of the values `also`.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        total, count = 0.0, 0
+        counts: dict[str, float] = {}
         for batch in batches:
-            with autocast(self.precision, self.device):
-                loss, n = self.objective(self.model, batch)
-            loss.backward()
-            total += float(loss.detach())
-            count += n
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        torch._foreach_div_(gradients, float(max(count, 1)))
-        return total / max(count, 1)
+            for name, count in self.objective.counts(batch).items():
+                counts[name] = counts.get(name, 0) + count
+        everywhere = self.world.sum({**counts, **(also or {})})
+        sums = dict.fromkeys(counts, 0.0)
+        for number, batch in enumerate(batches):
+            with self.world.averaging(self.forward, on=number == len(batches) - 1):
+                with autocast(self.precision, self.device):
+                    terms = self.forward(batch)
+                loss = torch.stack([term / max(everywhere[name], 1) for name, term in terms.items()]).sum()
+                (loss * self.world.size).backward()  # ranks are averaged, the loss is over all of them
+            for name, term in terms.items():
+                sums[name] += float(term.detach())
+        sums = self.world.sum(sums)
+        return {name: total / max(everywhere[name], 1) for name, total in sums.items()}, everywhere
 
     def _roll_back(self, step: int, loss: float, norm: float) -> None:
         """Goes back to the last checkpoint and leaves this step out from now on."""
@@ -282,23 +336,31 @@ class Trainer:
         assert self.evaluate is not None
         scores = self.evaluate()
         step = self.state.step
-        previous = [e["scores"][self.metric] for e in self.state.evaluations]
-        best = not previous or scores[self.metric] > max(previous)
-        if best:
-            self.checkpoints.save(BEST, step, self.model, None, {"step": step, "scores": scores})
+        best = self.metric is not None and all(scores[self.metric] > seen for seen in self._seen())
         self.state.evaluations.append({"step": step, "scores": scores})
-        self.log.write({"step": step, "dev": scores})
+        if self.world.leads:
+            if best:
+                self.checkpoints.save(BEST, step, self.model, None, {"step": step, "scores": scores})
+            self.log.write({"step": step, "dev": scores})
         self.progress.on_evaluation(step, scores, best=best)
 
+    def _seen(self) -> list[float]:
+        """The deciding score of every evaluation so far."""
+        return [e["scores"][self.metric] for e in self.state.evaluations] if self.metric else []
+
     def _rewind_log(self) -> None:
+        if not self.world.leads:
+            return
         self.log.rewind(self.state.step, evaluated={e["step"] for e in self.state.evaluations})
 
     def _out_of_patience(self) -> bool:
-        scores = [e["scores"][self.metric] for e in self.state.evaluations]
+        scores = self._seen()
         patience = self.config.patience
         return 0 < patience < len(scores) and max(scores[-patience:]) <= max(scores[:-patience])
 
     def _save(self) -> None:
+        if not self.world.leads:
+            return
         self.checkpoints.save(LAST, self.state.step, self.model, self.optimizer, asdict(self.state))
 
     def _resume(self) -> None:
@@ -324,36 +386,6 @@ class Trainer:
         self.progress.on_message(f"resuming at step {state.step} of {self.total}")
 
     def _keep_best(self) -> None:
-        path = self.checkpoints.newest(BEST)
+        path = self.checkpoints.newest(BEST) if self.metric else None
         if path is not None:
             Checkpoints.restore(path, self.model, None)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first SIGTERM or SIGINT lets the step finish and saves; a second one leaves at once."""
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._stop_signal is not None:
-                signal.signal(number, signal.SIG_DFL)
-                signal.raise_signal(number)
-            self._stop_signal = number
-
-        try:
-            previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not the main thread: its owner handles signals
-            previous = {}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    def _leave_if_told(self) -> None:
-        if self._stop_signal is None:
-            return
-        preempted = self._stop_signal == signal.SIGTERM
-        raise AlbertError(
-            ErrorKind.PREEMPTED if preempted else ErrorKind.INTERRUPTED,
-            f"stopped by {signal.Signals(self._stop_signal).name} at step {self.state.step} of {self.total}",
-            hint="everything is saved; repeat the command with --resume to go on",
-        )

@@ -24,6 +24,8 @@ class ConsoleProgress:
         self._last_line = 0.0
         self._loss: float | None = None
         self._window: list[tuple[int, float]] = []
+        self.flops_per_token: float | None = None  # with the peak: model FLOPs utilisation is shown
+        self.peak_flops: float | None = None
 
     def __enter__(self) -> Self:
         if not self.quiet and self.console.is_terminal:
@@ -51,6 +53,8 @@ class ConsoleProgress:
         self._window = [*self._window[-99:], (tokens, seconds)]
         rate = sum(t for t, _ in self._window) / max(sum(s for _, s in self._window), 1e-9)
         note = f"loss {self._loss:.4f} · {rate:,.0f} tokens/s"
+        if self.flops_per_token and self.peak_flops:
+            note += f" · MFU {rate * self.flops_per_token / self.peak_flops:.0%}"
         if self._bar is not None:
             if self._task is None:
                 self._task = self._bar.add_task("", total=total, note="")  # type: ignore[assignment]

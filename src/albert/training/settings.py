@@ -7,10 +7,7 @@ import difflib
 import json
 from typing import Any
 
-from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.training.loop import LoopConfig
-from albert.training.optimizer import OptimizerConfig
 
 _NOT_SETTABLE = {"id2label", "problem_type", "extra", "vocab_size"}
 
@@ -30,12 +27,12 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def divide_settings(settings: dict[str, Any]) -> tuple[dict[str, Any], OptimizerConfig, LoopConfig]:
-    """Hands each setting to its owner: the network's as overrides, the optimiser's, the loop's.
+def divide_settings(settings: dict[str, Any], *components: type) -> list[dict[str, Any]]:
+    """Hands each setting to the component whose field it is: keyword arguments for each, in their order.
 
     Raises `AlbertError` (bad-config) for an unknown name or a value of the wrong type.
     """
-    parts: dict[type, dict[str, Any]] = {AlbertConfig: {}, OptimizerConfig: {}, LoopConfig: {}}
+    parts: dict[type, dict[str, Any]] = {component: {} for component in components}
     owners = {f.name: (owner, f) for owner in parts for f in dataclasses.fields(owner) if f.name not in _NOT_SETTABLE}
     for name, value in settings.items():
         if name not in owners:
@@ -47,7 +44,7 @@ def divide_settings(settings: dict[str, Any]) -> tuple[dict[str, Any], Optimizer
             )
         owner, field = owners[name]
         parts[owner][name] = _converted(name, value, field.default)
-    return parts[AlbertConfig], OptimizerConfig(**parts[OptimizerConfig]), LoopConfig(**parts[LoopConfig])
+    return list(parts.values())
 
 
 def _converted(name: str, value: Any, default: Any) -> Any:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,11 @@ class Checkpoints:
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one JSON object a record, each with its "step"."""
+    """`metrics.jsonl`: one JSON object a record, each with its "step". `mirror` gets each record, too."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.mirror: Callable[[dict[str, Any]], None] | None = None
 
     def rewind(self, step: int, *, evaluated: Container[int] = ()) -> None:
         """Drops what a run resumed at `step` writes again, and a half-written last line.
@@ -107,6 +108,13 @@ class MetricsLog:
     def write(self, record: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        if self.mirror is not None:
+            self.mirror(record)
+
+    def total(self, key: str) -> int:
+        """The sum of a number over all steps."""
+        records = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
+        return sum(record.get(key, 0) for record in records)
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,257 @@
+"""From a prepared corpus to a pre-trained model folder: the steps of `albert pretrain`, in order."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from albert.config import AlbertConfig
+from albert.engine import autocast
+from albert.errors import AlbertError, ErrorKind
+from albert.files import disk_errors
+from albert.hub import model_folder
+from albert.model import AlbertForTask
+from albert.model.checkpoint import start_from
+from albert.pretraining.instances import InstanceConfig
+from albert.pretraining.masking import word_starts
+from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
+from albert.pretraining.shards import Corpus, open_corpus
+from albert.pretraining.source import MaskingConfig, PretrainingSource
+from albert.process import run_lock
+from albert.text.tokenizer import AlbertTokenizer
+from albert.training.card import pretraining_card
+from albert.training.curves import draw_curves
+from albert.training.folder import check_folder, write_model_folder
+from albert.training.loop import LoopConfig, Trainer
+from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.progress import ConsoleProgress, duration
+from albert.training.settings import divide_settings
+from albert.training.throughput import peak_flops, training_flops
+from albert.training.track import tensorboard
+from albert.training.world import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """What to pre-train on what. `init` goes on from a model folder or hub id with the corpus's vocabulary."""
+
+    shards: Path
+    out: Path
+    size: str = "small"
+    init: str | None = None
+    evaluation_rows: int = 1024
+    tensorboard: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """Where the model lies and its scores on held-out text; `leads` is true for rank 0 alone."""
+
+    folder: Path
+    scores: dict[str, float]
+    steps: int
+    tokens: int
+    leads: bool
+
+
+_FROM_SCRATCH: dict[str, Any] = {
+    "lr": 1e-3, "epochs": 1.0, "batch_size": 128, "max_tokens": 8192, "warmup": 0.05, "evals_per_epoch": 10,
+}  # fmt: skip
+_FROM_CHECKPOINT: dict[str, Any] = {**_FROM_SCRATCH, "lr": 2e-4}
+
+
+def pretrain(
+    config: PretrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: ConsoleProgress | None = None,
+) -> PretrainResult:
+    """Trains on masked pieces and sentence order, evaluates on held-out documents, writes the folder `config.out`.
+
+    Under torchrun every process calls this; rank 0 writes. Raises `AlbertError` with the codes of `ErrorKind`.
+    """
+    world = World.join()
+    progress = progress if progress and world.leads else ConsoleProgress(quiet=True)
+    defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
+    network, *parts = divide_settings(
+        {**defaults, **config.settings}, AlbertConfig, OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig
+    )
+    settings = _Settings(*(kind(**part) for kind, part in zip(_Settings.kinds(), parts, strict=True)))
+    check_folder(config.out, resume=resume or not world.leads, overwrite=overwrite)
+    corpus = open_corpus(config.shards)
+    tokenizer = AlbertTokenizer.from_pretrained(config.shards)
+    model = _build_model(config, settings, tokenizer, network, progress)
+    model.to(world.device)
+    lock = run_lock(config.out) if world.leads else nullcontext()
+    with disk_errors(config.out), lock, progress:
+        trainer = _build_trainer(config, settings, model, corpus, tokenizer, world, progress)
+        if overwrite and not resume and world.leads:
+            trainer.checkpoints.clear()
+            (config.out / "metrics.jsonl").unlink(missing_ok=True)
+        if config.tensorboard and world.leads:
+            trainer.log.mirror = tensorboard(config.out)
+        _tell(trainer, corpus, settings, model, progress)
+        state = trainer.run(resume=resume)
+        scores = state.evaluations[-1]["scores"]
+        tokens = trainer.log.total("tokens") if world.leads else 0
+        result = PretrainResult(config.out, scores, state.step, tokens, world.leads)
+        if world.leads:
+            drawn = draw_curves(config.out / "metrics.jsonl", config.out / "curves.png")
+            progress.on_message(drawn or "no learning curves drawn: pip install 'albert-nlp[report]' for matplotlib")
+            card = pretraining_card(model.config, config, settings.as_dict(), result, corpus.manifest)
+            write_model_folder(config.out, model, tokenizer, card)
+    return result
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Every component's own."""
+
+    optimizer: OptimizerConfig
+    loop: LoopConfig
+    instances: InstanceConfig
+    masking: MaskingConfig
+
+    @staticmethod
+    def kinds() -> tuple[type, ...]:
+        return OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
+
+
+def _build_model(
+    config: PretrainConfig,
+    settings: _Settings,
+    tokenizer: AlbertTokenizer,
+    network: dict[str, Any],
+    progress: ConsoleProgress,
+) -> AlbertForTask:
+    generator = torch.Generator().manual_seed(settings.loop.seed)
+    if config.init is None:
+        shape = AlbertConfig.named(config.size, **{"vocab_size": tokenizer.vocab_size, **network})
+        model = AlbertForTask(shape, "pretraining", generator=generator)
+    else:
+        if AlbertTokenizer.from_pretrained(config.init).vocabulary != tokenizer.vocabulary:
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                f"{config.init} and {config.shards} have different vocabularies",
+                hint=f"prepare the corpus anew: albert prepare corpus/ -o shards/ --vocab {config.init}",
+            )
+        shape = AlbertConfig.load(model_folder(config.init)).with_(id2label=(), problem_type=None, **network)
+        model, fresh = start_from(config.init, shape, "pretraining", generator)
+        if fresh:
+            progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
+    if shape.max_position_embeddings < settings.instances.max_length:
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "max_length",
+            expected=f"at most the model's {shape.max_position_embeddings}",
+            got=str(settings.instances.max_length),
+        )
+    return model
+
+
+def _build_trainer(
+    config: PretrainConfig,
+    settings: _Settings,
+    model: AlbertForTask,
+    corpus: Corpus,
+    tokenizer: AlbertTokenizer,
+    world: World,
+    progress: ConsoleProgress,
+) -> Trainer:
+    loop = settings.loop
+    source = PretrainingSource(
+        corpus,
+        word_starts(tokenizer.vocabulary),
+        settings.instances,
+        settings.masking,
+        batch_size=loop.batch_size,
+        max_tokens=loop.max_tokens,
+        seed=loop.seed,
+        rank=world.rank,
+        ranks=world.size,
+    )
+    objective = PretrainingObjective()
+    trainer = Trainer(
+        model,
+        build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
+        source,
+        objective,
+        config=loop,
+        folder=config.out,
+        fingerprint={
+            "corpus": corpus.fingerprint(),
+            "network": json.dumps(model.config.to_dict(), sort_keys=True),
+            "settings": json.dumps({**settings.as_dict(), "save_seconds": 0}, sort_keys=True),
+            "init": config.init or "",
+        },
+        progress=progress,
+        warmup=settings.optimizer.warmup,
+        clip=settings.optimizer.clip,
+        world=world,
+    )
+    source.total = trainer.total
+    trainer.evaluate = _evaluator(trainer, objective, source.held_out(config.evaluation_rows))
+    return trainer
+
+
+def _evaluator(
+    trainer: Trainer, objective: PretrainingObjective, batches: list[PretrainingBatch]
+) -> Callable[[], dict[str, float]]:
+    """Held-out loss, accuracy and perplexity of masked pieces, accuracy of the sentence order."""
+
+    @torch.inference_mode()
+    def evaluate() -> dict[str, float]:
+        trainer.model.eval()
+        totals = dict.fromkeys(("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right"), 0.0)
+        for batch in batches:
+            with autocast(trainer.precision, trainer.device):
+                sums = objective.sums(trainer.model, batch)
+                right = objective.correct(trainer.model, batch)
+            for name, count in objective.counts(batch).items():
+                totals[name] += float(sums[name])
+                totals[f"{name}_count"] += count
+                totals[f"{name}_right"] += right[name]
+        trainer.model.train()
+        totals = trainer.world.sum(totals)
+        mlm, sop = max(totals["mlm_count"], 1), max(totals["sop_count"], 1)
+        loss = totals["mlm"] / mlm
+        return {
+            "mlm_loss": loss,
+            "perplexity": float(torch.tensor(loss).exp()),
+            "mlm_accuracy": totals["mlm_right"] / mlm,
+            "sop_loss": totals["sop"] / sop,
+            "sop_accuracy": totals["sop_right"] / sop,
+        }
+
+    return evaluate
+
+
+def _tell(
+    trainer: Trainer, corpus: Corpus, settings: _Settings, model: AlbertForTask, progress: ConsoleProgress
+) -> None:
+    tokens = sum(len(shard.tokens) for shard in corpus.shards)
+    length = settings.instances.max_length
+    progress.on_message(
+        f"{tokens:,} pieces in {len(corpus.shards)} shards; {trainer.source.steps_per_epoch:,} steps of "
+        f"{settings.loop.batch_size} x {length} pieces an epoch"
+    )
+    progress.flops_per_token = training_flops(model.config, length=length, masked=settings.masking.mask_rate)
+    progress.peak_flops = peak_flops(trainer.device, trainer.precision)
+    parameters = sum(p.numel() for p in model.parameters())
+    seconds = trainer.estimated_seconds() if trainer.world.size == 1 else None
+    progress.on_message(
+        f"{parameters:,} parameters, {trainer.total:,} steps in {trainer.precision} on {trainer.device} x "
+        f"{trainer.world.size}" + (f": about {duration(seconds)}, measured on a few of them" if seconds else "")
+    )
