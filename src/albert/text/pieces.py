@@ -6,7 +6,8 @@ comes last. Text that spells a special token is plain text here: sentencepiece n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,19 +79,18 @@ class PieceEncoder:
     def __call__(self, texts: Sequence[str]) -> list[Pieces]:
         """The pieces of each text. Raises `AlbertError` (bad-data) for text that is not valid Unicode."""
         normalized = [self.normalizer(text) for text in texts]
-        try:
+        with _valid_unicode(texts):
             surfaces = self._sentencepiece.encode([text.text for text in normalized], out_type=str)
-        except (UnicodeEncodeError, TypeError):
-            bad = next((text for text in texts if any("\ud800" <= char <= "\udfff" for char in text)), None)
-            if bad is None:
-                raise
-            raise AlbertError(
-                ErrorKind.DATA,
-                "text is not valid Unicode",
-                expected="no lone surrogates",
-                got=f"{bad[:60]!a}",
-            ) from None
         return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
+
+    def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each text's pieces alone, several times faster; one thread. Raises as `__call__`."""
+        with _valid_unicode(texts):
+            normalized = [self.normalizer.text(text) for text in texts]
+            rows = self._sentencepiece.encode(normalized, out_type=int, num_threads=1)
+        if self._digit_comma:
+            rows = [row if self._digit_comma.keys().isdisjoint(row) else self._split_commas(row) for row in rows]
+        return [np.asarray(row, np.int64) for row in rows]
 
     def _pieces(self, surfaces: list[str], inner: NormalizedText) -> Pieces:
         """Ids, offsets and words of pieces that follow one another in the text sentencepiece normalised."""
@@ -139,12 +139,32 @@ class PieceEncoder:
         parts.append(",")
         return [(self._sentencepiece.piece_to_id(part), len(part)) for part in parts]
 
+    def _split_commas(self, ids: list[int]) -> list[int]:
+        return self._apply_digit_comma(ids, [0] * len(ids))[0]
+
     def _apply_digit_comma(self, ids: list[int], widths: list[int]) -> tuple[list[int], list[int]]:
         """Source: google-research/albert, tokenization.py, `encode_pieces`."""
         new: list[tuple[int, int]] = []
         for token, width in zip(ids, widths, strict=True):
             new.extend(self._digit_comma.get(token, [(token, width)]))
         return [token for token, _ in new], [width for _, width in new]
+
+
+@contextlib.contextmanager
+def _valid_unicode(texts: Sequence[str]) -> Iterator[None]:
+    """Turns what sentencepiece raises for a lone surrogate into one clear error (bad-data)."""
+    try:
+        yield
+    except (UnicodeEncodeError, TypeError):
+        bad = next((text for text in texts if any("\ud800" <= char <= "\udfff" for char in text)), None)
+        if bad is None:
+            raise
+        raise AlbertError(
+            ErrorKind.DATA,
+            "text is not valid Unicode",
+            expected="no lone surrogates",
+            got=f"{bad[:60]!a}",
+        ) from None
 
 
 def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
