@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from enum import Enum
+from typing import Any
 
 
 class ErrorKind(Enum):
@@ -44,6 +46,10 @@ class AlbertError(ValueError):
         self.hint = hint
         super().__init__(str(self))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes by pickle, which by itself would call the class with the message alone."""
+        return _rebuilt, (self.kind, self.what, self.expected, self.got, self.hint)
+
     def __str__(self) -> str:
         facts = []
         if self.expected is not None:
@@ -63,3 +69,20 @@ def require_ranges(owner: object, *ranges: tuple[str, float, float]) -> None:
     for name, low, high in ranges:
         if not low <= getattr(owner, name) <= high:
             raise AlbertError(ErrorKind.CONFIG, name, expected=f"{low:g} to {high:g}", got=repr(getattr(owner, name)))
+
+
+def require_extra(module: str, extra: str) -> Any:
+    """Imports a module that only an extra of the package installs. Raises `AlbertError` (bad-config) without it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            f"this needs {module.split('.')[0]}",
+            got="it is not installed",
+            hint=f"pip install '.[{extra}]' in the project's folder",
+        ) from error
+
+
+def _rebuilt(kind: ErrorKind, what: str, expected: str | None, got: str | None, hint: str | None) -> AlbertError:
+    return AlbertError(kind, what, expected=expected, got=got, hint=hint)

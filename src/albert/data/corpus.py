@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from albert.data.sources import OPENERS, suffix_of
-from albert.errors import AlbertError, ErrorKind
+from albert.data.sources import raw_lines, suffix_of
+from albert.errors import AlbertError, ErrorKind, require_extra
 
-_TEXT, _JSONL = {".txt", ".text", ".md"}, {".jsonl", ".ndjson"}
+MAX_LINE_BYTES = 64 << 20  # a book of 60 million letters is still one line
+_TEXT, _JSONL, _PARQUET = {".txt", ".text", ".md"}, {".jsonl", ".ndjson"}, {".parquet"}
+_ROWS = 256  # of Parquet at a time
 
 
 def corpus_files(paths: Sequence[Path]) -> list[Path]:
-    """All text and JSONL files (.gz, .xz, .bz2 too) among and below `paths`, sorted.
+    """All text, JSONL (.gz, .xz, .bz2, .zst too) and Parquet files among and below `paths`, each folder's sorted.
 
     Raises `AlbertError` (bad-data) for a path that is not there or has none.
     """
@@ -26,7 +28,7 @@ def corpus_files(paths: Sequence[Path]) -> list[Path]:
             raise AlbertError(
                 ErrorKind.DATA,
                 str(path),
-                expected="text (.txt, .md) or .jsonl files, plain or .gz, .xz, .bz2",
+                expected="text (.txt, .md), .jsonl or .parquet files, the first two also as .gz, .xz, .bz2, .zst",
                 got="none" if path.exists() else "no such file or folder",
             )
         found.extend(inside)
@@ -34,44 +36,101 @@ def corpus_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
-    """The paragraphs of the files: lines of text; of JSONL the "text" string or the "paras" list.
+    """The paragraphs of all files; see `paragraphs`."""
+    for path in corpus_files(paths):
+        for _, paragraph in paragraphs(path):
+            if paragraph is not None:
+                yield paragraph
 
+
+def paragraphs(path: Path, *, column: str = "text") -> Iterator[tuple[int, str | None]]:
+    """(line or row, paragraph) for each paragraph, stripped and never blank, and (…, None) where a document ends.
+
+    A paragraph is a line of text, a document of a text file ends at a blank line; of JSONL and Parquet each
+    row is a document: the string `column`, or a list of strings under that name or "paras".
     Raises `AlbertError` (bad-data) with file and line for what cannot be read.
     """
-    for path in corpus_files(paths):
-        jsonl = _kind(path) in _JSONL
-        number = 0
-        opener = OPENERS.get(path.suffix, open)
+    kind = _kind(path)
+    if kind in _PARQUET:
+        return _of_parquet(path, column)
+    return _of_jsonl(path, column) if kind in _JSONL else _of_text(path)
+
+
+def _of_text(path: Path) -> Iterator[tuple[int, str | None]]:
+    number, within = 0, False
+    for number, line in _lines(path):
+        if "\0" in line:
+            raise _unreadable(path, number, expected="UTF-8 text", got="a NUL byte, so binary data")
+        if paragraph := line.strip():
+            yield number, paragraph
+        elif within:
+            yield number, None
+        within = bool(paragraph)
+    if within:
+        yield number, None
+
+
+def _of_jsonl(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
         try:
-            with opener(path, "rt", encoding="utf-8-sig") as file:
-                for number, line in enumerate(file, 1):  # noqa: B007  # the number names the line in errors
-                    if jsonl:
-                        yield from _paragraphs(line)
-                    elif line.strip():
-                        yield line
-        except (ValueError, EOFError, OSError, lzma.LZMAError) as error:
-            if isinstance(error, AlbertError):
-                raise
-            what = f"{path}:{number + 1 if isinstance(error, UnicodeError) else number}"
-            raise AlbertError(
-                ErrorKind.DATA,
-                what,
-                expected='UTF-8 JSON lines with "text" or "paras"' if jsonl else "UTF-8 text",
-                got=str(error)[:200],
-            ) from None
+            row = json.loads(line)
+            value = row.get(column, row.get("paras")) if isinstance(row, dict) else row
+            parts = _parts(value, keys=sorted(row) if isinstance(row, dict) else [])
+        except (ValueError, RecursionError) as error:
+            expected = f'a JSON object with "{column}" or "paras"'
+            raise _unreadable(path, number, expected=expected, got=str(error)) from None
+        for part in parts:
+            yield number, part
+        yield number, None
+
+
+def _of_parquet(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
+    parquet = require_extra("pyarrow.parquet", "data")
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if column not in names:
+                raise ValueError(f"columns {names[:8]}")
+            for batch in file.iter_batches(_ROWS, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    for part in _parts(value, keys=[]):
+                        yield number, part
+                    yield number, None
+    except (ValueError, OSError) as error:  # pyarrow's own errors are both
+        if isinstance(error, AlbertError):
+            raise
+        expected = f'a Parquet file with texts in its column "{column}"'
+        raise _unreadable(path, number, expected=expected, got=str(error)) from None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    for number, raw in enumerate(raw_lines(str(path), limit=MAX_LINE_BYTES), 1):
+        if len(raw) == MAX_LINE_BYTES:
+            raise _unreadable(path, number, expected=f"lines below {MAX_LINE_BYTES:,} bytes", got="a longer one")
+        try:
+            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise _unreadable(path, number, expected="UTF-8 text", got=str(error)) from None
+
+
+def _parts(value: Any, *, keys: list[str]) -> list[str]:
+    """The paragraphs of a document's value. Raises `ValueError` when it is no text."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"keys {keys[:8]}" if value is None and keys else f"a {type(value).__name__}")
+    for text in texts:
+        _ = text.isascii() or text.encode()  # a lone surrogate is a UnicodeEncodeError, so a ValueError
+    return [line for text in texts for part in text.split("\n") if (line := part.strip())]
 
 
 def _kind(path: Path) -> str | None:
     suffix = suffix_of(path)
-    return suffix if suffix in _TEXT | _JSONL else None
+    return suffix if suffix in _TEXT | _JSONL or path.suffix in _PARQUET else None
 
 
-def _paragraphs(line: str) -> Iterator[str]:
-    if not line.strip():
-        return
-    row = json.loads(line)
-    parts = [row["text"]] if "text" in row else row.get("paras")
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"keys {sorted(row)[:8]}")
-    for part in parts:
-        yield from (text for text in part.split("\n") if text.strip())
+def _unreadable(path: Path, number: int, *, expected: str, got: str) -> AlbertError:
+    return AlbertError(ErrorKind.DATA, f"{path}:{number}", expected=expected, got=got[:200])

@@ -5,17 +5,33 @@ from __future__ import annotations
 import bz2
 import difflib
 import gzip
+import io
 import lzma
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_extra
 
 MAX_LINE_BYTES = 1 << 20
-OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _SHOWN = 20
+_BUFFER = 1 << 20
+
+
+def _open_zst(path: Path, mode: str) -> IO[Any]:
+    """Read by pyarrow: the package zstandard takes a truncated file for a whole one."""
+    stream: IO[Any] = require_extra("pyarrow", "data").input_stream(str(path), compression="zstd")
+    return stream
+
+
+OPENERS: dict[str, Callable[..., IO[Any]]] = {
+    ".gz": gzip.open,
+    ".xz": lzma.open,
+    ".bz2": bz2.open,
+    ".zst": _open_zst,
+}
 
 
 class Problems:
@@ -52,8 +68,11 @@ class Problems:
         )
 
 
-def raw_lines(path: str) -> Iterator[bytes]:
-    """The file's lines as bytes; "-" is standard input. Raises `AlbertError` for a file that cannot be read."""
+def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
+    """The file's lines as bytes, longer ones in parts of `limit` (-1: whole); "-" is standard input.
+
+    Raises `AlbertError` (bad-data) for a file that cannot be read.
+    """
     if path == "-":
         yield from sys.stdin.buffer
         return
@@ -67,11 +86,15 @@ def raw_lines(path: str) -> Iterator[bytes]:
             got="a folder" if file.is_dir() else "no such file",
             hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
         )
+    number = 0
     try:
-        with OPENERS.get(file.suffix, open)(file, "rb") as opened:
-            yield from opened
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise AlbertError(ErrorKind.DATA, path, expected="a readable file", got=str(error)[:200]) from error
+        with OPENERS.get(file.suffix, open)(file, "rb") as opened, io.BufferedReader(opened, _BUFFER) as lines:
+            for line in iter(lambda: lines.readline(limit), b""):
+                number += 1
+                yield line
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        what = f"{path}:{number + 1}" if number else path
+        raise AlbertError(ErrorKind.DATA, what, expected="a readable file", got=str(error)[:200]) from error
 
 
 def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tuple[int, str]]:

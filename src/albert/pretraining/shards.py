@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from albert.config import UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, write_file
 
@@ -35,7 +36,11 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What the manifest says of a shard. `source` is the file it was made from; `unknown` counts <unk>."""
+    """What the manifest says of a shard. `source` is the file it was made from; `unknown` counts <unk>.
+
+    `read` counts the bytes of its text, `duplicates` and `empty` the documents left out, `divided` those
+    that were longer than a chunk.
+    """
 
     name: str
     source: str
@@ -43,8 +48,11 @@ class ShardInfo:
     sentences: int
     tokens: int
     unknown: int
-    duplicates: int
     files: dict[str, ShardFile]
+    read: int = 0
+    duplicates: int = 0
+    empty: int = 0
+    divided: int = 0
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> ShardInfo:
@@ -80,8 +88,10 @@ def write_shard(
     documents: Sequence[Sequence[np.ndarray]],
     *,
     source: str,
-    unknown: int = 0,
+    read: int = 0,
     duplicates: int = 0,
+    empty: int = 0,
+    divided: int = 0,
 ) -> ShardInfo:
     """Writes documents, lists of sentences of piece ids, as one shard; each file is whole or absent."""
     sentences = [sentence for document in documents for sentence in document]
@@ -103,9 +113,12 @@ def write_shard(
         documents=len(documents),
         sentences=len(sentences),
         tokens=int(arrays["sentences"][-1]),
-        unknown=unknown,
-        duplicates=duplicates,
+        unknown=int((arrays["tokens"] == UNK_ID).sum()),
         files=files,
+        read=read,
+        duplicates=duplicates,
+        empty=empty,
+        divided=divided,
     )
 
 
@@ -134,7 +147,7 @@ def open_corpus(folder: Path) -> Corpus:
         ) from None
     if found != FORMAT:
         raise AlbertError(ErrorKind.DATA, f"{folder / MANIFEST}", expected=f"format {FORMAT}", got=str(found))
-    return Corpus(folder, [_open_shard(folder, info) for info in shards], manifest)
+    return Corpus(folder, [open_shard(folder, info) for info in shards], manifest)
 
 
 def intact(folder: Path, info: ShardInfo) -> bool:
@@ -142,7 +155,8 @@ def intact(folder: Path, info: ShardInfo) -> bool:
     return all(_fault(_path(folder, info.name, part), entry) is None for part, entry in info.files.items())
 
 
-def _open_shard(folder: Path, info: ShardInfo) -> Shard:
+def open_shard(folder: Path, info: ShardInfo) -> Shard:
+    """Opens one shard and checks every block of it. Raises `AlbertError` (bad-data) as `open_corpus`."""
     arrays = {}
     for part, dtype in PARTS.items():
         path = _path(folder, info.name, part)

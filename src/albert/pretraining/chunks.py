@@ -1,0 +1,174 @@
+"""From files to shards: documents, chunks of consecutive documents, and the work that makes one a shard.
+
+What a chunk holds depends on the files and the settings alone, never on workers or on what was done before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import sentencex
+
+from albert.data.corpus import paragraphs
+from albert.files import write_json
+from albert.pretraining.shards import ShardInfo, shard_dict, write_shard
+from albert.text.tokenizer import AlbertTokenizer
+
+_NEWLINE = b"\n"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How text is cut: the column or key it stands in, the language of its sentences, the bytes of a chunk."""
+
+    column: str
+    language: str
+    chunk_bytes: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document's paragraphs, apart by newlines, as UTF-8. `part` numbers those of one that was divided."""
+
+    text: bytes
+    part: int = 0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive documents of one file. `read` counts the bytes of all, duplicates included."""
+
+    name: str
+    source: str
+    documents: list[bytes]
+    read: int
+    duplicates: int
+    divided: int
+
+
+class Seen:
+    """The documents that came before, by hash, in a file: memory does not grow with their number."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None)
+        # Made anew by every job, so nothing needs to survive a crash; one transaction that never commits.
+        for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536"):
+            self._database.execute(f"PRAGMA {line}")
+        self._database.execute("CREATE TABLE seen (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._database.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def add(self, text: bytes) -> bool:
+        """Whether the text is new."""
+        digest = hashlib.blake2b(text, digest_size=16).digest()
+        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
+
+
+def read_documents(path: Path, cut: Cut) -> Iterator[Document]:
+    """The documents of a file; one longer than a chunk is divided at a sentence bound. Raises `AlbertError`."""
+    held: list[bytes] = []
+    size = part = 0
+    for _, paragraph in paragraphs(path, column=cut.column):
+        if paragraph is None:
+            if held or not part:
+                yield Document(_NEWLINE.join(held), part)
+            held, size, part = [], 0, 0
+            continue
+        for text in _pieces(paragraph, cut):
+            if held and size + len(text) > cut.chunk_bytes:
+                yield Document(_NEWLINE.join(held), part)
+                held, size, part = [], 0, part + 1
+            held.append(text)
+            size += len(text) + 1
+
+
+def read_chunks(number: int, path: Path, source: str, cut: Cut, seen: Seen | None = None) -> Iterator[Chunk]:
+    """The chunks of the input file with this number: documents up to the size of a chunk, at least one."""
+    documents: list[bytes] = []
+    read = duplicates = divided = count = 0
+    for document in read_documents(path, cut):
+        if read and read + len(document.text) > cut.chunk_bytes:
+            yield Chunk(f"{number:05d}-{count:05d}", source, documents, read, duplicates, divided)
+            documents, read, duplicates, divided = [], 0, 0, 0
+            count += 1
+        read += len(document.text)
+        divided += document.part == 1
+        if seen is None or not document.text or seen.add(document.text):
+            documents.append(document.text)
+        else:
+            duplicates += 1
+    if documents or duplicates:
+        yield Chunk(f"{number:05d}-{count:05d}", source, documents, read, duplicates, divided)
+
+
+def make_shard(chunk: Chunk, folder: Path, language: str) -> ShardInfo:
+    """Writes a chunk as a shard of the folder, tokenised by the folder's vocabulary; its sidecar file last."""
+    tokenizer = _tokenizer(folder)
+    documents = [_tokenize(text.decode(), tokenizer, language) for text in chunk.documents]
+    kept = [document for document in documents if document]
+    info = write_shard(
+        folder,
+        chunk.name,
+        kept,
+        source=chunk.source,
+        read=chunk.read,
+        duplicates=chunk.duplicates,
+        empty=len(documents) - len(kept),
+        divided=chunk.divided,
+    )
+    write_json(sidecar(folder, chunk.name), shard_dict(info))
+    return info
+
+
+def sidecar(folder: Path, name: str) -> Path:
+    """Where a finished shard's entry stands until the manifest is written."""
+    return folder / f"{name}.json"
+
+
+def sentences(text: str, language: str) -> list[str]:
+    """The sentences of all paragraphs, stripped, none empty: a newline is always a bound."""
+    parts = (part for paragraph in text.split("\n") for part in sentencex.segment(language, paragraph))
+    return [sentence for part in parts if (sentence := part.strip())]
+
+
+def _tokenize(text: str, tokenizer: AlbertTokenizer, language: str) -> list[np.ndarray]:
+    return [ids for ids in tokenizer.ids(sentences(text, language)) if len(ids)]
+
+
+def _pieces(paragraph: str, cut: Cut) -> Iterable[bytes]:
+    """The paragraph, or what it is divided into when it alone is longer than a chunk."""
+    raw = paragraph.encode()
+    if len(raw) <= cut.chunk_bytes:
+        return [raw]
+    return [piece.encode() for part in sentences(paragraph, cut.language) for piece in _at_spaces(part, cut)]
+
+
+def _at_spaces(sentence: str, cut: Cut) -> Iterator[str]:
+    limit = cut.chunk_bytes // 4  # characters: four bytes at most each
+    while len(sentence.encode()) > cut.chunk_bytes:
+        end = sentence.rfind(" ", 1, limit)
+        end = end if end > 0 else limit
+        yield sentence[:end]
+        sentence = sentence[end:].lstrip()
+    yield sentence
+
+
+@cache
+def _tokenizer(folder: Path) -> AlbertTokenizer:
+    """Loaded once by each process."""
+    return AlbertTokenizer.from_pretrained(folder)

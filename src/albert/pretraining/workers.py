@@ -1,0 +1,93 @@
+"""The same work for many items over processes: few items at a time, no orphans, no hang when a worker dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for
+from typing import TypeVar
+
+from albert.errors import AlbertError, ErrorKind
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_POLL_SECONDS = 0.2
+
+
+def parallel(
+    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int, check: Callable[[], None]
+) -> Iterator[Result]:
+    """The results in the order they come; `workers` = 1 works in this process.
+
+    At most two more items than workers are held. `check` is called several times a second and may raise;
+    what was begun is then finished first. Raises `AlbertError` (internal) when a worker dies.
+    """
+    if workers == 1:
+        for item in items:
+            check()
+            yield work(item)
+        return
+    with _pool(workers) as pool:
+        pending: set[Future[Result]] = set()
+        for item in items:
+            check()
+            with _signals_held():  # the first call starts the workers
+                pending.add(pool.submit(work, item))
+            while len(pending) >= workers + 2:
+                pending, results = _collect(pending, check)
+                yield from results
+        while pending:
+            pending, results = _collect(pending, check)
+            yield from results
+
+
+def _collect(pending: set[Future[Result]], check: Callable[[], None]) -> tuple[set[Future[Result]], list[Result]]:
+    check()
+    done, pending = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+    return pending, [future.result() for future in done]
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    # spawn: a fork copies the locks of this process's threads as they are
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise AlbertError(
+            ErrorKind.INTERNAL,
+            "a worker process died",
+            got="perhaps killed for want of memory",
+            hint="repeat the command, with fewer --workers if it happens again: finished shards are kept",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Workers inherit the blocked SIGINT: a Ctrl-C, sent to all, is answered by the main process alone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _leave_with_parent() -> None:
+    """Ends this worker when the main process is gone, killed ones included."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
