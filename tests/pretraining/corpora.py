@@ -1,0 +1,37 @@
+"""Small prepared corpora, made without text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from albert.files import write_json
+from albert.pretraining.shards import Corpus, open_corpus, shard_dict, write_shard
+from albert.text.tokenizer import AlbertTokenizer
+
+Documents = Sequence[Sequence[Sequence[int]]]
+
+
+def make_corpus(folder: Path, documents: Documents, *, shards: int = 1, tokenizer: bool = False) -> Corpus:
+    """Documents, lists of sentences of ids, as a prepared corpus of `shards` shards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = np.array_split(np.arange(len(documents)), shards)
+    infos = [
+        write_shard(folder, f"00000-{n:05d}", [[np.asarray(s) for s in documents[i]] for i in part], source="made")
+        for n, part in enumerate(parts)
+    ]
+    totals = {key: sum(getattr(info, key) for info in infos) for key in ("documents", "sentences", "tokens")}
+    write_json(
+        folder / "manifest.json", {"format": 1, "totals": totals, "shards": [shard_dict(info) for info in infos]}
+    )
+    if tokenizer:
+        AlbertTokenizer.english().save(folder)
+    return open_corpus(folder)
+
+
+def numbered(documents: int, sentences: int, length: int) -> Documents:
+    """Documents whose every piece is of its own, counting from 5: a sentence shows where it stood."""
+    ids = iter(range(5, 65_536))
+    return [[[next(ids) for _ in range(length)] for _ in range(sentences)] for _ in range(documents)]
