@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from albert.hub import model_folder
+from albert.model.checkpoint import stored_head
 from albert.predictor import Predictor
+from albert.pretrained import PretrainedModel
 from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
@@ -54,6 +57,12 @@ def train(
     return Predictor.load(result.folder)
 
 
-def load(name: str | Path) -> Predictor:
-    """Loads a fine-tuned model from a folder or hub id. Raises `AlbertError`."""
-    return Predictor.load(name)
+def load(name: str | Path) -> Predictor | PretrainedModel:
+    """Loads a model from a folder, a hub id, or "starter", the pre-trained model that the package ships.
+
+    A fine-tuned one predicts, a pre-trained one fills masks. Raises `AlbertError`.
+    """
+    folder = model_folder(name)
+    if stored_head(folder) in ("masked_lm", "pretraining"):
+        return PretrainedModel.load(folder)
+    return Predictor.load(folder)

@@ -74,7 +74,7 @@ def load_model(name: str | Path) -> AlbertForTask:
     """
     folder = model_folder(name)
     config = AlbertConfig.load(folder)
-    head = _stored_head(folder)
+    head = stored_head(folder)
     if HEADS[head].labelled and not config.id2label:
         config = config.with_(id2label=_DEFAULT_LABELS)
     with torch.device("meta"):
@@ -142,7 +142,8 @@ def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch
 # --- what is stored ------------------------------------------------------------------------------------
 
 
-def _stored_head(folder: Path) -> str:
+def stored_head(folder: Path) -> str:
+    """The name in `HEADS` of the head that a model folder's config.json names; raises `AlbertError` (bad-model)."""
     raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     architecture = (raw.get("architectures") or ["none"])[0]
     for name, head in HEADS.items():

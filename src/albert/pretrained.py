@@ -1,0 +1,123 @@
+"""`PretrainedModel`: what a model knows before it is fine-tuned, the words at [MASK] and the order of sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from albert.config import CLS_ID, MASK_ID, SEP_ID, UNK_ID
+from albert.errors import AlbertError, ErrorKind
+from albert.hub import model_folder
+from albert.model import AlbertForTask, load_model
+from albert.model.heads import MaskedLMHead, PreTrainingHead
+from albert.text.pieces import SPACE
+from albert.text.tokenizer import AlbertTokenizer
+
+MASK = "[MASK]"
+
+
+class PretrainedModel:
+    """A model folder with a masked-language-model head, ours or a published one."""
+
+    def __init__(self, model: AlbertForTask, tokenizer: AlbertTokenizer) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, name: str | Path) -> Self:
+        """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for one without the head."""
+        folder = model_folder(name)
+        model = load_model(folder)
+        if not isinstance(model.head, (MaskedLMHead, PreTrainingHead)):
+            raise AlbertError(
+                ErrorKind.MODEL, str(name), expected="a pre-trained model", got=f"head {model.head_name!r}"
+            )
+        return cls(model, AlbertTokenizer.from_pretrained(folder))
+
+    @torch.inference_mode()
+    def fill_mask(self, text: str, *, top_k: int = 5) -> list[Any]:
+        """The likeliest pieces at [MASK], best first: `{score, token, token_str, sequence}`, as transformers'.
+
+        Several [MASK]s give a list each. Raises `AlbertError` (bad-data): no [MASK], or a text beyond the model's
+        length.
+        """
+        ids, offsets = self._masked_ids(text)
+        positions = [at for at, token in enumerate(ids) if token == MASK_ID]
+        hidden = self.model.albert(torch.tensor([ids])).last_hidden_state[0, positions]
+        head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
+        scores = head(hidden, self.model.albert.embeddings.word.weight).softmax(1)
+        best = scores.topk(top_k)
+        filled = []
+        for at, values, tokens in zip(positions, best.values.tolist(), best.indices.tolist(), strict=True):
+            start, end = offsets[at]
+            filled.append(
+                [
+                    {
+                        "score": score,
+                        "token": token,
+                        "token_str": (word := self.tokenizer.decode([token])),
+                        "sequence": text[:start] + word + text[end:],
+                    }
+                    for score, token in zip(values, tokens, strict=True)
+                ]
+            )
+        return filled[0] if len(filled) == 1 else filled
+
+    @torch.inference_mode()
+    def in_order(self, first: str, second: str) -> float:
+        """The probability that `second` follows `first` rather than the other way round.
+
+        Raises `AlbertError` (bad-model) for a model without the sentence-order head.
+        """
+        if not isinstance(self.model.head, PreTrainingHead):
+            raise AlbertError(ErrorKind.MODEL, "sentence order", expected="a head for it", got=self.model.head_name)
+        encoding = self.tokenizer(first, second, max_length=self._limit)
+        _, order = self.model(
+            torch.tensor([encoding.input_ids]), token_type_ids=torch.tensor([encoding.token_type_ids])
+        )
+        return float(order.softmax(1)[0, 0])
+
+    @property
+    def _limit(self) -> int:
+        return min(self.tokenizer.max_length, self.model.config.max_position_embeddings)
+
+    def _masked_ids(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids with [MASK] where the text spells it, and the characters each came from."""
+        parts = text.split(MASK)
+        if len(parts) == 1:
+            raise AlbertError(ErrorKind.DATA, f"{text[:60]!r}", expected=f"a {MASK} to fill", got="none")
+        ids, offsets, start = [CLS_ID], [(0, 0)], 0
+        for number, (part, pieces) in enumerate(zip(parts, self.tokenizer.pieces(parts), strict=True)):
+            if number:
+                ids.append(MASK_ID)
+                offsets.append((start - len(MASK), start))
+            tokens = pieces.ids.tolist()
+            if number and tokens and not part[0].isspace():
+                tokens[0] = self._without_space(tokens[0])
+            ids += [token for token in tokens if token is not None]
+            offsets += [
+                (start + a, start + b)
+                for token, (a, b) in zip(tokens, pieces.offsets.tolist(), strict=True)
+                if token is not None
+            ]
+            start += len(part) + len(MASK)
+        ids.append(SEP_ID)
+        offsets.append((0, 0))
+        if len(ids) > self._limit:
+            raise AlbertError(
+                ErrorKind.DATA, f"a text of {len(ids)} pieces", expected=f"at most {self._limit}", hint="shorten it"
+            )
+        return ids, offsets
+
+    def _without_space(self, token: int) -> int | None:
+        """The piece that goes on a word where `token` would begin one; None for the space alone."""
+        piece = self.tokenizer.vocabulary[token]
+        if piece == SPACE:
+            return None
+        rest = self.tokenizer.id_of(piece.removeprefix(SPACE))
+        return token if rest == UNK_ID else rest
+
+    def __repr__(self) -> str:
+        return f"PretrainedModel({self.model.config.num_hidden_layers} layers, {self.tokenizer.vocab_size:,} pieces)"
