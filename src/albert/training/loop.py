@@ -247,7 +247,6 @@ class Trainer:
         told = self._stop.signal is not None
         if step not in self.state.skipped_steps:
             set_rate(self.optimizer, rate_factor(step, total=self.total, warmup=self.warmup))
-            torch.manual_seed((self.config.seed * 1_000_003 + step * self.world.size + self.world.rank) % 2**63)
             batches = self.source.micro_batches(step)
             tokens = float(sum(int(batch.attention_mask.sum()) for batch in batches))
             losses, sums = self._gradients(batches, {"tokens": tokens, "told": float(told)})
@@ -295,6 +294,8 @@ class Trainer:
         everywhere = self.world.sum({**counts, **(also or {})})
         sums = dict.fromkeys(counts, 0.0)
         for number, batch in enumerate(batches):
+            micro_batch = number * self.world.size + self.world.rank  # of the whole step: dropout is any world's
+            torch.manual_seed((self.config.seed * 1_000_003 + self.state.step + micro_batch * 2**40) % 2**63)
             with self.world.averaging(self.forward, on=number == len(batches) - 1):
                 with autocast(self.precision, self.device):
                     terms = self.forward(batch)
