@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sentencepiece import sentencepiece_model_pb2
 
 from albert.errors import AlbertError, ErrorKind
 from albert.text.normalize import Normalizer
@@ -113,6 +114,36 @@ def test_the_digit_comma_rule_splits_the_comma_off() -> None:
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "\u0301"])
 def test_empty_text_is_the_two_special_tokens(text: str) -> None:
     assert ENGLISH(text).input_ids == [2, 3]
+
+
+# --- ids alone -----------------------------------------------------------------------------------------
+
+
+def with_digit_commas() -> AlbertTokenizer:
+    """Our vocabulary with pieces like those that Google's digit-comma rule takes apart."""
+    model = sentencepiece_model_pb2.ModelProto.FromString(ENGLISH.model)
+    for index, piece in enumerate(("9,", "▁1999,", "0,", "▁2,", "24,"), 1):
+        model.pieces[-index].piece = piece
+        model.pieces[-index].score = -1.0
+    return AlbertTokenizer(model.SerializeToString())
+
+
+COMMAS = with_digit_commas()
+MIXED = ANY_TEXT | st.lists(st.sampled_from(["1999,", "2,", "1,024,", "9,9,", "x", " ", "٣,", "[CLS]"])).map(" ".join)
+
+
+@pytest.mark.parametrize("tokenizer", [ENGLISH, COMMAS], ids=["english", "commas"])
+@given(texts=st.lists(MIXED, max_size=5))
+def test_ids_alone_are_those_of_the_pieces(tokenizer: AlbertTokenizer, texts: list[str]) -> None:
+    assert [row.tolist() for row in tokenizer.ids(texts)] == [row.ids.tolist() for row in tokenizer.pieces(texts)]
+
+
+def test_ids_alone_obey_the_digit_comma_rule() -> None:
+    ids = COMMAS.ids(["in 1999, yes"])[0]
+    assert COMMAS.id_of("▁1999,") not in ids
+    assert COMMAS.decode(ids) == "in 1999, yes"
+    with pytest.raises(AlbertError, match="lone surrogate"):
+        COMMAS.ids(["fine", "bad \ud800 text"])
 
 
 # --- length ----------------------------------------------------------------------------------------------

@@ -220,11 +220,11 @@ def prepare(
 ) -> None:
     """Turn a corpus into shards for pre-training: streaming, an interrupted call goes on when repeated."""
     from albert.cli.prepare import run
-    from albert.pretraining.prepare import PrepareConfig
+    from albert.pretraining.job import PrepareConfig
 
-    options = {} if workers is None else {"workers": workers}
-    config = PrepareConfig(tuple(corpus), out, vocab, language, column, deduplicate, chunk_mb, **options)
-    run(config, ray=ray, quiet=quiet, as_json=json)
+    cores = {} if workers is None else {"workers": workers}
+    config = PrepareConfig(tuple(corpus), out, vocab, language, column, deduplicate, chunk_mb, ray=ray, **cores)
+    run(config, quiet=quiet, as_json=json)
 
 
 @app.command()

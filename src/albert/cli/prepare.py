@@ -7,14 +7,15 @@ import sys
 import time
 from typing import Any
 
-from albert.pretraining.prepare import PrepareConfig, Prepared, Progress, excerpt, prepare
+from albert.pretraining.job import PrepareConfig
+from albert.pretraining.prepare import Prepared, Progress, prepare
 
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-def run(config: PrepareConfig, *, ray: str | None, quiet: bool, as_json: bool) -> None:
+def run(config: PrepareConfig, *, quiet: bool, as_json: bool) -> None:
     """Prepares the corpus and prints what it holds. Raises `AlbertError`."""
-    prepared = prepare(config, ray=ray, progress=_Lines(quiet=quiet))
+    prepared = prepare(config, progress=_Lines(quiet=quiet))
     if prepared.made == 0 and not quiet:
         print(f"{config.out} was finished before; nothing to do", file=sys.stderr)
     statistics = report(prepared)
@@ -27,7 +28,7 @@ def run(config: PrepareConfig, *, ray: str | None, quiet: bool, as_json: bool) -
 
 def report(prepared: Prepared) -> dict[str, Any]:
     """What a person wants to know of a corpus before training on it."""
-    totals = prepared.totals
+    totals = prepared.manifest["totals"]
     return {
         "folder": str(prepared.folder),
         "shards": len(prepared.manifest["shards"]),
@@ -36,12 +37,13 @@ def report(prepared: Prepared) -> dict[str, Any]:
         "tokens": totals["tokens"],
         "text MB": round(totals["read"] / 1e6, 1),
         "unknown rate": round(totals["unknown"] / max(totals["tokens"], 1), 6),
+        "tokens of the longest": totals["longest"],
         "tokens a sentence": round(totals["tokens"] / max(totals["sentences"], 1), 2),
         "sentences a document": round(totals["sentences"] / max(totals["documents"], 1), 1),
         "duplicates left out": totals["duplicates"],
         "empty left out": totals["empty"],
         "documents divided": totals["divided"],
-        "excerpt": excerpt(prepared.folder, prepared.manifest),
+        "excerpt": prepared.excerpt(),
         # One decoded training instance belongs here, as pre-training will draw it.
     }
 
@@ -58,5 +60,5 @@ class _Lines:
             return
         self._last = time.monotonic()
         megabytes = progress.read / 1e6
-        rate = megabytes / max(progress.seconds, 1e-9)
+        rate = progress.rate / 1e6
         print(f"{progress.documents:,} documents · {megabytes:,.0f} MB · {rate:.1f} MB/s", file=sys.stderr, flush=True)

@@ -76,8 +76,11 @@ def _of_jsonl(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
             continue
         try:
             row = json.loads(line)
-            value = row.get(column, row.get("paras")) if isinstance(row, dict) else row
-            parts = _parts(value, keys=sorted(row) if isinstance(row, dict) else [])
+            if not isinstance(row, dict):
+                raise ValueError(f"a {type(row).__name__}")
+            if column not in row and "paras" not in row:
+                raise ValueError(f"keys {sorted(row)[:8]}")
+            parts = _parts(row[column] if column in row else row["paras"])
         except (ValueError, RecursionError) as error:
             expected = f'a JSON object with "{column}" or "paras"'
             raise _unreadable(path, number, expected=expected, got=str(error)) from None
@@ -97,7 +100,7 @@ def _of_parquet(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
             for batch in file.iter_batches(_ROWS, columns=[column]):
                 for value in batch.column(0).to_pylist():
                     number += 1
-                    for part in _parts(value, keys=[]):
+                    for part in _parts(value):
                         yield number, part
                     yield number, None
     except (ValueError, OSError) as error:  # pyarrow's own errors are both
@@ -117,11 +120,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             raise _unreadable(path, number, expected="UTF-8 text", got=str(error)) from None
 
 
-def _parts(value: Any, *, keys: list[str]) -> list[str]:
+def _parts(value: Any) -> list[str]:
     """The paragraphs of a document's value. Raises `ValueError` when it is no text."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"keys {keys[:8]}" if value is None and keys else f"a {type(value).__name__}")
+        raise ValueError(f"a {type(value).__name__}" + " with other things than texts" * isinstance(value, list))
     for text in texts:
         _ = text.isascii() or text.encode()  # a lone surrogate is a UnicodeEncodeError, so a ValueError
     return [line for text in texts for part in text.split("\n") if (line := part.strip())]
@@ -133,4 +136,5 @@ def _kind(path: Path) -> str | None:
 
 
 def _unreadable(path: Path, number: int, *, expected: str, got: str) -> AlbertError:
-    return AlbertError(ErrorKind.DATA, f"{path}:{number}", expected=expected, got=got[:200])
+    hint = "mend it or leave the file out"
+    return AlbertError(ErrorKind.DATA, f"{path}:{number}", expected=expected, got=got[:200], hint=hint)

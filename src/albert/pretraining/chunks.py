@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -42,23 +42,35 @@ class Document:
     part: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chunk:
-    """Consecutive documents of one file. `read` counts the bytes of all, duplicates included."""
+    """Consecutive documents of one file, but for those left out; `read` counts the bytes of all."""
 
     name: str
     source: str
-    documents: list[bytes]
-    read: int
-    duplicates: int
-    divided: int
+    documents: list[bytes] = field(default_factory=list)
+    read: int = 0
+    duplicates: int = 0
+    empty: int = 0
+    divided: int = 0
+
+    def add(self, document: Document, *, new: bool) -> None:
+        self.read += len(document.text)
+        self.divided += document.part == 1
+        if not document.text:
+            self.empty += 1
+        elif new:
+            self.documents.append(document.text)
+        else:
+            self.duplicates += 1
 
 
 class Seen:
     """The documents that came before, by hash, in a file: memory does not grow with their number."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / ".tmp-seen.sqlite"
+        self._database = sqlite3.connect(self._path, isolation_level=None)
         # Made anew by every job, so nothing needs to survive a crash; one transaction that never commits.
         for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536"):
             self._database.execute(f"PRAGMA {line}")
@@ -72,11 +84,15 @@ class Seen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._database.close()
+        self._path.unlink()
 
     def add(self, text: bytes) -> bool:
-        """Whether the text is new."""
+        """Whether the text is new. Raises `OSError` when the disk is full."""
         digest = hashlib.blake2b(text, digest_size=16).digest()
-        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
+        try:
+            return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
+        except sqlite3.OperationalError as error:
+            raise OSError(str(error)) from error
 
 
 def read_documents(path: Path, cut: Cut) -> Iterator[Document]:
@@ -99,21 +115,16 @@ def read_documents(path: Path, cut: Cut) -> Iterator[Document]:
 
 def read_chunks(number: int, path: Path, source: str, cut: Cut, seen: Seen | None = None) -> Iterator[Chunk]:
     """The chunks of the input file with this number: documents up to the size of a chunk, at least one."""
-    documents: list[bytes] = []
-    read = duplicates = divided = count = 0
+    count = 0
+    chunk = Chunk(f"{number:05d}-{count:05d}", source)
     for document in read_documents(path, cut):
-        if read and read + len(document.text) > cut.chunk_bytes:
-            yield Chunk(f"{number:05d}-{count:05d}", source, documents, read, duplicates, divided)
-            documents, read, duplicates, divided = [], 0, 0, 0
+        if chunk.read and chunk.read + len(document.text) > cut.chunk_bytes:
+            yield chunk
             count += 1
-        read += len(document.text)
-        divided += document.part == 1
-        if seen is None or not document.text or seen.add(document.text):
-            documents.append(document.text)
-        else:
-            duplicates += 1
-    if documents or duplicates:
-        yield Chunk(f"{number:05d}-{count:05d}", source, documents, read, duplicates, divided)
+            chunk = Chunk(f"{number:05d}-{count:05d}", source)
+        chunk.add(document, new=seen is None or not document.text or seen.add(document.text))
+    if chunk.read or chunk.empty:
+        yield chunk
 
 
 def make_shard(chunk: Chunk, folder: Path, language: str) -> ShardInfo:
@@ -128,7 +139,7 @@ def make_shard(chunk: Chunk, folder: Path, language: str) -> ShardInfo:
         source=chunk.source,
         read=chunk.read,
         duplicates=chunk.duplicates,
-        empty=len(documents) - len(kept),
+        empty=chunk.empty + len(documents) - len(kept),
         divided=chunk.divided,
     )
     write_json(sidecar(folder, chunk.name), shard_dict(info))

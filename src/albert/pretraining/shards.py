@@ -38,8 +38,8 @@ class ShardFile:
 class ShardInfo:
     """What the manifest says of a shard. `source` is the file it was made from; `unknown` counts <unk>.
 
-    `read` counts the bytes of its text, `duplicates` and `empty` the documents left out, `divided` those
-    that were longer than a chunk.
+    `longest` is the most tokens of a document. `read` counts the bytes of text, `duplicates` and `empty` the
+    documents left out, `divided` those that were longer than a chunk.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ShardInfo:
     tokens: int
     unknown: int
     files: dict[str, ShardFile]
+    longest: int = 0
     read: int = 0
     duplicates: int = 0
     empty: int = 0
@@ -114,6 +115,7 @@ def write_shard(
         sentences=len(sentences),
         tokens=int(arrays["sentences"][-1]),
         unknown=int((arrays["tokens"] == UNK_ID).sum()),
+        longest=int(np.diff(arrays["sentences"][arrays["documents"]]).max(initial=0)),
         files=files,
         read=read,
         duplicates=duplicates,

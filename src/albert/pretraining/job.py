@@ -1,0 +1,218 @@
+"""The folder of a corpus while it is prepared: which job it belongs to, which shards are finished.
+
+It holds `job.json` while it is made, a sidecar for each finished shard, and `manifest.json` at the end, when
+the others go. The same job again goes on, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from albert.data.corpus import corpus_files
+from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.files import MANIFEST, remove_leftovers, write_json
+from albert.pretraining.chunks import Cut
+from albert.pretraining.shards import FORMAT, ShardInfo, intact, shard_dict
+from albert.text.tokenizer import AlbertTokenizer
+
+JOB = "job.json"
+_VOCABULARY = "spiece.model"
+_MAX_PIECES = 1 << 16  # ids are stored as uint16
+_SHARD = "[0-9]*-*"  # a dot file of a killed writer is none
+_COUNTED = ("documents", "sentences", "tokens", "unknown", "read", "duplicates", "empty", "divided")
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What `albert prepare` is told.
+
+    `vocabulary` is a folder (None: ours); a chunk is `chunk_mb` MiB of text; `ray` is the address of a cluster
+    to work on, "local" starts one here (None: `workers` processes).
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    vocabulary: str | None = None
+    language: str = "en"
+    column: str = "text"
+    deduplicate: bool = False
+    chunk_mb: float = 8.0
+    workers: int = dataclasses.field(default_factory=lambda: _cores())
+    ray: str | None = None
+
+    def __post_init__(self) -> None:
+        require_ranges(self, ("chunk_mb", 1 / 1024, 1024), ("workers", 1, 1024))
+        if not re.fullmatch("[a-z]{2,3}", self.language):
+            raise AlbertError(
+                ErrorKind.CONFIG, "language", expected="a code of two or three letters, like en", got=self.language
+            )
+        if self.deduplicate and self.ray is not None:
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                "--deduplicate with --ray",
+                expected="one of them: only a job that reads in order knows which occurrence is the first",
+                hint="leave --ray out, or remove duplicates beforehand",
+            )
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.column, self.language, int(self.chunk_mb * (1 << 20)))
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input file; `name` is its path below the folder that was given, so that a corpus may move."""
+
+    path: Path
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """The settings that decide every byte of the folder, and the files they are applied to."""
+
+    folder: Path
+    cut: Cut
+    deduplicate: bool
+    tokenizer: AlbertTokenizer
+    inputs: list[Input]
+
+    @classmethod
+    def of(cls, config: PrepareConfig, tokenizer: AlbertTokenizer) -> Job:
+        """Raises `AlbertError`: an input that is not there (bad-data), a vocabulary too large (bad-config)."""
+        if tokenizer.vocab_size > _MAX_PIECES:
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                "vocabulary",
+                expected=f"at most {_MAX_PIECES:,} pieces, ids are stored in two bytes",
+                got=f"{tokenizer.vocab_size:,}",
+            )
+        return cls(config.out, config.cut, config.deduplicate, tokenizer, list(_inputs(config.inputs)))
+
+    def record(self) -> dict[str, Any]:
+        """What `job.json` and the manifest say of the job."""
+        settings = {
+            "vocabulary": hashlib.sha256(self.tokenizer.model).hexdigest(),
+            **dataclasses.asdict(self.tokenizer.normalizer),
+            **dataclasses.asdict(self.cut),
+            "deduplicate": self.deduplicate,
+            "sentencex": metadata.version("sentencex"),
+        }
+        inputs = [{"name": entry.name, "size": entry.size} for entry in self.inputs]
+        return {"format": FORMAT, "settings": settings, "inputs": inputs}
+
+    def claim(self) -> dict[str, ShardInfo]:
+        """Makes the folder this job's own and returns its intact shards, by name.
+
+        Raises `AlbertError` (bad-config) when the folder holds another job's shards or something else.
+        """
+        manifest = _read(self.folder / MANIFEST)
+        before = manifest or _read(self.folder / JOB)
+        if before is None or "settings" not in before:
+            self._refuse_other_files()
+        entries = manifest["shards"] if manifest else map(_read, self.folder.glob(f"{_SHARD}.json"))
+        shards = [ShardInfo.from_dict(entry) for entry in entries if entry]
+        if before and (manifest or shards):
+            self._refuse_another(before)
+        else:
+            write_json(self.folder / JOB, self.record())
+            self.tokenizer.save(self.folder)
+        remove_leftovers(self.folder)
+        if not self._vocabulary_is_there():
+            self.tokenizer.save(self.folder)
+        return {info.name: info for info in shards if intact(self.folder, info)}
+
+    def finished(self, known: dict[str, ShardInfo]) -> dict[str, Any] | None:
+        """The manifest when there is one and every shard of it is intact."""
+        manifest = _read(self.folder / MANIFEST)
+        if manifest is None or known.keys() != {entry["name"] for entry in manifest["shards"]}:
+            return None
+        self._tidy(known)
+        return manifest
+
+    def finish(self, shards: dict[str, ShardInfo]) -> dict[str, Any]:
+        """Writes the manifest, then removes what only an unfinished job needs."""
+        ordered = [shard_dict(shards[name]) for name in sorted(shards)]
+        totals = {key: sum(entry[key] for entry in ordered) for key in _COUNTED}
+        totals["longest"] = max((entry["longest"] for entry in ordered), default=0)
+        manifest = {**self.record(), "totals": totals, "shards": ordered}
+        write_json(self.folder / MANIFEST, manifest)
+        self._tidy(shards)
+        return manifest
+
+    def _tidy(self, shards: dict[str, ShardInfo]) -> None:
+        """Removes job file and sidecars, which the manifest replaces, and arrays that no shard counts its own."""
+        (self.folder / JOB).unlink(missing_ok=True)
+        for path in [*self.folder.glob(f"{_SHARD}.json"), *self.folder.glob(f"{_SHARD}.npy")]:
+            if path.suffix == ".json" or path.name.split(".")[0] not in shards:
+                path.unlink()
+
+    def _refuse_other_files(self) -> None:
+        others = [path.name for path in self.folder.iterdir() if not path.name.startswith((".lock", ".tmp-"))]
+        if others:
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                f"{self.folder} holds other files",
+                expected="a new or empty folder, or one of `albert prepare`",
+                got=", ".join(sorted(others)[:5]),
+                hint="choose another folder with -o",
+            )
+
+    def _refuse_another(self, before: dict[str, Any]) -> None:
+        for key, now in self.record().items():
+            if before.get(key) != now:
+                was, now = _difference(before.get(key), now)
+                raise AlbertError(
+                    ErrorKind.CONFIG,
+                    f"{self.folder} was begun with other {key}",
+                    expected=was,
+                    got=now,
+                    hint="repeat the first command, choose another folder with -o, or remove this one",
+                )
+
+    def _vocabulary_is_there(self) -> bool:
+        path = self.folder / _VOCABULARY
+        return path.is_file() and path.read_bytes() == self.tokenizer.model
+
+
+def _cores() -> int:
+    """Those this process may use, where the system tells them apart."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _inputs(paths: tuple[Path, ...]) -> Iterator[Input]:
+    for given in paths:
+        for path in corpus_files([given]):
+            name = path.relative_to(given).as_posix() if given.is_dir() else path.name
+            yield Input(path, name, path.stat().st_size)
+
+
+def _difference(was: Any, now: Any) -> tuple[str, str]:
+    """The first setting or file that differs, before and now."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        key = next(key for key in {**was, **now} if was.get(key) != now.get(key))
+        return f"{key} {was.get(key)!r}", f"{now.get(key)!r}"
+    if isinstance(was, list) and isinstance(now, list):
+        first = [entry for entry in was if entry not in now] or [f"{len(was)} files"]
+        other = [entry for entry in now if entry not in was] or [f"{len(now)} files"]
+        return str(first[0]), str(other[0])
+    return str(was), str(now)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON object of ours, None when there is none that can be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
