@@ -72,7 +72,7 @@ def trainer(
         folder=folder,
         fingerprint=fingerprint or {"data": "x"},
         progress=ConsoleProgress(quiet=True),
-        warmup=0.1,
+        schedule=OptimizerConfig(warmup=0.1).rate_at,
         clip=1.0,
         evaluate=evaluate,
         metric="score",

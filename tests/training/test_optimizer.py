@@ -7,7 +7,7 @@ import torch
 
 from albert.errors import AlbertError
 from albert.model import AlbertForTask
-from albert.training.optimizer import Lamb, OptimizerConfig, build_optimizer, decay_exponent, rate_factor, role_of
+from albert.training.optimizer import Lamb, OptimizerConfig, build_optimizer, decay_exponent, role_of
 from conftest import small_config
 
 
@@ -115,12 +115,19 @@ def test_frozen_roles_do_not_learn() -> None:
 
 
 def test_the_rate_rises_and_falls_in_lines() -> None:
-    factors = [rate_factor(step, total=100, warmup=0.1) for step in range(101)]
+    falling = OptimizerConfig(warmup=0.1)
+    factors = [falling.rate_at(step, 100) for step in range(101)]
     assert factors[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
     assert factors[10] == 1
     assert factors[55] == pytest.approx(0.5)
     assert factors[100] == 0
-    assert all(math.isfinite(rate_factor(0, total=1, warmup=w)) for w in (0.0, 0.5, 1.0))
+    assert all(math.isfinite(OptimizerConfig(warmup=w).rate_at(0, 1)) for w in (0.0, 0.5, 1.0))
+
+
+def test_the_rate_may_fall_late_or_never() -> None:
+    late = OptimizerConfig(warmup=0.1, decay=0.2)
+    assert [late.rate_at(step, 100) for step in (4, 10, 50, 80, 90, 100)] == pytest.approx([0.5, 1, 1, 1, 0.5, 0])
+    assert OptimizerConfig(warmup=0.1, decay=0.0).rate_at(99, 100) == 1
 
 
 @pytest.mark.parametrize(

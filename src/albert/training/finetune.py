@@ -187,7 +187,7 @@ def _build_trainer(
             "init": config.init or "",
         },
         progress=progress,
-        warmup=optimizer_config.warmup,
+        schedule=optimizer_config.rate_at,
         clip=optimizer_config.clip,
         evaluate=evaluate,
         metric=task.metric,

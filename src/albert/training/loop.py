@@ -23,7 +23,7 @@ from albert.engine import autocast, resolve_precision
 from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.process import StopRequest
-from albert.training.optimizer import rate_factor, set_rate
+from albert.training.optimizer import set_rate
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 from albert.training.world import World
 
@@ -144,8 +144,9 @@ class RunState:
 class Trainer:
     """Runs updates of one model until its data, its patience or the machine's is at an end.
 
-    `evaluate()` gives scores, of which `metric` decides which weights are kept; without one the last are.
-    Under several ranks each has its own micro-batches of every step, and rank 0 writes.
+    `schedule(step, total)` gives the share of the full learning rate; `evaluate()` gives scores, of which
+    `metric` decides which weights are kept (without one the last are). Under several ranks each has its own
+    micro-batches of every step, and rank 0 writes.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class Trainer:
         folder: Path,
         fingerprint: dict[str, Any],
         progress: Progress,
-        warmup: float,
+        schedule: Callable[[int, int], float],
         clip: float,
         evaluate: Callable[[], dict[str, float]] | None = None,
         metric: str | None = None,
@@ -171,7 +172,7 @@ class Trainer:
         self.objective = objective
         self.config = config
         self.progress = progress
-        self.warmup = warmup
+        self.schedule = schedule
         self.clip = clip
         self.evaluate = evaluate
         self.metric = metric
@@ -246,7 +247,7 @@ class Trainer:
         start = time.perf_counter()
         told = self._stop.signal is not None
         if step not in self.state.skipped_steps:
-            set_rate(self.optimizer, rate_factor(step, total=self.total, warmup=self.warmup))
+            set_rate(self.optimizer, self.schedule(step, self.total))
             batches = self.source.micro_batches(step)
             tokens = float(sum(int(batch.attention_mask.sum()) for batch in batches))
             losses, sums = self._gradients(batches, {"tokens": tokens, "told": float(told)})

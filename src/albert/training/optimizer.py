@@ -16,7 +16,8 @@ from albert.errors import AlbertError, ErrorKind, require_ranges
 class OptimizerConfig:
     """How weights are updated.
 
-    `warmup` is the share of all steps over which the rate rises to `lr`; then it falls to 0 in a line.
+    `warmup` is the share of all steps over which the rate rises to `lr`, `decay` the share at the end over which
+    it falls to 0 in a line; 1 lets it fall from the end of the warm-up on, 0 never.
     `layer_decay` multiplies the rate once more at each role further from the output. `freeze` names roles
     that do not learn: embeddings, encoder, pooler.
     """
@@ -30,6 +31,7 @@ class OptimizerConfig:
     eps: float = 1e-6  # Google's optimization.py, for both optimisers
     clip: float = 1.0
     warmup: float = 0.1
+    decay: float = 1.0
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -43,6 +45,7 @@ class OptimizerConfig:
             ("eps", 0.0, 1.0),
             ("clip", 1e-6, 1e6),
             ("warmup", 0.0, 1.0),
+            ("decay", 0.0, 1.0),
         )
         if self.optimizer not in ("adamw", "lamb"):
             raise AlbertError(ErrorKind.CONFIG, "optimizer", expected="adamw or lamb", got=self.optimizer)
@@ -53,6 +56,14 @@ class OptimizerConfig:
                 expected="among embeddings, encoder, pooler",
                 got=", ".join(self.freeze),
             )
+
+    def rate_at(self, step: int, total: int) -> float:
+        """The share of the full rate at `step` (from 0) of `total`: a linear rise, the full rate, a linear fall."""
+        rise = round(total * self.warmup)
+        if step < rise:
+            return (step + 1) / rise
+        fall = min(round(total * self.decay), total - rise)
+        return min(1.0, (total - step) / fall) if fall else 1.0
 
 
 class Lamb(torch.optim.Optimizer):
@@ -147,14 +158,6 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig, *, groups: int) -
     if config.optimizer == "lamb":
         return Lamb(parameter_groups, betas=betas, eps=config.eps)
     return torch.optim.AdamW(parameter_groups, betas=betas, eps=config.eps, foreach=True)
-
-
-def rate_factor(step: int, *, total: int, warmup: float) -> float:
-    """The share of the full rate at `step` (from 0): a linear rise, then a linear fall to 0 at `total`."""
-    rise = round(total * warmup)
-    if step < rise:
-        return (step + 1) / rise
-    return max(0.0, (total - step) / max(1, total - rise))
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -197,7 +197,7 @@ def _build_trainer(
             "init": config.init or "",
         },
         progress=progress,
-        warmup=settings.optimizer.warmup,
+        schedule=settings.optimizer.rate_at,
         clip=settings.optimizer.clip,
         world=world,
     )
