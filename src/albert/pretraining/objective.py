@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.model import AlbertForTask
+from albert.memory import keep_freed_memory
+from albert.model import AlbertForTask, AlbertModel, fast
 from albert.model.heads import PreTrainingHead
 
 UNLABELLED = -100  # in `order`: no second segment, so no order to tell
@@ -31,6 +33,9 @@ class PretrainingObjective:
 
     They are sums, so that micro-batches and ranks add up; the loss is the sum of each over its count, unweighted.
     """
+
+    def __init__(self) -> None:
+        keep_freed_memory()
 
     def counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """What each term's sum is divided by."""
@@ -59,6 +64,20 @@ def masked_logits(
     """Scores of masked positions alone, a seventh of all, and of the order."""
     assert isinstance(model, AlbertForTask)
     assert isinstance(model.head, PreTrainingHead)
-    out = model.albert(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
-    masked = out.last_hidden_state.flatten(0, 1)[batch.masked_positions]
-    return model.head.mlm(masked, model.albert.embeddings.word.weight), model.head.sop(out.pooler_output)
+    masked, pooled = _encode(model.albert, batch)
+    return model.head.mlm(masked, model.albert.embeddings.word.weight), model.head.sop(pooled)
+
+
+def _encode(
+    model: AlbertModel, batch: PretrainingBatch
+) -> tuple[Float[Tensor, "masked hidden"], Float[Tensor, "batch hidden"]]:
+    """The hidden states of masked positions, and the pooled vector of each row."""
+    assert model.pooler is not None
+    if not fast.applies(model) or model.config.pooling != "cls":
+        out = model(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
+        return out.last_hidden_state.flatten(0, 1)[batch.masked_positions], out.pooler_output
+    rows, seq = batch.input_ids.shape
+    read = torch.cat([batch.masked_positions, torch.arange(rows) * seq])
+    hidden = fast.encode_positions(model, batch.input_ids, batch.token_type_ids, batch.attention_mask, read)
+    masked, first = hidden.split([len(batch.masked_positions), rows])
+    return masked, model.pooler(first[:, None], None)

@@ -1,0 +1,21 @@
+"""The C allocator, told to keep what is freed: training allocates the same large tensors in every step."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Makes glibc reuse freed blocks of any size instead of returning them; False where there is no glibc.
+
+    Otherwise each large tensor is mapped anew and the kernel clears its pages: 1.1 to 2 times the step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # TypeError: Windows has no CDLL(None)
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, 2**30)) and bool(mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,0 +1,105 @@
+"""The fast loop over layers against the reference: outputs and every gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from albert.config import AlbertConfig
+from albert.model import AlbertModel, fast
+from conftest import random_ids, small_config
+
+TOLERANCE = 1e-5
+VARIANTS: dict[str, dict[str, object]] = {
+    "shared": {},
+    "groups-2-inner-2": {"num_hidden_groups": 2, "inner_group_num": 2},
+    "gelu-erf": {"hidden_act": "gelu"},
+    "relu": {"hidden_act": "relu"},
+    "attention-shared": {"sharing": "attention", "num_hidden_groups": 4},
+    "ffn-shared": {"sharing": "ffn", "num_hidden_groups": 4},
+    "bert": {"sharing": "none", "num_hidden_groups": 4, "embedding_projection": False, "embedding_size": 32},
+    "one-layer": {"num_hidden_layers": 1},
+}
+
+
+def random_model(config: AlbertConfig) -> AlbertModel:
+    """Weights far from initialisation: biases and LayerNorms must matter too."""
+    generator = torch.Generator().manual_seed(0)
+    model = AlbertModel(config, pooler=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter + 0.2 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def outputs_and_gradients(
+    model: AlbertModel, inputs: dict[str, torch.Tensor], positions: torch.Tensor, *, quick: bool
+) -> dict[str, torch.Tensor]:
+    """The hidden states at `positions` and the gradient of a random projection of them, by name."""
+    model.zero_grad()
+    hidden = (
+        fast.encode_positions(model, **inputs, positions=positions)
+        if quick
+        else model(**inputs).last_hidden_state.flatten(0, 1)[positions]
+    )
+    generator = torch.Generator().manual_seed(2)
+    (hidden.float() * torch.randn(hidden.shape, generator=generator)).mean().backward()
+    return {"hidden": hidden.detach(), **{name: p.grad for name, p in model.named_parameters() if p.grad is not None}}
+
+
+def assert_equal_to_reference(model: AlbertModel, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> None:
+    mine = outputs_and_gradients(model, inputs, positions, quick=True)
+    reference = outputs_and_gradients(model, inputs, positions, quick=False)
+    assert mine.keys() == reference.keys()
+    for name, value in reference.items():
+        assert (mine[name] - value).abs().max() < TOLERANCE, name
+
+
+def real_positions(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    return inputs["attention_mask"].flatten().nonzero().flatten()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_outputs_and_gradients_are_the_reference(variant: str) -> None:
+    inputs = random_ids((3, 11))
+    assert_equal_to_reference(random_model(small_config(**VARIANTS[variant])), inputs, real_positions(inputs))
+
+
+@settings(max_examples=30)
+@given(rows=st.integers(1, 4), seq=st.integers(2, 20), seed=st.integers(0, 99), padded=st.booleans(), data=st.data())
+def test_any_shape_and_any_positions(rows: int, seq: int, seed: int, padded: bool, data: st.DataObject) -> None:
+    inputs = random_ids((rows, seq), seed=seed)
+    if not padded:
+        inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
+    real = real_positions(inputs)
+    chosen = data.draw(st.lists(st.integers(0, len(real) - 1), min_size=1))  # repeats too
+    assert_equal_to_reference(random_model(small_config()), inputs, real[chosen])
+
+
+def test_bf16_is_as_close_to_float32_as_the_reference_under_autocast() -> None:
+    model, inputs = random_model(small_config()), random_ids((4, 16))
+    positions = real_positions(inputs)
+    exact = outputs_and_gradients(model, inputs, positions, quick=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        mine = outputs_and_gradients(model, inputs, positions, quick=True)
+        reference = outputs_and_gradients(model, inputs, positions, quick=False)
+    assert mine["hidden"].dtype == torch.bfloat16
+    for name, value in exact.items():
+        scale = value.norm() + 1e-6
+        error, allowed = (mine[name] - value).norm() / scale, (reference[name] - value).norm() / scale
+        assert error < 2 * allowed + 0.01, f"{name}: {error:.4f}, reference {allowed:.4f}"
+
+
+def test_dropout_is_left_to_the_reference() -> None:
+    model = random_model(small_config(hidden_dropout_prob=0.1))
+    assert not fast.applies(model.train())
+    assert fast.applies(model.eval())
+
+
+def test_without_gradients_nothing_is_kept() -> None:
+    model, inputs = random_model(small_config()), random_ids((2, 8))
+    with torch.no_grad():
+        hidden = fast.encode_positions(model, **inputs, positions=torch.arange(2))
+    assert not hidden.requires_grad
