@@ -1,4 +1,4 @@
-"""`albert train`, killed with SIGKILL and resumed, ends with the bits of an uninterrupted run."""
+"""`albert train` and `pretrain`, killed with SIGKILL and resumed, end with the bits of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from pathlib import Path
 import pytest
 
 from conftest import write_reviews
+from corpora import make_corpus
 
 CHILD = Path(__file__).with_name("kill_at.py")
-SETTINGS = ["epochs=3", "batch_size=16", "save_seconds=0", "hidden_dropout_prob=0.1", "hidden_size=32",
-            "num_attention_heads=2", "intermediate_size=64", "precision=fp32"]  # fmt: skip
+SETTINGS = {
+    "train": ["epochs=3", "batch_size=16"],
+    "pretrain": ["steps=12", "batch_size=8", "max_tokens=128", "max_length=32", "held_out=0.1", "evals_per_epoch=3"],
+}
+NETWORK = ["save_seconds=0", "hidden_dropout_prob=0.1", "hidden_size=32", "num_attention_heads=2",
+           "intermediate_size=64", "precision=fp32"]  # fmt: skip
 
 
 class Run:
     """The same command in a folder of its own, as often as it takes."""
 
-    def __init__(self, folder: Path, data: Path) -> None:
+    def __init__(self, verb: str, folder: Path, data: Path) -> None:
+        self.verb = verb
         self.folder = folder
-        settings = [word for setting in SETTINGS for word in ("--set", setting)]
-        self.arguments = ["train", str(data), "-o", str(folder), "--resume", "--quiet", *settings]
+        settings = [word for setting in SETTINGS[verb] + NETWORK for word in ("--set", setting)]
+        self.arguments = [verb, str(data), "-o", str(folder), "--size", "tiny", "--resume", "--quiet", *settings]
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def to_boundary(self, number: int) -> subprocess.CompletedProcess[str]:
@@ -54,12 +60,18 @@ class Run:
         return weights, [{k: v for k, v in record.items() if k != "seconds"} for record in records]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run, int]:
+@pytest.fixture(scope="module", params=["train", "pretrain"])
+def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Path, Run, int]:
     """The uninterrupted run, and how many write boundaries it passes."""
     folder = tmp_path_factory.mktemp("kill")
-    data = write_reviews(folder / "reviews.csv", rows=60)
-    run = Run(folder / "whole", data)
+    if request.param == "train":
+        data = write_reviews(folder / "reviews.csv", rows=60)
+    else:
+        data = folder / "shards"
+        rng = random.Random(0)
+        sentences = [[[rng.randrange(5, 16_000) for _ in range(7)] for _ in range(10)] for _ in range(40)]
+        make_corpus(data, sentences, shards=2, tokenizer=True)
+    run = Run(request.param, folder / "whole", data)
     done = run.to_boundary(0)
     assert done.returncode == 0, done.stderr
     return data, run, int(done.stdout.split()[-1])
@@ -67,7 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run, int]:
 
 def assert_kills_change_nothing(whole: tuple[Path, Run, int], folder: Path, boundaries: list[int], times: int) -> None:
     data, uninterrupted, _ = whole
-    run = Run(folder, data)
+    run = Run(uninterrupted.verb, folder, data)
     for number in boundaries:
         done = run.to_boundary(number)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
