@@ -328,17 +328,25 @@ def test_killed_at_every_write_boundary(corpus: Path, whole: dict[str, bytes], t
     assert number > 60
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_stopped_with_two_workers(number: int, corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kill", "number", "code"),
+    [
+        (os.kill, signal.SIGKILL, -signal.SIGKILL),
+        (os.kill, signal.SIGTERM, 75),
+        (os.killpg, signal.SIGTERM, 75),  # as a batch system does
+        (os.killpg, signal.SIGINT, 130),  # as Ctrl-C does
+    ],
+)
+def test_stopped_with_two_workers(
+    kill: Callable[[int, int], None], number: int, code: int, corpus: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "shards"
     process = start(*command(corpus, out, "--workers", 2))
     wait_for_shard(process, out)
     workers = children(process.pid)
-    # Ctrl-C reaches the whole group; the others are sent to the main process
-    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    kill(process.pid, number)
     _, errors = process.communicate(timeout=60)
-    expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 75, signal.SIGINT: 130}[signal.Signals(number)]
-    assert process.returncode == expected
+    assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert number == signal.SIGKILL or "repeat the command" in errors
     assert_gone(workers)

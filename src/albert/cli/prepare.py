@@ -16,8 +16,8 @@ _SECONDS_BETWEEN_LINES = 5.0
 def run(config: PrepareConfig, *, quiet: bool, as_json: bool) -> None:
     """Prepares the corpus and prints what it holds. Raises `AlbertError`."""
     prepared = prepare(config, progress=_Lines(quiet=quiet))
-    if prepared.made == 0 and not quiet:
-        print(f"{config.out} was finished before; nothing to do", file=sys.stderr)
+    if not quiet:
+        _tell_resumed(prepared)
     statistics = report(prepared)
     if as_json:
         print(json.dumps(statistics, ensure_ascii=False))
@@ -46,6 +46,14 @@ def report(prepared: Prepared) -> dict[str, Any]:
         "excerpt": prepared.excerpt(),
         # One decoded training instance belongs here, as pre-training will draw it.
     }
+
+
+def _tell_resumed(prepared: Prepared) -> None:
+    count = len(prepared.manifest["shards"])
+    if prepared.made == 0:
+        print(f"{prepared.folder} was finished before; nothing to do", file=sys.stderr)
+    elif prepared.made < count:
+        print(f"{prepared.made:,} of {count:,} shards made now, the others were there", file=sys.stderr)
 
 
 class _Lines:

@@ -21,6 +21,7 @@ from albert.data.corpus import paragraphs
 from albert.files import write_json
 from albert.pretraining.shards import ShardInfo, shard_dict, write_shard
 from albert.text.tokenizer import AlbertTokenizer
+from albert.text.vocabulary import break_at_spaces
 
 _NEWLINE = b"\n"
 
@@ -101,8 +102,7 @@ def read_documents(path: Path, cut: Cut) -> Iterator[Document]:
     size = part = 0
     for _, paragraph in paragraphs(path, column=cut.column):
         if paragraph is None:
-            if held or not part:
-                yield Document(_NEWLINE.join(held), part)
+            yield Document(_NEWLINE.join(held), part)
             held, size, part = [], 0, 0
             continue
         for text in _pieces(paragraph, cut):
@@ -166,17 +166,9 @@ def _pieces(paragraph: str, cut: Cut) -> Iterable[bytes]:
     raw = paragraph.encode()
     if len(raw) <= cut.chunk_bytes:
         return [raw]
-    return [piece.encode() for part in sentences(paragraph, cut.language) for piece in _at_spaces(part, cut)]
-
-
-def _at_spaces(sentence: str, cut: Cut) -> Iterator[str]:
     limit = cut.chunk_bytes // 4  # characters: four bytes at most each
-    while len(sentence.encode()) > cut.chunk_bytes:
-        end = sentence.rfind(" ", 1, limit)
-        end = end if end > 0 else limit
-        yield sentence[:end]
-        sentence = sentence[end:].lstrip()
-    yield sentence
+    found = sentences(paragraph, cut.language)
+    return [piece.encode() for sentence in found for piece in break_at_spaces(sentence, limit)]
 
 
 @cache

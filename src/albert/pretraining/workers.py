@@ -33,7 +33,7 @@ def parallel(
             check()
             yield work(item)
         return
-    with _pool(workers) as pool:
+    with _pool(workers, check) as pool:
         pending: set[Future[Result]] = set()
         for item in items:
             check()
@@ -54,13 +54,14 @@ def _collect(pending: set[Future[Result]], check: Callable[[], None]) -> tuple[s
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(workers: int, check: Callable[[], None]) -> Iterator[ProcessPoolExecutor]:
     # spawn: a fork copies the locks of this process's threads as they are
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent)
     try:
         yield pool
     except BrokenProcessPool as error:
+        check()  # a signal to the whole group ends the workers, too
         raise AlbertError(
             ErrorKind.INTERNAL,
             "a worker process died",

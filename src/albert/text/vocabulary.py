@@ -35,7 +35,7 @@ def train_vocabulary(
     """
     sentencepiece.set_random_generator_seed(seed)
     normalize = (normalizer or Normalizer()).text
-    counted = _Counted(piece for line in lines for piece in _break_long(normalize(line)))
+    counted = _Counted(piece for line in lines for piece in break_at_spaces(normalize(line), MAX_LINE_BYTES // 4))
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -82,13 +82,15 @@ class _Counted:
         return line
 
 
-def _break_long(line: str) -> Iterator[str]:
-    """The line in parts of at most `MAX_LINE_BYTES`, broken at spaces where there are any."""
-    limit = MAX_LINE_BYTES // 4  # characters: four bytes at most each
-    while len(line) > limit:
-        cut = line.rfind(" ", 0, limit)
-        cut = cut if cut > 0 else limit
-        yield line[:cut]
-        line = line[cut:].lstrip(" ")
-    if line:
-        yield line
+def break_at_spaces(text: str, limit: int) -> Iterator[str]:
+    """The text in parts of at most `limit` characters, broken at spaces where there are any."""
+    start = 0
+    while len(text) - start > limit:
+        cut = text.rfind(" ", start, start + limit)
+        cut = cut if cut > start else start + limit
+        yield text[start:cut]
+        start = cut
+        while text.startswith(" ", start):
+            start += 1
+    if start < len(text):
+        yield text[start:]
