@@ -142,6 +142,19 @@ def interrupted(shards: Path, out: Path, kind: signal.Signals, optimizer: str) -
         run(shards, out, resume=True, optimizer=optimizer, save_seconds=0)
 
 
+def test_a_resumed_run_may_change_its_schedule_but_nothing_else(shards: Path, tmp_path: Path, albert: Albert) -> None:
+    """Ends like a run that had the longer schedule from the start, while the rates are the same."""
+    run(shards, tmp_path / "long", steps=12, warmup=0.0, decay=0.25)
+    run(shards, tmp_path / "short", steps=8, warmup=0.0, decay=0.0)
+    done = albert(*command(shards, tmp_path / "short", "--resume", steps=12, warmup=0.0, decay=0.25))
+    assert done.returncode == 0, done.stderr
+    assert '"decay": 0.25' in done.stderr
+    assert digest(tmp_path / "short") == digest(tmp_path / "long")
+    with pytest.raises(AlbertError, match="settings") as caught:
+        run(shards, tmp_path / "short", resume=True, steps=12, mask_rate=0.3)
+    assert caught.value.kind is ErrorKind.CONFIG
+
+
 def test_going_on_from_a_checkpoint_starts_where_it_ended(shards: Path, tmp_path: Path) -> None:
     first = run(shards, tmp_path / "first", steps=60)
     second = run(shards, tmp_path / "second", init=str(tmp_path / "first"), steps=4, lr=1e-3)

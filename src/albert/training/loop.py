@@ -22,6 +22,7 @@ from albert.data.batches import Features, training_steps
 from albert.engine import autocast, resolve_precision
 from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.memory import keep_freed_memory
 from albert.process import StopRequest
 from albert.training.optimizer import set_rate
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
@@ -176,6 +177,7 @@ class Trainer:
         self.clip = clip
         self.evaluate = evaluate
         self.metric = metric
+        keep_freed_memory()
         self.world = world or World()
         self.device = next(model.parameters()).device
         self.forward = self.world.parallel(_Forward(model, objective))
@@ -375,7 +377,9 @@ class Trainer:
         changed = sorted(
             k for k in expected.keys() | state.fingerprint.keys() if state.fingerprint.get(k) != expected.get(k)
         )
-        if changed:
+        if changed == ["schedule"]:
+            self.progress.on_message(f"schedule from here on: {expected['schedule']}")
+        elif changed:
             raise AlbertError(
                 ErrorKind.CONFIG,
                 f"cannot resume {path}",
@@ -385,6 +389,7 @@ class Trainer:
                 hint="repeat the first command with --resume, or start anew in another folder",
             )
         self.state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
+        self.state.fingerprint = expected
         self.progress.on_message(f"resuming at step {state.step} of {self.total}")
 
     def _keep_best(self) -> None:

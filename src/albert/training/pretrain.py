@@ -128,6 +128,13 @@ class _Settings:
     def as_dict(self) -> dict[str, Any]:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
 
+    def fingerprint(self) -> dict[str, str]:
+        """What a resumed run must have in common with its beginning; only its schedule may change."""
+        values = self.as_dict()
+        values.pop("save_seconds")
+        schedule = {name: values.pop(name) for name in ("steps", "epochs", "warmup", "decay")}
+        return {"settings": json.dumps(values, sort_keys=True), "schedule": json.dumps(schedule)}
+
 
 def _build_model(
     config: PretrainConfig,
@@ -193,7 +200,7 @@ def _build_trainer(
         fingerprint={
             "corpus": corpus.fingerprint(),
             "network": json.dumps(model.config.to_dict(), sort_keys=True),
-            "settings": json.dumps({**settings.as_dict(), "save_seconds": 0}, sort_keys=True),
+            **settings.fingerprint(),
             "init": config.init or "",
         },
         progress=progress,
