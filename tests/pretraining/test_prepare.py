@@ -504,6 +504,22 @@ def test_a_job_that_finished_no_shard_yields_to_another(tmp_path: Path) -> None:
     assert contents(tmp_path / "shards") == contents(tmp_path / "expected")
 
 
+@pytest.mark.parametrize("deduplicate", [False, True])
+def test_a_mended_line_costs_the_files_from_there_on(tmp_path: Path, deduplicate: bool) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for name in "abc":
+        write_corpus(corpus / f"{name}.jsonl", documents=20)
+    good = (corpus / "b.jsonl").read_text()
+    (corpus / "b.jsonl").write_text(good + "broken\n")
+    assert_fails(ErrorKind.DATA, "b.jsonl:21", lambda: run(corpus, tmp_path / "shards", deduplicate=deduplicate))
+    (corpus / "b.jsonl").write_text(good)
+    again = run(corpus, tmp_path / "shards", deduplicate=deduplicate)
+    assert again.made == len([entry for entry in again.manifest["shards"] if entry["source"] != "a.jsonl"])
+    run(corpus, tmp_path / "expected", deduplicate=deduplicate)
+    assert contents(tmp_path / "shards") == contents(tmp_path / "expected")
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("One.")
     model = tmp_path / "model"

@@ -14,13 +14,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from albert.data.corpus import corpus_files
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.files import MANIFEST, remove_leftovers, write_json
-from albert.pretraining.chunks import Cut
+from albert.pretraining.chunks import Cut, sidecar
 from albert.pretraining.shards import FORMAT, ShardInfo, intact, shard_dict
 from albert.text.tokenizer import AlbertTokenizer
 
@@ -120,16 +121,17 @@ class Job:
         before = manifest or _read(self.folder / JOB)
         if before is None or "settings" not in before:
             self._refuse_other_files()
-        entries = manifest["shards"] if manifest else map(_read, self.folder.glob(f"{_SHARD}.json"))
-        shards = [ShardInfo.from_dict(entry) for entry in entries if entry]
-        if before and (manifest or shards):
+            shards = []
+        elif manifest:
             self._refuse_another(before)
+            shards = [ShardInfo.from_dict(entry) for entry in manifest["shards"]]
         else:
+            shards = self._begun(before)
+        if not manifest:
             write_json(self.folder / JOB, self.record())
+        if not (shards and self._vocabulary_is_there()):
             self.tokenizer.save(self.folder)
         remove_leftovers(self.folder)
-        if not self._vocabulary_is_there():
-            self.tokenizer.save(self.folder)
         return {info.name: info for info in shards if intact(self.folder, info)}
 
     def finished(self, known: dict[str, ShardInfo]) -> dict[str, Any] | None:
@@ -153,9 +155,28 @@ class Job:
     def _tidy(self, shards: dict[str, ShardInfo]) -> None:
         """Removes job file and sidecars, which the manifest replaces, and arrays that no shard counts its own."""
         (self.folder / JOB).unlink(missing_ok=True)
-        for path in [*self.folder.glob(f"{_SHARD}.json"), *self.folder.glob(f"{_SHARD}.npy")]:
+        for path in [*self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
             if path.suffix == ".json" or path.name.split(".")[0] not in shards:
                 path.unlink()
+
+    def _begun(self, before: dict[str, Any]) -> list[ShardInfo]:
+        """The shards of an unfinished job, but for those of a changed input file and all files after it.
+
+        So a bad line can be mended without losing the files before.
+        """
+        shards = [ShardInfo.from_dict(entry) for path in self._sidecars() if (entry := _read(path))]
+        pairs = zip(before["inputs"], self.record()["inputs"], strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        kept = [info for info in shards if int(info.name.split("-")[0]) < same]
+        if shards:
+            self._refuse_another({**before, "inputs": self.record()["inputs"]} if kept else before)
+        for info in shards:
+            if info not in kept:
+                sidecar(self.folder, info.name).unlink()
+        return kept
+
+    def _sidecars(self) -> Iterator[Path]:
+        return self.folder.glob(f"{_SHARD}.json")
 
     def _refuse_other_files(self) -> None:
         others = [path.name for path in self.folder.iterdir() if not path.name.startswith((".lock", ".tmp-"))]
