@@ -92,7 +92,7 @@ class Interrupt(BaseException):
     """A kill that no handler in the loop may catch."""
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb", "muon"])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
     def score() -> dict[str, float]:
         return {"score": next(whole.model.parameters()).sum().item()}

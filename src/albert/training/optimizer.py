@@ -19,10 +19,10 @@ class OptimizerConfig:
     `warmup` is the share of all steps over which the rate rises to `lr`, `decay` the share at the end over which
     it falls to 0 in a line; 1 lets it fall from the end of the warm-up on, 0 never.
     `layer_decay` multiplies the rate once more at each role further from the output. `freeze` names roles
-    that do not learn: embeddings, encoder, pooler.
+    that do not learn: embeddings, encoder, pooler. "muon" updates the encoder's matrices, "adamw" what else there is.
     """
 
-    optimizer: Literal["adamw", "lamb"] = "adamw"
+    optimizer: Literal["adamw", "lamb", "muon"] = "adamw"
     lr: float = 5e-5
     weight_decay: float = 0.01
     layer_decay: float = 1.0
@@ -47,8 +47,8 @@ class OptimizerConfig:
             ("warmup", 0.0, 1.0),
             ("decay", 0.0, 1.0),
         )
-        if self.optimizer not in ("adamw", "lamb"):
-            raise AlbertError(ErrorKind.CONFIG, "optimizer", expected="adamw or lamb", got=self.optimizer)
+        if self.optimizer not in ("adamw", "lamb", "muon"):
+            raise AlbertError(ErrorKind.CONFIG, "optimizer", expected="adamw, lamb or muon", got=self.optimizer)
         if not set(self.freeze) <= {"embeddings", "encoder", "pooler"}:
             raise AlbertError(
                 ErrorKind.CONFIG,
@@ -110,6 +110,38 @@ class Lamb(torch.optim.Optimizer):
                 parameter.add_(update, alpha=-rate)
 
 
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Muon for the groups marked "orthogonal", AdamW for the others, as one optimiser.
+
+    Muon's rate is matched to AdamW's update size, so both share one. Source: Jordan et al. 2024; Liu et al.,
+    arXiv 2502.16982.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], *, betas: tuple[float, float], eps: float) -> None:
+        matrices = [group for group in groups if group["orthogonal"]]
+        others = [group for group in groups if not group["orthogonal"]]
+        self.parts = (
+            torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, betas=betas, eps=eps, foreach=True),
+        )
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update from the gradients that stand in `.grad`."""
+        assert closure is None, "no closure is supported"
+        for part in self.parts:
+            part.step()
+            self.state.update(part.state)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        first = len(self.parts[0].param_groups)
+        for part, groups in zip(self.parts, (self.param_groups[:first], self.param_groups[first:]), strict=True):
+            part.param_groups = groups
+            part.state.update({p: self.state[p] for group in groups for p in group["params"] if p in self.state})
+
+
 def role_of(name: str) -> tuple[str, int]:
     """A parameter's role and, in the encoder, its group: ("encoder", 2) for the third group's weights."""
     if name.startswith(("albert.embeddings.", "albert.encoder.mapping.")):
@@ -135,15 +167,16 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig, *, groups: int) -
 
     Every group keeps its own full rate as "peak_lr"; `set_rate` scales it.
     """
-    table: dict[tuple[int, bool], list[Tensor]] = {}
+    table: dict[tuple[int, bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if role_of(name)[0] in config.freeze:
             parameter.requires_grad_(False)
             continue
         plain = name.endswith(".bias") or ".norm." in name
-        table.setdefault((decay_exponent(name, groups=groups), plain), []).append(parameter)
+        matrix = config.optimizer == "muon" and role_of(name)[0] == "encoder" and parameter.ndim == 2
+        table.setdefault((decay_exponent(name, groups=groups), plain, matrix), []).append(parameter)
     parameter_groups = []
-    for (exponent, plain), parameters in sorted(table.items(), key=lambda entry: entry[0]):
+    for (exponent, plain, matrix), parameters in sorted(table.items(), key=lambda entry: entry[0]):
         rate = config.lr * config.layer_decay**exponent
         parameter_groups.append(
             {
@@ -152,11 +185,14 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig, *, groups: int) -
                 "peak_lr": rate,
                 "weight_decay": 0.0 if plain else config.weight_decay,
                 **({"adapt": not plain} if config.optimizer == "lamb" else {}),
+                **({"orthogonal": matrix} if config.optimizer == "muon" else {}),
             }
         )
     betas = (config.beta1, config.beta2)
     if config.optimizer == "lamb":
         return Lamb(parameter_groups, betas=betas, eps=config.eps)
+    if config.optimizer == "muon":
+        return MuonWithAdamW(parameter_groups, betas=betas, eps=config.eps)
     return torch.optim.AdamW(parameter_groups, betas=betas, eps=config.eps, foreach=True)
 
 
