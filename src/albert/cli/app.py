@@ -248,7 +248,7 @@ def doctor(json: AsJson = False) -> None:
 
 @tokenizer_app.command("train")
 def tokenizer_train(
-    corpus: Annotated[list[Path], typer.Argument(help="Text or JSONL files, or folders of them (.gz, .xz too).")],
+    corpus: Annotated[list[Path], typer.Argument(help="Files or folders, as `albert prepare` reads them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for spiece.model and tokenizer.json.")],
     vocab_size: Annotated[int, typer.Option(help="Number of pieces.")] = 30_000,
     max_lines: Annotated[int, typer.Option(help="Lines to sample at most.")] = 10_000_000,

@@ -22,6 +22,7 @@ _PACKAGES = (
     "torch",
     "tokenizers",
     "sentencepiece",
+    "sentencex",
     "safetensors",
     "huggingface_hub",
     "numpy",
