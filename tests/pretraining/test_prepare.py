@@ -224,7 +224,7 @@ def test_a_corpus_without_text_is_a_corpus(tmp_path: Path, content: str) -> None
     (tmp_path / "a.txt").write_text(content)
     prepared = run(tmp_path / "a.txt", tmp_path / "shards")
     assert decoded(tmp_path / "shards") == []
-    assert prepared.excerpt() == ""
+    assert prepared.instance() == ""
 
 
 # --- the same bytes, whatever happens ----------------------------------------------------------------------------
@@ -296,7 +296,8 @@ def test_two_workers_give_what_one_gives(corpus: Path, whole: dict[str, bytes], 
     statistics = json.loads(done.stdout)
     assert statistics["documents"] == 98
     assert statistics["duplicates left out"] == 22
-    assert statistics["excerpt"]
+    assert statistics["an instance"].startswith("[CLS]")
+    assert "[MASK]" in statistics["an instance"]
 
 
 def test_killed_at_write_boundaries(corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:

@@ -43,8 +43,7 @@ def report(prepared: Prepared) -> dict[str, Any]:
         "duplicates left out": totals["duplicates"],
         "empty left out": totals["empty"],
         "documents divided": totals["divided"],
-        "excerpt": prepared.excerpt(),
-        # One decoded training instance belongs here, as pre-training will draw it.
+        "an instance": prepared.instance(),
     }
 
 

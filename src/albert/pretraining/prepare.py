@@ -14,7 +14,7 @@ from typing import Any
 from albert.files import disk_errors
 from albert.pretraining.chunks import Chunk, Seen, make_shard, read_chunks
 from albert.pretraining.job import Job, PrepareConfig
-from albert.pretraining.shards import ShardInfo, open_shard
+from albert.pretraining.shards import Corpus, ShardInfo, open_shard
 from albert.pretraining.workers import parallel
 from albert.process import StopRequest, run_lock
 from albert.text.tokenizer import AlbertTokenizer
@@ -37,15 +37,16 @@ class Prepared:
     manifest: dict[str, Any]
     made: int
 
-    def excerpt(self, *, seed: int = 0, pieces: int = 60) -> str:
-        """The beginning of a document drawn by the seed, decoded: what the model will read."""
-        rng = random.Random(seed)
+    def instance(self, *, seed: int = 0) -> str:
+        """A training instance out of a shard drawn by the seed, decoded: what the model will read."""
+        from albert.pretraining.source import decoded_instance  # torch, which workers do without
+
         entries = [entry for entry in self.manifest["shards"] if entry["documents"]]
         if not entries:
             return ""
-        shard = open_shard(self.folder, ShardInfo.from_dict(rng.choice(entries)))
-        first = int(shard.sentences[shard.documents[rng.randrange(len(shard.documents) - 1)]])
-        return AlbertTokenizer.from_pretrained(self.folder).decode(shard.tokens[first : first + pieces].tolist())
+        shard = open_shard(self.folder, ShardInfo.from_dict(random.Random(seed).choice(entries)))
+        vocabulary = AlbertTokenizer.from_pretrained(self.folder).vocabulary
+        return decoded_instance(Corpus(self.folder, [shard], self.manifest), vocabulary, seed=seed)
 
 
 def prepare(config: PrepareConfig, *, progress: Callable[[Progress], None] = lambda _: None) -> Prepared:
