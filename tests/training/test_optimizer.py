@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -109,6 +110,31 @@ def test_every_parameter_has_a_role() -> None:
 def test_frozen_roles_do_not_learn() -> None:
     table = rates(OptimizerConfig(freeze=("embeddings", "encoder")))
     assert {role_of(name)[0] for name in table} == {"pooler", "head"}
+
+
+def test_muon_takes_the_matrices_of_the_encoder_and_adamw_the_rest() -> None:
+    """Each half is the library's optimiser; a copy steps alone."""
+    model = AlbertForTask(small_config(), "pretraining", generator=torch.Generator().manual_seed(0))
+    twin = copy.deepcopy(model)
+    optimizer = build_optimizer(model, OptimizerConfig(optimizer="muon", lr=1e-2), groups=1)
+    copied_model, copied = copy.deepcopy((model, optimizer))
+    for parameter, *others in zip(model.parameters(), twin.parameters(), copied_model.parameters(), strict=True):
+        parameter.grad = torch.randn_like(parameter)
+        for other in others:
+            other.grad = parameter.grad.clone()
+    copied.step()
+    assert torch.equal(model.albert.pooler.linear.weight, twin.albert.pooler.linear.weight)
+    optimizer.step()
+    matrices = {n: p for n, p in twin.named_parameters() if n.startswith("albert.encoder.groups") and p.ndim == 2}
+    torch.optim.Muon(matrices.values(), lr=1e-2, weight_decay=0.01, adjust_lr_fn="match_rms_adamw").step()
+    plain = [p for n, p in twin.named_parameters() if n not in matrices and (n.endswith(".bias") or ".norm." in n)]
+    rest = [p for n, p in twin.named_parameters() if n not in matrices and not (n.endswith(".bias") or ".norm." in n)]
+    torch.optim.AdamW(
+        [{"params": plain, "weight_decay": 0.0}, {"params": rest, "weight_decay": 0.01}], lr=1e-2, eps=1e-6
+    ).step()
+    for other in (twin, copied_model):
+        for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
+            assert torch.allclose(p, q, atol=1e-6), name
 
 
 # --- schedule ----------------------------------------------------------------------------------------------

@@ -174,6 +174,7 @@ class Trainer:
         self.config = config
         self.progress = progress
         self.schedule = schedule
+        self.before_step: Callable[[int], None] = lambda step: None
         self.clip = clip
         self.evaluate = evaluate
         self.metric = metric
@@ -249,6 +250,7 @@ class Trainer:
         start = time.perf_counter()
         told = self._stop.signal is not None
         if step not in self.state.skipped_steps:
+            self.before_step(step)
             set_rate(self.optimizer, self.schedule(step, self.total))
             batches = self.source.micro_batches(step)
             tokens = float(sum(int(batch.attention_mask.sum()) for batch in batches))

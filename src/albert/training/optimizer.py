@@ -134,6 +134,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
             part.step()
             self.state.update(part.state)
 
+    def __getstate__(self) -> dict[str, Any]:  # a copy of a torch optimiser keeps nothing else of its own
+        return {**super().__getstate__(), "parts": self.parts}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         first = len(self.parts[0].param_groups)

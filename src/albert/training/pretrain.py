@@ -14,7 +14,7 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.engine import autocast
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.files import disk_errors
 from albert.hub import model_folder
 from albert.model import AlbertForTask
@@ -51,6 +51,28 @@ class PretrainConfig:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GrowthConfig:
+    """Loop counts of the shared layers before the full one, in equal parts of the first `grown_by` of the steps.
+
+    The same weights serve any loop count, so a network that grows is exact at every moment.
+    """
+
+    loops: tuple[int, ...] = ()
+    grown_by: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_ranges(self, ("grown_by", 0.0, 1.0))
+        if any(not isinstance(count, int) or count < 1 for count in self.loops):
+            raise AlbertError(ErrorKind.CONFIG, "loops", expected="loop counts, like [3,6]", got=repr(self.loops))
+
+    def loops_at(self, share: float, full: int) -> int:
+        """The loop count when `share` of the run has passed."""
+        if not self.loops or share >= self.grown_by:
+            return full
+        return self.loops[int(share / self.grown_by * len(self.loops))]
+
+
 @dataclass(frozen=True)
 class PretrainResult:
     """Where the model lies and its scores on held-out text; `leads` is true for rank 0 alone."""
@@ -82,9 +104,7 @@ def pretrain(
     world = World.join()
     progress = progress if progress and world.leads else ConsoleProgress(quiet=True)
     defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
-    network, *parts = divide_settings(
-        {**defaults, **config.settings}, AlbertConfig, OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig
-    )
+    network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *_Settings.kinds())
     settings = _Settings(*(kind(**part) for kind, part in zip(_Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume or not world.leads, overwrite=overwrite)
     corpus = open_corpus(config.shards)
@@ -120,10 +140,11 @@ class _Settings:
     loop: LoopConfig
     instances: InstanceConfig
     masking: MaskingConfig
+    growth: GrowthConfig
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
-        return OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig
+        return OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig, GrowthConfig
 
     def as_dict(self) -> dict[str, Any]:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
@@ -209,6 +230,13 @@ def _build_trainer(
         world=world,
     )
     source.total = trainer.total
+    full = model.config.num_hidden_layers
+    encoder = model.albert.encoder
+
+    def grow(step: int) -> None:
+        encoder.num_layers = settings.growth.loops_at(step / trainer.total, full)
+
+    trainer.before_step = grow
     trainer.evaluate = _evaluator(trainer, objective, source.held_out(config.evaluation_rows))
     return trainer
 
