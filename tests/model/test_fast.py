@@ -103,3 +103,20 @@ def test_without_gradients_nothing_is_kept() -> None:
     with torch.no_grad():
         hidden = fast.encode_positions(model, **inputs, positions=torch.arange(2))
     assert not hidden.requires_grad
+
+
+def test_the_compiled_form_of_gelu_is_gelu() -> None:
+    """As functions, in float32; `compile_activations` itself takes seconds and stands below."""
+    x = torch.linspace(-12, 12, 4001, requires_grad=True)
+    exact = torch.nn.functional.gelu(x, approximate="tanh")
+    (slope,) = torch.autograd.grad(exact.sum(), x)
+    assert (fast._gelu_new(x) - exact).abs().max() < 1e-6
+    assert (fast._gelu_new_backward(torch.ones_like(x), x) - slope).abs().max() < 1e-6
+
+
+@pytest.mark.slow
+def test_compiled_activations_stay_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_COMPILED", {})
+    if not fast.compile_activations():
+        pytest.skip("needs a C++ compiler")
+    test_bf16_is_as_close_to_float32_as_the_reference_under_autocast()
