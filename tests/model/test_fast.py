@@ -67,6 +67,12 @@ def test_outputs_and_gradients_are_the_reference(variant: str) -> None:
     assert_equal_to_reference(random_model(small_config(**VARIANTS[variant])), inputs, real_positions(inputs))
 
 
+def test_fewer_loops_than_configured_are_the_reference() -> None:
+    model, inputs = random_model(small_config()), random_ids((2, 8))
+    model.encoder.num_layers = 2
+    assert_equal_to_reference(model, inputs, real_positions(inputs))
+
+
 @settings(max_examples=30)
 @given(rows=st.integers(1, 4), seq=st.integers(2, 20), seed=st.integers(0, 99), padded=st.booleans(), data=st.data())
 def test_any_shape_and_any_positions(rows: int, seq: int, seed: int, padded: bool, data: st.DataObject) -> None:

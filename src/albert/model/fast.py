@@ -46,9 +46,10 @@ def encode_positions(
     x = encoder.mapping(model.embeddings(input_ids, token_type_ids)).flatten(0, 1)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     layers = [layer for group in encoder.groups for layer in group]  # type: ignore[attr-defined]
+    loops = encoder.num_layers  # fewer than the configuration says while depth grows in pre-training
     depths = [
-        iteration * config.num_hidden_groups // config.num_hidden_layers * config.inner_group_num + inner
-        for iteration in range(config.num_hidden_layers)
+        iteration * config.num_hidden_groups // loops * config.inner_group_num + inner
+        for iteration in range(loops)
         for inner in range(config.inner_group_num)
     ]
     parameters = [parameter for layer in layers for parameter in _parameters(layer)]

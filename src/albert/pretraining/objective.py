@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.memory import keep_freed_memory
 from albert.model import AlbertForTask, AlbertModel, fast
 from albert.model.heads import PreTrainingHead
 
@@ -33,9 +32,6 @@ class PretrainingObjective:
 
     They are sums, so that micro-batches and ranks add up; the loss is the sum of each over its count, unweighted.
     """
-
-    def __init__(self) -> None:
-        keep_freed_memory()
 
     def counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """What each term's sum is divided by."""
