@@ -37,8 +37,13 @@ class MaskedLMHead(Head):
         self, hidden: Float[Tensor, "*positions hidden"], words: Float[Tensor, "vocab embedding"]
     ) -> Float[Tensor, "*positions vocab"]:
         """`words` is the embedding table; give gathered positions [n, hidden] to score only those."""
-        x = self.norm(self.activation(self.dense(hidden)))
+        x = self.transform(hidden)
         return nn.functional.linear(x, words.to(x.dtype), self.bias.to(x.dtype))
+
+    def transform(self, hidden: Float[Tensor, "*positions hidden"]) -> Float[Tensor, "*positions embedding"]:
+        """What is compared with the embeddings."""
+        x: Tensor = self.norm(self.activation(self.dense(hidden)))
+        return x
 
 
 class SentenceOrderHead(nn.Module):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from albert.model import AlbertForTask, AlbertModel, fast
 from albert.model.heads import PreTrainingHead
+from albert.pretraining.cross_entropy import tied_cross_entropy
 
 UNLABELLED = -100  # in `order`: no second segment, so no order to tell
 
@@ -39,35 +40,37 @@ class PretrainingObjective:
 
     def sums(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, Float[Tensor, ""]]:
         """Summed cross-entropies in float32, differentiable; `model` is an `AlbertForTask` for pre-training."""
-        mlm, sop = masked_logits(model, batch)
-        return {
-            "mlm": F.cross_entropy(mlm.float(), batch.masked_ids, reduction="sum"),
-            "sop": F.cross_entropy(sop.float(), batch.order, ignore_index=UNLABELLED, reduction="sum"),
-        }
+        albert, head = _parts(model)
+        masked, pooled = _encode(albert, batch)
+        words = albert.embeddings.word.weight
+        if masked.device.type == "cpu":
+            mlm = tied_cross_entropy(head.mlm.transform(masked), words, head.mlm.bias, batch.masked_ids)
+        else:
+            mlm = F.cross_entropy(head.mlm(masked, words).float(), batch.masked_ids, reduction="sum")
+        sop = F.cross_entropy(head.sop(pooled).float(), batch.order, ignore_index=UNLABELLED, reduction="sum")
+        return {"mlm": mlm, "sop": sop}
 
     def correct(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, int]:
         """How many pieces and orders get the highest score, out of `counts`."""
-        mlm, sop = masked_logits(model, batch)
+        albert, head = _parts(model)
+        masked, pooled = _encode(albert, batch)
+        pieces = head.mlm(masked, albert.embeddings.word.weight).argmax(1)
         return {
-            "mlm": int((mlm.argmax(1) == batch.masked_ids).sum()),
-            "sop": int((sop.argmax(1) == batch.order).sum()),
+            "mlm": int((pieces == batch.masked_ids).sum()),
+            "sop": int((head.sop(pooled).argmax(1) == batch.order).sum()),
         }
 
 
-def masked_logits(
-    model: nn.Module, batch: PretrainingBatch
-) -> tuple[Float[Tensor, "masked vocab"], Float[Tensor, "batch 2"]]:
-    """Scores of masked positions alone, a seventh of all, and of the order."""
+def _parts(model: nn.Module) -> tuple[AlbertModel, PreTrainingHead]:
     assert isinstance(model, AlbertForTask)
     assert isinstance(model.head, PreTrainingHead)
-    masked, pooled = _encode(model.albert, batch)
-    return model.head.mlm(masked, model.albert.embeddings.word.weight), model.head.sop(pooled)
+    return model.albert, model.head
 
 
 def _encode(
     model: AlbertModel, batch: PretrainingBatch
 ) -> tuple[Float[Tensor, "masked hidden"], Float[Tensor, "batch hidden"]]:
-    """The hidden states of masked positions, and the pooled vector of each row."""
+    """The hidden states of masked positions alone, a seventh of all, and the pooled vector of each row."""
     assert model.pooler is not None
     if not fast.applies(model) or model.config.pooling != "cls":
         out = model(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)

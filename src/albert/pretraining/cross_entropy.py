@@ -1,0 +1,55 @@
+"""Cross-entropy over the tied vocabulary that turns its logits into their gradient while they are in the cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_CHUNK = 1 << 18  # scores in float32 that a core's L2 holds
+
+
+def tied_cross_entropy(
+    x: Float[Tensor, "masked embedding"],
+    words: Float[Tensor, "vocab embedding"],
+    bias: Float[Tensor, " vocab"],
+    gold: Int[Tensor, " masked"],
+) -> Float[Tensor, ""]:
+    """The summed cross-entropy of `words @ x + bias`; scores in the precision of autocast, the rest in float32."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    with torch.autocast("cpu", enabled=False):
+        return _TiedCrossEntropy.apply(x.to(dtype), words, bias, gold)
+
+
+class _TiedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, words: Tensor, bias: Tensor, gold: Tensor) -> Tensor:
+        words = words.to(x.dtype)
+        logits = torch.nn.functional.linear(x, words, bias.to(x.dtype))
+        rows = max(1, _CHUNK // len(words))
+        loss = torch.zeros(())
+        for part, part_gold in zip(logits.split(rows), gold.split(rows), strict=True):
+            loss += _into_gradient(part, part_gold[:, None])
+        ctx.save_for_backward(x, words, logits)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
+        x, words, dlogits = ctx.saved_tensors
+        dwords = (dlogits.t() @ x).float().mul_(dloss)
+        return (dlogits @ words).mul_(dloss), dwords, dlogits.sum(0, dtype=torch.float32).mul_(dloss), None
+
+
+def _into_gradient(logits: Tensor, gold: Tensor) -> Tensor:
+    """Overwrites `logits` by softmax less one-hot; returns the summed cross-entropy."""
+    scores = logits.float()
+    scores.sub_(scores.amax(1, keepdim=True))
+    right = scores.gather(1, gold)
+    total = scores.exp_().sum(1, keepdim=True)
+    scores.div_(total).scatter_add_(1, gold, torch.full_like(right, -1.0))
+    logits.copy_(scores)
+    return (total.log() - right).sum()
