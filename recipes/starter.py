@@ -32,8 +32,13 @@ from albert.training.state import LAST, Checkpoints
 
 ASSETS = Path(__file__).parents[1] / "src" / "albert" / "assets" / "starter"
 NETWORK = {"num_hidden_layers": 6, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-COMMON = {**NETWORK, "beta2": 0.98, "evals_per_epoch": 30, "save_seconds": 300.0}
-STEADY = {**COMMON, "steps": 80_000, "batch_size": 32, "lr": 1e-3, "warmup": 0.00625, "decay": 0.0, "mask_rate": 0.25}
+COMMON = {
+    **NETWORK, "optimizer": "muon", "beta2": 0.98, "max_ngram": 1, "evals_per_epoch": 30, "save_seconds": 300.0,
+}  # fmt: skip
+STEADY = {
+    **COMMON, "embeddings": "cooccurrence", "steps": 80_000, "batch_size": 32, "lr": 1e-3, "warmup": 0.00625,
+    "decay": 0.0, "mask_rate": 0.2, "loops": [3], "grown_by": 0.05,
+}  # fmt: skip
 FALL = 0.15  # the share of the first stage's steps over which its rate falls to 0
 LONG = {**COMMON, "max_length": 512, "steps": 600, "batch_size": 16, "lr": 3e-4, "warmup": 0.05, "mask_rate": 0.15}
 

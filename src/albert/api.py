@@ -27,12 +27,13 @@ def train(
     tokenizer: str | Path | None = None,
     size: str = "tiny",
     max_length: int = 128,
+    format: str | None = None,
     settings: dict[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Predictor:
-    """Fine-tunes on a CSV, TSV or JSONL file, saves the best model in the folder `out` and returns it.
+    """Fine-tunes on a CSV, TSV, JSONL or CoNLL file, saves the best model in the folder `out` and returns it.
 
     Columns and task are guessed where they are not given; without `dev` a tenth is held out. `init` is a
     model folder or hub id to start from; without it a network of `size` learns from scratch, on the
@@ -51,6 +52,7 @@ def train(
         tokenizer=None if tokenizer is None else str(tokenizer),
         size=size,
         max_length=max_length,
+        format=format,
         settings=settings or {},
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from albert.data.batches import Features
 from albert.data.examples import Columns, Example, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import TEXT_COLUMN, Table
@@ -20,7 +17,8 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
-from albert.tasks import TASKS, Prediction, Task, task_named
+from albert.tasks import TASKS, DecodeOptions, Prediction, Task, task_named
+from albert.tasks.base import Aggregation, Output
 from albert.text.tokenizer import AlbertTokenizer
 
 Input = str | tuple[str, str] | dict[str, str]
@@ -29,13 +27,17 @@ _CHUNK = 1024  # examples in memory at a time
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores on a labelled file, beside what its most frequent answer would reach on `metric`."""
+    """Scores on a labelled file, beside what its most frequent answer would reach on `metric`.
+
+    `remarks` tell what was odd in the file, in words.
+    """
 
     path: str
     rows: int
     metric: str
     scores: dict[str, float]
     baseline: float
+    remarks: tuple[str, ...] = ()
 
     def save(self, path: str | Path) -> None:
         """Writes all of it as JSON."""
@@ -92,31 +94,36 @@ class Predictor:
             fingerprint=sha256(next(path for path in stored if path.is_file())),
         )
 
-    def __call__(self, inputs: Input | Sequence[Input], *, top_k: int | None = 1) -> list[Any]:
+    def __call__(
+        self, inputs: Input | Sequence[Input], *, top_k: int | None = 1, aggregation: Aggregation = "first"
+    ) -> list[Any]:
         """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
 
-        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …}.
+        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …}. Entities come as a list a
+        text, in its order, made from pieces as `aggregation` says: none, simple, first, average or max.
         """
+        options = DecodeOptions(top_k=top_k, aggregation=aggregation)
         single = isinstance(inputs, (str, dict, tuple))
         items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
-        predictions = self.predict([_example(item) for item in items], top_k=top_k)
+        predictions = self.predict([_example(item) for item in items], options)
         if single:
             return predictions[0]
-        return [best[0] for best in predictions] if top_k == 1 else predictions
+        return predictions if top_k != 1 or self.task.plural else [best[0] for best in predictions]
 
-    def predict(self, examples: Sequence[Example], *, top_k: int | None = 1) -> list[list[Prediction]]:
-        """The predictions for each example, best first."""
-        return [self.task.decode(row, self.labels, top_k=top_k) for row in self.logits(examples)]
+    def predict(self, examples: Sequence[Example], options: DecodeOptions | None = None) -> list[list[Prediction]]:
+        """The predictions for each example, best first or in the order of the text."""
+        options = options or DecodeOptions()
+        return [
+            self.task.decode(output, self.labels, options)
+            for start in range(0, len(examples), _CHUNK)
+            for output in self.outputs(examples[start : start + _CHUNK])
+        ]
 
-    def logits(self, examples: Sequence[Example]) -> np.ndarray:
-        """The head's raw outputs [examples, labels]."""
-        parts = []
-        for start in range(0, len(examples), _CHUNK):
-            chunk = examples[start : start + _CHUNK]
-            encodings = self.task.encode(self.tokenizer, chunk, max_length=self.max_length)
-            self.cut += sum(encoding.cut > 0 for encoding in encodings)
-            parts.append(predict_logits(self.model, Features.build(encodings)))
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
+    def outputs(self, examples: Sequence[Example]) -> list[Output]:
+        """What the head says about each example: its raw logits, [labels] or [pieces, labels]."""
+        features, cut = self.task.features(self.tokenizer, examples, max_length=self.max_length)
+        self.cut += cut
+        return Output.each(examples, features, predict_logits(self.model, features))
 
     def evaluate(
         self,
@@ -139,10 +146,14 @@ class Predictor:
         problems = Problems(table.path)
         examples = list(read_examples(table, columns, self.task.parse_gold, problems))
         problems.raise_if_any()
-        targets = self.task.targets(examples, self.labels)
-        scores = self.task.score(self.logits(examples), targets)
-        _, baseline = self.task.baseline(targets, targets, self.labels)
-        return Evaluation(table.path, len(examples), self.task.metric, scores, baseline)
+        features, cut = self.task.features(self.tokenizer, examples, max_length=self.max_length)
+        self.cut += cut
+        self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
+        remarks = (*problems.remarks, *self.task.remarks(examples, features))
+        outputs = Output.each(examples, features, predict_logits(self.model, features))
+        scores = self.task.score(outputs, self.labels)
+        _, baseline = self.task.baseline(examples, examples, self.labels)
+        return Evaluation(table.path, len(examples), self.task.metric, scores, baseline, remarks)
 
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.

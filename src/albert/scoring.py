@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors, write_json
 from albert.predictor import Predictor
+from albert.tasks import DecodeOptions
 
 CHUNK = 1024  # rows between two saved positions
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
@@ -37,7 +38,7 @@ def score_file(
     source: str,
     out: str,
     *,
-    top_k: int | None = 1,
+    options: DecodeOptions | None = None,
     format: str | None = None,
     output_format: str | None = None,
     encoding: str = "utf-8",
@@ -45,12 +46,13 @@ def score_file(
     """Writes every row of `source` with its prediction to `out` ("-": standard input and output).
 
     All input columns stay; "prediction" and "score" are added ("predictions", all of them, if `top_k` is not
-    1). An interrupted call goes on where it stopped: until the end the rows lie in `out`.part, beside a note
-    of how far they go. Raises `AlbertError` (bad-data) at the first bad row.
+    1; what the task calls them where a text may have none or many). An interrupted call goes on where it
+    stopped: until the end the rows lie in `out`.part, beside a note of how far they go. Raises `AlbertError`
+    (bad-data) at the first bad row.
     """
     table = Table(source, format=format, encoding=encoding)
     kind = output_format or _FORMATS.get(Path(out).suffix, "jsonl")
-    scorer = _Scorer(predictor, table, predictor.columns_of(table), kind, top_k)
+    scorer = _Scorer(predictor, table, predictor.columns_of(table), kind, options or DecodeOptions())
     cut_before = predictor.cut
     if out == "-":
         rows = resumed = 0
@@ -67,15 +69,16 @@ def score_file(
 class _Scorer:
     """Rows in, lines of the output format out."""
 
-    def __init__(self, predictor: Predictor, table: Table, columns: Columns, kind: str, top_k: int | None) -> None:
+    def __init__(self, predictor: Predictor, table: Table, columns: Columns, kind: str, options: DecodeOptions) -> None:
         if kind not in ("jsonl", "csv", "tsv"):
             raise AlbertError(ErrorKind.USAGE, f"output format {kind!r}", expected="jsonl, csv or tsv")
         self.predictor = predictor
         self.table = table
         self.columns = columns
         self.kind = kind
-        self.top_k = top_k
-        self.added = ("prediction", "score") if top_k == 1 else ("predictions",)
+        self.options = options
+        self.single = options.top_k == 1 and not predictor.task.plural
+        self.added = ("prediction", "score") if self.single else (predictor.task.plural or "predictions",)
         if taken := [name for name in self.added if name in table.columns]:
             raise AlbertError(
                 ErrorKind.DATA,
@@ -99,14 +102,14 @@ class _Scorer:
             status = Path(self.table.path).stat()
             path = str(Path(self.table.path).resolve())
             source = {"path": path, "size": status.st_size, "modified": status.st_mtime_ns}
-        return {"input": source, "model": self.predictor.fingerprint, "format": self.kind, "top_k": self.top_k}
+        return {"input": source, "model": self.predictor.fingerprint, "format": self.kind, **asdict(self.options)}
 
     def _render(self, rows: list[Row], *, header: bool) -> str:
-        predictions = self.predictor.predict([self._example(row) for row in rows], top_k=self.top_k)
+        predictions = self.predictor.predict([self._example(row) for row in rows], self.options)
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t" if self.kind == "tsv" else ",", lineterminator="\n")
         for index, (row, best) in enumerate(zip(rows, predictions, strict=True)):
-            values = (best[0]["label"], best[0]["score"]) if self.top_k == 1 else (best,)
+            values = (best[0]["label"], best[0]["score"]) if self.single else (best,)
             record = {**row.values, **dict(zip(self.added, values, strict=True))}
             if self.kind == "jsonl":
                 text.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -118,9 +121,10 @@ class _Scorer:
 
     def _example(self, row: Row) -> Example:
         try:
-            return Example(*(text_of(row, name) for name in self.columns.texts()))
+            text, *pair = [text_of(row, name) for name in self.columns.texts()]
         except ValueError as error:
             raise AlbertError(ErrorKind.DATA, f"{self.table.path}:{row.number}: {error}") from None
+        return Example(text, pair[0] if pair else None, words=row.words)
 
 
 def _to_file(scorer: _Scorer, out: Path) -> tuple[int, int]:

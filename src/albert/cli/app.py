@@ -29,7 +29,7 @@ PairColumn = Annotated[str | None, typer.Option("--text-pair", help="Column of t
 LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of the label.")]
 InputFormat = Annotated[
     str | None,
-    typer.Option("--format", help="csv, tsv, jsonl or lines; else by the file's name and content."),
+    typer.Option("--format", help="csv, tsv, jsonl, conll or lines; else by the file's name and content."),
 ]
 Encoding = Annotated[str, typer.Option(help="The file's character encoding.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
@@ -53,10 +53,10 @@ def _root(
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV or JSONL file.")],
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],
     dev: Annotated[str | None, typer.Option(help="File to evaluate on; else a tenth is held out.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification or regression; else by the labels.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification, regression or ner; else by the labels.")] = None,
     text: TextColumn = None,
     text_pair: PairColumn = None,
     label: LabelColumn = None,
@@ -143,7 +143,7 @@ def pretrain(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
-    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV or JSONL file.")],
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file.")],
     label: LabelColumn = None,
     minimum: Annotated[
         list[str] | None,
@@ -154,7 +154,7 @@ def evaluate(
     encoding: Encoding = "utf-8",
     json: AsJson = False,
 ) -> None:
-    """Score a model on a labelled file, beside the majority baseline."""
+    """Score a model on a labelled file, beside a baseline that does not read."""
     from albert.cli.gates import check_gates, parse_gates
     from albert.predictor import Predictor
 
@@ -162,6 +162,8 @@ def evaluate(
     predictor = Predictor.load(model)
     result = predictor.evaluate(data, label=label, format=format, encoding=encoding)
     _tell_cut(predictor.cut, predictor.max_length)
+    for remark in result.remarks:
+        print(remark, file=sys.stderr)
     if out is not None:
         result.save(out)
     _print_scores(
@@ -179,6 +181,7 @@ def predict(
         str, typer.Option("--out", "-o", help="File for the result (.jsonl, .csv, .tsv); - is stdout.")
     ] = "-",
     top_k: Annotated[int, typer.Option(help="How many labels a row; 0 gives all.")] = 1,
+    aggregation: Annotated[str, typer.Option(help="Pieces to entities: none, simple, first, average, max.")] = "first",
     format: InputFormat = None,
     output_format: Annotated[str | None, typer.Option(help="jsonl, csv or tsv; else by the name of --out.")] = None,
     encoding: Encoding = "utf-8",
@@ -186,13 +189,15 @@ def predict(
     """Predict every row of a file: streaming, all input columns kept, an interrupted call goes on."""
     from albert.predictor import Predictor
     from albert.scoring import score_file
+    from albert.tasks import DecodeOptions
 
+    options = DecodeOptions(top_k=top_k or None, aggregation=aggregation)  # type: ignore[arg-type]  # it checks
     predictor = Predictor.load(model)
     scored = score_file(
         predictor,
         data,
         out,
-        top_k=top_k or None,
+        options=options,
         format=format,
         output_format=output_format,
         encoding=encoding,

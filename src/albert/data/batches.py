@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,11 @@ from torch import Tensor
 from albert.config import PAD_ID
 from albert.text.tokenizer import Encoding
 
+IGNORED = -100  # gold of a piece that no loss counts, padding among them; torch's own default
 POOL_BATCHES = 32  # batches that are sorted by length together: little padding, yet random company
+
+
+Gold = np.ndarray | list[np.ndarray]  # a value an example, or for each example one a piece
 
 
 @dataclass(frozen=True)
@@ -32,29 +36,59 @@ class Batch:
 
 @dataclass(frozen=True)
 class Features:
-    """Encoded examples in flat arrays: 5 bytes a token instead of a Python list each."""
+    """Encoded examples in flat arrays: 5 bytes a token instead of a Python list each.
+
+    With `by_piece` an example's gold is as long as its ids; else it is a row. `offsets` are kept on request.
+    """
 
     ids: np.ndarray  # [tokens] int32
     types: np.ndarray  # [tokens] int8
     starts: np.ndarray  # [examples + 1]
-    gold: np.ndarray | None  # [examples, ...]
+    gold: np.ndarray | None  # [examples, ...], or [tokens, ...]
+    by_piece: bool = False
+    offsets: np.ndarray | None = None  # [tokens, 2] int32
 
     @classmethod
-    def build(cls, encodings: Iterable[Encoding], gold: np.ndarray | None = None) -> Features:
-        ids: list[np.ndarray] = []
-        types: list[np.ndarray] = []
+    def build(cls, encodings: Iterable[Encoding], gold: Gold | None = None, *, offsets: bool = False) -> Features:
+        ids = [np.zeros(0, np.int32)]
+        types = [np.zeros(0, np.int8)]
+        places = [np.zeros((0, 2), np.int32)]
         for encoding in encodings:
             ids.append(np.asarray(encoding.input_ids, np.int32))
             types.append(np.asarray(encoding.token_type_ids, np.int8))
-        return cls(
-            np.concatenate(ids) if ids else np.zeros(0, np.int32),
-            np.concatenate(types) if types else np.zeros(0, np.int8),
-            np.cumsum([0, *map(len, ids)]),
-            gold,
+            if offsets:
+                places.append(np.asarray(encoding.offsets, np.int32))
+        features = cls(
+            np.concatenate(ids),
+            np.concatenate(types),
+            np.cumsum([len(part) for part in ids]),
+            None,
+            offsets=np.concatenate(places) if offsets else None,
         )
+        return features.with_gold(gold)
+
+    def with_gold(self, gold: Gold | None) -> Features:
+        """The same with these gold values: an array with a row for each example, or for each piece a list of them."""
+        if not isinstance(gold, list):
+            return replace(self, gold=gold, by_piece=False)
+        assert [len(values) for values in gold] == self.lengths.tolist()
+        return replace(self, gold=np.concatenate(gold), by_piece=True)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    def gold_of(self, index: int) -> np.ndarray:
+        """One example's gold value, or its values piece by piece."""
+        assert self.gold is not None
+        return np.asarray(self.gold[self._part(index)] if self.by_piece else self.gold[index])
+
+    def offsets_of(self, index: int) -> np.ndarray:
+        """[start, end) of one example's pieces in its text, [pieces, 2]; (0, 0) for special tokens."""
+        assert self.offsets is not None
+        return self.offsets[self._part(index)]
+
+    def _part(self, index: int) -> slice:
+        return slice(self.starts[index], self.starts[index + 1])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -68,14 +102,24 @@ class Features:
         ids = np.full(shape, PAD_ID, np.int64)
         types = np.zeros(shape, np.int64)
         mask = np.zeros(shape, np.int64)
-        for row, index in enumerate(indices):
-            part = slice(self.starts[index], self.starts[index + 1])
+        for row, index in enumerate(indices.tolist()):
+            part = self._part(index)
             length = lengths[row]
             ids[row, :length] = self.ids[part]
             types[row, :length] = self.types[part]
             mask[row, :length] = 1
-        gold = None if self.gold is None else torch.from_numpy(self.gold[indices])
+        gold = None if self.gold is None else torch.from_numpy(self._padded_gold(indices, shape))
         return Batch(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask), gold)
+
+    def _padded_gold(self, indices: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        assert self.gold is not None
+        if not self.by_piece:
+            return self.gold[indices]
+        padded = np.full((*shape, *self.gold.shape[1:]), IGNORED, self.gold.dtype)
+        for row, index in enumerate(indices.tolist()):
+            values = self.gold_of(index)
+            padded[row, : len(values)] = values
+        return padded
 
     def fingerprint(self) -> str:
         """SHA-256 of the contents: whether a resumed run sees the same data."""

@@ -10,18 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from albert.data.sources import Problems
+from albert.data.spans import Interval
 from albert.data.tables import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, Row, Table
 from albert.errors import AlbertError, ErrorKind
 
 
 @dataclass(frozen=True)
 class Example:
-    """One text or pair as it was written, what is known about it, and where it came from ("file:line")."""
+    """One text or pair as it was written, what is known about it, and where it came from ("file:line").
+
+    `words` are those of the text as its file has them; empty for running text.
+    """
 
     text: str
     text_pair: str | None = None
     gold: Any = None
     source: str = ""
+    words: tuple[Interval, ...] = ()
 
     @property
     def texts(self) -> str | tuple[str, str]:
@@ -126,10 +131,10 @@ def text_of(row: Row, name: str) -> str:
 
 
 def read_examples(
-    table: Table, columns: Columns, parse_gold: Callable[[Any], Any], problems: Problems
+    table: Table, columns: Columns, parse_gold: Callable[[Any, Sequence[str]], Any], problems: Problems
 ) -> Iterator[Example]:
-    """The table's rows as examples. `parse_gold` reads a label's value and raises `ValueError` for a bad one;
-    bad rows go to `problems`.
+    """The table's rows as examples. `parse_gold` reads a label's value, given the texts of its row, and raises
+    `ValueError` for a bad one; bad rows go to `problems`.
     """
     assert columns.label is not None
     for row in table.rows(problems):
@@ -137,11 +142,12 @@ def read_examples(
             texts = [text_of(row, name) for name in columns.texts()]
             if not any(text.strip() for text in texts):
                 raise ValueError("no text")
-            gold = parse_gold(row.values.get(columns.label))
+            gold = parse_gold(row.values.get(columns.label), texts)
         except ValueError as error:
             problems.add(row.number, str(error))
             continue
-        yield Example(texts[0], texts[1] if len(texts) > 1 else None, gold, source=f"{table.path}:{row.number}")
+        pair = texts[1] if len(texts) > 1 else None
+        yield Example(texts[0], pair, gold, source=f"{table.path}:{row.number}", words=row.words)
 
 
 def hold_out(

@@ -35,12 +35,16 @@ OPENERS: dict[str, Callable[..., IO[Any]]] = {
 
 
 class Problems:
-    """What is wrong with a file, line by line: the first twenty in words, all of them counted."""
+    """What is wrong with a file, line by line: the first twenty in words, all of them counted.
+
+    `remarks` tell what was not wrong enough to refuse.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.lines: list[str] = []
         self.count = 0
+        self.remarks: list[str] = []
 
     def add(self, number: int, what: str, *, expected: str | None = None, got: str | None = None) -> None:
         self.count += 1

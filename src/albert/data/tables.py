@@ -1,4 +1,4 @@
-"""Rows from CSV, TSV, JSONL and plain lines, streamed, each with its line number."""
+"""Rows from CSV, TSV, JSONL, CoNLL and plain lines, streamed, each with its line number."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from albert.data.conll import looks_like_conll, sentences
 from albert.data.sources import MAX_LINE_BYTES, Problems, suffix_of, text_lines
+from albert.data.spans import Interval
 from albert.errors import AlbertError, ErrorKind
 
-Format = Literal["csv", "tsv", "jsonl", "lines"]
+Format = Literal["csv", "tsv", "jsonl", "conll", "lines"]
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
     ".txt": "lines",
 }
+_MAYBE_CONLL = ("lines", "tsv")  # names that CoNLL files go by, too
 _SAMPLE = 100  # lines that decide on format, separator and header
 TEXT_COLUMN = "text"  # the name of the only column of plain lines
+SPANS_COLUMN = "spans"  # beside it, the entities of a CoNLL file
 
 # Names that a column of a labelled table commonly has (GLUE, Kaggle, the hub); lower case.
 TEXT_NAMES = (
@@ -35,17 +43,18 @@ PAIR_NAMES = (
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "labels", "class", "category", "target", "gold_label", "sentiment", "intent", "topic",
-    "score", "rating", "stars", "is_duplicate",
+    "score", "rating", "stars", "is_duplicate", "spans", "entities",
 )  # fmt: skip
 _KNOWN_NAMES = {*TEXT_NAMES, *LABEL_NAMES, *itertools.chain.from_iterable(PAIR_NAMES), "id", "index"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One record: where it starts in its file, and its values by column."""
+    """One record: where it starts in its file, its values by column, and its text's words where the file has them."""
 
     number: int
     values: dict[str, Any]
+    words: tuple[Interval, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ class Table:
         else:
             problems.lines.extend(self._problems.lines)
             problems.count += self._problems.count
+            problems.remarks.extend(self._problems.remarks)
 
     def _numbered(self) -> Iterator[tuple[int, str]]:
         return text_lines(self.path, encoding=self.encoding, problems=self._problems)
@@ -110,6 +120,10 @@ class Table:
                 yield Row(number, {TEXT_COLUMN: line})
         elif layout.format == "jsonl":
             yield from _json_rows(lines, problems)
+        elif layout.format == "conll":
+            for sentence in sentences(lines, problems):
+                spans = [list(span) for span in sentence.spans]
+                yield Row(sentence.number, {TEXT_COLUMN: sentence.text, SPANS_COLUMN: spans}, sentence.words)
         else:
             records = _records(lines, layout.delimiter, quoted=layout.format == "csv", problems=problems)
             width = len(layout.columns)
@@ -178,6 +192,8 @@ def _layout(path: str, format: str | None, lines: list[str]) -> Layout:
     kind = _format(path, format, lines)
     if kind == "lines":
         return Layout("lines", "", (TEXT_COLUMN,), False)
+    if kind == "conll":
+        return Layout("conll", "", (TEXT_COLUMN, SPANS_COLUMN), False)
     if kind == "jsonl":
         columns: dict[str, None] = {}
         for row in _json_rows(iter(enumerate(lines, 1)), Problems(path)):
@@ -196,12 +212,14 @@ def _layout(path: str, format: str | None, lines: list[str]) -> Layout:
 
 def _format(path: str, format: str | None, lines: list[str]) -> Format:
     if format is not None:
-        if format not in ("csv", "tsv", "jsonl", "lines"):
-            raise AlbertError(ErrorKind.USAGE, f"format {format!r}", expected="csv, tsv, jsonl or lines")
+        if format not in get_args(Format):
+            raise AlbertError(ErrorKind.USAGE, f"format {format!r}", expected=" or ".join(get_args(Format)))
         return format  # type: ignore[return-value]
-    extension = suffix_of(Path(path))
-    if extension in _EXTENSIONS:
-        return _EXTENSIONS[extension]
+    by_name = _EXTENSIONS.get(suffix_of(Path(path)))
+    if by_name in (None, *_MAYBE_CONLL) and looks_like_conll(lines):
+        return "conll"
+    if by_name is not None:
+        return by_name
     first = next(line for line in lines if line.strip())
     if first.lstrip().startswith("{"):
         return "jsonl"

@@ -32,21 +32,23 @@ def predict_logits(
     *,
     precision: Literal["fp32", "bf16"] = "fp32",
     max_tokens: int = MAX_TOKENS,
-) -> np.ndarray:
-    """Logits [examples, labels] as float32, in the order of `features`, computed in length-sorted batches.
+) -> list[np.ndarray]:
+    """Each example's logits as float32, in the order of `features`, computed in length-sorted batches.
 
-    The model's training mode is kept as it was; dropout is off meanwhile.
+    They are [labels], or [pieces, labels] without padding if the head speaks at every piece. The model's
+    training mode is kept as it was; dropout is off meanwhile.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     try:
-        rows: list[np.ndarray | None] = [None] * len(features)
+        rows = [np.zeros(0, np.float32)] * len(features)
+        lengths = features.lengths
         with autocast(precision, device):
-            for indices in inference_batches(features.lengths, max_tokens=max_tokens):
+            for indices in inference_batches(lengths, max_tokens=max_tokens):
                 logits = batch_logits(model, features.batch(indices), device)
                 for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
-                    rows[index] = row
+                    rows[index] = row if row.ndim == 1 else row[: lengths[index]]
     finally:
         model.train(was_training)
-    return np.stack(rows) if rows else np.zeros((0, 0), np.float32)  # type: ignore[arg-type]
+    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from albert.data.batches import Features
 from albert.data.examples import Example
-from albert.data.sources import Problems
 from albert.errors import AlbertError, ErrorKind
-from albert.tasks.base import Prediction, Task
+from albert.tasks.base import DecodeOptions, Output, Prediction, Task
+from albert.tasks.labels import require_known
 from albert.tasks.metrics import classification_scores
 
 MAX_LABELS = 10_000
@@ -25,13 +25,14 @@ class Classification(Task):
     name = "classification"
     head = "sequence_classification"
     problem_type = "single_label_classification"
+    pipeline = "text-classification"
     metric = "accuracy"
     stratified = True
 
     def fits(self, values: Sequence[Any]) -> bool:
         return True  # any column of values can be a column of labels: the last one asked
 
-    def parse_gold(self, value: Any) -> str:
+    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> str:
         if value is None or (isinstance(value, str) and not value.strip()):
             raise ValueError("no label")
         if isinstance(value, bool):
@@ -55,38 +56,35 @@ class Classification(Task):
             )
         return tuple(sorted(counts, key=_label_order))
 
-    def targets(self, examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
-        ids = {label: index for index, label in enumerate(labels)}
-        unknown = [example for example in examples if example.gold not in ids]
-        if unknown:
-            path = unknown[0].source.rsplit(":", 1)[0]
-            problems = Problems(path)
-            for example in unknown:
-                near = difflib.get_close_matches(example.gold, labels, n=1)
-                problems.add(
-                    int(example.source.rsplit(":", 1)[-1]),
-                    f"label {example.gold!r} is not in the training data",
-                    expected="one of " + ", ".join(labels[:10]) + (", …" if len(labels) > 10 else ""),
-                    got=f"{example.gold!r}" + (f" (did you mean {near[0]!r}?)" if near else ""),
-                )
-            problems.raise_if_any()
-        return np.asarray([ids[example.gold] for example in examples], np.int64)
+    def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
+        require_known(((example, example.gold) for example in examples), labels)
+        return _ids(examples, labels)
 
     def loss(self, logits: Float[Tensor, "batch labels"], gold: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         return torch.nn.functional.cross_entropy(logits.float(), gold, reduction="sum")
 
-    def decode(self, logits: np.ndarray, labels: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
-        exponentials = np.exp(logits - logits.max())
+    def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
+        exponentials = np.exp(output.logits - output.logits.max())
         probabilities = exponentials / exponentials.sum()
-        best = np.argsort(-probabilities, kind="stable")[:top_k]
+        best = np.argsort(-probabilities, kind="stable")[: options.top_k]
         return [{"label": labels[i], "score": float(probabilities[i])} for i in best]
 
-    def score(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        return classification_scores(logits.argmax(1), targets, labels=logits.shape[1])
+    def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
+        predicted = np.stack([output.logits for output in outputs]).argmax(1)
+        gold = _ids([output.example for output in outputs], labels)
+        return classification_scores(predicted, gold, labels=len(labels))
 
-    def baseline(self, train: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> tuple[str, float]:
-        majority = int(np.bincount(train, minlength=len(labels)).argmax())
-        return f"always {labels[majority]!r}", float((targets == majority).mean())
+    def baseline(
+        self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
+    ) -> tuple[str, float]:
+        counts = Counter(example.gold for example in train)
+        majority = max(labels, key=lambda label: counts[label])
+        return f"always {majority!r}", float(np.mean([example.gold == majority for example in examples]))
+
+
+def _ids(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
+    ids = {label: index for index, label in enumerate(labels)}
+    return np.asarray([ids[example.gold] for example in examples], np.int64)
 
 
 def _label_order(label: str) -> tuple[int, float, str]:

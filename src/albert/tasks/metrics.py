@@ -1,8 +1,9 @@
-"""Scores as GLUE defines them, computed by scikit-learn and SciPy."""
+"""Scores as GLUE and CoNLL define them; scikit-learn and SciPy compute GLUE's."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -43,4 +44,18 @@ def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, floa
         "spearman": spearman,
         "correlation": (pearson + spearman) / 2,
         "mse": float(np.mean((predicted - gold) ** 2)),
+    }
+
+
+def entity_scores(predicted: Sequence[Sequence[Hashable]], gold: Sequence[Sequence[Hashable]]) -> dict[str, float]:
+    """Precision, recall and F1 over the entities of all texts together, a text's entities in each sequence.
+
+    An entity is right when place and type are, exactly. Source: conlleval of CoNLL-2003.
+    """
+    right = sum(len(set(p) & set(g)) for p, g in zip(predicted, gold, strict=True))
+    found, wanted = sum(map(len, predicted)), sum(map(len, gold))
+    return {
+        "f1": 2 * right / (found + wanted) if found + wanted else 0.0,
+        "precision": right / found if found else 0.0,
+        "recall": right / wanted if wanted else 0.0,
     }

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
-from albert.tasks.base import Prediction, Task
+from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.metrics import regression_scores
 
 MANY_VALUES = 20  # more distinct whole numbers than this are a scale, not labels
@@ -22,6 +23,7 @@ class Regression(Task):
     name = "regression"
     head = "sequence_classification"
     problem_type = "regression"
+    pipeline = "text-classification"
     metric = "correlation"
 
     def fits(self, values: Sequence[Any]) -> bool:
@@ -31,7 +33,7 @@ class Regression(Task):
             return False
         return len(numbers) > MANY_VALUES or (len(numbers) > 2 and any(n != int(n) for n in numbers))
 
-    def parse_gold(self, value: Any) -> float:
+    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> float:
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -47,17 +49,24 @@ class Regression(Task):
             )
         return (column,)
 
-    def targets(self, examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
-        return np.asarray([example.gold for example in examples], np.float32)
+    def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
+        return _numbers(examples)
 
     def loss(self, logits: Float[Tensor, "batch 1"], gold: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
         return ((logits.squeeze(1).float() - gold) ** 2).sum()
 
-    def decode(self, logits: np.ndarray, labels: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
-        return [{"label": labels[0], "score": float(logits[0])}]
+    def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
+        return [{"label": labels[0], "score": float(output.logits[0])}]
 
-    def score(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        return regression_scores(logits[:, 0], targets)
+    def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
+        predicted = np.stack([output.logits for output in outputs])[:, 0]
+        return regression_scores(predicted, _numbers([output.example for output in outputs]))
 
-    def baseline(self, train: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> tuple[str, float]:
-        return f"always the mean, {train.mean():.3g}", 0.0
+    def baseline(
+        self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
+    ) -> tuple[str, float]:
+        return f"always the mean, {_numbers(train).mean():.3g}", 0.0
+
+
+def _numbers(examples: Sequence[Example]) -> np.ndarray:
+    return np.asarray([example.gold for example in examples], np.float32)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from albert import __version__
 from albert.config import AlbertConfig
+from albert.tasks import task_named
 from albert.training.loop import LoopConfig
 from albert.training.optimizer import OptimizerConfig
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _TEMPLATE = """---
 library_name: albert-nlp
-pipeline_tag: text-classification
+pipeline_tag: {pipeline}
 metrics:
 - {metric}
 ---
@@ -84,6 +85,7 @@ def model_card(
     return _TEMPLATE.format(
         name=config.out.name,
         task=network.extra["task"],
+        pipeline=task_named(network.extra["task"]).pipeline,
         columns=" + ".join(filter(None, (columns["text"], columns["text_pair"]))),
         label=columns["label"],
         labels=shown,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from albert.data.batches import Features
 from albert.data.examples import Columns, Example, guess_columns, hold_out, read_examples
@@ -15,7 +13,7 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks import Task, guess_task, task_named
-from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.tokenizer import AlbertTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +44,18 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is read and encoded before training."""
+    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev."""
 
     task: Task
     columns: Columns
     labels: tuple[str, ...]
     train: Features
     dev: Features
-    train_targets: np.ndarray
-    dev_targets: np.ndarray
+    dev_examples: list[Example]
+    baseline: tuple[str, float]
     held_out: bool
     cut: int
+    remarks: list[str]
 
 
 def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: int) -> Dataset:
@@ -68,13 +67,15 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: in
     columns = guess_columns(table, text=config.text, text_pair=config.text_pair, label=config.label)
     assert columns.label is not None
     task = task_named(config.task) if config.task else _guess(table, columns.label)
-    train = _examples(table, columns, task)
+    remarks: list[str] = []
+    train = _examples(table, columns, task, remarks)
     labels = task.labels(train, column=columns.label)
     held_out = config.dev is None
     if config.dev is None:
         train, dev = hold_out(train, seed=seed, stratify=task.stratified)
     else:
-        dev = _examples(Table(config.dev, format=config.format, encoding=config.encoding), columns, task)
+        table = Table(config.dev, format=config.format, encoding=config.encoding)
+        dev = _examples(table, columns, task, remarks)
     if not train or not dev:
         raise AlbertError(
             ErrorKind.DATA,
@@ -83,43 +84,43 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: in
             got=f"{len(train) + len(dev)} rows",
             hint="give more rows, or a file with --dev",
         )
-    train_targets, dev_targets = task.targets(train, labels), task.targets(dev, labels)
-    train_features, train_cut = _encode(task, tokenizer, train, train_targets, config.max_length)
-    dev_features, dev_cut = _encode(task, tokenizer, dev, dev_targets, config.max_length)
+    # The dev part first: it may have labels that the training part lacks.
+    (dev_features, dev_cut), (train_features, train_cut) = (
+        _features(task, tokenizer, part, labels, config.max_length, remarks) for part in (dev, train)
+    )
     return Dataset(
         task,
         columns,
         labels,
-        train_features,
+        replace(train_features, offsets=None),
         dev_features,
-        train_targets,
-        dev_targets,
+        dev,
+        task.baseline(train, dev, labels),
         held_out,
         train_cut + dev_cut,
+        remarks,
     )
 
 
-def _encode(
-    task: Task, tokenizer: AlbertTokenizer, examples: Sequence[Example], targets: np.ndarray, max_length: int
+def _features(
+    task: Task,
+    tokenizer: AlbertTokenizer,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    max_length: int,
+    remarks: list[str],
 ) -> tuple[Features, int]:
-    """The examples as features, encoded in portions to keep memory low, and how many texts were cut."""
-    cut = 0
-
-    def encodings() -> Iterator[Encoding]:
-        nonlocal cut
-        for start in range(0, len(examples), 1024):
-            for encoding in task.encode(tokenizer, examples[start : start + 1024], max_length=max_length):
-                cut += encoding.cut > 0
-                yield encoding
-
-    return Features.build(encodings(), targets), cut
+    """The examples as features with their gold, and how many texts were cut."""
+    features, cut = task.features(tokenizer, examples, max_length=max_length)
+    remarks.extend(task.remarks(examples, features))
+    return features.with_gold(task.targets(examples, features, labels)), cut
 
 
 def _guess(table: Table, label: str) -> Task:
     return guess_task([row.values.get(label) for row in table.sample()])
 
 
-def _examples(table: Table, columns: Columns, task: Task) -> list[Example]:
+def _examples(table: Table, columns: Columns, task: Task, remarks: list[str]) -> list[Example]:
     missing = [name for name in (*columns.texts(), columns.label) if name not in table.columns]
     if missing:
         raise AlbertError(
@@ -131,6 +132,7 @@ def _examples(table: Table, columns: Columns, task: Task) -> list[Example]:
     problems = Problems(table.path)
     examples = list(read_examples(table, columns, task.parse_gold, problems))
     problems.raise_if_any()
+    remarks.extend(problems.remarks)
     if not examples:
         raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
     return examples

@@ -21,7 +21,7 @@ from albert.hub import model_folder
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
-from albert.tasks.base import Task
+from albert.tasks.base import Output, Task
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.card import model_card
 from albert.training.dataset import Dataset, FinetuneConfig, read_dataset
@@ -81,15 +81,14 @@ def finetune(
         _tell_time(trainer, data, progress)
         state = trainer.run(resume=resume)
         best = max(state.evaluations, key=lambda entry: entry["scores"][data.task.metric])
-        baseline = data.task.baseline(data.train_targets, data.dev_targets, data.labels)
-        result = FinetuneResult(config.out, data.task.metric, best["scores"], baseline[1], state.step)
+        result = FinetuneResult(config.out, data.task.metric, best["scores"], data.baseline[1], state.step)
         card = model_card(
             model.config,
             config,
             loop,
             optimizer_config,
             result,
-            baseline[0],
+            data.baseline[0],
             (len(data.train), len(data.dev)),
         )
         write_model_folder(config.out, model, tokenizer, card)
@@ -167,9 +166,13 @@ def _build_trainer(
 
     def evaluate() -> dict[str, float]:
         logits = predict_logits(model, data.dev)  # float32, as the Predictor will compute
-        gold = torch.from_numpy(data.dev_targets)
-        loss = float(task.loss(torch.from_numpy(logits), gold)) / task.count(gold)
-        return {"loss": loss, **task.score(logits, data.dev_targets)}
+        total, count = 0.0, 0
+        for index, row in enumerate(logits):  # one at a time: each may have its own shape
+            gold = torch.from_numpy(data.dev.gold_of(index)[None])
+            total += float(task.loss(torch.from_numpy(row[None]), gold))
+            count += task.count(gold)
+        scores = task.score(Output.each(data.dev_examples, data.dev, logits), data.labels)
+        return {"loss": total / max(count, 1), **scores}
 
     return Trainer(
         model,
@@ -201,12 +204,14 @@ def _tell(data: Dataset, progress: ConsoleProgress) -> None:
         f"task {data.task.name}: {' + '.join(columns.texts())} -> {columns.label}, "
         f"{_listed(data.labels)}; {len(data.train):,} training and {len(data.dev):,} dev rows ({source})"
     )
-    words, value = data.task.baseline(data.train_targets, data.dev_targets, data.labels)
+    words, value = data.baseline
     progress.on_message(f"baseline, {words}: dev {data.task.metric} {value:.4f}")
     if data.cut:
         progress.on_message(
             f"{data.cut:,} of {len(data.train) + len(data.dev):,} texts are longer than --max-length and were cut"
         )
+    for remark in data.remarks:
+        progress.on_message(remark)
 
 
 def _tell_time(trainer: Trainer, data: Dataset, progress: ConsoleProgress) -> None:

@@ -19,8 +19,9 @@ from albert.files import disk_errors
 from albert.hub import model_folder
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
+from albert.pretraining.cooccurrence import EmbeddingConfig, cooccurrence_embeddings
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.masking import word_starts
+from albert.pretraining.masking import FIRST_ORDINARY, word_starts
 from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
 from albert.pretraining.shards import Corpus, open_corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
@@ -33,6 +34,7 @@ from albert.training.loop import LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.settings import divide_settings
+from albert.training.state import LAST, Checkpoints
 from albert.training.throughput import peak_flops, training_flops
 from albert.training.track import tensorboard
 from albert.training.world import World
@@ -110,6 +112,9 @@ def pretrain(
     corpus = open_corpus(config.shards)
     tokenizer = AlbertTokenizer.from_pretrained(config.shards)
     model = _build_model(config, settings, tokenizer, network, progress)
+    begins = not resume or Checkpoints(config.out / "checkpoints").newest(LAST) is None
+    if settings.start.embeddings == "cooccurrence" and config.init is None and begins:
+        _start_embeddings(model, corpus, settings.start, progress)
     model.to(world.device)
     lock = run_lock(config.out) if world.leads else nullcontext()
     with disk_errors(config.out), lock, progress:
@@ -141,10 +146,11 @@ class _Settings:
     instances: InstanceConfig
     masking: MaskingConfig
     growth: GrowthConfig
+    start: EmbeddingConfig
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
-        return OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig, GrowthConfig
+        return OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig, GrowthConfig, EmbeddingConfig
 
     def as_dict(self) -> dict[str, Any]:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
@@ -187,6 +193,20 @@ def _build_model(
             got=str(settings.instances.max_length),
         )
     return model
+
+
+def _start_embeddings(model: AlbertForTask, corpus: Corpus, start: EmbeddingConfig, progress: ConsoleProgress) -> None:
+    progress.on_message("counting which pieces stand near which, for the embeddings to start from")
+    words = model.albert.embeddings.word.weight
+    table = cooccurrence_embeddings(
+        corpus,
+        vocab_size=words.shape[0],
+        size=words.shape[1],
+        window=start.window,
+        std=model.config.initializer_range,
+    )
+    with torch.no_grad():
+        words[FIRST_ORDINARY:] = torch.from_numpy(table[FIRST_ORDINARY:])
 
 
 def _build_trainer(
