@@ -21,6 +21,8 @@ from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file
 from albert.pretrained import PretrainedModel
+from albert.pretraining.cooccurrence import cooccurrence_embeddings
+from albert.pretraining.shards import open_corpus
 from albert.process import run_lock
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.pretrain import PretrainConfig, pretrain
@@ -153,6 +155,23 @@ def test_a_resumed_run_may_change_its_schedule_but_nothing_else(shards: Path, tm
     with pytest.raises(AlbertError, match="settings") as caught:
         run(shards, tmp_path / "short", resume=True, steps=12, mask_rate=0.3)
     assert caught.value.kind is ErrorKind.CONFIG
+
+
+def test_a_network_grows_by_its_loop_count(shards: Path, tmp_path: Path) -> None:
+    """The first half of a growing run is one of the smaller network; it ends with all loops."""
+    run(shards, tmp_path / "grown", steps=8, decay=0.0, num_hidden_layers=4, loops=(2,))
+    run(shards, tmp_path / "small", steps=8, decay=0.0, num_hidden_layers=2)
+    grown, small = ([r["loss"] for r in records(tmp_path / name) if "loss" in r] for name in ("grown", "small"))
+    assert grown[:4] == pytest.approx(small[:4], abs=1e-6)
+    assert all(abs(a - b) > 1e-6 for a, b in zip(grown[4:], small[4:], strict=True))
+    assert AlbertConfig.load(tmp_path / "grown").num_hidden_layers == 4
+
+
+def test_embeddings_from_cooccurrence_are_where_a_run_begins(shards: Path, tmp_path: Path) -> None:
+    run(shards, tmp_path / "out", steps=1, lr=0.0, embeddings="cooccurrence")
+    words = PretrainedModel.load(tmp_path / "out").model.albert.embeddings.word.weight
+    expected = cooccurrence_embeddings(open_corpus(shards), vocab_size=16_000, size=128, window=5, std=0.02)
+    assert torch.allclose(words[5:], torch.from_numpy(expected[5:]), atol=1e-6)
 
 
 def test_going_on_from_a_checkpoint_starts_where_it_ended(shards: Path, tmp_path: Path) -> None:
