@@ -161,7 +161,7 @@ def test_a_model_without_a_task_says_so(tmp_path: Path, tokenizer: AlbertTokeniz
     save_model(AlbertForTask(small_config(), "pretraining", generator=torch.Generator()), tmp_path)
     tokenizer.save(tmp_path)
     with pytest.raises(AlbertError, match="albert train") as caught:
-        albert.load(tmp_path)
+        Predictor.load(tmp_path)
     assert caught.value.kind is ErrorKind.MODEL
 
 

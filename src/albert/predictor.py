@@ -18,7 +18,7 @@ from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.tasks import TASKS, DecodeOptions, Prediction, Task, task_named
-from albert.tasks.base import Aggregation, Output
+from albert.tasks.base import Output
 from albert.text.tokenizer import AlbertTokenizer
 
 Input = str | tuple[str, str] | dict[str, str]
@@ -95,7 +95,7 @@ class Predictor:
         )
 
     def __call__(
-        self, inputs: Input | Sequence[Input], *, top_k: int | None = 1, aggregation: Aggregation = "first"
+        self, inputs: Input | Sequence[Input], *, top_k: int | None = 1, aggregation: str = "first"
     ) -> list[Any]:
         """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albert.data.batches import Features, inference_batches, training_steps, within_budget
+from albert.data.batches import IGNORED, Features, inference_batches, training_steps, within_budget
 from albert.text.tokenizer import AlbertTokenizer
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=200).map(np.asarray)
@@ -69,6 +69,20 @@ def test_batches_give_back_the_encodings(tokenizer: AlbertTokenizer) -> None:
         assert batch.token_type_ids[row, :n].tolist() == encoding.token_type_ids
         assert batch.attention_mask[row].tolist() == [1] * n + [0] * (batch.input_ids.shape[1] - n)
         assert batch.input_ids[row, n:].sum() == 0
+
+
+def test_gold_piece_by_piece_is_padded_with_what_no_loss_counts(tokenizer: AlbertTokenizer) -> None:
+    encodings = tokenizer.encode_batch(["a short one", "longer than the other one, by far", ""])
+    gold = [np.arange(len(encoding)) + 100 * i for i, encoding in enumerate(encodings)]
+    features = Features.build(encodings, gold, offsets=True)
+    batch = features.batch([2, 1, 0])
+    assert batch.gold is not None
+    assert batch.gold.shape == batch.input_ids.shape
+    for row, index in enumerate([2, 1, 0]):
+        n = len(encodings[index])
+        assert batch.gold[row, :n].tolist() == features.gold_of(index).tolist() == gold[index].tolist()
+        assert (batch.gold[row, n:] == IGNORED).all()
+        assert features.offsets_of(index).tolist() == list(map(list, encodings[index].offsets))
 
 
 @pytest.mark.parametrize("change", ["ids", "types", "starts", "gold"])

@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
-from albert.tasks import TASKS, Task, guess_task, task_named
+from albert.tasks import TASKS, DecodeOptions, Task, guess_task, task_named
+from albert.tasks.base import Output
 from albert.tasks.metrics import classification_scores, regression_scores
 from albert.text.tokenizer import AlbertTokenizer
 
-GOLD = {"classification": ["b", "a", "10", "9", "b"], "regression": ["1.5", 2, "0", "4.25", "1"]}
+GOLD: dict[str, list[object]] = {
+    "classification": ["b", "a", "10", "9", "b"],
+    "regression": ["1.5", 2, "0", "4.25", "1"],
+    "ner": [[[0, 4, "b"]], [], [[0, 4, "a"], [5, 6, "a"]], [{"start": 5, "end": 6, "label": "b"}], []],
+}
+MISSING: dict[str, list[object]] = {
+    "classification": [None, "", "  ", [], {}],
+    "regression": [None, "", "  ", [], {}],
+    "ner": [None, "", "  ", {}, 3],
+}
 
 
 def assert_task_contract(task: Task, values: list[object], tokenizer: AlbertTokenizer) -> None:
     """Values become gold, targets, a loss that is a sum, predictions that are JSON, and the deciding score."""
-    examples = [Example(f"text {i}", gold=task.parse_gold(v), source=f"f:{i}") for i, v in enumerate(values)]
+    texts = [f"text {i}" for i in range(len(values))]
+    examples = [
+        Example(text, gold=task.parse_gold(value, (text,)), source=f"f:{i}")
+        for i, (text, value) in enumerate(zip(texts, values, strict=True))
+    ]
     labels = task.labels(examples, column="label")
-    targets = task.targets(examples, labels)
-    assert len(targets) == len(examples)
-    torch.manual_seed(0)
-    logits = torch.randn(len(examples), len(labels), requires_grad=True)
-    gold = torch.from_numpy(targets)
+    features, cut = task.features(tokenizer, examples, max_length=8)
+    assert (len(features), cut) == (len(examples), 0)
+    assert task.remarks(examples, features) == []
+    features = features.with_gold(task.targets(examples, features, labels))
+    batch = features.batch(range(len(examples)))
+    assert batch.gold is not None
+    pieces = batch.input_ids.shape[1:] if features.by_piece else ()
+    logits = torch.randn(len(examples), *pieces, len(labels), generator=torch.Generator().manual_seed(0))
+    logits.requires_grad_()
+    gold = batch.gold
     loss = task.loss(logits, gold)
     halves = slice(0, 2), slice(2, None)
     assert loss.item() == pytest.approx(sum(task.loss(logits[part], gold[part]).item() for part in halves), rel=1e-6)
     assert task.count(gold) == sum(task.count(gold[part]) for part in halves)
     loss.backward()
     assert torch.isfinite(logits.grad).all()
-    rows = logits.detach().numpy()
-    best = task.decode(rows[0], labels, top_k=None)
-    assert all(set(p) == {"label", "score"} and isinstance(p["score"], float) for p in best)
-    assert len(task.decode(rows[0], labels)) == 1
-    assert task.metric in task.score(rows, targets)
-    words, value = task.baseline(targets, targets, labels)
+    rows = [row.numpy()[:length] if pieces else row.numpy()
+            for row, length in zip(logits.detach(), features.lengths, strict=True)]  # fmt: skip
+    outputs = Output.each(examples, features, rows)
+    for output in outputs:
+        everything = task.decode(output, labels, DecodeOptions(top_k=None))
+        assert json.loads(json.dumps(everything)) == everything
+        assert task.plural or len(task.decode(output, labels, DecodeOptions())) == 1
+    assert task.metric in task.score(outputs, labels)
+    words, value = task.baseline(examples, examples, labels)
     assert words
     assert value <= 1
-    assert len(task.encode(tokenizer, examples, max_length=8)) == len(examples)
+
+
+def output(*logits: float) -> Output:
+    return Output(Example("x"), np.asarray(logits, np.float32))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -46,8 +74,7 @@ def test_contract(name: str, tokenizer: AlbertTokenizer) -> None:
     assert_task_contract(TASKS[name], GOLD[name], tokenizer)
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("value", [None, "", "  ", [], {}])
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in TASKS for value in MISSING[name]])
 def test_a_missing_gold_value_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match="label"):
         TASKS[name].parse_gold(value)
@@ -62,9 +89,12 @@ def test_a_missing_gold_value_is_refused(name: str, value: object) -> None:
         (["1.2", "3.4", "2.2", "1.9"], "regression"),
         ([str(i) for i in range(50)], "regression"),
         (["1.5", "n/a", "2.5"], "classification"),
+        ([[], [[0, 4, "PER"]]], "ner"),
+        ([[{"start": 0, "end": 4, "label": "PER"}]], "ner"),
+        ([["a", "b"], ["b"]], "classification"),
     ],
 )
-def test_the_task_is_guessed_from_the_labels(values: list[str], expected: str) -> None:
+def test_the_task_is_guessed_from_the_labels(values: list[object], expected: str) -> None:
     assert guess_task(values).name == expected
 
 
@@ -91,13 +121,13 @@ def test_one_class_is_refused() -> None:
 def test_unknown_labels_are_listed_with_the_nearest() -> None:
     examples = [Example("x", gold="positive", source="dev.csv:2"), Example("x", gold="negativ", source="dev.csv:3")]
     with pytest.raises(AlbertError, match=r"dev\.csv:3") as caught:
-        TASKS["classification"].targets(examples, ("negative", "positive"))
+        TASKS["classification"].targets(examples, Features.build([]), ("negative", "positive"))
     assert "did you mean 'negative'" in str(caught.value)
 
 
 def test_scores_are_probabilities_that_sum_to_one_best_first() -> None:
     task = TASKS["classification"]
-    best = task.decode(np.asarray([1.0, 3.0, 2.0]), ("a", "b", "c"), top_k=None)
+    best = task.decode(output(1, 3, 2), ("a", "b", "c"), DecodeOptions(top_k=None))
     assert [p["label"] for p in best] == ["b", "c", "a"]
     assert sum(p["score"] for p in best) == pytest.approx(1)
     assert best[0]["score"] == pytest.approx(np.exp(3) / (np.exp(1) + np.exp(2) + np.exp(3)))

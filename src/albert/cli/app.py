@@ -191,7 +191,7 @@ def predict(
     from albert.scoring import score_file
     from albert.tasks import DecodeOptions
 
-    options = DecodeOptions(top_k=top_k or None, aggregation=aggregation)  # type: ignore[arg-type]  # it checks
+    options = DecodeOptions(top_k=top_k or None, aggregation=aggregation)
     predictor = Predictor.load(model)
     scored = score_file(
         predictor,

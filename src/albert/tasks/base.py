@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 Prediction = dict[str, Any]  # JSON-ready, with the keys of transformers' pipelines
-Aggregation = Literal["none", "simple", "first", "average", "max"]
+AGGREGATIONS = ("none", "simple", "first", "average", "max")
 _PORTION = 1024  # examples whose encodings are in memory at a time
 
 
@@ -25,15 +25,16 @@ _PORTION = 1024  # examples whose encodings are in memory at a time
 class DecodeOptions:
     """How predictions are wanted; each task reads what concerns it.
 
-    `top_k`: how many labels, None for all. `aggregation`: how pieces become entities, as in transformers.
+    `top_k`: how many labels, None for all. `aggregation`: how pieces become entities, as transformers'
+    `aggregation_strategy`; one of `AGGREGATIONS`.
     """
 
     top_k: int | None = 1
-    aggregation: Aggregation = "first"
+    aggregation: str = "first"
 
     def __post_init__(self) -> None:
-        if self.aggregation not in get_args(Aggregation):
-            known = ", ".join(get_args(Aggregation))
+        if self.aggregation not in AGGREGATIONS:
+            known = ", ".join(AGGREGATIONS)
             raise AlbertError(ErrorKind.USAGE, "aggregation", expected=f"one of {known}", got=repr(self.aggregation))
 
 

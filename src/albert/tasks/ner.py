@@ -1,0 +1,242 @@
+"""Entities in a text: persons, places, products, whatever the spans of the training data are called."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from albert.data.batches import IGNORED, Features
+from albert.data.examples import Example
+from albert.data.spans import OUTSIDE, Interval, Span, chunks, parse_spans, spans_over, split_tag, tags_over
+from albert.errors import AlbertError, ErrorKind
+from albert.tasks.base import DecodeOptions, Output, Prediction, Task
+from albert.tasks.labels import require_known
+from albert.tasks.metrics import entity_scores
+from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.words import words
+
+MAX_TYPES = 1000
+_SHOWN = 5
+
+
+class Unit(NamedTuple):
+    """A part of a text that has one tag: a word, or under some aggregations a piece."""
+
+    start: int
+    end: int
+    pieces: list[int]  # positions in the encoding
+
+
+class EntityRecognition(Task):
+    """Tags B-TYPE, I-TYPE and O. A word's first piece learns the word's tag; the word's other pieces learn none."""
+
+    name = "ner"
+    head = "token_classification"
+    problem_type = "single_label_classification"
+    pipeline = "token-classification"
+    metric = "f1"
+    points = True
+    plural = "entities"
+
+    def fits(self, values: Sequence[Any]) -> bool:
+        return all(isinstance(value, list) for value in values) and any(map(_holds_spans, values))
+
+    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> tuple[Span, ...]:
+        return parse_spans(value, *texts[:1])
+
+    def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
+        types = {span.label for example in examples for span in example.gold}
+        if not 1 <= len(types) <= MAX_TYPES:
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"label column {column!r}",
+                expected=f"1 to {MAX_TYPES:,} types of entities",
+                got=f"{len(types):,}",
+                hint="check that this is the column you mean; --label COLUMN names another",
+            )
+        return OUTSIDE, *sorted(f"{prefix}-{kind}" for kind in types for prefix in "BI")
+
+    def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> list[np.ndarray]:
+        require_known(((e, span.label) for e in examples for span in e.gold), _types(labels))
+        ids = {label: index for index, label in enumerate(labels)}
+        gold = [np.full(length, IGNORED, np.int64) for length in features.lengths]
+        for row, (_, units, tags, _) in zip(gold, _aligned(examples, features), strict=True):
+            row[[unit.pieces[0] for unit in units]] = [ids[tag] for tag in tags]
+        return gold
+
+    def remarks(self, examples: Sequence[Example], features: Features) -> list[str]:
+        beyond: list[str] = []
+        inside: list[str] = []
+        for example, units, _, misfits in _aligned(examples, features):
+            end = units[-1].end if units else 0
+            for span in misfits:
+                (beyond if span.end > end else inside).append(f"{example.source} {_excerpt(example.text, span)}")
+        total = sum(len(example.gold) for example in examples)
+        return [
+            f"{len(found):,} of {total:,} entities {what}: {', '.join(found[:_SHOWN])}" + ", …" * (len(found) > _SHOWN)
+            for found, what in (
+                (beyond, "stand where their text is cut; evaluation counts them as missed"),
+                (inside, "begin or end inside a word; training widens them to it, evaluation counts them as missed"),
+            )
+            if found
+        ]
+
+    def loss(self, logits: Float[Tensor, "batch seq labels"], gold: Int[Tensor, "batch seq"]) -> Float[Tensor, ""]:
+        return torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1).float(), gold.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+
+    def count(self, gold: Tensor) -> int:
+        return int((gold != IGNORED).sum())
+
+    def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
+        text, by_piece = output.example.text, options.aggregation in ("none", "simple")
+        units = _units(None if by_piece else _words(output.example), output.offsets)
+        if not units:
+            return []
+        pool = _POOLS[options.aggregation]
+        said = np.stack([pool(probabilities) for probabilities in _softmax_of(output.logits, units)])
+        tags, scores = [labels[i] for i in said.argmax(1)], said.max(1)
+        if options.aggregation == "none":
+            return [
+                {"entity": tag, "score": float(score), "index": unit.pieces[0], **_place(text, unit.start, unit.end)}
+                for unit, tag, score in zip(units, tags, scores, strict=True)
+                if tag != OUTSIDE
+            ]
+        return [
+            {
+                "entity_group": label,
+                "score": float(scores[first:after].mean()),
+                **_place(text, units[first].start, units[after - 1].end),
+            }
+            for first, after, label in chunks(tags)
+        ]
+
+    def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
+        options = DecodeOptions()
+        predicted = [
+            [Span(p["start"], p["end"], p["entity_group"]) for p in self.decode(output, labels, options)]
+            for output in outputs
+        ]
+        return entity_scores(predicted, [output.example.gold for output in outputs])
+
+    def baseline(
+        self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
+    ) -> tuple[str, float]:
+        seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for example in train:
+            for word, tag in _tagged(example):
+                seen[word][tag] += 1
+        predicted = []
+        for example in examples:
+            # A text that is scored on itself is left out of what is known, or this would be the gold again.
+            own = Counter(_tagged(example)) if train is examples else Counter()
+            tags = [_most_frequent(seen[word], word, own) for word, _ in _tagged(example)]
+            predicted.append(spans_over(tags, _words(example)))
+        scores = entity_scores(predicted, [example.gold for example in examples])
+        known = "the other texts" if train is examples else "training"
+        return f"every word with its most frequent tag in {known}", scores[self.metric]
+
+    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], *, max_length: int) -> list[Encoding]:
+        if any(example.text_pair is not None for example in examples):
+            raise AlbertError(ErrorKind.DATA, "entities", expected="one text a row", got="a pair of texts")
+        return super().encode(tokenizer, examples, max_length=max_length)
+
+
+# --- texts, words, pieces --------------------------------------------------------------------------------
+
+
+def _words(example: Example) -> Sequence[Interval]:
+    return example.words or words(example.text)
+
+
+def _units(words: Sequence[Interval] | None, offsets: np.ndarray | None) -> list[Unit]:
+    """The words with their pieces, in order; without `words` each piece by itself.
+
+    A piece belongs to the word in which it begins, and a word reaches as far as its pieces do. Words without
+    pieces are left out, and so are pieces without characters: special tokens, a space alone.
+    """
+    assert offsets is not None
+    solid = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    if words is None:
+        return [Unit(int(offsets[piece, 0]), int(offsets[piece, 1]), [piece]) for piece in solid.tolist()]
+    if not words:
+        return []
+    starts = [start for start, _ in words]
+    owners = np.maximum(np.searchsorted(starts, offsets[solid, 0], side="right") - 1, 0)
+    found: list[Unit] = []
+    for owner, pairs in itertools.groupby(zip(owners.tolist(), solid.tolist(), strict=True), key=lambda pair: pair[0]):
+        pieces = [piece for _, piece in pairs]
+        start = max(words[owner][0], found[-1].end) if found else words[owner][0]
+        found.append(Unit(start, max(words[owner][1], int(offsets[pieces[-1], 1])), pieces))
+    return found
+
+
+def _aligned(
+    examples: Sequence[Example], features: Features
+) -> Iterator[tuple[Example, list[Unit], list[str], list[Span]]]:
+    """Each example with its words, their gold tags, and the spans that no words fit.
+
+    The words are those of running text even where a file has its own, coarser ones ("Coca-Cola"): texts to
+    predict have no others.
+    """
+    for index, example in enumerate(examples):
+        units = _units(words(example.text), features.offsets_of(index))
+        yield example, units, *tags_over(example.gold, [(unit.start, unit.end) for unit in units])
+
+
+def _tagged(example: Example) -> list[tuple[str, str]]:
+    """Each word with its gold tag."""
+    at = _words(example)
+    tags, _ = tags_over(example.gold, at)
+    return [(example.text[start:end], tag) for (start, end), tag in zip(at, tags, strict=True)]
+
+
+def _most_frequent(tags: Counter[str], word: str, without: Counter[tuple[str, str]]) -> str:
+    counts = {tag: count - without[word, tag] for tag, count in tags.items()}
+    best = max(counts, key=lambda tag: (counts[tag], tag), default=OUTSIDE)
+    return best if counts and counts[best] > 0 else OUTSIDE
+
+
+def _holds_spans(value: Any) -> bool:
+    try:
+        return bool(parse_spans(value))
+    except ValueError:
+        return False
+
+
+def _types(labels: Sequence[str]) -> list[str]:
+    return sorted({split_tag(label)[1] for label in labels if label != OUTSIDE})
+
+
+def _place(text: str, start: int, end: int) -> Prediction:
+    return {"word": text[start:end], "start": start, "end": end}
+
+
+def _excerpt(text: str, span: Span) -> str:
+    return repr(text[span.start : span.end][:30])
+
+
+# --- what pieces say together ----------------------------------------------------------------------------
+
+_POOLS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # probabilities [pieces, labels] -> [labels]
+    "none": lambda rows: rows[0],
+    "simple": lambda rows: rows[0],
+    "first": lambda rows: rows[0],
+    "average": lambda rows: rows.mean(0),
+    "max": lambda rows: rows[rows.max(1).argmax()],
+}
+
+
+def _softmax_of(logits: np.ndarray, units: Sequence[Unit]) -> Iterator[np.ndarray]:
+    """Each unit's probabilities, [pieces, labels]."""
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(1, keepdims=True)
+    return (probabilities[unit.pieces] for unit in units)
