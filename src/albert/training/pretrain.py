@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import torch
 
 from albert.config import AlbertConfig
-from albert.engine import autocast
+from albert.engine import autocast, resolve_precision
+from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.files import disk_errors
 from albert.hub import model_folder
@@ -230,12 +232,12 @@ def _build_trainer(
         rank=world.rank,
         ranks=world.size,
     )
-    objective = PretrainingObjective()
+    held_out = source.held_out(config.evaluation_rows)
     trainer = Trainer(
         model,
         build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
         source,
-        objective,
+        PretrainingObjective(),
         config=loop,
         folder=config.out,
         fingerprint={
@@ -247,6 +249,7 @@ def _build_trainer(
         progress=progress,
         schedule=settings.optimizer.rate_at,
         clip=settings.optimizer.clip,
+        evaluate=lambda: held_out_scores(model, held_out, precision=loop.precision, world=world),
         world=world,
     )
     source.total = trainer.total
@@ -257,40 +260,41 @@ def _build_trainer(
         encoder.num_layers = settings.growth.loops_at(step / trainer.total, full)
 
     trainer.before_step = grow
-    trainer.evaluate = _evaluator(trainer, objective, source.held_out(config.evaluation_rows))
     return trainer
 
 
-def _evaluator(
-    trainer: Trainer, objective: PretrainingObjective, batches: list[PretrainingBatch]
-) -> Callable[[], dict[str, float]]:
-    """Held-out loss, accuracy and perplexity of masked pieces, accuracy of the sentence order."""
-
-    @torch.inference_mode()
-    def evaluate() -> dict[str, float]:
-        trainer.model.eval()
-        totals = dict.fromkeys(("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right"), 0.0)
-        for batch in batches:
-            with autocast(trainer.precision, trainer.device):
-                sums = objective.sums(trainer.model, batch)
-                right = objective.correct(trainer.model, batch)
-            for name, count in objective.counts(batch).items():
-                totals[name] += float(sums[name])
-                totals[f"{name}_count"] += count
-                totals[f"{name}_right"] += right[name]
-        trainer.model.train()
-        totals = trainer.world.sum(totals)
-        mlm, sop = max(totals["mlm_count"], 1), max(totals["sop_count"], 1)
-        loss = totals["mlm"] / mlm
-        return {
-            "mlm_loss": loss,
-            "perplexity": float(torch.tensor(loss).exp()),
-            "mlm_accuracy": totals["mlm_right"] / mlm,
-            "sop_loss": totals["sop"] / sop,
-            "sop_accuracy": totals["sop_right"] / sop,
-        }
-
-    return evaluate
+@torch.inference_mode()
+def held_out_scores(
+    model: AlbertForTask,
+    batches: Sequence[PretrainingBatch],
+    *,
+    precision: Precision = "auto",
+    world: World | None = None,
+) -> dict[str, float]:
+    """Loss, accuracy and perplexity of masked pieces, loss and accuracy of the order, over the batches of all ranks."""
+    world = world or World()
+    objective = PretrainingObjective()
+    training = model.training
+    model.eval()
+    totals = dict.fromkeys(("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right"), 0.0)
+    for batch in batches:
+        with autocast(resolve_precision(precision, world.device), world.device):
+            sums = objective.sums(model, batch)
+            right = objective.correct(model, batch)
+        for name, count in objective.counts(batch).items():
+            totals[name] += float(sums[name])
+            totals[f"{name}_count"] += count
+            totals[f"{name}_right"] += right[name]
+    model.train(training)
+    totals = world.sum(totals)
+    mlm, sop = max(totals["mlm_count"], 1), max(totals["sop_count"], 1)
+    return {
+        "mlm_loss": totals["mlm"] / mlm,
+        "perplexity": math.exp(min(totals["mlm"] / mlm, 700)),
+        "mlm_accuracy": totals["mlm_right"] / mlm,
+        "sop_loss": totals["sop"] / sop,
+        "sop_accuracy": totals["sop_right"] / sop,
+    }
 
 
 def _tell(
