@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from albert.data.examples import Columns, Example, read_examples
+from albert.data.examples import Columns, Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import TEXT_COLUMN, Table
 from albert.engine import predict_logits
@@ -135,7 +135,7 @@ class Predictor:
     ) -> Evaluation:
         """Scores on a labelled file with the columns of training. Raises `AlbertError` (bad-data) for bad rows."""
         table = Table(path, format=format, encoding=encoding)
-        columns = dataclasses.replace(self.columns_of(table), label=label or self.columns.label or "label")
+        columns = dataclasses.replace(self.columns_of(table), label=label or self.columns.label or guess_columns(table).label)
         if columns.label not in table.columns:
             raise AlbertError(
                 ErrorKind.DATA,

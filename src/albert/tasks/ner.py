@@ -46,7 +46,9 @@ class EntityRecognition(Task):
     plural = "entities"
 
     def fits(self, values: Sequence[Any]) -> bool:
-        return all(isinstance(value, list) for value in values) and any(map(_holds_spans, values))
+        if not all(isinstance(value, list) for value in values):
+            return False
+        return not any(values) or any(map(_holds_spans, values))
 
     def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> tuple[Span, ...]:
         return parse_spans(value, *texts[:1])
