@@ -135,7 +135,8 @@ class Predictor:
     ) -> Evaluation:
         """Scores on a labelled file with the columns of training. Raises `AlbertError` (bad-data) for bad rows."""
         table = Table(path, format=format, encoding=encoding)
-        columns = dataclasses.replace(self.columns_of(table), label=label or self.columns.label or guess_columns(table).label)
+        wanted = label or self.columns.label or guess_columns(table).label
+        columns = dataclasses.replace(self.columns_of(table), label=wanted)
         if columns.label not in table.columns:
             raise AlbertError(
                 ErrorKind.DATA,
