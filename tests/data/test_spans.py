@@ -77,7 +77,8 @@ def test_words_hold_every_character_but_white_space_once(text: str) -> None:
     ("text", "expected"),
     [
         ("I'm in Berlin.", ["I", "'", "m", "in", "Berlin", "."]),
-        ("Coca-Cola, U.S.", ["Coca", "-", "Cola", ",", "U", ".", "S", "."]),
+        ("Coca-Cola, U.S.", ["Coca-Cola", ",", "U.S", "."]),
+        ("(Rome's) http://t.co/a?", ["(", "Rome", "'", "s", ")", "http://t.co/a", "?"]),
         ("cafe\u0301 हिन्दी", ["cafe\u0301", "हिन्दी"]),
         ("我在北京 ok", ["我", "在", "北", "京", "ok"]),
         ("", []),

@@ -156,6 +156,7 @@ class EntityRecognition(Task):
 
 
 def _words(example: Example) -> Sequence[Interval]:
+    """Those of the example's file, else those of running text."""
     return example.words or words(example.text)
 
 
@@ -184,13 +185,9 @@ def _units(words: Sequence[Interval] | None, offsets: np.ndarray | None) -> list
 def _aligned(
     examples: Sequence[Example], features: Features
 ) -> Iterator[tuple[Example, list[Unit], list[str], list[Span]]]:
-    """Each example with its words, their gold tags, and the spans that no words fit.
-
-    The words are those of running text even where a file has its own, coarser ones ("Coca-Cola"): texts to
-    predict have no others.
-    """
+    """Each example with its words, their gold tags, and the spans that no words fit."""
     for index, example in enumerate(examples):
-        units = _units(words(example.text), features.offsets_of(index))
+        units = _units(_words(example), features.offsets_of(index))
         yield example, units, *tags_over(example.gold, [(unit.start, unit.end) for unit in units])
 
 
