@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> Predictor:
-    return albert.train(folder / "ner.conll", out=folder / "out", settings=QUICK, quiet=True)
+    return albert.train(folder / "ner.conll", out=folder / "out", size="tiny", settings=QUICK, quiet=True)
 
 
 def test_it_learns_names_and_where_they_stand(trained: Predictor) -> None:
@@ -98,11 +98,11 @@ def test_overfits_twenty_examples(tmp_path: Path) -> None:
     for i in range(20):  # what is an entity hangs on nothing but the example
         tokens = [f"{rng.choice('bcdfg')}{rng.choice('aeiou')}{i}" for _ in range(6)]
         lines.append({"text": " ".join(tokens) + ".", "label": [[0, len(tokens[0]), "AB"[i % 2]]] if i % 3 else []})
-    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    data = tmp_path / "t.jsonl"
+    data.write_text("\n".join(map(json.dumps, lines)))
     settings = {**QUICK, "epochs": 60.0, "lr": 5e-3, "classifier_dropout_prob": 0.0, "patience": 0}
-    model = albert.train(tmp_path / "t.jsonl", dev=tmp_path / "t.jsonl", out=tmp_path / "o", settings=settings,
-                         quiet=True)  # fmt: skip
-    assert model.evaluate(tmp_path / "t.jsonl").scores["f1"] == 1.0
+    model = albert.train(data, dev=data, out=tmp_path / "o", size="tiny", settings=settings, quiet=True)
+    assert model.evaluate(data).scores["f1"] == 1.0
 
 
 # --- the command line ------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_the_guide_runs(folder: Path, albert: Albert, monkeypatch: pytest.Monkey
     monkeypatch.chdir(folder)
     quick = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
     for command in commands:
-        extra = [*quick, "--overwrite"] if command.startswith("train") else []
+        extra = [*quick, "--size", "tiny", "--overwrite"] if command.startswith("train") else []
         done = albert(*command.split(), *extra)
         assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout.splitlines()[0])
