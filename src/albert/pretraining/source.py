@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from albert.pretraining.shards import Corpus
 from albert.text.pieces import SPACE
 
 _EVALUATION_EPOCH = 2**32 - 1
-_EVALUATION_RATE = 0.15  # whatever rate a run trains with, so that runs compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +48,9 @@ class MaskingConfig:
         """The rate when `share` of the run has passed."""
         end = self.mask_rate if self.mask_rate_end < 0 else self.mask_rate_end
         return self.mask_rate + share * (end - self.mask_rate)
+
+
+_EVALUATION = MaskingConfig()  # the paper's, whatever a run trains with, so that runs compare
 
 
 class PretrainingSource:
@@ -102,7 +104,8 @@ class PretrainingSource:
         lengths = instance_lengths(self.corpus, plan, chosen, self.instances.max_length)
         parts = np.array_split(chosen[np.argsort(lengths, kind="stable")], self.parts)
         rate = self.masking.rate_at(min(1.0, step / self.total) if self.total else 0.0)
-        return [self._batch(plan, (self.seed, epoch), part, rate) for part in parts[self.rank :: self.ranks]]
+        masking = replace(self.masking, mask_rate=rate)
+        return [self._batch(plan, (self.seed, epoch), part, masking) for part in parts[self.rank :: self.ranks]]
 
     def held_out(self, count: int) -> list[PretrainingBatch]:
         """About `count` instances of the held-out documents in micro-batches, the same whenever it is asked.
@@ -120,7 +123,7 @@ class PretrainingSource:
         chosen = epoch_order(len(plan), seed=0, epoch=_EVALUATION_EPOCH)[:count]
         parts = np.array_split(chosen, min(len(chosen), -(-count // max(1, self.batch_size // self.parts))))
         parts = parts[self.rank :: self.ranks]
-        return [self._batch(plan, (0, _EVALUATION_EPOCH), part, _EVALUATION_RATE) for part in parts]
+        return [self._batch(plan, (0, _EVALUATION_EPOCH), part, _EVALUATION) for part in parts]
 
     def _load(self, epoch: int) -> tuple[Plan, np.ndarray]:
         if epoch != self._epoch:
@@ -131,16 +134,16 @@ class PretrainingSource:
             self._epoch = epoch
         return self._plan, self._order
 
-    def _batch(self, plan: Plan, key: tuple[int, int], indices: np.ndarray, rate: float) -> PretrainingBatch:
+    def _batch(self, plan: Plan, key: tuple[int, int], indices: np.ndarray, masking: MaskingConfig) -> PretrainingBatch:
         ids, types = build_rows(self.corpus, plan, indices, self.instances, seed=key[0], epoch=key[1])
         masked = mask_words(
             ids,
             self.starts,
             indices,
             key,
-            rate=rate,
-            max_ngram=self.masking.max_ngram,
-            max_masked=self.masking.max_masked,
+            rate=masking.mask_rate,
+            max_ngram=masking.max_ngram,
+            max_masked=masking.max_masked,
         )
         return PretrainingBatch(
             input_ids=torch.from_numpy(masked.input_ids),

@@ -114,12 +114,12 @@ def pretrain(
     corpus = open_corpus(config.shards)
     tokenizer = AlbertTokenizer.from_pretrained(config.shards)
     model = _build_model(config, settings, tokenizer, network, progress)
-    begins = not resume or Checkpoints(config.out / "checkpoints").newest(LAST) is None
-    if settings.start.embeddings == "cooccurrence" and config.init is None and begins:
-        _start_embeddings(model, corpus, settings.start, progress)
     model.to(world.device)
     lock = run_lock(config.out) if world.leads else nullcontext()
     with disk_errors(config.out), lock, progress:
+        begins = not resume or Checkpoints(config.out / "checkpoints").newest(LAST) is None
+        if settings.start.embeddings == "cooccurrence" and config.init is None and begins:
+            _start_embeddings(model, corpus, settings.start, progress)
         trainer = _build_trainer(config, settings, model, corpus, tokenizer, world, progress)
         if overwrite and not resume and world.leads:
             trainer.checkpoints.clear()
@@ -187,6 +187,8 @@ def _build_model(
         model, fresh = start_from(config.init, shape, "pretraining", generator)
         if fresh:
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
+    for loops in settings.growth.loops:
+        shape.with_(num_hidden_layers=loops)  # raises for fewer loops than groups
     if shape.max_position_embeddings < settings.instances.max_length:
         raise AlbertError(
             ErrorKind.CONFIG,
@@ -253,11 +255,15 @@ def _build_trainer(
         world=world,
     )
     source.total = trainer.total
-    full = model.config.num_hidden_layers
-    encoder = model.albert.encoder
 
     def grow(step: int) -> None:
-        encoder.num_layers = settings.growth.loops_at(step / trainer.total, full)
+        loops = settings.growth.loops_at(step / trainer.total, model.config.num_hidden_layers)
+        model.albert.encoder.num_layers = loops
+        progress.flops_per_token = training_flops(
+            model.config.with_(num_hidden_layers=loops),
+            length=settings.instances.max_length,
+            masked=settings.masking.mask_rate,
+        )
 
     trainer.before_step = grow
     return trainer
@@ -306,7 +312,6 @@ def _tell(
         f"{tokens:,} pieces in {len(corpus.shards)} shards; {trainer.source.steps_per_epoch:,} steps of "
         f"{settings.loop.batch_size} x {length} pieces an epoch"
     )
-    progress.flops_per_token = training_flops(model.config, length=length, masked=settings.masking.mask_rate)
     progress.peak_flops = peak_flops(trainer.device, trainer.precision)
     parameters = sum(p.numel() for p in model.parameters())
     seconds = trainer.estimated_seconds() if trainer.world.size == 1 else None
