@@ -24,7 +24,7 @@ from albert.model.network import ACTIVATIONS, AlbertModel, Layer
 aten = torch.ops.aten
 onednn = torch.ops.mkldnn
 
-# oneDNN's own layout of weights is 2 to 4 % of a step, with the residual added in the same product.
+# oneDNN's own layout of weights, with the residual added in the same product, saves 2 to 4 % of a step.
 _PACKS = torch.backends.mkldnn.is_available() and onednn._is_mkldnn_bf16_supported()
 
 
@@ -244,7 +244,7 @@ class _Heads:
 def _attend(
     qkv: Float[Tensor, "tokens width"], heads: _Heads, bias: Tensor | None
 ) -> tuple[Float[Tensor, "tokens hidden"], Callable[[Tensor], Tensor]]:
-    """Attention by plain products, which keep the probabilities: flash recomputes them, at a third of a step."""
+    """Attention by plain products, which keep the probabilities: at 128 pieces flash makes a step 1.1 to 1.25 times as long."""
     q, k, v = heads.split(qkv, 3)
     scale = 1 / math.sqrt(q.shape[-1])
     scores = _scaled(q, k.transpose(1, 2), scale, bias)
@@ -282,7 +282,7 @@ def _activation(name: str, dtype: torch.dtype) -> tuple[Callable[[Tensor], Tenso
 
 
 def compile_activations() -> bool:
-    """Compiles GELU's tanh form for bfloat16: 8 % of a step, for about 10 seconds, once a machine.
+    """Compiles GELU's tanh form for bfloat16: saves 4 to 8 % of a step, for about 10 seconds, once a machine.
 
     False, and nothing changed, where there is no C++ compiler.
     """
