@@ -40,7 +40,7 @@ STEADY = {
     "decay": 0.0, "mask_rate": 0.2, "loops": [3], "grown_by": 0.05,
 }  # fmt: skip
 FALL = 0.15  # the share of the first stage's steps over which its rate falls to 0
-LONG = {**COMMON, "max_length": 512, "steps": 600, "batch_size": 16, "lr": 3e-4, "warmup": 0.05, "mask_rate": 0.15}
+LONG = {**COMMON, "max_length": 512, "steps": 300, "batch_size": 16, "lr": 3e-4, "warmup": 0.05, "mask_rate": 0.15}
 
 
 def stage(shards: Path, out: Path, settings: dict[str, Any], *, init: Path | None = None) -> None:

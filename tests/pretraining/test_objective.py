@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from albert.model import AlbertForTask, save_model
-from albert.pretraining.objective import UNLABELLED, PretrainingBatch, PretrainingObjective
+from albert.pretraining.instances import NO_PAIR
+from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
 from conftest import random_ids, small_config
 
 OBJECTIVE = PretrainingObjective()
@@ -24,7 +25,7 @@ def random_batch(rows: int = 4, seq: int = 12, *, seed: int = 0) -> PretrainingB
         **inputs,
         masked_positions=positions,
         masked_ids=torch.randint(5, 61, positions.shape, generator=generator),
-        order=torch.tensor([0, 1, UNLABELLED, 1])[:rows],
+        order=torch.tensor([0, 1, NO_PAIR, 1])[:rows],
     )
 
 
@@ -86,7 +87,7 @@ def slice_rows(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
 def test_a_batch_without_labels_has_a_loss_of_zero() -> None:
     batch = random_batch()
     nothing = batch.masked_ids[:0]
-    batch = replace(batch, masked_positions=nothing, masked_ids=nothing, order=torch.full_like(batch.order, UNLABELLED))
+    batch = replace(batch, masked_positions=nothing, masked_ids=nothing, order=torch.full_like(batch.order, NO_PAIR))
     sums = OBJECTIVE.sums(random_model(), batch)
     assert OBJECTIVE.counts(batch) == {"mlm": 0, "sop": 0}
     assert {term: value.item() for term, value in sums.items()} == {"mlm": 0.0, "sop": 0.0}

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from albert.model import AlbertForTask, AlbertModel, fast
 from albert.model.heads import PreTrainingHead
 from albert.pretraining.cross_entropy import tied_cross_entropy
-
-UNLABELLED = -100  # in `order`: no second segment, so no order to tell
+from albert.pretraining.instances import NO_PAIR
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,11 @@ class PretrainingBatch:
     attention_mask: Int[Tensor, "batch seq"]  # 1 real, 0 padding
     masked_positions: Int[Tensor, " masked"]
     masked_ids: Int[Tensor, " masked"]
-    order: Int[Tensor, " batch"]  # 0 in order, 1 swapped, UNLABELLED
+    order: Int[Tensor, " batch"]  # 0 in order, 1 swapped, NO_PAIR
+
+    def to(self, device: torch.device) -> PretrainingBatch:
+        """The batch on another device."""
+        return PretrainingBatch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 class PretrainingObjective:
@@ -36,23 +39,25 @@ class PretrainingObjective:
 
     def counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """What each term's sum is divided by."""
-        return {"mlm": len(batch.masked_ids), "sop": int((batch.order != UNLABELLED).sum())}
+        return {"mlm": len(batch.masked_ids), "sop": int((batch.order != NO_PAIR).sum())}
 
     def sums(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, Float[Tensor, ""]]:
         """Summed cross-entropies in float32, differentiable; `model` is an `AlbertForTask` for pre-training."""
         albert, head = _parts(model)
+        batch = batch.to(albert.embeddings.word.weight.device)
         masked, pooled = _encode(albert, batch)
         words = albert.embeddings.word.weight
         if masked.device.type == "cpu":
             mlm = tied_cross_entropy(head.mlm.transform(masked), words, head.mlm.bias, batch.masked_ids)
         else:
             mlm = F.cross_entropy(head.mlm(masked, words).float(), batch.masked_ids, reduction="sum")
-        sop = F.cross_entropy(head.sop(pooled).float(), batch.order, ignore_index=UNLABELLED, reduction="sum")
+        sop = F.cross_entropy(head.sop(pooled).float(), batch.order, ignore_index=NO_PAIR, reduction="sum")
         return {"mlm": mlm, "sop": sop}
 
     def correct(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, int]:
         """How many pieces and orders get the highest score, out of `counts`."""
         albert, head = _parts(model)
+        batch = batch.to(albert.embeddings.word.weight.device)
         masked, pooled = _encode(albert, batch)
         pieces = head.mlm(masked, albert.embeddings.word.weight).argmax(1)
         return {

@@ -19,7 +19,7 @@ from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.files import disk_errors
 from albert.hub import model_folder
-from albert.model import AlbertForTask
+from albert.model import AlbertForTask, fast
 from albert.model.checkpoint import start_from
 from albert.pretraining.cooccurrence import EmbeddingConfig, cooccurrence_embeddings
 from albert.pretraining.instances import InstanceConfig
@@ -88,6 +88,7 @@ class PretrainResult:
     leads: bool
 
 
+_WORTH_COMPILING = 1000  # steps
 _FROM_SCRATCH: dict[str, Any] = {
     "lr": 1e-3, "epochs": 1.0, "batch_size": 128, "max_tokens": 8192, "warmup": 0.05, "evals_per_epoch": 10,
 }  # fmt: skip
@@ -126,6 +127,9 @@ def pretrain(
             (config.out / "metrics.jsonl").unlink(missing_ok=True)
         if config.tensorboard and world.leads:
             trainer.log.mirror = tensorboard(config.out)
+        if trainer.total >= _WORTH_COMPILING and world.device.type == "cpu":
+            progress.on_message("compiling GELU, which takes some seconds")
+            fast.compile_activations()
         _tell(trainer, corpus, settings, model, progress)
         state = trainer.run(resume=resume)
         scores = state.evaluations[-1]["scores"]
