@@ -40,6 +40,7 @@ for seed in range(3):
         out=arguments.out / str(seed),
         text="1",
         label="2",
+        size="tiny",
         settings={"seed": seed},
         overwrite=True,
     )

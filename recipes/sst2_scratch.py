@@ -16,4 +16,5 @@ parser.add_argument("data", type=Path, help="folder with GLUE's train.tsv and de
 parser.add_argument("--out", type=Path, default=Path("runs/sst2-scratch"))
 arguments = parser.parse_args()
 
-run(arguments.data / "train.tsv", arguments.data / "dev.tsv", arguments.out, settings={"epochs": 2.0, "batch_size": 64})
+settings = {"epochs": 2.0, "batch_size": 64}
+run(arguments.data / "train.tsv", arguments.data / "dev.tsv", arguments.out, settings=settings, size="tiny")

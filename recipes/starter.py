@@ -2,7 +2,7 @@
 
     python recipes/starter.py CORPUS prepare     about 5 minutes on 2 cores
     python recipes/starter.py CORPUS train       hours; stop it with Ctrl-C or kill it, repeat to go on
-    python recipes/starter.py CORPUS finish      the rate falls to 0, then rows of 512 pieces: about an hour
+    python recipes/starter.py CORPUS finish      lets the rate fall to 0: a sixth of what `train` took
     python recipes/starter.py CORPUS ship        writes the weights (float16) and the card into the package
 
 CORPUS is a folder of English text. The first stage keeps its learning rate, so it may run as long as one likes:
@@ -40,20 +40,17 @@ STEADY = {
     "decay": 0.0, "mask_rate": 0.2, "loops": [3], "grown_by": 0.05,
 }  # fmt: skip
 FALL = 0.15  # the share of the first stage's steps over which its rate falls to 0
-LONG = {**COMMON, "max_length": 512, "steps": 300, "batch_size": 16, "lr": 3e-4, "warmup": 0.05, "mask_rate": 0.15}
 
 
-def stage(shards: Path, out: Path, settings: dict[str, Any], *, init: Path | None = None) -> None:
-    """Runs or goes on with one stage."""
-    config = PretrainConfig(
-        shards=shards, out=out, size="mini", init=None if init is None else str(init), settings=settings
-    )
+def run(shards: Path, out: Path, settings: dict[str, Any]) -> None:
+    """Begins a run or goes on with it."""
     if not (out / "config.json").exists():
+        config = PretrainConfig(shards=shards, out=out, size="mini", settings=settings)
         pretrain(config, resume=True, progress=ConsoleProgress())
 
 
 def finish(shards: Path, work: Path) -> None:
-    """Copies the first stage as it stands, lets its rate fall, then trains on long rows."""
+    """Copies the first stage as it stands and lets its rate fall."""
     falling = work / "falling"
     if not falling.exists():
         shutil.copytree(work / "steady", work / ".tmp-falling")
@@ -63,8 +60,7 @@ def finish(shards: Path, work: Path) -> None:
     state = Checkpoints.state(newest)
     schedule = json.loads(state["fingerprint"]["schedule"])
     steps = schedule["steps"] if schedule["decay"] else round(state["step"] / (1 - FALL))
-    stage(shards, falling, {**STEADY, "steps": steps, "decay": FALL})
-    stage(shards, work / "long", LONG, init=falling)
+    run(shards, falling, {**STEADY, "steps": steps, "decay": FALL})
 
 
 CARD = """---
@@ -84,17 +80,18 @@ ordinary CPU. It is a starting point for fine-tuning, and what `albert train` st
 | parameters | {parameters:,} with all heads, stored in float16 |
 | vocabulary | {vocabulary:,} pieces, lower case |
 | corpus | {documents:,} documents, {corpus_tokens:,} pieces, exact duplicates removed |
-| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, then {long:,} steps of 16 x 512 |
+| trained | {tokens:,} pieces in {steps:,} steps of 32 x 128, of them {fall:,} with a falling rate |
 | machine | {machine} |
 
 ## Held-out documents ({held_out:.1%} of the corpus, never trained on)
 
-| stage | step | MLM loss | perplexity | MLM accuracy | SOP accuracy |
-|---|---|---|---|---|---|
+| step | MLM loss | perplexity | MLM accuracy | SOP accuracy |
+|---|---|---|---|---|
 {rows}
 
-15 % of the pieces are masked as n-grams of whole words, which is harder than masking single pieces. Chance for the
-order of two segments is 0.5. `python recipes/starter.py CORPUS ship` prints this table from the runs' logs.
+15 % of the pieces are masked as n-grams of whole words, which is harder than masking single pieces (up to step 4,192
+single words were masked here). Chance for the order of two segments is 0.5. `python recipes/starter.py CORPUS ship`
+prints this table from the runs' logs.
 
 ![learning curves](curves.png)
 
@@ -112,22 +109,24 @@ out`. `albert.load("starter").fill_mask("A cup of [MASK].")` shows what it knows
 
 ## Limits
 
-It has seen a hundredth of the text that published models have, at a fourteenth of their width: fine-tuned
+It saw {tokens:,} pieces in training; ALBERT-base v1 saw some 260 billion and is three times as wide. Fine-tuned
 published checkpoints (`--init`) score higher where their speed is acceptable. English only, lower case only. More
 than half of the corpus are books of earlier centuries: old views, and stereotypes about people, are in it. It
-states no facts: do not use filled masks as answers.
+states no facts: do not use filled masks as answers. Rows had up to 128 pieces: it computes up to 512, but fine-tune
+it on long texts before you trust it there.
 """
 
 
 def ship(shards: Path, work: Path) -> None:
     """Writes the package's folder and prints the card."""
-    model = load_model(work / "long")
+    model = load_model(work / "falling")
     config = model.config
-    stages = [(name, _records(work / name)) for name in ("falling", "long")]
+    records = [json.loads(line) for line in (work / "falling" / "metrics.jsonl").read_text().splitlines()]
     manifest = json.loads((shards / "manifest.json").read_text())
-    evaluations = [(name, r["step"], r["dev"]) for name, records in stages for r in records if "dev" in r]
-    step = max(1, len(evaluations) // 12)
-    shown = evaluations[:-1:step] + evaluations[-1:]
+    evaluations = [(record["step"], record["dev"]) for record in records if "dev" in record]
+    shown = evaluations[:: max(1, len(evaluations) // 12)]
+    shown += evaluations[-1:] if evaluations[-1] not in shown else []
+    steps = sum("loss" in record for record in records)
     card = CARD.format(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
@@ -137,26 +136,22 @@ def ship(shards: Path, work: Path) -> None:
         vocabulary=config.vocab_size,
         documents=manifest["totals"]["documents"],
         corpus_tokens=manifest["totals"]["tokens"],
-        tokens=sum(r.get("tokens", 0) for _, records in stages for r in records),
-        steady=sum("loss" in r for r in stages[0][1]),
-        long=sum("loss" in r for r in stages[1][1]),
+        tokens=sum(record.get("tokens", 0) for record in records),
+        steps=steps,
+        fall=round(FALL * steps),
         machine=f"{torch.get_num_threads()} CPU cores, {torch.cpu.get_capabilities().get('cpu_name', 'unknown')}",
         held_out=0.005,
         rows="\n".join(
-            f"| {name} | {at:,} | {s['mlm_loss']:.3f} | {s['perplexity']:.1f} | {s['mlm_accuracy']:.3f} "
+            f"| {at:,} | {s['mlm_loss']:.3f} | {s['perplexity']:.1f} | {s['mlm_accuracy']:.3f} "
             f"| {s['sop_accuracy']:.3f} |"
-            for name, at, s in shown
+            for at, s in shown
         ),
     )
     save_model(model, ASSETS, dtype=torch.float16)
-    AlbertTokenizer.from_pretrained(work / "long").save(ASSETS)
+    AlbertTokenizer.from_pretrained(shards).save(ASSETS)
     write_file(ASSETS / "README.md", card)
     draw_curves(work / "falling" / "metrics.jsonl", ASSETS / "curves.png")
     print(card)
-
-
-def _records(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -169,7 +164,7 @@ match arguments.step:
     case "prepare":
         prepare(PrepareConfig((arguments.corpus,), shards, deduplicate=True))
     case "train":
-        stage(shards, arguments.work / "steady", STEADY)
+        run(shards, arguments.work / "steady", STEADY)
     case "finish":
         finish(shards, arguments.work)
     case "ship":

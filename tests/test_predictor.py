@@ -36,7 +36,7 @@ QUICK = {
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     folder = tmp_path_factory.mktemp("trained")
     data = write_reviews(folder / "reviews.csv", rows=200)
-    return albert.train(data, out=folder / "out", settings=QUICK, quiet=True)
+    return albert.train(data, out=folder / "out", size="tiny", settings=QUICK, quiet=True)
 
 
 def folder_of(trained: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -112,7 +112,7 @@ def test_training_reports_what_evaluation_finds(tmp_path: Path, precision: str) 
     train = write_reviews(tmp_path / "train.csv", rows=60)
     dev = write_reviews(tmp_path / "dev.csv", rows=40, seed=2)
     settings = {**QUICK, "epochs": 2.0, "precision": precision}
-    config = FinetuneConfig(train=str(train), dev=str(dev), out=tmp_path / "out", settings=settings)
+    config = FinetuneConfig(train=str(train), dev=str(dev), out=tmp_path / "out", size="tiny", settings=settings)
     reported = dict(finetune(config).scores)
     del reported["loss"]
     assert Predictor.load(tmp_path / "out").evaluate(dev).scores == pytest.approx(reported, abs=1e-9)
@@ -130,7 +130,8 @@ def test_regression_on_pairs_end_to_end(tmp_path: Path) -> None:
         same = i % 3
         rows.append(f"{['red', 'blue'][i % 2]} boat {i}\t{['no', 'maybe', 'yes'][same]} boat\t{same * 2.2 + 0.1:.2f}")
     (tmp_path / "pairs.tsv").write_text("\n".join(rows))
-    model = albert.train(tmp_path / "pairs.tsv", out=tmp_path / "out", settings={**QUICK, "epochs": 12.0}, quiet=True)
+    settings = {**QUICK, "epochs": 12.0}
+    model = albert.train(tmp_path / "pairs.tsv", out=tmp_path / "out", size="tiny", settings=settings, quiet=True)
     low, high = model(("red boat 5", "no boat"))[0], model(("red boat 5", "yes boat"))[0]
     assert low["label"] == "score"
     assert high["score"] - low["score"] > 2
@@ -141,7 +142,8 @@ def test_overfits_twenty_examples(tmp_path: Path) -> None:
     lines = ["text,label"] + [f"item {i} code {i * 7919 % 97},{'abcd'[i % 4]}" for i in range(20)]
     (tmp_path / "t.csv").write_text("\n".join(lines))
     settings = {**QUICK, "epochs": 60.0, "classifier_dropout_prob": 0.0, "patience": 0}
-    model = albert.train(tmp_path / "t.csv", dev=tmp_path / "t.csv", out=tmp_path / "o", settings=settings, quiet=True)
+    data = tmp_path / "t.csv"
+    model = albert.train(data, dev=data, out=tmp_path / "o", size="tiny", settings=settings, quiet=True)
     assert model.evaluate(tmp_path / "t.csv").scores["accuracy"] == 1.0
 
 

@@ -25,7 +25,7 @@ def train(
     label: str | None = None,
     init: str | Path | None = None,
     tokenizer: str | Path | None = None,
-    size: str = "tiny",
+    size: str | None = None,
     max_length: int = 128,
     format: str | None = None,
     settings: dict[str, Any] | None = None,
@@ -36,9 +36,9 @@ def train(
     """Fine-tunes on a CSV, TSV, JSONL or CoNLL file, saves the best model in the folder `out` and returns it.
 
     Columns and task are guessed where they are not given; without `dev` a tenth is held out. `init` is a
-    model folder or hub id to start from; without it a network of `size` learns from scratch, on the
-    vocabulary in the folder `tokenizer` or our English one. `settings` are
-    those of `albert train --set`. Raises `AlbertError`.
+    model folder or hub id to start from, the package's starter unless `size` names a network to train from
+    scratch, on the vocabulary in the folder `tokenizer` or our English one. `settings` are those of `albert
+    train --set`. Raises `AlbertError`.
     """
     config = FinetuneConfig(
         train=str(data),

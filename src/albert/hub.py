@@ -1,12 +1,14 @@
-"""From the name a user gives to a folder on disk: a path, or a hub id (the only way to the network)."""
+"""From the name a user gives to a folder on disk: a path, the starter, or a hub id (the only way to the network)."""
 
 from __future__ import annotations
 
 import re
+from importlib import resources
 from pathlib import Path
 
 from albert.errors import AlbertError, ErrorKind
 
+STARTER = "starter"  # the pre-trained model that the package ships
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LEGACY_ID = re.compile(r"albert-(base|large|xlarge|xxlarge)-v[12]")  # from before ids had owners
 _FILES = [
@@ -20,7 +22,7 @@ _FILES = [
 
 
 def model_folder(name: str | Path) -> Path:
-    """The folder of a model: `name` itself, or the local snapshot of a hub id ("owner/name").
+    """The folder of a model: `name` itself, our own for "starter", or the local snapshot of a hub id ("owner/name").
 
     Environment: HF_HOME, HF_HUB_OFFLINE and HF_TOKEN, as huggingface_hub reads them.
     Raises `AlbertError` (bad-model) when there is neither.
@@ -29,6 +31,8 @@ def model_folder(name: str | Path) -> Path:
     if path.is_dir():
         return path
     text = str(name)
+    if text == STARTER:
+        return Path(str(resources.files("albert") / "assets" / STARTER))
     if path.exists() or not (_HUB_ID.fullmatch(text) or _LEGACY_ID.fullmatch(text)) or ".." in text:
         raise AlbertError(
             ErrorKind.MODEL,

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Albert, write_reviews
 
-QUICK = [
+QUICK = ["--size", "tiny"] + [
     word
     for setting in (
         "epochs=8",

@@ -16,5 +16,5 @@ def test_the_demo_beats_its_baseline_and_predicts(albert_process: Albert, tmp_pa
     assert found
     assert float(found[1]) > float(found[2]) + 0.25
     assert len(re.findall(r"^ *(positive|negative|neutral) [01]\.\d\d ", done.stdout, re.MULTILINE)) == 6
-    assert "from scratch" in done.stderr
+    assert "starting from starter" in done.stderr
     assert (tmp_path / "demo" / "README.md").exists()

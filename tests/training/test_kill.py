@@ -20,7 +20,16 @@ from corpora import make_corpus
 CHILD = Path(__file__).with_name("kill_at.py")
 SETTINGS = {
     "train": ["epochs=3", "batch_size=16"],
-    "pretrain": ["steps=12", "batch_size=8", "max_tokens=128", "max_length=32", "held_out=0.1", "evals_per_epoch=3"],
+    "pretrain": [
+        "steps=12",
+        "batch_size=8",
+        "max_tokens=128",
+        "max_length=32",
+        "held_out=0.1",
+        "evals_per_epoch=3",
+        "optimizer=muon",
+        "loops=[1]",
+    ],
 }
 NETWORK = ["save_seconds=0", "hidden_dropout_prob=0.1", "hidden_size=32", "num_attention_heads=2",
            "intermediate_size=64", "precision=fp32"]  # fmt: skip

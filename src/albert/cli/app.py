@@ -60,9 +60,11 @@ def train(
     text: TextColumn = None,
     text_pair: PairColumn = None,
     label: LabelColumn = None,
-    init: Annotated[str | None, typer.Option(help="Model folder or hub id to start from; else from scratch.")] = None,
+    init: Annotated[str | None, typer.Option(help="Model folder or hub id to start from; else our starter.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Vocabulary folder for training from scratch.")] = None,
-    size: Annotated[str, typer.Option(help="Size of a network from scratch: tiny, mini, small, base, …")] = "tiny",
+    size: Annotated[
+        str | None, typer.Option(help="Train a network of this size from scratch instead: tiny, mini, small, base, …")
+    ] = None,
     max_length: Annotated[int, typer.Option(help="Pieces a text is cut to.")] = 128,
     settings: Setting = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,

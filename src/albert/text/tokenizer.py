@@ -72,7 +72,7 @@ class AlbertTokenizer:
     @classmethod
     def english(cls) -> Self:
         """Our own English vocabulary, which the package ships."""
-        return cls((resources.files("albert") / "assets" / "english" / "spiece.model").read_bytes())
+        return cls((resources.files("albert") / "assets" / "starter" / "spiece.model").read_bytes())
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:

@@ -12,6 +12,7 @@ from albert.data.examples import Columns, Example, guess_columns, hold_out, read
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
+from albert.hub import STARTER
 from albert.tasks import Task, guess_task, task_named
 from albert.text.tokenizer import AlbertTokenizer
 
@@ -20,10 +21,10 @@ from albert.text.tokenizer import AlbertTokenizer
 class FinetuneConfig:
     """What to fine-tune on and from.
 
-    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id; without
-    it a network of `size` is trained from scratch, on our English vocabulary or that of the folder `tokenizer`.
-    `settings` override the values of `AlbertConfig`,
-    `OptimizerConfig` and `LoopConfig` by name.
+    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
+    unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
+    of the folder `tokenizer`. `settings` override the values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig`
+    by name. Raises `AlbertError` (usage) for both at once.
     """
 
     train: str
@@ -35,11 +36,24 @@ class FinetuneConfig:
     label: str | None = None
     init: str | None = None
     tokenizer: str | None = None
-    size: str = "tiny"
+    size: str | None = None
     max_length: int = 128
     format: str | None = None
     encoding: str = "utf-8"
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.tokenizer is not None and self.size is None:
+            object.__setattr__(self, "size", "tiny")
+        if self.init is None and self.size is None:
+            object.__setattr__(self, "init", STARTER)
+        if self.init is not None and self.size is not None:
+            raise AlbertError(
+                ErrorKind.USAGE,
+                "where to start",
+                expected="a pre-trained model (--init) or a network from scratch (--size, --tokenizer)",
+                got="both",
+            )
 
 
 @dataclass(frozen=True)

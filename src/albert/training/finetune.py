@@ -45,7 +45,14 @@ class FinetuneResult:
 
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
+_FROM_SMALL: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # the starter's width
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
+_SMALL = 512  # hidden size up to which small models' defaults hold
+
+_SHAPES = {
+    "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",
+    "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection",
+}  # fmt: skip
 
 
 def finetune(
@@ -60,7 +67,7 @@ def finetune(
     Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
     """
     progress = progress or ConsoleProgress(quiet=True)
-    defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
+    defaults = _defaults(config)
     network, updates, looping = divide_settings(
         {**defaults, **config.settings}, AlbertConfig, OptimizerConfig, LoopConfig
     )
@@ -93,6 +100,13 @@ def finetune(
         )
         write_model_folder(config.out, model, tokenizer, card)
     return result
+
+
+def _defaults(config: FinetuneConfig) -> dict[str, Any]:
+    if config.init is None:
+        return _FROM_SCRATCH
+    small = AlbertConfig.load(model_folder(config.init)).hidden_size <= _SMALL
+    return _FROM_SMALL if small else _FROM_CHECKPOINT
 
 
 class TaskObjective:
@@ -135,11 +149,20 @@ def _build_model(
             "max_length": config.max_length,
         },
     }
-    if config.init is None:
+    if config.size is not None:
         shape = AlbertConfig.named(config.size, **{"vocab_size": tokenizer.vocab_size, **network}).with_(**described)
-        progress.on_message(f"no pre-trained model given (--init): training a {config.size} network from scratch")
+        progress.on_message(f"training a {config.size} network from scratch, without a pre-trained model")
         model = AlbertForTask(shape, data.task.head, generator=generator)
     else:
+        assert config.init is not None
+        progress.on_message(f"starting from {config.init}")
+        if fixed := sorted(set(network) & _SHAPES):
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                f"{', '.join(fixed)} of {config.init}",
+                expected="the sizes that its weights have",
+                hint="leave the setting out, or train from scratch with --size",
+            )
         shape = AlbertConfig.load(model_folder(config.init)).with_(**network, **described)
         model, fresh = start_from(config.init, shape, data.task.head, generator)
         if fresh:

@@ -174,7 +174,7 @@ class Trainer:
         self.config = config
         self.progress = progress
         self.schedule = schedule
-        self.before_step: Callable[[int], None] = lambda step: None
+        self.before_step: Callable[[int], None] = lambda step: None  # before evaluating there, too
         self.clip = clip
         self.evaluate = evaluate
         self.metric = metric
@@ -206,6 +206,7 @@ class Trainer:
         saved_at = time.monotonic()
         with self._stop:
             while True:
+                self.before_step(self.state.step)
                 if self._evaluation_due():
                     self._save()
                     saved_at = time.monotonic()
@@ -250,7 +251,6 @@ class Trainer:
         start = time.perf_counter()
         told = self._stop.signal is not None
         if step not in self.state.skipped_steps:
-            self.before_step(step)
             set_rate(self.optimizer, self.schedule(step, self.total))
             batches = self.source.micro_batches(step)
             tokens = float(sum(int(batch.attention_mask.sum()) for batch in batches))
