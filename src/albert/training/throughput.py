@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import torch
 
@@ -24,6 +25,7 @@ def training_flops(config: AlbertConfig, *, length: int, masked: float) -> float
     return 3 * (config.num_hidden_layers * config.inner_group_num * layer + mapping + head)
 
 
+@cache
 def peak_flops(device: torch.device, precision: str) -> float | None:
     """Operations a second at best: a GPU's by its name, a CPU's measured on large products; None if unknown."""
     if device.type == "cuda":
