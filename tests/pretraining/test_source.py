@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from corpora import make_corpus, numbered
 
 from albert.errors import AlbertError, ErrorKind
 from albert.pretraining.instances import InstanceConfig
 from albert.pretraining.objective import PretrainingBatch
 from albert.pretraining.shards import Corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
+from corpora import make_corpus, numbered
 
 STARTS = np.ones(65_536, bool)
 
