@@ -32,6 +32,8 @@ InputFormat = Annotated[
     typer.Option("--format", help="csv, tsv, jsonl, conll or lines; else by the file's name and content."),
 ]
 Encoding = Annotated[str, typer.Option(help="The file's character encoding.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
@@ -67,8 +69,8 @@ def train(
     ] = None,
     max_length: Annotated[int, typer.Option(help="Pieces a text is cut to.")] = 128,
     settings: Setting = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     format: InputFormat = None,
     encoding: Encoding = "utf-8",
     quiet: Quiet = False,
@@ -117,8 +119,8 @@ def pretrain(
     settings: Setting = None,
     evaluation_rows: Annotated[int, typer.Option(help="Held-out instances an evaluation goes over.")] = 1024,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Metrics for TensorBoard, too.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:

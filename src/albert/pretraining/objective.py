@@ -43,33 +43,47 @@ class PretrainingObjective:
 
     def sums(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, Float[Tensor, ""]]:
         """Summed cross-entropies in float32, differentiable; `model` is an `AlbertForTask` for pre-training."""
-        albert, head = _parts(model)
-        batch = batch.to(albert.embeddings.word.weight.device)
-        masked, pooled = _encode(albert, batch)
-        words = albert.embeddings.word.weight
-        if masked.device.type == "cpu":
-            mlm = tied_cross_entropy(head.mlm.transform(masked), words, head.mlm.bias, batch.masked_ids)
-        else:
-            mlm = F.cross_entropy(head.mlm(masked, words).float(), batch.masked_ids, reduction="sum")
-        sop = F.cross_entropy(head.sop(pooled).float(), batch.order, ignore_index=NO_PAIR, reduction="sum")
-        return {"mlm": mlm, "sop": sop}
+        return _sums(*_encoded(model, batch))
 
     def correct(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, int]:
         """How many pieces and orders get the highest score, out of `counts`."""
-        albert, head = _parts(model)
-        batch = batch.to(albert.embeddings.word.weight.device)
-        masked, pooled = _encode(albert, batch)
-        pieces = head.mlm(masked, albert.embeddings.word.weight).argmax(1)
-        return {
-            "mlm": int((pieces == batch.masked_ids).sum()),
-            "sop": int((head.sop(pooled).argmax(1) == batch.order).sum()),
-        }
+        return _correct(*_encoded(model, batch))
+
+    def judge(self, model: nn.Module, batch: PretrainingBatch) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """`sums` and `correct` of one forward pass."""
+        encoded = _encoded(model, batch)
+        return _sums(*encoded), _correct(*encoded)
 
 
-def _parts(model: nn.Module) -> tuple[AlbertModel, PreTrainingHead]:
+def _encoded(model: nn.Module, batch: PretrainingBatch) -> tuple[AlbertForTask, PretrainingBatch, Tensor, Tensor]:
+    """The model, the batch on its device, the hidden states of masked positions, the pooled vectors of rows."""
     assert isinstance(model, AlbertForTask)
+    batch = batch.to(model.albert.embeddings.word.weight.device)
+    return model, batch, *_encode(model.albert, batch)
+
+
+def _sums(model: AlbertForTask, batch: PretrainingBatch, masked: Tensor, pooled: Tensor) -> dict[str, Tensor]:
+    head, words = _head(model), model.albert.embeddings.word.weight
+    if masked.device.type == "cpu":
+        mlm = tied_cross_entropy(head.mlm.transform(masked), words, head.mlm.bias, batch.masked_ids)
+    else:
+        mlm = F.cross_entropy(head.mlm(masked, words).float(), batch.masked_ids, reduction="sum")
+    sop = F.cross_entropy(head.sop(pooled).float(), batch.order, ignore_index=NO_PAIR, reduction="sum")
+    return {"mlm": mlm, "sop": sop}
+
+
+def _correct(model: AlbertForTask, batch: PretrainingBatch, masked: Tensor, pooled: Tensor) -> dict[str, int]:
+    head = _head(model)
+    pieces = head.mlm(masked, model.albert.embeddings.word.weight).argmax(1)
+    return {
+        "mlm": int((pieces == batch.masked_ids).sum()),
+        "sop": int((head.sop(pooled).argmax(1) == batch.order).sum()),
+    }
+
+
+def _head(model: AlbertForTask) -> PreTrainingHead:
     assert isinstance(model.head, PreTrainingHead)
-    return model.albert, model.head
+    return model.head
 
 
 def _encode(

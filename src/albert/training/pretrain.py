@@ -262,6 +262,8 @@ def _build_trainer(
 
     def grow(step: int) -> None:
         loops = settings.growth.loops_at(step / trainer.total, model.config.num_hidden_layers)
+        if loops == model.albert.encoder.num_layers and progress.flops_per_token:
+            return
         model.albert.encoder.num_layers = loops
         progress.flops_per_token = training_flops(
             model.config.with_(num_hidden_layers=loops),
@@ -289,8 +291,7 @@ def held_out_scores(
     totals = dict.fromkeys(("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right"), 0.0)
     for batch in batches:
         with autocast(resolve_precision(precision, world.device), world.device):
-            sums = objective.sums(model, batch)
-            right = objective.correct(model, batch)
+            sums, right = objective.judge(model, batch)
         for name, count in objective.counts(batch).items():
             totals[name] += float(sums[name])
             totals[f"{name}_count"] += count
