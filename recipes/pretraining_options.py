@@ -1,6 +1,6 @@
 """Which options of pre-training pay: each against the plain run at the same arithmetic, seeds 0, 1 and 2.
 
-    python recipes/pretraining_options.py SHARDS        about 1 hour on 2 quiet cores
+    python recipes/pretraining_options.py SHARDS        about 1 hour on a quiet core
 
 Plain: H 128, 4 layers, AdamW, random embeddings, 15 % masked. An option that makes steps cheaper gets more of them,
 so that all arms spend the same floating-point operations. Judged by the loss on the same held-out instances (15 %
@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from albert.config import AlbertConfig
-from albert.training.pretrain import GrowthConfig, PretrainConfig, pretrain
+from albert.pretraining.growth import GrowthConfig
+from albert.training.pretrain import PretrainConfig, pretrain
 from albert.training.progress import ConsoleProgress
 from albert.training.throughput import training_flops
 
@@ -30,30 +31,35 @@ PLAIN = {
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {},
     "Muon": {"optimizer": "muon"},
-    "LAMB": {"optimizer": "lamb", "lr": 5e-3},
-    "loops 2, then 4": {"loops": [2], "grown_by": 0.5},
+    "2 loops, then 4": {"loops": [2]},
+    "rows of 64, then 128": {"lengths": [64]},
+    "batches of 16, then 32": {"batches": [16]},
     "mask rate 30 % to 15 %": {"mask_rate": 0.3, "mask_rate_end": 0.15},
-    "single words masked": {"max_ngram": 1},
     "embeddings from co-occurrence": {"embeddings": "cooccurrence"},
-    "Muon, loops, rate and embeddings": {
-        "optimizer": "muon", "loops": [2], "grown_by": 0.5, "mask_rate": 0.3, "mask_rate_end": 0.15,
-        "embeddings": "cooccurrence",
-    },
+    "Muon, loops and embeddings": {"optimizer": "muon", "loops": [2], "embeddings": "cooccurrence"},
 }  # fmt: skip
+
+
+def arithmetic(settings: dict[str, Any], steps: int) -> float:
+    """Floating-point operations of a run."""
+    growth = GrowthConfig(
+        **{name: tuple(settings[name]) for name in ("loops", "lengths", "batches") if name in settings}
+    )
+    first = settings.get("mask_rate", 0.15)
+    last = settings.get("mask_rate_end", first)
+    total = 0.0
+    for step in range(steps):
+        config = AlbertConfig.named("tiny", vocab_size=16_000, num_hidden_layers=growth.loops_at(step, steps, 4))
+        length, rows = growth.size_at(step, steps, 128, PLAIN["batch_size"])
+        masked = first + step / steps * (last - first)
+        total += rows * length * training_flops(config, length=length, masked=masked)
+    return total
 
 
 def steps_for(settings: dict[str, Any]) -> int:
     """As many steps as cost what the plain run costs."""
-
-    def cost(loops: int, masked: float) -> float:
-        config = AlbertConfig.named("tiny", vocab_size=16_000, num_hidden_layers=loops)
-        return training_flops(config, length=128, masked=masked)
-
-    growth = GrowthConfig(loops=tuple(settings.get("loops", ())), grown_by=settings.get("grown_by", 0.5))
-    first, last = settings.get("mask_rate", 0.15), settings.get("mask_rate_end", settings.get("mask_rate", 0.15))
-    shares = [(step + 0.5) / 1000 for step in range(1000)]
-    mean = statistics.fmean(cost(growth.loops_at(share, 4), first + share * (last - first)) for share in shares)
-    return round(arguments.steps * cost(4, 0.15) / mean)
+    steps = arguments.steps
+    return round(steps * arithmetic({}, steps) / arithmetic(settings, steps))
 
 
 def loss_of(arm: str, seed: int) -> float:
@@ -75,7 +81,7 @@ def loss_of(arm: str, seed: int) -> float:
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("shards", type=Path)
 parser.add_argument("--out", type=Path, default=Path("runs/pretraining-options"))
-parser.add_argument("--steps", type=int, default=1500, help="of the plain run, 32 x 128 pieces each")
+parser.add_argument("--steps", type=int, default=1000, help="of the plain run, 32 x 128 pieces each")
 arguments = parser.parse_args()
 
 cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")

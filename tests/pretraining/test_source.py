@@ -26,7 +26,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 def source(corpus: Corpus, **values: Any) -> PretrainingSource:
     options = {"batch_size": 16, "max_tokens": 128, "seed": 0, **values}
-    instances = InstanceConfig(max_length=32, held_out=0.1)
+    instances = InstanceConfig(max_length=options.pop("max_length", 32), held_out=0.1)
     return PretrainingSource(corpus, STARTS, instances, options.pop("masking", MaskingConfig()), **options)
 
 

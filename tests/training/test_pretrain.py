@@ -115,20 +115,25 @@ def test_transformers_loads_the_result_with_both_heads(shards: Path, tmp_path: P
     assert torch.allclose(out.sop_logits, sop, atol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(shards: Path, tmp_path: Path, optimizer: str) -> None:
+GROWING = {"lengths": (16,), "batches": (4,), "grown_by": 0.4}
+
+
+@pytest.mark.parametrize("settings", [{"optimizer": "adamw"}, {"optimizer": "lamb"}, GROWING])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    shards: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run(shards, whole, optimizer=optimizer, save_seconds=0)
+    run(shards, whole, save_seconds=0, **settings)
     for kind in (signal.SIGTERM, signal.SIGINT):
         with pytest.raises(AlbertError, match="stopped by") as caught:
-            interrupted(shards, parts, kind, optimizer)
+            interrupted(shards, parts, kind, settings)
         assert caught.value.kind is (ErrorKind.PREEMPTED if kind == signal.SIGTERM else ErrorKind.INTERRUPTED)
-    run(shards, parts, resume=True, optimizer=optimizer, save_seconds=0)
+    run(shards, parts, resume=True, save_seconds=0, **settings)
     assert digest(parts) == digest(whole)
     assert records(parts) == records(whole)
 
 
-def interrupted(shards: Path, out: Path, kind: signal.Signals, optimizer: str) -> None:
+def interrupted(shards: Path, out: Path, kind: signal.Signals, settings: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         from albert.pretraining.source import PretrainingSource
 
@@ -141,7 +146,7 @@ def interrupted(shards: Path, out: Path, kind: signal.Signals, optimizer: str) -
             return build(source, step)
 
         patch.setattr(PretrainingSource, "micro_batches", micro_batches)
-        run(shards, out, resume=True, optimizer=optimizer, save_seconds=0)
+        run(shards, out, resume=True, save_seconds=0, **settings)
 
 
 def test_a_resumed_run_may_change_its_schedule_but_nothing_else(shards: Path, tmp_path: Path, albert: Albert) -> None:
@@ -165,6 +170,12 @@ def test_a_network_grows_by_its_loop_count(shards: Path, tmp_path: Path) -> None
     assert grown[:4] == pytest.approx(small[:4], abs=1e-6)
     assert all(abs(a - b) > 1e-6 for a, b in zip(grown[4:], small[4:], strict=True))
     assert AlbertConfig.load(tmp_path / "grown").num_hidden_layers == 4
+
+
+def test_rows_and_batches_grow(shards: Path, tmp_path: Path) -> None:
+    run(shards, tmp_path / "out", steps=10, **GROWING)
+    tokens = [record["tokens"] for record in records(tmp_path / "out") if "loss" in record]
+    assert max(tokens[:4]) <= 4 * 16 < 8 * 16 < min(tokens[4:])
 
 
 def test_embeddings_from_cooccurrence_are_where_a_run_begins(shards: Path, tmp_path: Path) -> None:
@@ -218,7 +229,12 @@ def test_a_second_writer_is_locked_out(shards: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "what"),
-    [({"max_length": 128}, "max_length"), ({"mask_rate": 2.0}, "mask_rate"), ({"maskrate": 0.2}, "mask_rate")],
+    [
+        ({"max_length": 128}, "max_length"),
+        ({"lengths": (128,)}, "lengths"),
+        ({"mask_rate": 2.0}, "mask_rate"),
+        ({"maskrate": 0.2}, "mask_rate"),
+    ],
 )
 def test_bad_settings_write_nothing(shards: Path, tmp_path: Path, settings: dict[str, Any], what: str) -> None:
     with pytest.raises(AlbertError, match=what) as caught:
@@ -278,7 +294,7 @@ def test_two_processes_compute_what_one_does(shards: Path, two_ranks: Path, tmp_
 
 def test_a_run_goes_on_with_another_number_of_processes(shards: Path, two_ranks: Path, tmp_path: Path) -> None:
     with pytest.raises(AlbertError, match="stopped by"):
-        interrupted(shards, tmp_path / "out", signal.SIGTERM, "adamw")
+        interrupted(shards, tmp_path / "out", signal.SIGTERM, {})
     finish(torchrun(2, *command(shards, tmp_path / "out", "--resume", save_seconds=0)))
     ended = [r["loss"] for r in records(tmp_path / "out") if "loss" in r]
     assert ended == pytest.approx([r["loss"] for r in records(two_ranks) if "loss" in r], abs=1e-6)

@@ -57,7 +57,8 @@ class PretrainingSource:
     """The micro-batches of every step, of which each rank takes its own; all ranks together see the same ones.
 
     A step's `batch_size` instances are sorted by length and cut into micro-batches of equal rows that hold
-    `max_tokens` padded pieces. Raises `AlbertError` (bad-config) when they cannot be dealt out evenly.
+    `max_tokens` padded pieces. Epoch 0 begins with the step `first`. Raises `AlbertError` (bad-config) when the
+    micro-batches cannot be dealt out evenly.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class PretrainingSource:
         max_tokens: int,
         seed: int,
         total: int = 0,
+        first: int = 0,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -80,6 +82,7 @@ class PretrainingSource:
         self.masking = masking
         self.seed = seed
         self.total = total
+        self.first = first
         self.batch_size = batch_size
         self.rank, self.ranks = rank, ranks
         self.parts = _micro_batch_count(batch_size, max(1, max_tokens // instances.max_length), ranks)
@@ -98,7 +101,7 @@ class PretrainingSource:
 
     def build(self, step: int) -> list[PretrainingBatch]:
         """Makes a step's micro-batches here and now."""
-        epoch, index = divmod(step, self.steps_per_epoch)
+        epoch, index = divmod(step - self.first, self.steps_per_epoch)
         plan, order = self._load(epoch)
         chosen = order[np.arange(index * self.batch_size, (index + 1) * self.batch_size) % len(order)]
         lengths = instance_lengths(self.corpus, plan, chosen, self.instances.max_length)

@@ -16,12 +16,13 @@ import torch
 from albert.config import AlbertConfig
 from albert.engine import autocast, resolve_precision
 from albert.engine.precision import Precision
-from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors
 from albert.hub import model_folder
 from albert.model import AlbertForTask, fast
 from albert.model.checkpoint import start_from
 from albert.pretraining.cooccurrence import EmbeddingConfig, cooccurrence_embeddings
+from albert.pretraining.growth import GrowingSource, GrowthConfig
 from albert.pretraining.instances import InstanceConfig
 from albert.pretraining.masking import FIRST_ORDINARY, word_starts
 from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
@@ -53,28 +54,6 @@ class PretrainConfig:
     evaluation_rows: int = 1024
     tensorboard: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GrowthConfig:
-    """Loop counts of the shared layers before the full one, in equal parts of the first `grown_by` of the steps.
-
-    The same weights serve any loop count, so a network that grows is exact at every moment.
-    """
-
-    loops: tuple[int, ...] = ()
-    grown_by: float = 0.5
-
-    def __post_init__(self) -> None:
-        require_ranges(self, ("grown_by", 0.0, 1.0))
-        if any(not isinstance(count, int) or count < 1 for count in self.loops):
-            raise AlbertError(ErrorKind.CONFIG, "loops", expected="loop counts, like [3,6]", got=repr(self.loops))
-
-    def loops_at(self, share: float, full: int) -> int:
-        """The loop count when `share` of the run has passed."""
-        if not self.loops or share >= self.grown_by:
-            return full
-        return self.loops[int(share / self.grown_by * len(self.loops))]
 
 
 @dataclass(frozen=True)
@@ -193,12 +172,13 @@ def _build_model(
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
     for loops in settings.growth.loops:
         shape.with_(num_hidden_layers=loops)  # raises for fewer loops than groups
-    if shape.max_position_embeddings < settings.instances.max_length:
+    longest = max((settings.instances.max_length, *settings.growth.lengths))
+    if shape.max_position_embeddings < longest:
         raise AlbertError(
             ErrorKind.CONFIG,
-            "max_length",
+            "max_length or lengths",
             expected=f"at most the model's {shape.max_position_embeddings}",
-            got=str(settings.instances.max_length),
+            got=str(longest),
         )
     return model
 
@@ -227,18 +207,25 @@ def _build_trainer(
     progress: ConsoleProgress,
 ) -> Trainer:
     loop = settings.loop
-    source = PretrainingSource(
-        corpus,
-        word_starts(tokenizer.vocabulary),
-        settings.instances,
-        settings.masking,
-        batch_size=loop.batch_size,
-        max_tokens=loop.max_tokens,
-        seed=loop.seed,
-        rank=world.rank,
-        ranks=world.size,
-    )
-    held_out = source.held_out(config.evaluation_rows)
+    starts = word_starts(tokenizer.vocabulary)
+
+    def make(length: int, batch_size: int, first: int, part: int) -> PretrainingSource:
+        return PretrainingSource(
+            corpus,
+            starts,
+            dataclasses.replace(settings.instances, max_length=length),
+            settings.masking,
+            batch_size=batch_size,
+            max_tokens=loop.max_tokens,
+            seed=loop.seed + part,
+            first=first,
+            rank=world.rank,
+            ranks=world.size,
+        )
+
+    length = settings.instances.max_length
+    source = GrowingSource(settings.growth, make, length=length, batch_size=loop.batch_size)
+    held_out = source.full.held_out(config.evaluation_rows)
     trainer = Trainer(
         model,
         build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
@@ -258,17 +245,19 @@ def _build_trainer(
         evaluate=lambda: held_out_scores(model, held_out, precision=loop.precision, world=world),
         world=world,
     )
-    source.total = trainer.total
+    source.begin(trainer.total)
+    at: tuple[int, int] | None = None
 
     def grow(step: int) -> None:
-        loops = settings.growth.loops_at(step / trainer.total, model.config.num_hidden_layers)
-        if loops == model.albert.encoder.num_layers and progress.flops_per_token:
+        nonlocal at
+        loops = settings.growth.loops_at(step, trainer.total, model.config.num_hidden_layers)
+        pieces, _ = settings.growth.size_at(step, trainer.total, length, loop.batch_size)
+        if (loops, pieces) == at:
             return
+        at = loops, pieces
         model.albert.encoder.num_layers = loops
         progress.flops_per_token = training_flops(
-            model.config.with_(num_hidden_layers=loops),
-            length=settings.instances.max_length,
-            masked=settings.masking.mask_rate,
+            model.config.with_(num_hidden_layers=loops), length=pieces, masked=settings.masking.mask_rate
         )
 
     trainer.before_step = grow
