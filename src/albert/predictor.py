@@ -17,7 +17,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
-from albert.tasks import TASKS, DecodeOptions, Prediction, Task, task_named
+from albert.tasks import TASKS, DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
 from albert.text.tokenizer import AlbertTokenizer
 
@@ -54,17 +54,17 @@ class Predictor:
         task: Task,
         columns: Columns,
         *,
-        max_length: int,
+        lengths: Lengths,
         fingerprint: str = "",
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.task = task
         self.columns = columns
-        self.max_length = max_length
+        self.lengths = lengths
         self.fingerprint = fingerprint  # of the files it came from
         self.labels = model.config.id2label
-        self.cut = 0  # texts so far that were longer than max_length
+        self.cut = 0  # texts so far that were longer than the model reads
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -90,7 +90,10 @@ class Predictor:
             tokenizer,
             task_named(task_name),
             Columns(**extra.get("columns", {"text": TEXT_COLUMN})),
-            max_length=extra.get("max_length", min(tokenizer.max_length, model.config.max_position_embeddings)),
+            lengths=Lengths(
+                max_length=extra.get("max_length", min(tokenizer.max_length, model.config.max_position_embeddings)),
+                stride=extra.get("stride"),
+            ),
             fingerprint=sha256(next(path for path in stored if path.is_file())),
         )
 
@@ -120,8 +123,8 @@ class Predictor:
         ]
 
     def outputs(self, examples: Sequence[Example]) -> list[Output]:
-        """What the head says about each example: its raw logits, [labels] or [pieces, labels]."""
-        features, cut = self.task.features(self.tokenizer, examples, max_length=self.max_length)
+        """What the head says about each example: the raw logits of its rows, [labels] or [pieces, labels]."""
+        features, cut = self.task.features(self.tokenizer, examples, self.lengths)
         self.cut += cut
         return Output.each(examples, features, predict_logits(self.model, features))
 
@@ -147,7 +150,7 @@ class Predictor:
         problems = Problems(table.path)
         examples = list(read_examples(table, columns, self.task.parse_gold, problems))
         problems.raise_if_any()
-        features, cut = self.task.features(self.tokenizer, examples, max_length=self.max_length)
+        features, cut = self.task.features(self.tokenizer, examples, self.lengths)
         self.cut += cut
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
@@ -162,14 +165,14 @@ class Predictor:
         Raises `AlbertError` (bad-data) when they are not there.
         """
         wanted = self.columns.texts()
-        if all(name in table.columns for name in wanted):
-            return Columns(*wanted)
-        if len(wanted) == 1 and len(table.columns) == 1:
+        if all(name in table.columns for name in (*wanted, *self.columns.choices)):
+            return dataclasses.replace(self.columns, label=None)
+        if len(wanted) == 1 and not self.columns.choices and len(table.columns) == 1:
             return Columns(table.columns[0])
         raise AlbertError(
             ErrorKind.DATA,
             f"{table.path}: text columns",
-            expected=" and ".join(wanted),
+            expected=" and ".join((*wanted, *self.columns.choices)),
             got=", ".join(table.columns),
             hint="rename the columns, or give a file with the texts alone",
         )

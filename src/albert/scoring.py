@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from albert.data.examples import Columns, Example, text_of
+from albert.data.examples import Columns, Example, example_of
 from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors, write_json
@@ -109,7 +109,7 @@ class _Scorer:
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t" if self.kind == "tsv" else ",", lineterminator="\n")
         for index, (row, best) in enumerate(zip(rows, predictions, strict=True)):
-            values = (best[0]["label"], best[0]["score"]) if self.single else (best,)
+            values = (best[0][self.predictor.task.answer], best[0]["score"]) if self.single else (best,)
             record = {**row.values, **dict(zip(self.added, values, strict=True))}
             if self.kind == "jsonl":
                 text.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -121,10 +121,9 @@ class _Scorer:
 
     def _example(self, row: Row) -> Example:
         try:
-            text, *pair = [text_of(row, name) for name in self.columns.texts()]
+            return example_of(row, self.columns)
         except ValueError as error:
             raise AlbertError(ErrorKind.DATA, f"{self.table.path}:{row.number}: {error}") from None
-        return Example(text, pair[0] if pair else None, words=row.words)
 
 
 def _to_file(scorer: _Scorer, out: Path) -> tuple[int, int]:

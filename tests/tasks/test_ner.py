@@ -20,7 +20,7 @@ from albert.data.spans import Span, spans_over, tags_over
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, save_model
 from albert.predictor import Predictor
-from albert.tasks import TASKS, DecodeOptions
+from albert.tasks import TASKS, DecodeOptions, Lengths
 from albert.tasks.base import Output
 from albert.tasks.metrics import entity_scores
 from albert.text.tokenizer import AlbertTokenizer
@@ -32,8 +32,8 @@ LABELS = ("O", "B-LOC", "B-PER", "I-LOC", "I-PER")
 TOKENIZER = AlbertTokenizer.english()
 
 
-def encoded(examples: list[Example], *, max_length: int = 128) -> Features:
-    features, _ = NER.features(TOKENIZER, examples, max_length=max_length)
+def encoded(examples: list[Example], *, max_length: int = 128, stride: int | None = None) -> Features:
+    features, _ = NER.features(TOKENIZER, examples, Lengths(max_length=max_length, stride=stride))
     return features.with_gold(NER.targets(examples, features, LABELS))
 
 
@@ -75,7 +75,7 @@ def test_gold_survives_alignment_and_decoding(text: str, data: st.DataObject) ->
     )
     example = Example(text, gold=spans)
     features = encoded([example])
-    output = Output(example, said(features.gold_of(0)), features.offsets_of(0))
+    output = Output(example, [said(features.gold_of(0))], [features.offsets_of(0)])
     for aggregation in ("none", "simple", "first", "average", "max"):
         for found in NER.decode(output, LABELS, DecodeOptions(aggregation=aggregation)):
             assert 0 <= found["start"] < found["end"] <= len(text)
@@ -93,7 +93,7 @@ def test_a_span_inside_a_word_is_told_and_counted_as_missed() -> None:
         "1 of 1 entities begin or end inside a word; training widens them to it, "
         "evaluation counts them as missed: f.jsonl:7 'Berlin'"
     ]
-    output = Output(example, said(features.gold_of(0)), features.offsets_of(0))
+    output = Output(example, [said(features.gold_of(0))], [features.offsets_of(0)])
     assert NER.decode(output, LABELS, DecodeOptions())[0]["word"] == "Berliners"
     assert NER.score([output], LABELS) == {"f1": 0, "precision": 0, "recall": 0}
 
@@ -103,7 +103,7 @@ def test_entities_beyond_the_cut_are_told_and_counted_as_missed() -> None:
     example = Example(text, gold=(Span(0, 3, "PER"), Span(10, 14, "LOC"), Span(len(text) - 3, len(text), "PER")))
     features = encoded([example], max_length=16)
     assert "1 of 3 entities stand where their text is cut" in NER.remarks([example], features)[0]
-    output = Output(example, said(features.gold_of(0)), features.offsets_of(0))
+    output = Output(example, [said(features.gold_of(0))], [features.offsets_of(0)])
     assert NER.score([output], LABELS) == pytest.approx({"f1": 0.8, "precision": 1, "recall": 2 / 3})
 
 
@@ -119,7 +119,7 @@ def test_data_without_entities_and_pairs_are_refused() -> None:
         NER.labels([Example("x", gold=())], column="spans")
     assert caught.value.kind is ErrorKind.DATA
     with pytest.raises(AlbertError, match="a pair of texts"):
-        NER.features(TOKENIZER, [Example("x", "y")], max_length=8)
+        NER.features(TOKENIZER, [Example("x", "y")], Lengths(max_length=8))
 
 
 def test_the_baseline_knows_words_and_not_what_it_is_scored_on() -> None:
@@ -166,7 +166,7 @@ def test_words_of_a_file_are_scored_as_seqeval_scores_them() -> None:
         features = encoded([example])
         offsets = features.offsets_of(0)
         logits = rng.normal(size=(len(offsets), len(LABELS))).astype(np.float32)
-        outputs.append(Output(example, logits, offsets))
+        outputs.append(Output(example, [logits], [offsets]))
         first = [next(i for i, (a, b) in enumerate(offsets) if a < b and a >= start) for start, _ in at]
         theirs.append([LABELS[i] for i in logits[first].argmax(1)])
     scores = NER.score(outputs, LABELS)
@@ -239,6 +239,6 @@ def test_an_unknown_aggregation_lists_the_known(folder: Path) -> None:
 def test_punctuation_does_not_belong_to_an_entity() -> None:
     example = Example("We left Rome, then Oslo.", gold=(Span(8, 12, "LOC"), Span(19, 23, "LOC")))
     features = encoded([example])
-    output = Output(example, said(features.gold_of(0)), features.offsets_of(0))
+    output = Output(example, [said(features.gold_of(0))], [features.offsets_of(0)])
     assert [p["word"] for p in NER.decode(output, LABELS, DecodeOptions())] == ["Rome", "Oslo"]
     assert tags_over(example.gold, words(example.text))[1] == []

@@ -11,7 +11,7 @@ import torch
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
-from albert.tasks import TASKS, DecodeOptions, Task, guess_task, task_named
+from albert.tasks import TASKS, DecodeOptions, Lengths, Task, guess_task, task_named
 from albert.tasks.base import Output
 from albert.tasks.metrics import classification_scores, regression_scores
 from albert.text.tokenizer import AlbertTokenizer
@@ -32,11 +32,11 @@ def assert_task_contract(task: Task, values: list[object], tokenizer: AlbertToke
     """Values become gold, targets, a loss that is a sum, predictions that are JSON, and the deciding score."""
     texts = [f"text {i}" for i in range(len(values))]
     examples = [
-        Example(text, gold=task.parse_gold(value, (text,)), source=f"f:{i}")
+        Example(text, gold=task.parse_gold(value, Example(text)), source=f"f:{i}")
         for i, (text, value) in enumerate(zip(texts, values, strict=True))
     ]
     labels = task.labels(examples, column="label")
-    features, cut = task.features(tokenizer, examples, max_length=8)
+    features, cut = task.features(tokenizer, examples, Lengths(max_length=8))
     assert (len(features), cut) == (len(examples), 0)
     assert task.remarks(examples, features) == []
     features = features.with_gold(task.targets(examples, features, labels))
@@ -66,7 +66,7 @@ def assert_task_contract(task: Task, values: list[object], tokenizer: AlbertToke
 
 
 def output(*logits: float) -> Output:
-    return Output(Example("x"), np.asarray(logits, np.float32))
+    return Output(Example("x"), [np.asarray(logits, np.float32)])
 
 
 @pytest.mark.parametrize("name", TASKS)

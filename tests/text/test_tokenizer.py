@@ -9,7 +9,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albert.errors import AlbertError, ErrorKind
 from albert.text.normalize import Normalizer
-from albert.text.tokenizer import AlbertTokenizer, Encoding, pad
+from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 ENGLISH = AlbertTokenizer.english()
 ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
@@ -169,7 +169,7 @@ def test_a_cut_that_is_not_possible_says_so() -> None:
 def test_windows_leave_nothing_out(count: int, limit: int, stride: int) -> None:
     text = " ".join(f"w{i}" for i in range(count))
     pieces = ENGLISH.pieces([text])[0]
-    windows = ENGLISH.windows(text, max_length=limit, stride=stride)
+    windows = ENGLISH.windows([text], max_length=limit, stride=stride)[0]
     seen: list[tuple[int, int]] = []
     for number, window in enumerate(windows):
         assert len(window) <= limit
@@ -180,16 +180,12 @@ def test_windows_leave_nothing_out(count: int, limit: int, stride: int) -> None:
 
 
 def test_windows_of_a_pair_keep_the_question_whole() -> None:
-    windows = ENGLISH.windows("where is it", "it moves " * 40, max_length=24, stride=4)
+    windows = ENGLISH.windows([("where is it", "it moves " * 40)], max_length=24, stride=4)[0]
     question = ENGLISH("where is it").input_ids
     assert len(windows) > 3
     assert all(window.input_ids[: len(question)] == question for window in windows)
     with pytest.raises(AlbertError, match="stride"):
-        ENGLISH.windows("where is it", "it moves " * 40, max_length=8, stride=8)
-
-
-def test_pad_fills_on_the_right() -> None:
-    assert pad([[1, 2], [3]]).tolist() == [[1, 2], [3, 0]]
+        ENGLISH.windows([("where is it", "it moves " * 40)], max_length=8, stride=8)
 
 
 # --- files -----------------------------------------------------------------------------------------------

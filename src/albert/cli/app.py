@@ -67,7 +67,14 @@ def train(
     size: Annotated[
         str | None, typer.Option(help="Train a network of this size from scratch instead: tiny, mini, small, base, …")
     ] = None,
-    max_length: Annotated[int, typer.Option(help="Pieces a text is cut to.")] = 128,
+    choices: Annotated[
+        str | None, typer.Option(help="Column of the lists of choices, or their columns with commas between.")
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(help="Pieces the model reads at once; else the task's own.")] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Divide longer texts into windows that share so many pieces; else the task's own."),
+    ] = None,
     settings: Setting = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -93,7 +100,9 @@ def train(
         init=init,
         tokenizer=tokenizer,
         size=size,
+        choices=choices,
         max_length=max_length,
+        stride=stride,
         format=format,
         encoding=encoding,
         settings=dict(parse_setting(item) for item in settings or []),
@@ -165,7 +174,7 @@ def evaluate(
     gates = parse_gates(minimum or [])
     predictor = Predictor.load(model)
     result = predictor.evaluate(data, label=label, format=format, encoding=encoding)
-    _tell_cut(predictor.cut, predictor.max_length)
+    _tell_cut(predictor.cut, predictor.lengths.max_length)
     for remark in result.remarks:
         print(remark, file=sys.stderr)
     if out is not None:
@@ -208,7 +217,7 @@ def predict(
     )
     resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
     print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
-    _tell_cut(scored.cut, predictor.max_length)
+    _tell_cut(scored.cut, predictor.lengths.max_length)
 
 
 @app.command()

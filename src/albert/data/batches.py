@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ IGNORED = -100  # gold of a piece that no loss counts, padding among them; torch
 POOL_BATCHES = 32  # batches that are sorted by length together: little padding, yet random company
 
 
-Gold = np.ndarray | list[np.ndarray]  # a value an example, or for each example one a piece
+Gold = np.ndarray | list[np.ndarray]  # a value a row, or for each row one a piece
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,35 @@ class Batch:
 class Features:
     """Encoded examples in flat arrays: 5 bytes a token instead of a Python list each.
 
-    With `by_piece` an example's gold is as long as its ids; else it is a row. `offsets` are kept on request.
+    An example is a row, or several: windows of a long text, or choices. `owners` says whose each row is, in
+    ascending order. With `by_piece` a row's gold is as long as its ids. `grouped` rows of an example meet in one
+    loss, so batches keep them together. `offsets` are kept on request.
     """
 
     ids: np.ndarray  # [tokens] int32
     types: np.ndarray  # [tokens] int8
-    starts: np.ndarray  # [examples + 1]
-    gold: np.ndarray | None  # [examples, ...], or [tokens, ...]
+    starts: np.ndarray  # [rows + 1]
+    gold: np.ndarray | None  # [rows, ...], or [tokens, ...]
     by_piece: bool = False
     offsets: np.ndarray | None = None  # [tokens, 2] int32
+    owners: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # [rows]; none: each row's own
+    grouped: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.owners) != len(self):
+            object.__setattr__(self, "owners", np.arange(len(self)))
 
     @classmethod
-    def build(cls, encodings: Iterable[Encoding], gold: Gold | None = None, *, offsets: bool = False) -> Features:
+    def build(
+        cls,
+        encodings: Iterable[Encoding],
+        gold: Gold | None = None,
+        *,
+        offsets: bool = False,
+        owners: Sequence[int] = (),
+        grouped: bool = False,
+    ) -> Features:
+        """`owners` is read when all encodings are, so that it may grow with them."""
         ids = [np.zeros(0, np.int32)]
         types = [np.zeros(0, np.int8)]
         places = [np.zeros((0, 2), np.int32)]
@@ -64,11 +81,13 @@ class Features:
             np.cumsum([len(part) for part in ids]),
             None,
             offsets=np.concatenate(places) if offsets else None,
+            owners=np.asarray(owners, np.int64),
+            grouped=grouped,
         )
         return features.with_gold(gold)
 
     def with_gold(self, gold: Gold | None) -> Features:
-        """The same with these gold values: an array with a row for each example, or for each piece a list of them."""
+        """The same with these gold values: an array with one for each row, or a list of arrays piece by piece."""
         if not isinstance(gold, list):
             return replace(self, gold=gold, by_piece=False)
         assert [len(values) for values in gold] == self.lengths.tolist()
@@ -78,12 +97,12 @@ class Features:
         return len(self.starts) - 1
 
     def gold_of(self, index: int) -> np.ndarray:
-        """One example's gold value, or its values piece by piece."""
+        """One row's gold value, or its values piece by piece."""
         assert self.gold is not None
         return np.asarray(self.gold[self._part(index)] if self.by_piece else self.gold[index])
 
     def offsets_of(self, index: int) -> np.ndarray:
-        """[start, end) of one example's pieces in its text, [pieces, 2]; (0, 0) for special tokens."""
+        """[start, end) of one row's pieces in its text, [pieces, 2]; (0, 0) for special tokens."""
         assert self.offsets is not None
         return self.offsets[self._part(index)]
 
@@ -94,8 +113,16 @@ class Features:
     def lengths(self) -> np.ndarray:
         return np.diff(self.starts)
 
+    def example_bounds(self) -> np.ndarray:
+        """[examples + 1]: an example's rows are those from its bound to the next one."""
+        return np.searchsorted(self.owners, np.arange(self.owners[-1] + 2 if len(self) else 1))
+
+    def unit_bounds(self) -> np.ndarray:
+        """[units + 1]: the rows that a batch keeps together, those of an example if `grouped`, else each alone."""
+        return self.example_bounds() if self.grouped else np.arange(len(self) + 1)
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """The examples `indices`, padded to the longest of them."""
+        """The rows `indices`, padded to the longest of them."""
         indices = np.asarray(indices)
         lengths = self.starts[indices + 1] - self.starts[indices]  # not all lengths: this runs every step
         shape = (len(indices), int(lengths.max()))
@@ -124,7 +151,7 @@ class Features:
     def fingerprint(self) -> str:
         """SHA-256 of the contents: whether a resumed run sees the same data."""
         digest = hashlib.sha256()
-        for array in (self.ids, self.types, self.starts, self.gold):
+        for array in (self.ids, self.types, self.starts, self.gold, self.owners):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -149,9 +176,9 @@ def within_budget(order: Sequence[int] | np.ndarray, lengths: np.ndarray, max_to
 def training_steps(
     lengths: np.ndarray, *, batch_size: int, max_tokens: int, seed: int, epoch: int
 ) -> list[list[np.ndarray]]:
-    """One epoch: for each optimiser step its micro-batches, each an array of example indices.
+    """One epoch: for each optimiser step its micro-batches, each an array of indices into `lengths`.
 
-    Every example occurs once. A step has `batch_size` examples (the last one fewer) of similar length, out
+    Every one occurs once. A step has `batch_size` of them (the last one fewer) of similar length, out
     of pools drawn at random; one that exceeds `max_tokens` padded tokens is divided.
     """
     rng = np.random.default_rng((seed, epoch))
@@ -166,5 +193,5 @@ def training_steps(
 
 
 def inference_batches(lengths: np.ndarray, *, max_tokens: int) -> list[np.ndarray]:
-    """All examples, longest first (memory peaks at once), cut by the token budget."""
+    """All rows, longest first (memory peaks at once), cut by the token budget."""
     return within_budget(np.argsort(-lengths, kind="stable"), lengths, max_tokens)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from albert.data.sources import Problems
 from albert.data.spans import Interval
-from albert.data.tables import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, Row, Table
+from albert.data.tables import CHOICES_NAMES, LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, Row, Table
 from albert.errors import AlbertError, ErrorKind
 
 
@@ -19,7 +20,8 @@ from albert.errors import AlbertError, ErrorKind
 class Example:
     """One text or pair as it was written, what is known about it, and where it came from ("file:line").
 
-    `words` are those of the text as its file has them; empty for running text.
+    `words` are those of the text as its file has them; empty for running text. `choices` are the answers to choose
+    from, where there are any.
     """
 
     text: str
@@ -27,6 +29,7 @@ class Example:
     gold: Any = None
     source: str = ""
     words: tuple[Interval, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def texts(self) -> str | tuple[str, str]:
@@ -35,24 +38,40 @@ class Example:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a task reads."""
+    """The columns that a task reads; `choices` is a column of lists, or one a choice."""
 
     text: str
     text_pair: str | None = None
     label: str | None = None
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", tuple(self.choices))  # JSON gives lists
 
     def texts(self) -> tuple[str, ...]:
         return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
 
+    def names(self) -> list[str]:
+        """All of them."""
+        return [*self.texts(), *self.choices, *([] if self.label is None else [self.label])]
+
 
 def guess_columns(
-    table: Table, *, text: str | None = None, text_pair: str | None = None, label: str | None = None
+    table: Table,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    choices: str | None = None,
 ) -> Columns:
-    """Finds text, pair and label columns by their names, else by their content; given ones are kept.
+    """Finds text, pair, label and choices columns by their names, else by content; given ones are kept.
+
+    `choices` is a column of lists, or several names with commas between.
 
     Raises `AlbertError` (bad-data) when a given column is not there or the choice is not clear.
     """
-    for given in (text, text_pair, label):
+    listed = tuple(choices.split(",")) if choices else _choice_columns(table)
+    for given in (text, text_pair, label, *listed):
         if given is not None and given not in table.columns:
             near = difflib.get_close_matches(given, table.columns, n=1)
             raise AlbertError(
@@ -67,10 +86,17 @@ def guess_columns(
     if text is None:
         pairs = [(by_name[a], by_name[b]) for a, b in PAIR_NAMES if a in by_name and b in by_name]
         if pairs and text_pair is None and label not in pairs[0]:
-            return Columns(*pairs[0], label)
+            return Columns(*pairs[0], label, listed)
         named = [by_name[name] for name in TEXT_NAMES if name in by_name and by_name[name] not in (label, text_pair)]
         text = named[0] if named else _longest_text(table, exclude={label, text_pair})
-    return Columns(text, text_pair, label)
+    return Columns(text, text_pair, label, listed)
+
+
+def _choice_columns(table: Table) -> tuple[str, ...]:
+    """A column of choices by its usual names, or columns that count them: ending0, ending1, …"""
+    names = [name for name in table.columns if name.lower() in CHOICES_NAMES]
+    numbered = [name for name in table.columns if re.fullmatch(r"(?i)(ending|choice|option|answer)_?[0-9a-f]", name)]
+    return tuple(names[:1] or (numbered if len(numbered) > 1 else ()))
 
 
 def _only_label(table: Table, named: list[str]) -> str:
@@ -118,6 +144,22 @@ def _longest_text(table: Table, exclude: set[str | None]) -> str:
     return max(lengths, key=lambda name: lengths[name])
 
 
+def example_of(row: Row, columns: Columns, *, source: str = "") -> Example:
+    """What a row says, without its gold. Raises `ValueError` naming what stands where a text should."""
+    text, *pair = [text_of(row, name) for name in columns.texts()]
+    choices = tuple(choice for name in columns.choices for choice in _choices_of(row, name))
+    return Example(text, pair[0] if pair else None, source=source, words=row.words, choices=choices)
+
+
+def _choices_of(row: Row, name: str) -> list[str]:
+    value = row.values.get(name)
+    if not isinstance(value, list):
+        return [text_of(row, name)]
+    if not all(isinstance(choice, str) for choice in value):
+        raise ValueError(f"column {name!r}: expected a list of texts, got {str(value)[:60]}")
+    return value
+
+
 def text_of(row: Row, name: str) -> str:
     """The text in a column of a row. Raises `ValueError` naming what is there instead."""
     value = row.values.get(name)
@@ -131,23 +173,20 @@ def text_of(row: Row, name: str) -> str:
 
 
 def read_examples(
-    table: Table, columns: Columns, parse_gold: Callable[[Any, Sequence[str]], Any], problems: Problems
+    table: Table, columns: Columns, parse_gold: Callable[[Any, Example], Any], problems: Problems
 ) -> Iterator[Example]:
-    """The table's rows as examples. `parse_gold` reads a label's value, given the texts of its row, and raises
+    """The table's rows as examples. `parse_gold` reads a label's value, given the example without it, and raises
     `ValueError` for a bad one; bad rows go to `problems`.
     """
     assert columns.label is not None
     for row in table.rows(problems):
         try:
-            texts = [text_of(row, name) for name in columns.texts()]
-            if not any(text.strip() for text in texts):
+            example = example_of(row, columns, source=f"{table.path}:{row.number}")
+            if not any(text.strip() for text in (example.text, example.text_pair or "")):
                 raise ValueError("no text")
-            gold = parse_gold(row.values.get(columns.label), texts)
+            yield replace(example, gold=parse_gold(row.values.get(columns.label), example))
         except ValueError as error:
             problems.add(row.number, str(error))
-            continue
-        pair = texts[1] if len(texts) > 1 else None
-        yield Example(texts[0], pair, gold, source=f"{table.path}:{row.number}", words=row.words)
 
 
 def hold_out(

@@ -39,12 +39,14 @@ TEXT_NAMES = (
 )  # fmt: skip
 PAIR_NAMES = (
     ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"), ("text", "text_pair"),
-    ("question1", "question2"), ("premise", "hypothesis"), ("question", "sentence"), ("query", "passage"),
+    ("question1", "question2"), ("premise", "hypothesis"), ("question", "sentence"), ("question", "context"),
+    ("article", "question"), ("query", "passage"), ("sent1", "sent2"),
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "labels", "class", "category", "target", "gold_label", "sentiment", "intent", "topic",
-    "score", "rating", "stars", "is_duplicate", "spans", "entities",
+    "score", "rating", "stars", "is_duplicate", "spans", "entities", "answers", "answer",
 )  # fmt: skip
+CHOICES_NAMES = ("choices", "options", "endings", "choice")  # a column of lists
 _KNOWN_NAMES = {*TEXT_NAMES, *LABEL_NAMES, *itertools.chain.from_iterable(PAIR_NAMES), "id", "index"}
 
 

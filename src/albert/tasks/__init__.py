@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
-from albert.tasks.base import DecodeOptions, Prediction, Task
+from albert.tasks.base import DecodeOptions, Lengths, Prediction, Task
 from albert.tasks.classification import Classification
 from albert.tasks.ner import EntityRecognition
 from albert.tasks.regression import Regression
@@ -26,4 +26,4 @@ def guess_task(values: Sequence[Any]) -> Task:
     return next(task for task in TASKS.values() if task.fits(values))
 
 
-__all__ = ["TASKS", "DecodeOptions", "Prediction", "Task", "guess_task", "task_named"]
+__all__ = ["TASKS", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from albert.data.batches import Features, Gold
 from albert.data.examples import Example
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 Prediction = dict[str, Any]  # JSON-ready, with the keys of transformers' pipelines
@@ -38,20 +38,54 @@ class DecodeOptions:
             raise AlbertError(ErrorKind.USAGE, "aggregation", expected=f"one of {known}", got=repr(self.aggregation))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lengths:
+    """How many pieces a model reads at once, and what becomes of longer texts.
+
+    With a `stride` they are divided into windows of which neighbours share so many pieces; without one they are cut.
+    """
+
+    max_length: int = 128
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        require_ranges(self, ("max_length", 3, 65_536))
+        if self.stride is not None and not 0 <= self.stride < self.max_length - 2:
+            raise AlbertError(
+                ErrorKind.USAGE, "stride", expected=f"0 to {self.max_length - 3} pieces", got=str(self.stride)
+            )
+
+    def rule(self) -> str:
+        """What becomes of long texts, in words."""
+        if self.stride is None:
+            return f"texts beyond {self.max_length} pieces are cut"
+        return f"texts beyond {self.max_length} pieces are read in windows that share {self.stride}"
+
+
 @dataclass(frozen=True)
 class Output:
-    """What the head said about one example, and where the example's pieces stand if the task `points`."""
+    """What the head said about each row of an example, and where the rows' pieces stand if the task `points`."""
 
     example: Example
-    logits: np.ndarray  # [labels], or [pieces, labels]
-    offsets: np.ndarray | None = None  # [pieces, 2]
+    logits: list[np.ndarray]  # a row: [labels], or [pieces, labels]
+    offsets: list[np.ndarray] = field(default_factory=list)  # a row: [pieces, 2]
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """The mean over the windows of a long text, [labels]: each has the same say."""
+        return np.mean(self.logits, axis=0)
 
     @classmethod
     def each(cls, examples: Sequence[Example], features: Features, logits: Sequence[np.ndarray]) -> list[Output]:
-        """The examples, their features and their logits, one by one."""
+        """The examples with the features and logits of their rows."""
+        bounds = features.example_bounds()
         return [
-            cls(example, row, None if features.offsets is None else features.offsets_of(index))
-            for index, (example, row) in enumerate(zip(examples, logits, strict=True))
+            cls(
+                example,
+                list(logits[first:after]),
+                [] if features.offsets is None else [features.offsets_of(row) for row in range(first, after)],
+            )
+            for example, first, after in zip(examples, bounds[:-1], bounds[1:], strict=True)
         ]
 
 
@@ -59,26 +93,30 @@ class Task(ABC):
     """A family of tasks. Values, no state: one instance serves every data set.
 
     `metric` is the score that decides on the best checkpoint; higher is better. `points`: predictions stand at
-    places in the text. `plural`: what predictions are called where an example may have none or many.
-    `pipeline` is transformers' name for the family.
+    places in the text. `plural`: what predictions are called where an example may have none or many; elsewhere
+    `answer` is the key of the best one. `grouped`: an example's rows meet in one loss. `lengths` are those of
+    training unless told otherwise. `pipeline` is transformers' name for the family.
     """
 
     name: ClassVar[str]
     head: ClassVar[str]
-    problem_type: ClassVar[str]
+    problem_type: ClassVar[str | None] = None
     pipeline: ClassVar[str]
     metric: ClassVar[str]
     stratified: ClassVar[bool] = False
     points: ClassVar[bool] = False
     plural: ClassVar[str | None] = None
+    answer: ClassVar[str] = "label"
+    grouped: ClassVar[bool] = False
+    lengths: ClassVar[Lengths] = Lengths()
 
     @abstractmethod
     def fits(self, values: Sequence[Any]) -> bool:
         """Whether a label column with these values looks like this task's; asked in the registry's order."""
 
     @abstractmethod
-    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> Any:
-        """A label as it stands in a file -> a gold value, checked against its row's texts where they are given.
+    def parse_gold(self, value: Any, example: Example | None = None) -> Any:
+        """A label as it stands in a file -> a gold value, checked against its row's example where that is given.
 
         Raises `ValueError` for one that is none.
         """
@@ -89,7 +127,7 @@ class Task(ABC):
 
     @abstractmethod
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> Gold:
-        """Gold values as the loss reads them. Raises `AlbertError` for labels that training never saw."""
+        """Gold values as the loss reads them, row by row. Raises `AlbertError` for labels that training never saw."""
 
     def remarks(self, examples: Sequence[Example], features: Features) -> list[str]:
         """What these examples' gold values lose on their way to the model, in words."""
@@ -117,21 +155,28 @@ class Task(ABC):
     ) -> tuple[str, float]:
         """What answering without reading reaches, learned on `train`: in words, and on `metric`."""
 
-    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], *, max_length: int) -> list[Encoding]:
-        """Model inputs, cut to `max_length`; `Encoding.cut` says by how much."""
-        return tokenizer.encode_batch([example.texts for example in examples], max_length=max_length)
+    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
+        """The rows of each example; `Encoding.cut` says how much of it they left out."""
+        texts = [example.texts for example in examples]
+        if lengths.stride is None:
+            return [[encoding] for encoding in tokenizer.encode_batch(texts, max_length=lengths.max_length)]
+        return tokenizer.windows(texts, max_length=lengths.max_length, stride=lengths.stride)
 
     def features(
-        self, tokenizer: AlbertTokenizer, examples: Sequence[Example], *, max_length: int
+        self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths
     ) -> tuple[Features, int]:
         """All examples encoded, in portions to keep memory low, and how many of them were cut."""
+        owners: list[int] = []
         cut = 0
 
         def encodings() -> Iterator[Encoding]:
             nonlocal cut
             for start in range(0, len(examples), _PORTION):
-                for encoding in self.encode(tokenizer, examples[start : start + _PORTION], max_length=max_length):
-                    cut += encoding.cut > 0
-                    yield encoding
+                portion = self.encode(tokenizer, examples[start : start + _PORTION], lengths)
+                for owner, rows in enumerate(portion, start):
+                    cut += any(row.cut for row in rows)
+                    owners.extend([owner] * len(rows))
+                    yield from rows
 
-        return Features.build(encodings(), offsets=self.points), cut
+        features = Features.build(encodings(), offsets=self.points, owners=owners, grouped=self.grouped)
+        return features, cut

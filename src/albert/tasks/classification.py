@@ -16,7 +16,7 @@ from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.labels import require_known
-from albert.tasks.metrics import classification_scores
+from albert.tasks.metrics import classification_scores, softmax
 
 MAX_LABELS = 10_000
 
@@ -32,7 +32,7 @@ class Classification(Task):
     def fits(self, values: Sequence[Any]) -> bool:
         return True  # any column of values can be a column of labels: the last one asked
 
-    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> str:
+    def parse_gold(self, value: Any, example: Example | None = None) -> str:
         if value is None or (isinstance(value, str) and not value.strip()):
             raise ValueError("no label")
         if isinstance(value, bool):
@@ -58,19 +58,18 @@ class Classification(Task):
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
         require_known(((example, example.gold) for example in examples), labels)
-        return _ids(examples, labels)
+        return _ids(examples, labels)[features.owners]
 
     def loss(self, logits: Float[Tensor, "batch labels"], gold: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         return torch.nn.functional.cross_entropy(logits.float(), gold, reduction="sum")
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
-        exponentials = np.exp(output.logits - output.logits.max())
-        probabilities = exponentials / exponentials.sum()
+        probabilities = softmax(output.pooled)
         best = np.argsort(-probabilities, kind="stable")[: options.top_k]
         return [{"label": labels[i], "score": float(probabilities[i])} for i in best]
 
     def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
-        predicted = np.stack([output.logits for output in outputs]).argmax(1)
+        predicted = np.stack([output.pooled for output in outputs]).argmax(1)
         gold = _ids([output.example for output in outputs], labels)
         return classification_scores(predicted, gold, labels=len(labels))
 

@@ -8,6 +8,12 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis."""
+    exponentials: np.ndarray = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
+
+
 def classification_scores(predicted: np.ndarray, gold: np.ndarray, *, labels: int) -> dict[str, float]:
     """Accuracy, macro F1, Matthews correlation; for two labels also F1 of the second one (MRPC, QQP).
 

@@ -16,9 +16,10 @@ from albert.data.batches import IGNORED, Features
 from albert.data.examples import Example
 from albert.data.spans import OUTSIDE, Interval, Span, chunks, parse_spans, spans_over, split_tag, tags_over
 from albert.errors import AlbertError, ErrorKind
-from albert.tasks.base import DecodeOptions, Output, Prediction, Task
+from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.labels import require_known
-from albert.tasks.metrics import entity_scores
+from albert.tasks.metrics import entity_scores, softmax
+from albert.tasks.windows import Stitched, stitch
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 from albert.text.words import words
 
@@ -44,14 +45,15 @@ class EntityRecognition(Task):
     metric = "f1"
     points = True
     plural = "entities"
+    lengths = Lengths(stride=32)
 
     def fits(self, values: Sequence[Any]) -> bool:
         if not all(isinstance(value, list) for value in values):
             return False
         return not any(values) or any(map(_holds_spans, values))
 
-    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> tuple[Span, ...]:
-        return parse_spans(value, *texts[:1])
+    def parse_gold(self, value: Any, example: Example | None = None) -> tuple[Span, ...]:
+        return parse_spans(value, None if example is None else example.text)
 
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
         types = {span.label for example in examples for span in example.gold}
@@ -69,14 +71,17 @@ class EntityRecognition(Task):
         require_known(((e, span.label) for e in examples for span in e.gold), _types(labels))
         ids = {label: index for index, label in enumerate(labels)}
         gold = [np.full(length, IGNORED, np.int64) for length in features.lengths]
-        for row, (_, units, tags, _) in zip(gold, _aligned(examples, features), strict=True):
-            row[[unit.pieces[0] for unit in units]] = [ids[tag] for tag in tags]
+        bounds = features.example_bounds()
+        for index, (_, stitched, units, tags, _) in enumerate(_aligned(examples, features)):
+            values = np.full(sum(map(len, stitched.kept)), IGNORED, np.int64)
+            values[[unit.pieces[0] for unit in units]] = [ids[tag] for tag in tags]
+            stitched.divide(values, gold[bounds[index] : bounds[index + 1]])
         return gold
 
     def remarks(self, examples: Sequence[Example], features: Features) -> list[str]:
         beyond: list[str] = []
         inside: list[str] = []
-        for example, units, _, misfits in _aligned(examples, features):
+        for example, _, units, _, misfits in _aligned(examples, features):
             end = units[-1].end if units else 0
             for span in misfits:
                 (beyond if span.end > end else inside).append(f"{example.source} {_excerpt(example.text, span)}")
@@ -100,15 +105,23 @@ class EntityRecognition(Task):
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         text, by_piece = output.example.text, options.aggregation in ("none", "simple")
-        units = _units(None if by_piece else _words(output.example), output.offsets)
+        stitched = stitch(output.offsets)
+        units = _units(None if by_piece else _words(output.example), stitched.join(output.offsets))
         if not units:
             return []
         pool = _POOLS[options.aggregation]
-        said = np.stack([pool(probabilities) for probabilities in _softmax_of(output.logits, units)])
+        probabilities = softmax(stitched.join(output.logits))
+        said = np.stack([pool(probabilities[unit.pieces]) for unit in units])
         tags, scores = [labels[i] for i in said.argmax(1)], said.max(1)
         if options.aggregation == "none":
+            positions = np.concatenate(stitched.kept).tolist()  # in their windows
             return [
-                {"entity": tag, "score": float(score), "index": unit.pieces[0], **_place(text, unit.start, unit.end)}
+                {
+                    "entity": tag,
+                    "score": float(score),
+                    "index": positions[unit.pieces[0]],
+                    **_place(text, unit.start, unit.end),
+                }
                 for unit, tag, score in zip(units, tags, scores, strict=True)
                 if tag != OUTSIDE
             ]
@@ -146,10 +159,10 @@ class EntityRecognition(Task):
         known = "the other texts" if train is examples else "training"
         return f"every word with its most frequent tag in {known}", scores[self.metric]
 
-    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], *, max_length: int) -> list[Encoding]:
+    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         if any(example.text_pair is not None for example in examples):
             raise AlbertError(ErrorKind.DATA, "entities", expected="one text a row", got="a pair of texts")
-        return super().encode(tokenizer, examples, max_length=max_length)
+        return super().encode(tokenizer, examples, lengths)
 
 
 # --- texts, words, pieces --------------------------------------------------------------------------------
@@ -160,23 +173,21 @@ def _words(example: Example) -> Sequence[Interval]:
     return example.words or words(example.text)
 
 
-def _units(words: Sequence[Interval] | None, offsets: np.ndarray | None) -> list[Unit]:
+def _units(words: Sequence[Interval] | None, offsets: np.ndarray) -> list[Unit]:
     """The words with their pieces, in order; without `words` each piece by itself.
 
     A piece belongs to the word in which it begins, and a word reaches as far as its pieces do. Words without
-    pieces are left out, and so are pieces without characters: special tokens, a space alone.
+    pieces are left out.
     """
-    assert offsets is not None
-    solid = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
     if words is None:
-        return [Unit(int(offsets[piece, 0]), int(offsets[piece, 1]), [piece]) for piece in solid.tolist()]
+        return [Unit(start, end, [piece]) for piece, (start, end) in enumerate(offsets.tolist())]
     if not words:
         return []
     starts = [start for start, _ in words]
-    owners = np.maximum(np.searchsorted(starts, offsets[solid, 0], side="right") - 1, 0)
+    owners = np.maximum(np.searchsorted(starts, offsets[:, 0], side="right") - 1, 0).tolist()
     found: list[Unit] = []
-    for owner, pairs in itertools.groupby(zip(owners.tolist(), solid.tolist(), strict=True), key=lambda pair: pair[0]):
-        pieces = [piece for _, piece in pairs]
+    for owner, group in itertools.groupby(range(len(owners)), key=owners.__getitem__):
+        pieces = list(group)
         start = max(words[owner][0], found[-1].end) if found else words[owner][0]
         found.append(Unit(start, max(words[owner][1], int(offsets[pieces[-1], 1])), pieces))
     return found
@@ -184,11 +195,14 @@ def _units(words: Sequence[Interval] | None, offsets: np.ndarray | None) -> list
 
 def _aligned(
     examples: Sequence[Example], features: Features
-) -> Iterator[tuple[Example, list[Unit], list[str], list[Span]]]:
-    """Each example with its words, their gold tags, and the spans that no words fit."""
-    for index, example in enumerate(examples):
-        units = _units(_words(example), features.offsets_of(index))
-        yield example, units, *tags_over(example.gold, [(unit.start, unit.end) for unit in units])
+) -> Iterator[tuple[Example, Stitched, list[Unit], list[str], list[Span]]]:
+    """Each example with its pieces, its words, their gold tags, and the spans that no words fit."""
+    bounds = features.example_bounds()
+    for example, first, after in zip(examples, bounds[:-1], bounds[1:], strict=True):
+        offsets = [features.offsets_of(row) for row in range(first, after)]
+        stitched = stitch(offsets)
+        units = _units(_words(example), stitched.join(offsets))
+        yield example, stitched, units, *tags_over(example.gold, [(unit.start, unit.end) for unit in units])
 
 
 def _tagged(example: Example) -> list[tuple[str, str]]:
@@ -232,10 +246,3 @@ _POOLS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # probabilities [piec
     "average": lambda rows: rows.mean(0),
     "max": lambda rows: rows[rows.max(1).argmax()],
 }
-
-
-def _softmax_of(logits: np.ndarray, units: Sequence[Unit]) -> Iterator[np.ndarray]:
-    """Each unit's probabilities, [pieces, labels]."""
-    exponentials = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(1, keepdims=True)
-    return (probabilities[unit.pieces] for unit in units)

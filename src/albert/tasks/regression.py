@@ -33,7 +33,7 @@ class Regression(Task):
             return False
         return len(numbers) > MANY_VALUES or (len(numbers) > 2 and any(n != int(n) for n in numbers))
 
-    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> float:
+    def parse_gold(self, value: Any, example: Example | None = None) -> float:
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -50,16 +50,16 @@ class Regression(Task):
         return (column,)
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
-        return _numbers(examples)
+        return _numbers(examples)[features.owners]
 
     def loss(self, logits: Float[Tensor, "batch 1"], gold: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
         return ((logits.squeeze(1).float() - gold) ** 2).sum()
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
-        return [{"label": labels[0], "score": float(output.logits[0])}]
+        return [{"label": labels[0], "score": float(output.pooled[0])}]
 
     def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
-        predicted = np.stack([output.logits for output in outputs])[:, 0]
+        predicted = np.stack([output.pooled for output in outputs])[:, 0]
         return regression_scores(predicted, _numbers([output.example for output in outputs]))
 
     def baseline(

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID, UNK_ID
+from albert.config import CLS_ID, PAD_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file, write_json
 from albert.hub import model_folder
@@ -170,39 +170,18 @@ class AlbertTokenizer:
 
     def windows(
         self,
-        text: str,
-        text_pair: str | None = None,
+        items: Sequence[TextOrPair],
         *,
         max_length: int | None = None,
         stride: int = 128,
-    ) -> list[Encoding]:
-        """Encodes a long text as windows; neighbours share `stride` pieces and nothing is left out.
+    ) -> list[list[Encoding]]:
+        """Encodes each long text or pair as windows; neighbours share `stride` pieces and nothing is left out.
 
-        Of a pair, the first text (a question) stands whole in every window and the second is divided.
-        Raises `AlbertError` when a window has no room to move on.
+        Of a pair, the first text (a question) stands in every window, cut only if it would fill more than half of
+        it, and the second is divided. Raises `AlbertError` when a window has no room to move on.
         """
         limit = self.max_length if max_length is None else max_length
-        item = text if text_pair is None else (text, text_pair)
-        first, second = next(self._parts([item]))
-        moving, fixed = (first, None) if second is None else (second, first)
-        room = limit - 2 if fixed is None else limit - 3 - len(fixed)
-        if stride < 0 or room <= stride:
-            raise AlbertError(
-                ErrorKind.CONFIG,
-                "windows over a long text",
-                expected=f"a stride from 0 to {max(room - 1, 0)} pieces for max_length {limit}",
-                got=str(stride),
-                hint="use a larger max_length, a smaller stride or a shorter question",
-            )
-        encodings: list[Encoding] = []
-        start = 0
-        while True:
-            part = _slice(moving, start, start + room)
-            pair = (part, None) if fixed is None else (fixed, part)
-            encodings.append(_join(*pair, window=len(encodings)))
-            if start + room >= len(moving):
-                return encodings
-            start += room - stride
+        return [_windows(first, second, limit, stride) for first, second in self._parts(items)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the pieces, special tokens left out."""
@@ -212,10 +191,6 @@ class AlbertTokenizer:
     def id_of(self, piece: str) -> int:
         """The id of a piece, that of <unk> when it is none."""
         return self._ids.get(piece, UNK_ID)
-
-    @property
-    def mask_id(self) -> int:
-        return MASK_ID
 
     def _parts(self, items: Sequence[TextOrPair]) -> Iterator[tuple[Pieces, Pieces | None]]:
         flat: list[str] = []
@@ -232,6 +207,32 @@ def _cut(first: Pieces, second: Pieces | None, limit: int, truncation: Truncatio
     keep = _kept_lengths(lengths, room, truncation)
     cut = sum(lengths) - sum(keep)
     return _join(_slice(first, 0, keep[0]), None if second is None else _slice(second, 0, keep[1]), cut=cut)
+
+
+def _windows(first: Pieces, second: Pieces | None, limit: int, stride: int) -> list[Encoding]:
+    moving, fixed, cut = first, None, 0
+    room = limit - 2
+    if second is not None:
+        moving, fixed = second, _slice(first, 0, max((limit - 3) // 2, 0))
+        cut = len(first) - len(fixed)
+        room = limit - 3 - len(fixed)
+    if stride < 0 or room <= stride:
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "windows over a long text",
+            expected=f"a stride from 0 to {max(room - 1, 0)} pieces for max_length {limit}",
+            got=str(stride),
+            hint="use a larger max_length, a smaller stride or a shorter question",
+        )
+    encodings: list[Encoding] = []
+    start = 0
+    while True:
+        part = _slice(moving, start, start + room)
+        pair = (part, None) if fixed is None else (fixed, part)
+        encodings.append(_join(*pair, cut=cut, window=len(encodings)))
+        if start + room >= len(moving):
+            return encodings
+        start += room - stride
 
 
 def _kept_lengths(lengths: tuple[int, int], room: int, truncation: Truncation) -> tuple[int, int]:
@@ -290,11 +291,3 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise AlbertError(ErrorKind.MODEL, str(path), expected="a JSON object", got=type(value).__name__)
     return value
-
-
-def pad(rows: Sequence[Sequence[int]], value: int = 0) -> np.ndarray:
-    """The rows as one array [rows, longest], filled up with `value` on the right."""
-    out = np.full((len(rows), max(map(len, rows), default=0)), value, np.int64)
-    for index, row in enumerate(rows):
-        out[index, : len(row)] = row
-    return out

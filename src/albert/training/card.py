@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from albert import __version__
 from albert.config import AlbertConfig
-from albert.tasks import task_named
+from albert.tasks import Lengths, task_named
 from albert.training.loop import LoopConfig
 from albert.training.optimizer import OptimizerConfig
 
@@ -61,7 +61,7 @@ model("a text")
 ## Limits
 
 It knows what its training data shows: other languages, other kinds of text and labels without examples are
-out of its reach. Texts beyond {max_length} pieces are cut. Scores are the model's own confidence, not
+out of its reach. Long texts: {long}. Scores are the model's own confidence, not
 calibrated probabilities.
 """
 
@@ -74,12 +74,13 @@ def model_card(
     result: FinetuneResult,
     baseline_words: str,
     rows: tuple[int, int],
+    lengths: Lengths,
 ) -> str:
     """The card as Markdown with the metadata block that model hubs read."""
     scores = "| score | dev |\n|---|---|\n" + "\n".join(
         f"| {name} | {value:.4f} |" for name, value in result.scores.items()
     )
-    settings = {**dataclasses.asdict(optimizer), **dataclasses.asdict(loop), "max_length": config.max_length}
+    settings = {**dataclasses.asdict(optimizer), **dataclasses.asdict(loop), **dataclasses.asdict(lengths)}
     columns = network.extra["columns"]
     shown = ", ".join(network.id2label[:50]) + (", …" if len(network.id2label) > 50 else "")
     return _TEMPLATE.format(
@@ -105,7 +106,7 @@ def model_card(
         baseline=result.baseline,
         metric=result.metric,
         settings="\n".join(f"{name}={value}" for name, value in settings.items()),
-        max_length=config.max_length,
+        long=lengths.rule(),
     )
 
 

@@ -13,7 +13,7 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.hub import STARTER
-from albert.tasks import Task, guess_task, task_named
+from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.text.tokenizer import AlbertTokenizer
 
 
@@ -37,7 +37,9 @@ class FinetuneConfig:
     init: str | None = None
     tokenizer: str | None = None
     size: str | None = None
-    max_length: int = 128
+    choices: str | None = None
+    max_length: int | None = None
+    stride: int | None = None
     format: str | None = None
     encoding: str = "utf-8"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +57,11 @@ class FinetuneConfig:
                 got="both",
             )
 
+    def lengths(self, task: Task) -> Lengths:
+        """The given ones, else the task's."""
+        stride = task.lengths.stride if self.stride is None else self.stride
+        return Lengths(max_length=self.max_length or task.lengths.max_length, stride=stride)
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -62,12 +69,14 @@ class Dataset:
 
     task: Task
     columns: Columns
+    lengths: Lengths
     labels: tuple[str, ...]
     train: Features
     dev: Features
     dev_examples: list[Example]
     baseline: tuple[str, float]
     held_out: bool
+    train_rows: int
     cut: int
     remarks: list[str]
 
@@ -78,9 +87,12 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: in
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
     table = Table(config.train, format=config.format, encoding=config.encoding)
-    columns = guess_columns(table, text=config.text, text_pair=config.text_pair, label=config.label)
+    columns = guess_columns(
+        table, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
+    )
     assert columns.label is not None
     task = task_named(config.task) if config.task else _guess(table, columns.label)
+    lengths = config.lengths(task)
     remarks: list[str] = []
     train = _examples(table, columns, task, remarks)
     labels = task.labels(train, column=columns.label)
@@ -100,17 +112,19 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: in
         )
     # The dev part first: it may have labels that the training part lacks.
     (dev_features, dev_cut), (train_features, train_cut) = (
-        _features(task, tokenizer, part, labels, config.max_length, remarks) for part in (dev, train)
+        _features(task, tokenizer, part, labels, lengths, remarks) for part in (dev, train)
     )
     return Dataset(
         task,
         columns,
+        lengths,
         labels,
         replace(train_features, offsets=None),
         dev_features,
         dev,
         task.baseline(train, dev, labels),
         held_out,
+        len(train),
         train_cut + dev_cut,
         remarks,
     )
@@ -121,11 +135,11 @@ def _features(
     tokenizer: AlbertTokenizer,
     examples: Sequence[Example],
     labels: Sequence[str],
-    max_length: int,
+    lengths: Lengths,
     remarks: list[str],
 ) -> tuple[Features, int]:
     """The examples as features with their gold, and how many texts were cut."""
-    features, cut = task.features(tokenizer, examples, max_length=max_length)
+    features, cut = task.features(tokenizer, examples, lengths)
     remarks.extend(task.remarks(examples, features))
     return features.with_gold(task.targets(examples, features, labels)), cut
 
@@ -135,7 +149,7 @@ def _guess(table: Table, label: str) -> Task:
 
 
 def _examples(table: Table, columns: Columns, task: Task, remarks: list[str]) -> list[Example]:
-    missing = [name for name in (*columns.texts(), columns.label) if name not in table.columns]
+    missing = [name for name in columns.names() if name not in table.columns]
     if missing:
         raise AlbertError(
             ErrorKind.DATA,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +98,8 @@ def finetune(
             optimizer_config,
             result,
             data.baseline[0],
-            (len(data.train), len(data.dev)),
+            (data.train_rows, len(data.dev_examples)),
+            data.lengths,
         )
         write_model_folder(config.out, model, tokenizer, card)
     return result
@@ -146,7 +149,8 @@ def _build_model(
         "extra": {
             "task": data.task.name,
             "columns": dataclasses.asdict(data.columns),
-            "max_length": config.max_length,
+            "max_length": data.lengths.max_length,
+            "stride": data.lengths.stride,
         },
     }
     if config.size is not None:
@@ -167,12 +171,12 @@ def _build_model(
         model, fresh = start_from(config.init, shape, data.task.head, generator)
         if fresh:
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
-    if shape.max_position_embeddings < config.max_length:
+    if shape.max_position_embeddings < data.lengths.max_length:
         raise AlbertError(
             ErrorKind.CONFIG,
             "max_length",
             expected=f"at most the model's {shape.max_position_embeddings}",
-            got=str(config.max_length),
+            got=str(data.lengths.max_length),
         )
     return model
 
@@ -190,9 +194,10 @@ def _build_trainer(
     def evaluate() -> dict[str, float]:
         logits = predict_logits(model, data.dev)  # float32, as the Predictor will compute
         total, count = 0.0, 0
-        for index, row in enumerate(logits):  # one at a time: each may have its own shape
-            gold = torch.from_numpy(data.dev.gold_of(index)[None])
-            total += float(task.loss(torch.from_numpy(row[None]), gold))
+        bounds = data.dev.unit_bounds()
+        for first, after in itertools.pairwise(bounds):  # units may differ in their shapes
+            gold = torch.from_numpy(np.stack([data.dev.gold_of(row) for row in range(first, after)]))
+            total += float(task.loss(torch.from_numpy(np.stack(logits[first:after])), gold))
             count += task.count(gold)
         scores = task.score(Output.each(data.dev_examples, data.dev, logits), data.labels)
         return {"loss": total / max(count, 1), **scores}
@@ -225,14 +230,19 @@ def _tell(data: Dataset, progress: ConsoleProgress) -> None:
     source = "a tenth held out as dev" if data.held_out else "dev from its file"
     progress.on_message(
         f"task {data.task.name}: {' + '.join(columns.texts())} -> {columns.label}, "
-        f"{_listed(data.labels)}; {len(data.train):,} training and {len(data.dev):,} dev rows ({source})"
+        f"{_listed(data.labels)}; {data.train_rows:,} training and {len(data.dev_examples):,} dev rows ({source})"
     )
     words, value = data.baseline
     progress.on_message(f"baseline, {words}: dev {data.task.metric} {value:.4f}")
     if data.cut:
         progress.on_message(
-            f"{data.cut:,} of {len(data.train) + len(data.dev):,} texts are longer than --max-length and were cut"
+            f"{data.cut:,} of {data.train_rows + len(data.dev_examples):,} texts are longer than "
+            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length further"
         )
+    if (
+        windows := len(data.train) + len(data.dev) - data.train_rows - len(data.dev_examples)
+    ) and not data.task.grouped:
+        progress.on_message(f"{windows:,} windows more than texts: {data.lengths.rule()}")
     for remark in data.remarks:
         progress.on_message(remark)
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -100,26 +101,32 @@ class FeatureSource:
     def __init__(self, features: Features, config: LoopConfig) -> None:
         self.features = features
         self.config = config
+        self.bounds = features.unit_bounds()
+        longest = np.maximum.reduceat(features.lengths, self.bounds[:-1])
+        self.lengths = longest * np.diff(self.bounds)  # padded pieces of each unit
         self._epoch = -1
         self._steps: list[list[Any]] = []
 
     @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.features) / self.config.batch_size)
+        return math.ceil(len(self.lengths) / self.config.batch_size)
 
     def micro_batches(self, step: int) -> list[Any]:
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             config = self.config
             self._steps = training_steps(
-                self.features.lengths,
+                self.lengths,
                 batch_size=config.batch_size,
                 max_tokens=config.max_tokens,
                 seed=config.seed,
                 epoch=epoch,
             )
             self._epoch = epoch
-        return [self.features.batch(indices) for indices in self._steps[index]]
+        return [self.features.batch(self._rows(units)) for units in self._steps[index]]
+
+    def _rows(self, units: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.arange(self.bounds[unit], self.bounds[unit + 1]) for unit in units])
 
 
 class Progress(Protocol):
