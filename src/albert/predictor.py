@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from albert.data.examples import Columns, Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import TEXT_COLUMN, Table
@@ -21,8 +23,9 @@ from albert.tasks import TASKS, DecodeOptions, Lengths, Prediction, Task, task_n
 from albert.tasks.base import Output
 from albert.text.tokenizer import AlbertTokenizer
 
-Input = str | tuple[str, str] | dict[str, str]
+Input = str | tuple[str, str] | dict[str, Any]
 _CHUNK = 1024  # examples in memory at a time
+_KEYS = (("text", "question"), ("text_pair", "context"))
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Predictor:
         columns: Columns,
         *,
         lengths: Lengths,
+        thresholds: tuple[float, ...] = (),
         fingerprint: str = "",
     ) -> None:
         self.model = model.eval()
@@ -62,6 +66,7 @@ class Predictor:
         self.task = task
         self.columns = columns
         self.lengths = lengths
+        self.thresholds = thresholds  # of decisions, tuned on dev
         self.fingerprint = fingerprint  # of the files it came from
         self.labels = model.config.id2label
         self.cut = 0  # texts so far that were longer than the model reads
@@ -83,29 +88,47 @@ class Predictor:
                 expected="a model that `albert train` wrote, or a sequence classifier",
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
+        task = task_named(task_name)
         tokenizer = AlbertTokenizer.from_pretrained(folder)
         stored = [folder / MANIFEST, folder / "config.json"]
         return cls(
             model,
             tokenizer,
-            task_named(task_name),
+            task,
             Columns(**extra.get("columns", {"text": TEXT_COLUMN})),
             lengths=Lengths(
                 max_length=extra.get("max_length", min(tokenizer.max_length, model.config.max_position_embeddings)),
-                stride=extra.get("stride"),
+                stride=extra.get("stride", task.lengths.stride),
             ),
+            thresholds=tuple(extra.get("thresholds", ())),
             fingerprint=sha256(next(path for path in stored if path.is_file())),
         )
 
     def __call__(
-        self, inputs: Input | Sequence[Input], *, top_k: int | None = 1, aggregation: str = "first"
+        self,
+        inputs: Input | Sequence[Input] | None = None,
+        *,
+        question: str | None = None,
+        context: str | None = None,
+        top_k: int | None = 1,
+        aggregation: str = "first",
+        max_answer: int = 30,
+        handle_impossible_answer: bool | None = None,
     ) -> list[Any]:
         """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
 
-        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …}. Entities come as a list a
-        text, in its order, made from pieces as `aggregation` says: none, simple, first, average or max.
+        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …, "choices": […]}; `question` and
+        `context`, or a dict of them, are a pair. Entities come as a list a text, in its order, made from pieces as
+        `aggregation` says: none, simple, first, average or max. Answers have at most `max_answer` pieces, and with
+        `handle_impossible_answer` (None: if the model was trained so) "" is one.
         """
-        options = DecodeOptions(top_k=top_k, aggregation=aggregation)
+        if inputs is None:
+            if question is None or context is None:
+                raise AlbertError(ErrorKind.USAGE, "input", expected="inputs, or question and context", got="neither")
+            inputs = (question, context)
+        options = DecodeOptions(
+            top_k=top_k, aggregation=aggregation, max_answer=max_answer, no_answer=handle_impossible_answer
+        )
         single = isinstance(inputs, (str, dict, tuple))
         items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
         predictions = self.predict([_example(item) for item in items], options)
@@ -116,11 +139,26 @@ class Predictor:
     def predict(self, examples: Sequence[Example], options: DecodeOptions | None = None) -> list[list[Prediction]]:
         """The predictions for each example, best first or in the order of the text."""
         options = options or DecodeOptions()
+        if not options.thresholds:
+            options = dataclasses.replace(options, thresholds=self.thresholds)
         return [
             self.task.decode(output, self.labels, options)
             for start in range(0, len(examples), _CHUNK)
             for output in self.outputs(examples[start : start + _CHUNK])
         ]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of length 1, [texts, hidden], of a model for similarity or retrieval.
+
+        Raises `AlbertError` (bad-model) for another one.
+        """
+        if self.model.head_name != "embedding":
+            raise AlbertError(
+                ErrorKind.MODEL, f"task {self.task.name}", expected="a model for similarity or retrieval", got="another"
+            )
+        vectors = [output.logits[0] for output in self.outputs([Example(text) for text in texts])]
+        table = np.stack(vectors) if vectors else np.zeros((0, self.model.config.hidden_size), np.float32)
+        return np.asarray(table / np.linalg.norm(table, axis=1, keepdims=True))
 
     def outputs(self, examples: Sequence[Example]) -> list[Output]:
         """What the head says about each example: the raw logits of its rows, [labels] or [pieces, labels]."""
@@ -155,7 +193,7 @@ class Predictor:
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
         outputs = Output.each(examples, features, predict_logits(self.model, features))
-        scores = self.task.score(outputs, self.labels)
+        scores = self.task.score(outputs, self.labels, self.thresholds)
         _, baseline = self.task.baseline(examples, examples, self.labels)
         return Evaluation(table.path, len(examples), self.task.metric, scores, baseline, remarks)
 
@@ -194,5 +232,8 @@ def _example(item: Input) -> Example:
     if isinstance(item, str):
         return Example(item)
     if isinstance(item, dict):
-        return Example(item["text"], item.get("text_pair"))
+        text, pair = (item.get(name, item.get(other)) for name, other in _KEYS)
+        if not isinstance(text, str):
+            raise AlbertError(ErrorKind.USAGE, "input", expected='{"text": …}', got=", ".join(map(str, item)))
+        return Example(text, pair, choices=tuple(item.get("choices", ())))
     return Example(*item)

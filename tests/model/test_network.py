@@ -102,6 +102,7 @@ def test_every_head_gives_its_shape(head: str) -> None:
         "token_classification": [(2, 7, 3)],
         "span": [(2, 7, 2)],
         "multiple_choice": [(2, 3)],
+        "embedding": [(2, 32)],
     }[head]
     assert [tuple(part.shape) for part in (out if isinstance(out, tuple) else (out,))] == expected
 

@@ -46,6 +46,9 @@ def ours(model: AlbertForTask, inputs: dict[str, torch.Tensor]) -> list[torch.Te
 def theirs(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
     with torch.no_grad():
         out = model(**inputs)
+    if "last_hidden_state" in out:
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        return [(out.last_hidden_state * mask).sum(1) / mask.sum(1)]
     if "prediction_logits" in out:
         return [out.prediction_logits, out.sop_logits]
     if "start_logits" in out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,46 +21,73 @@ GOLD: dict[str, list[object]] = {
     "classification": ["b", "a", "10", "9", "b"],
     "regression": ["1.5", 2, "0", "4.25", "1"],
     "ner": [[[0, 4, "b"]], [], [[0, 4, "a"], [5, 6, "a"]], [{"start": 5, "end": 6, "label": "b"}], []],
-}
+    "multilabel": [["b", "a"], [], "a|c", "b; c", ["c"]],
+    "qa": [
+        [{"text": "more", "answer_start": 0}], [], {"text": ["words"], "answer_start": [5]},
+        '[{"text": "words", "answer_start": 5}]', [{"text": "more words", "answer_start": 0}],
+    ],
+    "choice": [0, "B", "1", "second", "a"],
+    "similarity": ["1.5", 2, "0", "4.25", "1"],
+    "retrieval": ["one", "two", "three", "two", "five"],
+}  # fmt: skip
 MISSING: dict[str, list[object]] = {
     "classification": [None, "", "  ", [], {}],
     "regression": [None, "", "  ", [], {}],
     "ner": [None, "", "  ", {}, 3],
+    "multilabel": [None, {}, 3, [None], [""]],
+    "qa": [None, "", "yes", 3, {}, [{"text": "more"}], [{"text": "", "answer_start": 0}], "[{"],
+    "choice": [None, "", [], "third one", 1.5, True],
+    "similarity": [None, "", "  ", [], {}],
+    "retrieval": [None, "", "  ", [], 3],
 }
+PAIRS = ("qa", "similarity")
+IN_BATCH = ("similarity", "retrieval")  # whose losses compare the examples of a batch with each other
+
+
+def examples_of(task: Task, values: list[object]) -> list[Example]:
+    blank = Example("", choices=("first", "second") if task.name == "choice" else ())
+    found = []
+    for i, value in enumerate(values):
+        example = replace(blank, text=f"text {i}", text_pair="more words" if task.name in PAIRS else None)
+        found.append(replace(example, gold=task.parse_gold(value, example), source=f"f:{i}"))
+    return found
 
 
 def assert_task_contract(task: Task, values: list[object], tokenizer: AlbertTokenizer) -> None:
     """Values become gold, targets, a loss that is a sum, predictions that are JSON, and the deciding score."""
-    texts = [f"text {i}" for i in range(len(values))]
-    examples = [
-        Example(text, gold=task.parse_gold(value, Example(text)), source=f"f:{i}")
-        for i, (text, value) in enumerate(zip(texts, values, strict=True))
-    ]
+    examples = examples_of(task, values)
     labels = task.labels(examples, column="label")
-    features, cut = task.features(tokenizer, examples, Lengths(max_length=8))
-    assert (len(features), cut) == (len(examples), 0)
+    features, cut = task.features(tokenizer, examples, Lengths(max_length=12))
+    assert (len(features.example_bounds()) - 1, cut) == (len(examples), 0)
     assert task.remarks(examples, features) == []
     features = features.with_gold(task.targets(examples, features, labels))
-    batch = features.batch(range(len(examples)))
+    batch = features.batch(range(len(features)))
     assert batch.gold is not None
-    pieces = batch.input_ids.shape[1:] if features.by_piece else ()
-    logits = torch.randn(len(examples), *pieces, len(labels), generator=torch.Generator().manual_seed(0))
+    pieces = batch.input_ids.shape[1:] if task.points else ()
+    width = 2 if task.head == "span" else len(labels)
+    logits = torch.randn(len(features), *pieces, width, generator=torch.Generator().manual_seed(0))
     logits.requires_grad_()
     gold = batch.gold
     loss = task.loss(logits, gold)
-    halves = slice(0, 2), slice(2, None)
-    assert loss.item() == pytest.approx(sum(task.loss(logits[part], gold[part]).item() for part in halves), rel=1e-6)
+    middle = int(features.unit_bounds()[2])
+    halves = slice(0, middle), slice(middle, None)
+    if task.name not in IN_BATCH:
+        apart = sum(task.loss(logits[part], gold[part]).item() for part in halves)
+        assert loss.item() == pytest.approx(apart, rel=1e-6)
     assert task.count(gold) == sum(task.count(gold[part]) for part in halves)
     loss.backward()
     assert torch.isfinite(logits.grad).all()
     rows = [row.numpy()[:length] if pieces else row.numpy()
             for row, length in zip(logits.detach(), features.lengths, strict=True)]  # fmt: skip
     outputs = Output.each(examples, features, rows)
+    thresholds = task.tune(outputs, labels)
     for output in outputs:
         everything = task.decode(output, labels, DecodeOptions(top_k=None))
         assert json.loads(json.dumps(everything)) == everything
-        assert task.plural or len(task.decode(output, labels, DecodeOptions())) == 1
-    assert task.metric in task.score(outputs, labels)
+        [*best] = task.decode(output, labels, DecodeOptions(thresholds=thresholds))
+        assert task.plural or (len(best) == 1 and {task.answer, "score"} <= best[0].keys())
+    tuned = task.score(outputs, labels, thresholds)
+    assert tuned[task.metric] >= task.score(outputs, labels)[task.metric] - 1e-9
     words, value = task.baseline(examples, examples, labels)
     assert words
     assert value <= 1
@@ -76,7 +104,7 @@ def test_contract(name: str, tokenizer: AlbertTokenizer) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in TASKS for value in MISSING[name]])
 def test_a_missing_gold_value_is_refused(name: str, value: object) -> None:
-    with pytest.raises(ValueError, match="label"):
+    with pytest.raises(ValueError, match=r"label|answer"):
         TASKS[name].parse_gold(value)
 
 
@@ -91,7 +119,9 @@ def test_a_missing_gold_value_is_refused(name: str, value: object) -> None:
         (["1.5", "n/a", "2.5"], "classification"),
         ([[], [[0, 4, "PER"]]], "ner"),
         ([[{"start": 0, "end": 4, "label": "PER"}]], "ner"),
-        ([["a", "b"], ["b"]], "classification"),
+        ([["a", "b"], ["b"]], "multilabel"),
+        ([[], []], "ner"),
+        ([[{"text": "a", "answer_start": 3}], []], "qa"),
     ],
 )
 def test_the_task_is_guessed_from_the_labels(values: list[object], expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows from CSV, TSV, JSONL, CoNLL and plain lines, streamed, each with its line number."""
+"""Rows from CSV, TSV, JSONL, CoNLL and plain lines, streamed, each with its line number; and from JSON documents."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from albert.data.conll import looks_like_conll, sentences
+from albert.data.documents import document_rows, is_document
 from albert.data.sources import MAX_LINE_BYTES, Problems, suffix_of, text_lines
 from albert.data.spans import Interval
 from albert.errors import AlbertError, ErrorKind
 
-Format = Literal["csv", "tsv", "jsonl", "conll", "lines"]
+Format = Literal["csv", "tsv", "jsonl", "json", "conll", "lines"]
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -52,7 +53,9 @@ _KNOWN_NAMES = {*TEXT_NAMES, *LABEL_NAMES, *itertools.chain.from_iterable(PAIR_N
 
 @dataclass(frozen=True)
 class Row:
-    """One record: where it starts in its file, its values by column, and its text's words where the file has them."""
+    """One record: the line where it starts (in a JSON document: its number), its values by column, and its text's
+    words where the file has them.
+    """
 
     number: int
     values: dict[str, Any]
@@ -80,6 +83,12 @@ class Table:
         self.path = str(path)
         self.encoding = encoding
         self._problems = Problems(self.path)
+        self._document: list[Row] = []
+        if format == "json" or (format is None and is_document(self.path)):
+            rows = document_rows(self.path, encoding=encoding)
+            self._document = [Row(number, values) for number, values in enumerate(rows, 1)]
+            self.layout = Layout("json", "", tuple(dict.fromkeys(name for values in rows for name in values)), False)
+            return
         self._lines = self._numbered()
         self._head = list(itertools.islice(self._lines, _SAMPLE))
         if not any(line.strip() for _, line in self._head):
@@ -93,6 +102,8 @@ class Table:
 
     def sample(self) -> list[Row]:
         """The first rows, without consuming them; bad ones left out."""
+        if self._document:
+            return self._document[:_SAMPLE]
         return list(self._parse(iter(self._head), Problems(self.path)))
 
     def __iter__(self) -> Iterator[Row]:
@@ -100,6 +111,9 @@ class Table:
 
     def rows(self, problems: Problems | None) -> Iterator[Row]:
         """Every row once. Bad lines go to `problems`, or raise at once when it is None."""
+        if self._document:
+            yield from self._document
+            return
         lines = itertools.chain(self._head, self._lines)
         for row in self._parse(lines, self._problems):
             if problems is None:

@@ -132,6 +132,24 @@ class MultipleChoiceHead(Head):
         return self.linear(self.dropout(pooled)).view(-1, choices)
 
 
+class EmbeddingHead(Head):
+    """The mean of the last hidden states over the pieces of a text: a vector for it, without weights of its own."""
+
+    architecture = "AlbertModel"
+    needs_pooler = False
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+
+    def forward(
+        self, hidden: Float[Tensor, "batch seq hidden"], mask: Int[Tensor, "batch seq"] | None
+    ) -> Float[Tensor, "batch hidden"]:
+        if mask is None:
+            return hidden.mean(1)
+        weights = mask.to(hidden.dtype).unsqueeze(-1)
+        return (hidden * weights).sum(1) / weights.sum(1)
+
+
 HEADS: dict[str, type[Head]] = {
     "masked_lm": MaskedLMHead,
     "pretraining": PreTrainingHead,
@@ -139,13 +157,15 @@ HEADS: dict[str, type[Head]] = {
     "token_classification": TokenClassificationHead,
     "span": SpanHead,
     "multiple_choice": MultipleChoiceHead,
+    "embedding": EmbeddingHead,
 }
 
 
 class AlbertForTask(nn.Module):
     """The encoder with the head that `HEADS` names. Weights are drawn from `generator`, the same on any machine.
 
-    Every forward takes ids [batch, seq], or [batch, choices, seq] for multiple choice.
+    Every forward takes ids [batch, seq]. For multiple choice they may be [batch, choices, seq]; without that
+    dimension each choice has its own score, [batch, 1].
     """
 
     def __init__(self, config: AlbertConfig, head: str, *, generator: torch.Generator | None = None) -> None:
@@ -166,8 +186,8 @@ class AlbertForTask(nn.Module):
         token_type_ids: Int[Tensor, "*batch seq"] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """The head's logits; for pre-training the pair (MLM, sentence order)."""
-        choices = input_ids.shape[1] if isinstance(self.head, MultipleChoiceHead) else 0
-        if choices:
+        choices = input_ids.shape[1] if input_ids.ndim == 3 else 1
+        if input_ids.ndim == 3:
             input_ids = input_ids.flatten(0, 1)
             attention_mask = None if attention_mask is None else attention_mask.flatten(0, 1)
             token_type_ids = None if token_type_ids is None else token_type_ids.flatten(0, 1)
@@ -178,6 +198,8 @@ class AlbertForTask(nn.Module):
                 return self.head(out.last_hidden_state, words)
             case PreTrainingHead():
                 return self.head.mlm(out.last_hidden_state, words), self.head.sop(out.pooler_output)
+            case EmbeddingHead():
+                return self.head(out.last_hidden_state, attention_mask)
             case MultipleChoiceHead():
                 return self.head(out.pooler_output, choices)
             case _ if self.head.needs_pooler:

@@ -34,6 +34,7 @@ _HEADS = {
     "token_classification": {"head.linear": "classifier"},
     "span": {"head.linear": "qa_outputs"},
     "multiple_choice": {"head.linear": "classifier"},
+    "embedding": {},
 }
 _HEAD_BIASES = {"masked_lm": "head.bias", "pretraining": "head.mlm.bias"}
 

@@ -5,13 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from albert.data.examples import Columns
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Prediction, Task
+from albert.tasks.choice import MultipleChoice
 from albert.tasks.classification import Classification
+from albert.tasks.multilabel import MultiLabelClassification
 from albert.tasks.ner import EntityRecognition
+from albert.tasks.qa import QuestionAnswering
 from albert.tasks.regression import Regression
+from albert.tasks.similarity import Retrieval, Similarity
 
-TASKS: dict[str, Task] = {task.name: task for task in (EntityRecognition(), Regression(), Classification())}
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        QuestionAnswering(),
+        MultipleChoice(),
+        EntityRecognition(),
+        MultiLabelClassification(),
+        Similarity(),
+        Retrieval(),
+        Regression(),
+        Classification(),
+    )
+}
 
 
 def task_named(name: str) -> Task:
@@ -21,9 +38,9 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-def guess_task(values: Sequence[Any]) -> Task:
-    """The first registered task that a label column with these values fits."""
-    return next(task for task in TASKS.values() if task.fits(values))
+def guess_task(values: Sequence[Any], columns: Columns | None = None) -> Task:
+    """The first registered task that a label column with these values fits, beside these columns."""
+    return next(task for task in TASKS.values() if task.fits(values, columns))
 
 
 __all__ = ["TASKS", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]

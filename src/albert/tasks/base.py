@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from albert.data.batches import Features, Gold
-from albert.data.examples import Example
+from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
@@ -25,12 +25,16 @@ _PORTION = 1024  # examples whose encodings are in memory at a time
 class DecodeOptions:
     """How predictions are wanted; each task reads what concerns it.
 
-    `top_k`: how many labels, None for all. `aggregation`: how pieces become entities, as transformers'
-    `aggregation_strategy`; one of `AGGREGATIONS`.
+    `top_k`: how many labels or answers, None for all. `aggregation`: how pieces become entities, as transformers'
+    `aggregation_strategy`; one of `AGGREGATIONS`. `max_answer`: the longest answer in pieces. `no_answer`: whether
+    "" is an answer, None for as trained. `thresholds`: the task's own, from `tune`.
     """
 
     top_k: int | None = 1
     aggregation: str = "first"
+    max_answer: int = 30
+    no_answer: bool | None = None
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.aggregation not in AGGREGATIONS:
@@ -111,7 +115,7 @@ class Task(ABC):
     lengths: ClassVar[Lengths] = Lengths()
 
     @abstractmethod
-    def fits(self, values: Sequence[Any]) -> bool:
+    def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
         """Whether a label column with these values looks like this task's; asked in the registry's order."""
 
     @abstractmethod
@@ -145,9 +149,15 @@ class Task(ABC):
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         """One example's predictions, best first or in the order of the text."""
 
+    def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
+        """Thresholds of decisions that score best on these outputs; none where there is nothing to decide."""
+        return ()
+
     @abstractmethod
-    def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
-        """All scores over a data set; `metric` is one of them."""
+    def score(
+        self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
+    ) -> dict[str, float]:
+        """All scores over a data set; `metric` is one of them. `thresholds` are those of `tune`, if any."""
 
     @abstractmethod
     def baseline(

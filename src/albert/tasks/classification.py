@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from albert.data.batches import Features
-from albert.data.examples import Example
+from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.labels import require_known
@@ -29,20 +29,11 @@ class Classification(Task):
     metric = "accuracy"
     stratified = True
 
-    def fits(self, values: Sequence[Any]) -> bool:
+    def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
         return True  # any column of values can be a column of labels: the last one asked
 
     def parse_gold(self, value: Any, example: Example | None = None) -> str:
-        if value is None or (isinstance(value, str) and not value.strip()):
-            raise ValueError("no label")
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, (str, int, float)):
-            label = str(value).strip()
-            if len(label) > 200:
-                raise ValueError(f"label of {len(label)} characters: expected at most 200")
-            return label
-        raise ValueError(f"label: expected a string or number, got {type(value).__name__}")
+        return label_string(value)
 
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
         counts = Counter(example.gold for example in examples)
@@ -54,7 +45,7 @@ class Classification(Task):
                 got=f"one class, {next(iter(counts))!r}" if len(counts) == 1 else f"{len(counts):,} labels",
                 hint="check that this is the column you mean; --label COLUMN names another",
             )
-        return tuple(sorted(counts, key=_label_order))
+        return tuple(sorted(counts, key=label_order))
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
         require_known(((example, example.gold) for example in examples), labels)
@@ -68,7 +59,9 @@ class Classification(Task):
         best = np.argsort(-probabilities, kind="stable")[: options.top_k]
         return [{"label": labels[i], "score": float(probabilities[i])} for i in best]
 
-    def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
+    def score(
+        self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
+    ) -> dict[str, float]:
         predicted = np.stack([output.pooled for output in outputs]).argmax(1)
         gold = _ids([output.example for output in outputs], labels)
         return classification_scores(predicted, gold, labels=len(labels))
@@ -86,7 +79,21 @@ def _ids(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
     return np.asarray([ids[example.gold] for example in examples], np.int64)
 
 
-def _label_order(label: str) -> tuple[int, float, str]:
+def label_string(value: Any) -> str:
+    """A label as it stands in a file -> its string. Raises `ValueError` for one that is none."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise ValueError("no label")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        label = str(value).strip()
+        if len(label) > 200:
+            raise ValueError(f"label of {len(label)} characters: expected at most 200")
+        return label
+    raise ValueError(f"label: expected a string or number, got {type(value).__name__}")
+
+
+def label_order(label: str) -> tuple[int, float, str]:
     """Numbers by value, then words by letter."""
     try:
         return 0, float(label), label

@@ -31,6 +31,34 @@ def classification_scores(predicted: np.ndarray, gold: np.ndarray, *, labels: in
     return scores
 
 
+def multilabel_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, float]:
+    """Micro and macro F1 over the labels, and the share of texts whose labels are all right. Shapes: [n, labels]."""
+    from sklearn.metrics import f1_score
+
+    return {
+        "micro_f1": float(f1_score(gold, predicted, average="micro", zero_division=0)),
+        "macro_f1": float(f1_score(gold, predicted, average="macro", zero_division=0)),
+        "exact": float((predicted == gold).all(1).mean()),
+    }
+
+
+def best_thresholds(probabilities: np.ndarray, gold: np.ndarray, *, otherwise: float) -> tuple[float, ...]:
+    """For each label the threshold of the best F1, between two probabilities; `otherwise` without a positive one.
+
+    Shapes: [n, labels] each.
+    """
+    found = []
+    for column, right in zip(probabilities.T, gold.T, strict=True):
+        order = np.argsort(-column, kind="stable")
+        ranked = np.append(column[order], 0.0)
+        hits = np.cumsum(right[order])
+        f1 = 2 * hits / (np.arange(1, len(order) + 1) + max(right.sum(), 1))
+        f1[ranked[:-1] == ranked[1:]] = -1  # no threshold lies between equals
+        best = int(f1.argmax())
+        found.append(float(ranked[best] + ranked[best + 1]) / 2 if right.any() else otherwise)
+    return tuple(found)
+
+
 def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, float]:
     """Pearson and Spearman correlation, their mean, and the mean squared error. Shapes: [n] each.
 
@@ -50,6 +78,20 @@ def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, floa
         "spearman": spearman,
         "correlation": (pearson + spearman) / 2,
         "mse": float(np.mean((predicted - gold) ** 2)),
+    }
+
+
+def ranking_scores(table: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    """Mean reciprocal rank, and how often the right one is first or among the first ten.
+
+    Shapes: scores [n, candidates], the right candidate [n]; equals before it count as better.
+    """
+    own = np.take_along_axis(table, right[:, None], 1)
+    ranks = (table >= own).sum(1)
+    return {
+        "mrr": float((1 / ranks).mean()),
+        "recall_at_1": float((ranks == 1).mean()),
+        "recall_at_10": float((ranks <= 10).mean()),
     }
 
 

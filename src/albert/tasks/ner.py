@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from albert.data.batches import IGNORED, Features
-from albert.data.examples import Example
+from albert.data.examples import Columns, Example
 from albert.data.spans import OUTSIDE, Interval, Span, chunks, parse_spans, spans_over, split_tag, tags_over
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
@@ -47,7 +47,7 @@ class EntityRecognition(Task):
     plural = "entities"
     lengths = Lengths(stride=32)
 
-    def fits(self, values: Sequence[Any]) -> bool:
+    def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
         if not all(isinstance(value, list) for value in values):
             return False
         return not any(values) or any(map(_holds_spans, values))
@@ -134,7 +134,9 @@ class EntityRecognition(Task):
             for first, after, label in chunks(tags)
         ]
 
-    def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
+    def score(
+        self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
+    ) -> dict[str, float]:
         options = DecodeOptions()
         predicted = [
             [Span(p["start"], p["end"], p["entity_group"]) for p in self.decode(output, labels, options)]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from albert.data.batches import Features
-from albert.data.examples import Example
+from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.metrics import regression_scores
@@ -26,7 +26,7 @@ class Regression(Task):
     pipeline = "text-classification"
     metric = "correlation"
 
-    def fits(self, values: Sequence[Any]) -> bool:
+    def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
         try:
             numbers = {self.parse_gold(value) for value in values}
         except ValueError:
@@ -58,7 +58,9 @@ class Regression(Task):
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         return [{"label": labels[0], "score": float(output.pooled[0])}]
 
-    def score(self, outputs: Sequence[Output], labels: Sequence[str]) -> dict[str, float]:
+    def score(
+        self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
+    ) -> dict[str, float]:
         predicted = np.stack([output.pooled for output in outputs])[:, 0]
         return regression_scores(predicted, _numbers([output.example for output in outputs]))
 

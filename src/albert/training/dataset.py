@@ -59,8 +59,10 @@ class FinetuneConfig:
 
     def lengths(self, task: Task) -> Lengths:
         """The given ones, else the task's."""
-        stride = task.lengths.stride if self.stride is None else self.stride
-        return Lengths(max_length=self.max_length or task.lengths.max_length, stride=stride)
+        length, stride = self.max_length or task.lengths.max_length, self.stride
+        if stride is None and task.lengths.stride is not None:
+            stride = min(task.lengths.stride, length // 3)
+        return Lengths(max_length=length, stride=stride)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: in
         table, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
     )
     assert columns.label is not None
-    task = task_named(config.task) if config.task else _guess(table, columns.label)
+    task = task_named(config.task) if config.task else _guess(table, columns)
     lengths = config.lengths(task)
     remarks: list[str] = []
     train = _examples(table, columns, task, remarks)
@@ -144,8 +146,9 @@ def _features(
     return features.with_gold(task.targets(examples, features, labels)), cut
 
 
-def _guess(table: Table, label: str) -> Task:
-    return guess_task([row.values.get(label) for row in table.sample()])
+def _guess(table: Table, columns: Columns) -> Task:
+    assert columns.label is not None
+    return guess_task([row.values.get(columns.label) for row in table.sample()], columns)
 
 
 def _examples(table: Table, columns: Columns, task: Task, remarks: list[str]) -> list[Example]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +84,18 @@ def finetune(
     model = _build_model(config, data, tokenizer, network, seed=loop.seed, progress=progress)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     with disk_errors(config.out), run_lock(config.out), progress:
-        trainer = _build_trainer(config, model, data, optimizer_config, loop, progress)
+        dev_scores = _DevScores(model, data)
+        trainer = _build_trainer(config, model, data, optimizer_config, loop, progress, dev_scores)
         if overwrite and not resume:
             trainer.checkpoints.clear()
             (config.out / "metrics.jsonl").unlink(missing_ok=True)
         _tell_time(trainer, data, progress)
         state = trainer.run(resume=resume)
         best = max(state.evaluations, key=lambda entry: entry["scores"][data.task.metric])
+        outputs = dev_scores.outputs(best["scores"][data.task.metric])
+        thresholds = data.task.tune(outputs, data.labels)
+        if thresholds:
+            model.config = model.config.with_(extra={**model.config.extra, "thresholds": thresholds})
         result = FinetuneResult(config.out, data.task.metric, best["scores"], data.baseline[1], state.step)
         card = model_card(
             model.config,
@@ -181,6 +187,38 @@ def _build_model(
     return model
 
 
+class _DevScores:
+    """Scores on the dev part, and the outputs they come from."""
+
+    def __init__(self, model: AlbertForTask, data: Dataset) -> None:
+        self.model = model
+        self.data = data
+        self.best: tuple[float, list[Output]] = (-math.inf, [])
+
+    def __call__(self) -> dict[str, float]:
+        scores, outputs = self._evaluate()
+        value = scores[self.data.task.metric]
+        if value > self.best[0]:
+            self.best = value, outputs
+        return scores
+
+    def outputs(self, score: float) -> list[Output]:
+        """Those with this score on the deciding metric; the model computes them anew if an earlier process had them."""
+        return self.best[1] if self.best[0] == score else self._evaluate()[1]
+
+    def _evaluate(self) -> tuple[dict[str, float], list[Output]]:
+        data, task = self.data, self.data.task
+        logits = predict_logits(self.model, data.dev)  # float32, as the Predictor will compute
+        total, count = 0.0, 0
+        for first, after in itertools.pairwise(data.dev.unit_bounds()):  # units may differ in their shapes
+            gold = torch.from_numpy(np.stack([data.dev.gold_of(row) for row in range(first, after)]))
+            total += float(task.loss(torch.from_numpy(np.stack(logits[first:after])), gold))
+            count += task.count(gold)
+        outputs = Output.each(data.dev_examples, data.dev, logits)
+        scores = task.score(outputs, data.labels, task.tune(outputs, data.labels))
+        return {"loss": total / max(count, 1), **scores}, outputs
+
+
 def _build_trainer(
     config: FinetuneConfig,
     model: AlbertForTask,
@@ -188,25 +226,13 @@ def _build_trainer(
     optimizer_config: OptimizerConfig,
     loop: LoopConfig,
     progress: ConsoleProgress,
+    evaluate: _DevScores,
 ) -> Trainer:
-    task = data.task
-
-    def evaluate() -> dict[str, float]:
-        logits = predict_logits(model, data.dev)  # float32, as the Predictor will compute
-        total, count = 0.0, 0
-        bounds = data.dev.unit_bounds()
-        for first, after in itertools.pairwise(bounds):  # units may differ in their shapes
-            gold = torch.from_numpy(np.stack([data.dev.gold_of(row) for row in range(first, after)]))
-            total += float(task.loss(torch.from_numpy(np.stack(logits[first:after])), gold))
-            count += task.count(gold)
-        scores = task.score(Output.each(data.dev_examples, data.dev, logits), data.labels)
-        return {"loss": total / max(count, 1), **scores}
-
     return Trainer(
         model,
         build_optimizer(model, optimizer_config, groups=model.config.num_hidden_groups),
         FeatureSource(data.train, loop),
-        TaskObjective(task),
+        TaskObjective(data.task),
         config=loop,
         folder=config.out,
         fingerprint={
@@ -221,7 +247,7 @@ def _build_trainer(
         schedule=optimizer_config.rate_at,
         clip=optimizer_config.clip,
         evaluate=evaluate,
-        metric=task.metric,
+        metric=data.task.metric,
     )
 
 

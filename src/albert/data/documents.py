@@ -1,0 +1,113 @@
+"""Rows from JSON documents: SQuAD, RACE, DREAM and arrays of objects."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from albert.data.sources import raw_lines, suffix_of
+from albert.errors import AlbertError, ErrorKind
+
+Values = dict[str, Any]
+_KINDS = "SQuAD, RACE, DREAM, or an array of objects"
+
+
+def is_document(path: str) -> bool:
+    """Whether a file is one JSON document, by its name, or a folder of them; .json with an object a line is none."""
+    if Path(path).is_dir():
+        return True
+    if suffix_of(Path(path)) != ".json" or not Path(path).is_file():
+        return False
+    first = next((line for line in raw_lines(path) if line.strip()), b"")
+    try:
+        return not isinstance(json.loads(first), dict) or sum(1 for line in raw_lines(path) if line.strip()) == 1
+    except (ValueError, RecursionError):
+        return True
+
+
+def document_rows(path: str, *, encoding: str) -> list[Values]:
+    """All rows of a JSON file, or of the .json and .txt files of a folder as RACE has them, in their order.
+
+    Raises `AlbertError` (bad-data) for what is not JSON or none of the known shapes.
+    """
+    folder = Path(path)
+    files = sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".txt")) if folder.is_dir() else [path]
+    return [row for file in files for row in _rows_of_file(str(file), encoding)]
+
+
+def _rows_of_file(path: str, encoding: str) -> list[Values]:
+    try:
+        text = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf").decode(encoding)
+        value = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise AlbertError(ErrorKind.DATA, f"{path}: byte {error.start + 1}", expected=f"{encoding} text") from None
+    except RecursionError:
+        raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got="JSON nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise AlbertError(
+            ErrorKind.DATA, f"{path}:{error.lineno}: not JSON", expected="one JSON document", got=error.msg
+        ) from None
+    try:
+        rows = list(_rows(value))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got=f"something else ({error!r})") from None
+    if not rows:
+        raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="none")
+    return rows
+
+
+def _rows(value: Any) -> Iterator[Values]:
+    match value:
+        case {"data": [{"paragraphs": _}, *_] as articles}:
+            yield from itertools.chain.from_iterable(map(_squad, articles))
+        case {"article": str(), "questions": list()}:
+            yield from _race(value)
+        case [[list(), list(), str()], *_]:
+            yield from itertools.chain.from_iterable(map(_dream, value))
+        case [dict(), *_]:
+            yield from value
+        case {"data": [dict(), *_] as rows}:
+            yield from rows
+        case _:
+            raise ValueError(type(value).__name__)
+
+
+def _squad(article: Values) -> Iterator[Values]:
+    """SQuAD's nesting, flat: 2.0's unanswerable questions have no answers."""
+    for paragraph in article["paragraphs"]:
+        for question in paragraph["qas"]:
+            impossible = bool(question.get("is_impossible"))
+            yield {
+                "id": str(question["id"]),
+                "title": article.get("title", ""),
+                "context": paragraph["context"],
+                "question": question["question"],
+                "answers": [] if impossible else question["answers"],
+            }
+
+
+def _race(article: Values) -> Iterator[Values]:
+    listed = zip(article["questions"], article["options"], article.get("answers", itertools.repeat(None)), strict=False)
+    for number, (question, options, answer) in enumerate(listed):
+        yield {
+            "id": f"{article.get('id', '')}-{number}",
+            "article": article["article"],
+            "question": question,
+            "options": options,
+            "answer": answer,
+        }
+
+
+def _dream(item: list[Any]) -> Iterator[Values]:
+    turns, questions, name = item
+    for number, question in enumerate(questions):
+        yield {
+            "id": f"{name}-{number}",
+            "article": "\n".join(turns),
+            "question": question["question"],
+            "options": question["choice"],
+            "answer": question.get("answer"),
+        }

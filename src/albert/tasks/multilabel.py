@@ -1,0 +1,113 @@
+"""Any number of several labels for a text or a pair: moderation, tags, topics that overlap."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from albert.data.batches import Features
+from albert.data.examples import Columns, Example
+from albert.errors import AlbertError, ErrorKind
+from albert.tasks.base import DecodeOptions, Output, Prediction, Task
+from albert.tasks.classification import MAX_LABELS, label_order, label_string
+from albert.tasks.labels import require_known
+from albert.tasks.metrics import best_thresholds, multilabel_scores
+
+_DEFAULT_THRESHOLD = 0.5
+
+
+class MultiLabelClassification(Task):
+    """Each label is a yes or no of its own, against a threshold that is tuned on the dev part."""
+
+    name = "multilabel"
+    head = "sequence_classification"
+    problem_type = "multi_label_classification"
+    pipeline = "text-classification"
+    metric = "micro_f1"
+    plural = "labels"
+
+    def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
+        lists = all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in values)
+        return lists and any(values)
+
+    def parse_gold(self, value: Any, example: Example | None = None) -> tuple[str, ...]:
+        """A list of labels, or a string of them with | ; or , between; none at all is fine."""
+        if isinstance(value, str):
+            value = [part for part in re.split(r"[|;,]", value) if part.strip()]
+        if not isinstance(value, list):
+            raise ValueError(f"label: expected a list of labels, got {type(value).__name__}")
+        return tuple(dict.fromkeys(map(label_string, value)))
+
+    def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
+        found = {label for example in examples for label in example.gold}
+        if not 1 <= len(found) <= MAX_LABELS:
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"label column {column!r}",
+                expected=f"1 to {MAX_LABELS:,} different labels",
+                got=f"{len(found):,}",
+                hint="check that this is the column you mean; --label COLUMN names another",
+            )
+        return tuple(sorted(found, key=label_order))
+
+    def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
+        require_known(((e, label) for e in examples for label in e.gold), labels)
+        return _indicators(examples, labels)[features.owners]
+
+    def loss(self, logits: Float[Tensor, "batch labels"], gold: Float[Tensor, "batch labels"]) -> Float[Tensor, ""]:
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), gold, reduction="sum")
+
+    def count(self, gold: Tensor) -> int:
+        return gold.numel()
+
+    def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
+        """With `top_k` 1 the labels over their thresholds, else so many of the best, or all."""
+        probabilities = _sigmoid(output.pooled)
+        order = np.argsort(-probabilities, kind="stable")
+        if options.top_k == 1:
+            over = probabilities >= (np.asarray(options.thresholds) if options.thresholds else _DEFAULT_THRESHOLD)
+            order = order[over[order]]
+        else:
+            order = order[: options.top_k]
+        return [{"label": labels[i], "score": float(probabilities[i])} for i in order]
+
+    def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
+        """For each label the threshold of the best F1."""
+        probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
+        gold = _indicators([output.example for output in outputs], labels) > 0
+        return best_thresholds(probabilities, gold, otherwise=_DEFAULT_THRESHOLD)
+
+    def score(
+        self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
+    ) -> dict[str, float]:
+        probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
+        predicted = probabilities >= (np.asarray(thresholds) if len(thresholds) else _DEFAULT_THRESHOLD)
+        return multilabel_scores(predicted, _indicators([output.example for output in outputs], labels) > 0)
+
+    def baseline(
+        self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
+    ) -> tuple[str, float]:
+        counts = Counter(label for example in train for label in example.gold)
+        best = max(labels, key=lambda label: counts[label])
+        predicted = np.tile(np.asarray([label == best for label in labels]), (len(examples), 1))
+        return f"always {best!r} alone", multilabel_scores(predicted, _indicators(examples, labels) > 0)[self.metric]
+
+
+def _indicators(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
+    """[examples, labels]: 1 where an example has the label."""
+    ids = {label: index for index, label in enumerate(labels)}
+    table = np.zeros((len(examples), len(labels)), np.float32)
+    for row, example in enumerate(examples):
+        table[row, [ids[label] for label in example.gold]] = 1
+    return table
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))

@@ -1,0 +1,267 @@
+"""The answer to a question as a part of a text, or that the text has none (SQuAD 1.1 and 2.0)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from albert.data.batches import IGNORED, Features
+from albert.data.examples import Columns, Example
+from albert.errors import AlbertError, ErrorKind
+from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
+from albert.tasks.metrics import softmax
+from albert.tasks.squad_metrics import squad_scores
+from albert.text.tokenizer import AlbertTokenizer, Encoding
+
+_CONSIDERED = 20  # starts and ends a window, of which all pairs are weighed
+_SHOWN = 5
+NOWHERE = -1
+
+
+class Answer(NamedTuple):
+    """A gold answer and the character where it starts, `NOWHERE` if its text does not have it.
+
+    `moved`: the text has it, but not where the file says.
+    """
+
+    start: int
+    text: str
+    moved: bool = False
+
+
+class QuestionAnswering(Task):
+    """A plain span head: start and end are scored apart, and a question without an answer points at [CLS].
+
+    A long text is read in windows. Each window's probabilities count [CLS] in, so that those of different windows and
+    texts compare.
+    """
+
+    name = "qa"
+    head = "span"
+    pipeline = "question-answering"
+    metric = "f1"
+    points = True
+    answer = "answer"
+    lengths = Lengths(max_length=384, stride=128)
+
+    def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
+        try:
+            return any(self.parse_gold(value) for value in values if isinstance(value, (dict, list)))
+        except ValueError:
+            return False
+
+    def parse_gold(self, value: Any, example: Example | None = None) -> tuple[Answer, ...]:
+        answers = [Answer(start, text) for start, text in _listed(value)]
+        if example is None:
+            return tuple(answers)
+        if example.text_pair is None:
+            raise ValueError("no text to find the answer in: expected a question and a context")
+        return tuple(_located(answer, example.text_pair) for answer in answers)
+
+    def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
+        if not any(example.gold for example in examples):
+            raise AlbertError(ErrorKind.DATA, f"column {column!r}", expected="answers to some questions", got="none")
+        return "start", "end"
+
+    def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
+        """[windows, 2]: first and last piece of the answer, [CLS] where a window does not have all of it."""
+        gold = np.zeros((len(features), 2), np.int64)
+        for row, owner in enumerate(features.owners.tolist()):
+            answers = examples[owner].gold
+            found = [answer for answer in answers if answer.start != NOWHERE]
+            if found:
+                gold[row] = _pieces_of(found[0], features.offsets_of(row))
+            elif answers:
+                gold[row] = IGNORED
+        return gold
+
+    def remarks(self, examples: Sequence[Example], features: Features) -> list[str]:
+        lost = [e for e in examples if e.gold and all(answer.start == NOWHERE for answer in e.gold)]
+        moved = [e for e in examples if any(answer.moved for answer in e.gold)]
+        return [
+            f"{len(found):,} of {len(examples):,} questions have answers that {what}: "
+            + ", ".join(f"{example.source} {example.gold[0].text[:30]!r}" for example in found[:_SHOWN])
+            + ", …" * (len(found) > _SHOWN)
+            for found, what in (
+                (lost, "their texts do not contain; training leaves them out, evaluation counts them"),
+                (moved, "stand elsewhere than their file says; the nearest place was taken"),
+            )
+            if found
+        ]
+
+    def loss(self, logits: Float[Tensor, "rows seq 2"], gold: Int[Tensor, "rows 2"]) -> Float[Tensor, ""]:
+        losses = torch.nn.functional.cross_entropy(
+            logits.float().transpose(1, 2).flatten(0, 1),
+            gold.flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        return losses / 2
+
+    def count(self, gold: Tensor) -> int:
+        return int((gold[:, 0] != IGNORED).sum())
+
+    def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
+        found, null = _weighed(output, options)
+        best = found[0]["score"] if found else 0.0
+        none = {"score": null, "start": 0, "end": 0, "answer": ""}
+        wanted = bool(options.thresholds) if options.no_answer is None else options.no_answer
+        if not found:
+            return [none]
+        if wanted:
+            threshold = options.thresholds[0] if options.thresholds else 0.5
+            at = 0 if _share(null, best) > threshold else 1 + sum(p["score"] >= null for p in found[1:])
+            found.insert(at, none)
+        return found[: options.top_k]
+
+    def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
+        """The no-answer probability from which silence scores best, if some questions have no answer."""
+        if all(output.example.gold for output in outputs):
+            return ()
+        texts, shares = self._answers(outputs)
+        return (squad_scores(texts, _gold_texts(outputs), null_scores=shares)["best_f1_thresh"],)
+
+    def score(
+        self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
+    ) -> dict[str, float]:
+        texts, shares = self._answers(outputs)
+        gold = _gold_texts(outputs)
+        if not thresholds and all(gold):
+            return squad_scores(texts, gold)
+        return squad_scores(texts, gold, null_scores=shares, threshold=thresholds[0] if thresholds else 0.5)
+
+    def baseline(
+        self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
+    ) -> tuple[str, float]:
+        lengths = [len(example.gold[0].text.split()) for example in train if example.gold]
+        count = int(np.median(lengths)) if lengths else 1
+        first = [" ".join((example.text_pair or "").split()[:count]) for example in examples]
+        gold = [[answer.text for answer in example.gold] for example in examples]
+        guess, silence = (squad_scores(texts, gold)["f1"] for texts in (first, [""] * len(first)))
+        if silence > guess:
+            return "always no answer", silence
+        return f"always the first {count} words of the text", guess
+
+    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
+        if any(example.text_pair is None for example in examples):
+            raise AlbertError(ErrorKind.DATA, "question answering", expected="a question and a context", got="one text")
+        return [list(map(_pointing_at_context, rows)) for rows in super().encode(tokenizer, examples, lengths)]
+
+    def _answers(self, outputs: Sequence[Output]) -> tuple[list[str], list[float]]:
+        """Each question's best answer, and its no-answer probability beside it."""
+        texts, shares = [], []
+        for output in outputs:
+            found, null = _weighed(output, DecodeOptions(top_k=1))
+            texts.append(found[0]["answer"] if found else "")
+            shares.append(_share(null, found[0]["score"]) if found else 1.0)
+        return texts, shares
+
+
+# --- gold ------------------------------------------------------------------------------------------------
+
+
+def _listed(value: Any) -> list[tuple[int, str]]:
+    """(start, text) of each answer in SQuAD's nested form, its flat form, or either as JSON in a cell."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(f"answers: expected JSON, got {value[:60]!r}") from None
+    if isinstance(value, dict) and {"text", "answer_start"} <= value.keys():
+        texts, starts = value["text"], value["answer_start"]
+        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+            value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    if not isinstance(value, list):
+        raise ValueError(f"answers: expected a list of {{text, answer_start}}, got {str(value)[:60]!r}")
+    return [_one(item) for item in value]
+
+
+def _one(item: Any) -> tuple[int, str]:
+    match item:
+        case {"text": str() as text, "answer_start": int() as start} if text.strip() and not isinstance(start, bool):
+            return start + len(text) - len(text.lstrip()), text.strip()
+    raise ValueError(f"answer {str(item)[:60]}: expected {{text, answer_start}}")
+
+
+def _located(answer: Answer, context: str) -> Answer:
+    """The answer where the context has it: at its start, else at the nearest place, else `NOWHERE`."""
+    if context.startswith(answer.text, max(answer.start, 0)) and answer.start >= 0:
+        return answer
+    places = []
+    at = context.find(answer.text)
+    while at >= 0:
+        places.append(at)
+        at = context.find(answer.text, at + 1)
+    if not places:
+        return Answer(NOWHERE, answer.text)
+    return Answer(min(places, key=lambda place: abs(place - answer.start)), answer.text, moved=True)
+
+
+def _pieces_of(answer: Answer, offsets: np.ndarray) -> tuple[int, int]:
+    solid = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    end = answer.start + len(answer.text)
+    if not len(solid) or answer.start < offsets[solid[0], 0] or end > offsets[solid[-1], 1]:
+        return 0, 0
+    first = int(np.searchsorted(offsets[solid, 1], answer.start, side="right"))
+    last = int(np.searchsorted(offsets[solid, 0], end, side="left")) - 1
+    return int(solid[first]), int(solid[max(first, last)])
+
+
+def _gold_texts(outputs: Sequence[Output]) -> list[list[str]]:
+    return [[answer.text for answer in output.example.gold] for output in outputs]
+
+
+def _pointing_at_context(encoding: Encoding) -> Encoding:
+    """The same with offsets for the context alone, so that no answer can lie in the question."""
+    offsets = [
+        offset if sequence == 1 else (0, 0)
+        for offset, sequence in zip(encoding.offsets, encoding.sequence_ids, strict=True)
+    ]
+    return dataclasses.replace(encoding, offsets=offsets)
+
+
+# --- answers ---------------------------------------------------------------------------------------------
+
+
+def _weighed(output: Output, options: DecodeOptions) -> tuple[list[Prediction], float]:
+    """The likeliest parts of the context over all windows, best first, and the probability that it has no answer.
+
+    A part's probability is that of its start times that of its end; no answer is as likely as the window that
+    rules it out most says.
+    """
+    text = output.example.text_pair or ""
+    best: dict[tuple[int, int], float] = {}
+    null = 1.0
+    for logits, offsets in zip(output.logits, output.offsets, strict=True):
+        solid = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+        starts, ends = softmax(logits[np.concatenate([[0], solid])].T)  # [CLS] first
+        null = min(null, float(starts[0] * ends[0]))
+        for first, last, score in _pairs(starts[1:], ends[1:], options.max_answer):
+            place = int(offsets[solid[first], 0]), int(offsets[solid[last], 1])
+            best[place] = max(score, best.get(place, 0.0))
+    ranked = sorted(best.items(), key=lambda item: -item[1])[: options.top_k]
+    return [
+        {"score": score, "start": start, "end": end, "answer": text[start:end]} for (start, end), score in ranked
+    ], null
+
+
+def _pairs(starts: np.ndarray, ends: np.ndarray, longest: int) -> list[tuple[int, int, float]]:
+    """(first, last, probability) of the parts of at most `longest` pieces between the likeliest starts and ends."""
+    first = np.argsort(-starts, kind="stable")[:_CONSIDERED]
+    last = np.argsort(-ends, kind="stable")[:_CONSIDERED]
+    length = last[None, :] - first[:, None] + 1
+    rows, columns = np.nonzero((length > 0) & (length <= longest))
+    scores = starts[first[rows]] * ends[last[columns]]
+    return list(zip(first[rows].tolist(), last[columns].tolist(), scores.tolist(), strict=True))
+
+
+def _share(null: float, best: float) -> float:
+    """The no-answer probability, of it and the best answer."""
+    return null / (null + best) if null + best else 1.0
