@@ -2,7 +2,7 @@
 
     python recipes/starter.py CORPUS prepare     about 5 minutes on 2 cores
     python recipes/starter.py CORPUS train       hours; stop it with Ctrl-C or kill it, repeat to go on
-    python recipes/starter.py CORPUS finish      lets the rate fall to 0: a sixth of what `train` took
+    python recipes/starter.py CORPUS finish      rows of up to 512 pieces, rate falling to 0: a quarter of that again
     python recipes/starter.py CORPUS ship        writes the weights (float16) and the card into the package
 
 CORPUS is a folder of English text. The first stage keeps its learning rate, so it may run as long as one likes:
@@ -19,48 +19,62 @@ from typing import Any
 
 import torch
 
-from albert.files import write_file
-from albert.model import save_model
+from albert.config import AlbertConfig
+from albert.files import write_file, write_json
+from albert.model import AlbertForTask, save_model
 from albert.model.checkpoint import load_model
+from albert.pretraining.instances import InstanceConfig
 from albert.pretraining.job import PrepareConfig
+from albert.pretraining.masking import word_starts
 from albert.pretraining.prepare import prepare
+from albert.pretraining.shards import open_corpus
+from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.curves import draw_curves
-from albert.training.pretrain import PretrainConfig, pretrain
+from albert.training.pretrain import PretrainConfig, held_out_scores, pretrain
 from albert.training.progress import ConsoleProgress
 from albert.training.state import LAST, Checkpoints
 
 ASSETS = Path(__file__).parents[1] / "src" / "albert" / "assets" / "starter"
 NETWORK = {"num_hidden_layers": 6, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 COMMON = {
-    **NETWORK, "optimizer": "muon", "beta2": 0.98, "max_ngram": 1, "evals_per_epoch": 30, "save_seconds": 300.0,
+    "optimizer": "muon", "lr": 1e-3, "beta2": 0.98, "mask_rate": 0.2, "max_ngram": 1, "save_seconds": 300.0,
 }  # fmt: skip
 STEADY = {
-    **COMMON, "embeddings": "cooccurrence", "steps": 80_000, "batch_size": 32, "lr": 1e-3, "warmup": 0.00625,
-    "decay": 0.0, "mask_rate": 0.2, "loops": [3], "grown_by": 0.05,
+    **NETWORK, **COMMON, "embeddings": "cooccurrence", "steps": 80_000, "batch_size": 32, "warmup": 0.00625,
+    "decay": 0.0, "loops": [3], "grown_by": 0.05, "evals_per_epoch": 30,
 }  # fmt: skip
-FALL = 0.15  # the share of the first stage's steps over which its rate falls to 0
+# Half of the documents give rows of any length, the others rows of 512 pieces: about as many pieces a step as before.
+FALLING = {
+    **COMMON, "max_length": 512, "short_sequences": 0.5, "batch_size": 12, "max_tokens": 2048, "warmup": 0.02,
+    "evals_per_epoch": 100,
+}  # fmt: skip
+FALL = 0.15  # the share of all steps over which the rate falls
 
 
-def run(shards: Path, out: Path, settings: dict[str, Any]) -> None:
+def run(shards: Path, out: Path, settings: dict[str, Any], *, init: Path | None = None) -> None:
     """Begins a run or goes on with it."""
     if not (out / "config.json").exists():
-        config = PretrainConfig(shards=shards, out=out, size="mini", settings=settings)
+        start = None if init is None else str(init)
+        config = PretrainConfig(shards=shards, out=out, size="mini", init=start, settings=settings)
         pretrain(config, resume=True, progress=ConsoleProgress())
 
 
 def finish(shards: Path, work: Path) -> None:
-    """Copies the first stage as it stands and lets its rate fall."""
-    falling = work / "falling"
-    if not falling.exists():
-        shutil.copytree(work / "steady", work / ".tmp-falling")
-        (work / ".tmp-falling").rename(falling)
-    newest = Checkpoints(falling / "checkpoints").newest(LAST)
-    assert newest is not None, f"{falling} has no checkpoint: run `train` first"
-    state = Checkpoints.state(newest)
-    schedule = json.loads(state["fingerprint"]["schedule"])
-    steps = schedule["steps"] if schedule["decay"] else round(state["step"] / (1 - FALL))
-    run(shards, falling, {**STEADY, "steps": steps, "decay": FALL})
+    """Takes the first stage's weights as they stand, and lets the rate fall on longer rows."""
+    stand = work / "stand"
+    if not (stand / "config.json").exists():
+        newest = Checkpoints(work / "steady" / "checkpoints").newest(LAST)
+        assert newest is not None, f"{work / 'steady'} has no checkpoint: run `train` first"
+        config = AlbertConfig.named("mini", vocab_size=AlbertTokenizer.from_pretrained(shards).vocab_size, **NETWORK)
+        model = AlbertForTask(config, "pretraining")
+        step = Checkpoints.restore(newest, model, None)["step"]
+        AlbertTokenizer.from_pretrained(shards).save(stand)
+        write_json(stand / "stage.json", {"steps": step})
+        shutil.copy(work / "steady" / "metrics.jsonl", stand)
+        save_model(model, stand)
+    steps = json.loads((stand / "stage.json").read_text())["steps"]
+    run(shards, work / "falling", {**FALLING, "steps": round(steps * FALL / (1 - FALL))}, init=stand)
 
 
 CARD = """---
@@ -80,10 +94,16 @@ ordinary CPU. It is a starting point for fine-tuning, and what `albert train` st
 | parameters | {parameters:,} with all heads, stored in float16 |
 | vocabulary | {vocabulary:,} pieces, lower case |
 | corpus | {documents:,} documents, {corpus_tokens:,} pieces, exact duplicates removed |
-| trained | {tokens:,} pieces in {steps:,} steps of 32 x 128, of them {fall:,} with a falling rate |
+| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, then {falling:,} of 12 rows of up to 512 |
 | machine | {machine} |
 
 ## Held-out documents ({held_out:.1%} of the corpus, never trained on)
+
+| rows of | MLM loss | perplexity | MLM accuracy | SOP accuracy |
+|---|---|---|---|---|
+{final}
+
+On the way (rows of 128 up to step {steady:,}, of 512 from there):
 
 | step | MLM loss | perplexity | MLM accuracy | SOP accuracy |
 |---|---|---|---|---|
@@ -91,7 +111,7 @@ ordinary CPU. It is a starting point for fine-tuning, and what `albert train` st
 
 15 % of the pieces are masked as n-grams of whole words, which is harder than masking single pieces (up to step 4,192
 single words were masked here). Chance for the order of two segments is 0.5. `python recipes/starter.py CORPUS ship`
-prints this table from the runs' logs.
+prints these tables.
 
 ![learning curves](curves.png)
 
@@ -112,8 +132,7 @@ out`. `albert.load("starter").fill_mask("A cup of [MASK].")` shows what it knows
 It saw {tokens:,} pieces in training; ALBERT-base v1 saw some 260 billion and is three times as wide. Fine-tuned
 published checkpoints (`--init`) score higher where their speed is acceptable. English only, lower case only. More
 than half of the corpus are books of earlier centuries: old views, and stereotypes about people, are in it. It
-states no facts: do not use filled masks as answers. Rows had up to 128 pieces: it computes up to 512, but fine-tune
-it on long texts before you trust it there.
+states no facts: do not use filled masks as answers. It reads up to 512 pieces, mostly trained on 128.
 """
 
 
@@ -121,12 +140,13 @@ def ship(shards: Path, work: Path) -> None:
     """Writes the package's folder and prints the card."""
     model = load_model(work / "falling")
     config = model.config
-    records = [json.loads(line) for line in (work / "falling" / "metrics.jsonl").read_text().splitlines()]
+    first, second = (records_of(work / stage / "metrics.jsonl") for stage in ("stand", "falling"))
+    steady, falling = (sum("loss" in record for record in records) for records in (first, second))
+    records = first + [{**record, "step": record["step"] + steady} for record in second]
     manifest = json.loads((shards / "manifest.json").read_text())
     evaluations = [(record["step"], record["dev"]) for record in records if "dev" in record]
     shown = evaluations[:: max(1, len(evaluations) // 12)]
     shown += evaluations[-1:] if evaluations[-1] not in shown else []
-    steps = sum("loss" in record for record in records)
     card = CARD.format(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
@@ -137,21 +157,47 @@ def ship(shards: Path, work: Path) -> None:
         documents=manifest["totals"]["documents"],
         corpus_tokens=manifest["totals"]["tokens"],
         tokens=sum(record.get("tokens", 0) for record in records),
-        steps=steps,
-        fall=round(FALL * steps),
+        steady=steady,
+        falling=falling,
         machine=f"{torch.get_num_threads()} CPU cores, {torch.cpu.get_capabilities().get('cpu_name', 'unknown')}",
-        held_out=0.005,
-        rows="\n".join(
-            f"| {at:,} | {s['mlm_loss']:.3f} | {s['perplexity']:.1f} | {s['mlm_accuracy']:.3f} "
-            f"| {s['sop_accuracy']:.3f} |"
-            for at, s in shown
-        ),
+        held_out=InstanceConfig().held_out,
+        final="\n".join(row(length, held_out(model, shards, length)) for length in (128, 512)),
+        rows="\n".join(row(at, scores) for at, scores in shown),
     )
     save_model(model, ASSETS, dtype=torch.float16)
     AlbertTokenizer.from_pretrained(shards).save(ASSETS)
     write_file(ASSETS / "README.md", card)
-    draw_curves(work / "falling" / "metrics.jsonl", ASSETS / "curves.png")
+    log = work / "metrics.jsonl"
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    draw_curves(log, ASSETS / "curves.png")
     print(card)
+
+
+def records_of(log: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def row(name: int, scores: dict[str, float]) -> str:
+    """A row of the card's tables."""
+    return (
+        f"| {name:,} | {scores['mlm_loss']:.3f} | {scores['perplexity']:.1f} | {scores['mlm_accuracy']:.3f} "
+        f"| {scores['sop_accuracy']:.3f} |"
+    )
+
+
+def held_out(model: AlbertForTask, shards: Path, length: int) -> dict[str, float]:
+    """Scores on rows of a length."""
+    source = PretrainingSource(
+        open_corpus(shards),
+        word_starts(AlbertTokenizer.from_pretrained(shards).vocabulary),
+        InstanceConfig(max_length=length),
+        MaskingConfig(),
+        batch_size=8,
+        max_tokens=4096,
+        seed=0,
+    )
+    return held_out_scores(model, source.held_out(1024))
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

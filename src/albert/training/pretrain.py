@@ -141,11 +141,16 @@ class _Settings:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
 
     def fingerprint(self) -> dict[str, str]:
-        """What a resumed run must have in common with its beginning; only its schedule may change."""
+        """What a resumed run must have in common with its beginning; only its schedule may change.
+
+        Values that nobody chose are left out, so that a version with new settings goes on with an old run.
+        """
         values = self.as_dict()
         values.pop("save_seconds")
         schedule = {name: values.pop(name) for name in ("steps", "epochs", "warmup", "decay")}
-        return {"settings": json.dumps(values, sort_keys=True), "schedule": json.dumps(schedule)}
+        defaults = _Settings(*(kind() for kind in self.kinds())).as_dict()
+        chosen = {name: value for name, value in values.items() if value != defaults[name]}
+        return {"settings": json.dumps(chosen, sort_keys=True), "schedule": json.dumps(schedule)}
 
 
 def _build_model(
