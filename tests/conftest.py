@@ -13,7 +13,16 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["albert.model", "albert.tasks", "albert.data.batches"], "beartype.beartype")
+install_import_hook(
+    [
+        "albert.model",
+        "albert.tasks",
+        "albert.data.batches",
+        "albert.evaluation.bootstrap",
+        "albert.evaluation.calibration",
+    ],
+    "beartype.beartype",
+)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

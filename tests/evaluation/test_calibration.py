@@ -1,0 +1,93 @@
+"""Calibration on data whose answers are known, against scikit-learn, and thresholds against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.metrics import brier_score_loss, f1_score, log_loss
+
+from albert.evaluation.calibration import (
+    Bin,
+    Threshold,
+    best_threshold,
+    best_thresholds,
+    brier_score,
+    calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    probabilities,
+    reliability,
+)
+
+
+def calibrated(n: int = 20_000, labels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and gold labels drawn with the very probabilities that the logits state."""
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.normal(size=(n, labels))
+    gold = (softmax(logits, axis=1).cumsum(1) < rng.random((n, 1))).sum(1)
+    return logits, gold
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_probabilities_that_hold_have_hardly_any_error(adaptive: bool) -> None:
+    logits, gold = calibrated()
+    assert calibration_error(probabilities(logits), gold, adaptive=adaptive) < 0.01
+    assert calibration_error(probabilities(3 * logits), gold, adaptive=adaptive) > 0.1
+
+
+@pytest.mark.parametrize("factor", [3.0, 1.0, 0.4])
+def test_the_temperature_undoes_what_was_done_to_the_logits(factor: float) -> None:
+    logits, gold = calibrated()
+    temperature = fit_temperature(factor * logits, gold)
+    assert temperature == pytest.approx(factor, rel=0.05)
+    after = calibration_error(probabilities(factor * logits, temperature=temperature), gold)
+    assert after < 0.01
+    for other in (0.8 * temperature, 1.25 * temperature):
+        best = negative_log_likelihood(factor * logits, gold, temperature=temperature)
+        assert best < negative_log_likelihood(factor * logits, gold, temperature=other)
+
+
+def test_the_temperature_of_a_perfect_model_is_finite() -> None:
+    assert 0.01 <= fit_temperature(np.array([[5.0, 0.0], [0.0, 5.0]]), np.array([0, 1])) < 1
+
+
+def test_the_table_by_hand() -> None:
+    said = np.array([[0.9, 0.1], [0.95, 0.05], [0.4, 0.6], [0.3, 0.7]])
+    gold = np.array([0, 1, 1, 1])
+    table = reliability(said, gold, bins=5)
+    assert table == [Bin(0.6, 1.0, 1), Bin(0.7, 1.0, 1), Bin(np.mean([0.9, 0.95]), 0.5, 2)]
+    assert calibration_error(said, gold, bins=5) == pytest.approx((0.4 + 0.3 + 2 * 0.425) / 4)
+    halves = reliability(said, gold, bins=2, adaptive=True)
+    assert [(row.count, row.accuracy) for row in halves] == [(2, 1.0), (2, 0.5)]
+
+
+def test_brier_score_and_likelihood_agree_with_scikit_learn() -> None:
+    logits, gold = calibrated(500)
+    said = probabilities(logits)
+    assert brier_score(said, gold) == pytest.approx(brier_score_loss(gold, said, scale_by_half=False))
+    assert negative_log_likelihood(logits, gold) == pytest.approx(log_loss(gold, said))
+
+
+cases = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), st.integers(0, 1)), min_size=1)
+
+
+@given(cases)
+def test_the_threshold_is_that_of_brute_force(rows: list[tuple[float, int]]) -> None:
+    scores, gold = np.array([score for score, _ in rows]), np.array([hit for _, hit in rows])
+    found = best_threshold(scores, gold)
+    tried = {float(at): float(f1_score(gold, scores >= at, zero_division=0)) for at in np.unique(scores)}
+    best = max(tried.values())
+    assert found.f1 == pytest.approx(best)
+    if gold.any():
+        assert found.threshold == max(at for at, f1 in tried.items() if f1 == pytest.approx(best))
+    else:
+        assert found == Threshold(0.5, 0.0)
+
+
+def test_each_label_has_its_threshold() -> None:
+    scores = np.array([[0.9, 0.2], [0.8, 0.6], [0.1, 0.1]])
+    gold = np.array([[True, True], [False, True], [False, False]])
+    assert best_thresholds(scores, gold) == [Threshold(0.9, 1.0), Threshold(0.2, 1.0)]
