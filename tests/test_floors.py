@@ -13,7 +13,7 @@ FLOORS = {
     "text": 1, "model": 1,
     "data": 2,
     "tasks": 3, "pretraining": 3, "engine": 3,
-    "training": 4, "evaluation": 4, "predictor": 4, "pretrained": 4, "scoring": 4, "report": 4,
+    "audit": 4, "training": 4, "evaluation": 4, "predictor": 4, "pretrained": 4, "scoring": 4, "report": 4,
     "serve": 5,
     "api": 6, "cli": 6, "__init__": 6, "__main__": 7,
 }  # fmt: skip

@@ -56,7 +56,7 @@ def test_help_is_quick() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-m", "albert", "--help"], capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    for verb in ("train", "evaluate", "predict", "demo", "doctor", "tokenizer"):
+    for verb in ("check", "train", "evaluate", "predict", "demo", "doctor", "tokenizer"):
         assert verb in done.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 

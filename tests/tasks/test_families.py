@@ -69,7 +69,7 @@ def rows_of(task: str) -> list[dict[str, Any]]:
 
 
 Family = tuple[str, Path, FinetuneResult]
-TIMES = {"classification": 14, "multilabel": 26, "qa": 10, "choice": 8}  # as often in the training file; the others 6 times
+TIMES = {"classification": 14, "multilabel": 26, "qa": 10, "choice": 8}  # so often in training; others 6 times
 
 
 def trained(task: str, folder: Path, **options: Any) -> tuple[Path, FinetuneResult]:

@@ -54,6 +54,43 @@ def _root(
 
 
 @app.command()
+def check(
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file to train on.")],
+    dev: Annotated[str | None, typer.Option(help="File to evaluate on.")] = None,
+    test: Annotated[str | None, typer.Option(help="File for the final scores.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification, regression or ner; else by the labels.")] = None,
+    text: TextColumn = None,
+    text_pair: PairColumn = None,
+    label: LabelColumn = None,
+    init: Annotated[str, typer.Option(help="Model folder or hub id whose vocabulary counts.")] = "starter",
+    max_length: Annotated[int, typer.Option(help="Pieces a text is cut to.")] = 128,
+    show: Annotated[int, typer.Option(min=0, help="Places listed of each finding.")] = 5,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
+    format: InputFormat = None,
+    encoding: Encoding = "utf-8",
+    json: AsJson = False,
+) -> None:
+    """Find what is wrong with labelled files before training on them; exit 65 if there are errors."""
+    from albert.audit import AuditConfig
+    from albert.cli.check import run
+
+    config = AuditConfig(
+        train=data,
+        dev=dev,
+        test=test,
+        task=task,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        init=init,
+        max_length=max_length,
+        format=format,
+        encoding=encoding,
+    )
+    raise typer.Exit(run(config, as_json=json, strict=strict, show=show))
+
+
+@app.command()
 def train(
     data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],

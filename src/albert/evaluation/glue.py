@@ -51,7 +51,7 @@ class GlueTask:
         """The registered task that learns it."""
         return "classification" if self.labels else "regression"
 
-    def parse_gold(self, value: Any, texts: Sequence[str] = ()) -> str | float:
+    def parse_gold(self, value: Any, example: Example | None = None) -> str | float:
         """A label of a file or a model -> one of `labels`, or a number. Raises `ValueError` for another.
 
         For word labels a number is a place in `labels`, as copies of GLUE from the hub have them.
@@ -166,7 +166,7 @@ def read_glue(task: GlueTask, path: str | Path) -> list[Example]:
     """A file's examples, with gold where it has labels. Raises `AlbertError` (bad-data) that lists bad rows."""
     table = Table(path, format="tsv")  # whatever its name: MRPC's files are called .txt
     columns = glue_columns(task, table)
-    parse_gold: Callable[[Any, Sequence[str]], Any] = task.parse_gold
+    parse_gold: Callable[[Any, Example], Any] = task.parse_gold
     if columns.label is None:
         columns, parse_gold = replace(columns, label=columns.text), _no_gold
     problems = Problems(table.path)
@@ -236,5 +236,5 @@ def write_submission(task: GlueTask, predicted: Sequence[str | float], folder: s
     return path
 
 
-def _no_gold(value: Any, texts: Sequence[str]) -> None:
+def _no_gold(value: Any, example: Example) -> None:
     return None
