@@ -50,8 +50,9 @@ def rows_of(task: str) -> list[dict[str, Any]]:
             case "regression":
                 rows.append({"text": text, "label": COLORS.index(color) + 0.5})
             case "multilabel":
-                rows.append({"text": text, "labels": [color] if number % 4 else [color, "odd"] if number % 8 else []})
-                rows[-1]["text"] += " odd" * (number % 4 == 0) + " none" * (number % 8 == 0)
+                plain = {"text": text, "labels": [color]}
+                odd = {"text": f"odd {text}", "labels": [color, "odd"]}
+                rows.append([{"text": f"only a {thing}", "labels": []}, odd, plain, plain][number % 4])
             case "ner":
                 rows.append({"text": text, "spans": [[start, start + len(thing), "THING"]]})
             case "qa":
@@ -69,7 +70,7 @@ def rows_of(task: str) -> list[dict[str, Any]]:
 
 
 Family = tuple[str, Path, FinetuneResult]
-TIMES = {"classification": 14, "multilabel": 26, "qa": 10, "choice": 8}  # so often in training; others 6 times
+TIMES = {"classification": 14, "multilabel": 16, "qa": 10, "choice": 8}  # so often in training; others 6 times
 
 
 def trained(task: str, folder: Path, **options: Any) -> tuple[Path, FinetuneResult]:
