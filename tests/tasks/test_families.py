@@ -78,8 +78,10 @@ def trained(task: str, folder: Path, **options: Any) -> tuple[Path, FinetuneResu
     lines = "".join(json.dumps(row) + "\n" for row in rows_of(task))
     data.write_text(lines, encoding="utf-8")
     many.write_text(lines * TIMES.get(task, 6), encoding="utf-8")
+    wider = {"hidden_size": 128, "intermediate_size": 512, "lr": 1e-3} if task == "multilabel" else {}
+    settings = {**NETWORK, **wider}
     config = FinetuneConfig(
-        train=str(many), dev=str(data), out=folder / "model", task=task, size="tiny", settings=NETWORK, **options
+        train=str(many), dev=str(data), out=folder / "model", task=task, size="tiny", settings=settings, **options
     )
     return data, finetune(config)
 
