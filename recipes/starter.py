@@ -2,7 +2,7 @@
 
     python recipes/starter.py CORPUS prepare     about 5 minutes on 2 cores
     python recipes/starter.py CORPUS train       hours; stop it with Ctrl-C or kill it, repeat to go on
-    python recipes/starter.py CORPUS finish      rows of up to 512 pieces, rate falling to 0: a quarter of that again
+    python recipes/starter.py CORPUS finish      lets the rate fall to 0: a sixth of what `train` took
     python recipes/starter.py CORPUS ship        writes the weights (float16) and the card into the package
 
 CORPUS is a folder of English text. The first stage keeps its learning rate, so it may run as long as one likes:
@@ -44,11 +44,7 @@ STEADY = {
     **NETWORK, **COMMON, "embeddings": "cooccurrence", "steps": 80_000, "batch_size": 32, "warmup": 0.00625,
     "decay": 0.0, "loops": [3], "grown_by": 0.05, "evals_per_epoch": 30,
 }  # fmt: skip
-# Half of the documents give rows of any length, the others rows of 512 pieces: about as many pieces a step as before.
-FALLING = {
-    **COMMON, "max_length": 512, "short_sequences": 0.5, "batch_size": 12, "max_tokens": 2048, "warmup": 0.02,
-    "evals_per_epoch": 100,
-}  # fmt: skip
+FALLING = {**COMMON, "batch_size": 32, "warmup": 0.02, "evals_per_epoch": 100}
 FALL = 0.15  # the share of all steps over which the rate falls
 
 
@@ -61,7 +57,7 @@ def run(shards: Path, out: Path, settings: dict[str, Any], *, init: Path | None 
 
 
 def finish(shards: Path, work: Path) -> None:
-    """Takes the first stage's weights as they stand, and lets the rate fall on longer rows."""
+    """Takes the first stage's weights as they stand, and lets the rate fall."""
     stand = work / "stand"
     if not (stand / "config.json").exists():
         newest = Checkpoints(work / "steady" / "checkpoints").newest(LAST)
@@ -94,7 +90,7 @@ ordinary CPU. It is a starting point for fine-tuning, and what `albert train` st
 | parameters | {parameters:,} with all heads, stored in float16 |
 | vocabulary | {vocabulary:,} pieces, lower case |
 | corpus | {documents:,} documents, {corpus_tokens:,} pieces, exact duplicates removed |
-| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, then {falling:,} of 12 rows of up to 512 |
+| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, {falling:,} more with a falling rate |
 | machine | {machine} |
 
 ## Held-out documents ({held_out:.1%} of the corpus, never trained on)
@@ -103,7 +99,7 @@ ordinary CPU. It is a starting point for fine-tuning, and what `albert train` st
 |---|---|---|---|---|
 {final}
 
-On the way (rows of 128 up to step {steady:,}, of 512 from there):
+On the way (rows of 128):
 
 | step | MLM loss | perplexity | MLM accuracy | SOP accuracy |
 |---|---|---|---|---|
@@ -132,7 +128,8 @@ out`. `albert.load("starter").fill_mask("A cup of [MASK].")` shows what it knows
 It saw {tokens:,} pieces in training; ALBERT-base v1 saw some 260 billion and is three times as wide. Fine-tuned
 published checkpoints (`--init`) score higher where their speed is acceptable. English only, lower case only. More
 than half of the corpus are books of earlier centuries: old views, and stereotypes about people, are in it. It
-states no facts: do not use filled masks as answers. It reads up to 512 pieces, mostly trained on 128.
+states no facts: do not use filled masks as answers. It was trained on rows of 128 pieces: of
+longer texts it understands little at once, so let it read them in windows (`--max-length 128 --stride 32`).
 """
 
 
