@@ -1,19 +1,14 @@
-"""Calibration on data whose answers are known, against scikit-learn, and thresholds against brute force."""
+"""Calibration on data whose answers are known, against scikit-learn."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import softmax
-from sklearn.metrics import brier_score_loss, f1_score, log_loss
+from sklearn.metrics import brier_score_loss, log_loss
 
 from albert.evaluation.calibration import (
     Bin,
-    Threshold,
-    best_threshold,
-    best_thresholds,
     brier_score,
     calibration_error,
     fit_temperature,
@@ -69,25 +64,3 @@ def test_brier_score_and_likelihood_agree_with_scikit_learn() -> None:
     said = probabilities(logits)
     assert brier_score(said, gold) == pytest.approx(brier_score_loss(gold, said, scale_by_half=False))
     assert negative_log_likelihood(logits, gold) == pytest.approx(log_loss(gold, said))
-
-
-cases = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), st.integers(0, 1)), min_size=1)
-
-
-@given(cases)
-def test_the_threshold_is_that_of_brute_force(rows: list[tuple[float, int]]) -> None:
-    scores, gold = np.array([score for score, _ in rows]), np.array([hit for _, hit in rows])
-    found = best_threshold(scores, gold)
-    tried = {float(at): float(f1_score(gold, scores >= at, zero_division=0)) for at in np.unique(scores)}
-    best = max(tried.values())
-    assert found.f1 == pytest.approx(best)
-    if gold.any():
-        assert found.threshold == max(at for at, f1 in tried.items() if f1 == pytest.approx(best))
-    else:
-        assert found == Threshold(0.5, 0.0)
-
-
-def test_each_label_has_its_threshold() -> None:
-    scores = np.array([[0.9, 0.2], [0.8, 0.6], [0.1, 0.1]])
-    gold = np.array([[True, True], [False, True], [False, False]])
-    assert best_thresholds(scores, gold) == [Threshold(0.9, 1.0), Threshold(0.2, 1.0)]

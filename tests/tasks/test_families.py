@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from albert.data.documents import document_rows
@@ -20,7 +22,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.predictor import Predictor
 from albert.tasks import TASKS, DecodeOptions, Lengths
 from albert.tasks.base import Output
-from albert.tasks.metrics import best_thresholds
+from albert.tasks.metrics import best_threshold
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import FinetuneResult, finetune
@@ -164,13 +166,15 @@ def test_logits_and_loss_are_those_of_transformers(family: Family) -> None:
 # --- multi-label -----------------------------------------------------------------------------------------
 
 
-def test_thresholds_are_those_of_the_best_f1_by_brute_force() -> None:
-    rng = np.random.default_rng(0)
-    probabilities = np.round(rng.random((40, 3)), 2)
-    gold = rng.random((40, 3)) < 0.3 + 0.4 * probabilities
-    for column, threshold in enumerate(best_thresholds(probabilities, gold, otherwise=0.5)):
-        best = max(f1_score(gold[:, column], probabilities[:, column] >= t) for t in np.arange(0, 1.005, 0.005))
-        assert f1_score(gold[:, column], probabilities[:, column] >= threshold) == pytest.approx(best)
+scores_and_gold = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), st.booleans()), min_size=1)
+
+
+@given(scores_and_gold)
+def test_the_threshold_is_that_of_brute_force(rows: list[tuple[float, bool]]) -> None:
+    scores, gold = np.array([score for score, _ in rows]), np.array([hit for _, hit in rows])
+    tried = {float(at): float(f1_score(gold, scores >= at, zero_division=0)) for at in np.unique(scores)}
+    best = max(at for at, f1 in tried.items() if f1 == pytest.approx(max(tried.values())))
+    assert best_threshold(scores, gold) == (best if gold.any() else 0.5)
 
 
 def test_labels_over_their_thresholds_are_told_and_all_on_request() -> None:

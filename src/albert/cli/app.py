@@ -20,6 +20,8 @@ app = typer.Typer(
 tokenizer_app = typer.Typer(help="Vocabularies.", no_args_is_help=True)
 app.add_typer(tokenizer_app, name="tokenizer")
 
+_TASKS = "classification, multilabel, regression, ner, qa, choice, similarity or retrieval"  # written out: no imports
+
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting by name, e.g. lr=3e-5, epochs=2, num_hidden_layers=6. Repeatable."),
@@ -58,7 +60,7 @@ def check(
     data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file to train on.")],
     dev: Annotated[str | None, typer.Option(help="File to evaluate on.")] = None,
     test: Annotated[str | None, typer.Option(help="File for the final scores.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification, regression or ner; else by the labels.")] = None,
+    task: Annotated[str | None, typer.Option(help=f"{_TASKS}; else by the data.")] = None,
     text: TextColumn = None,
     text_pair: PairColumn = None,
     label: LabelColumn = None,
@@ -95,7 +97,7 @@ def train(
     data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],
     dev: Annotated[str | None, typer.Option(help="File to evaluate on; else a tenth is held out.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification, regression or ner; else by the labels.")] = None,
+    task: Annotated[str | None, typer.Option(help=f"{_TASKS}; else by the data.")] = None,
     text: TextColumn = None,
     text_pair: PairColumn = None,
     label: LabelColumn = None,
@@ -113,6 +115,7 @@ def train(
         typer.Option(help="Divide longer texts into windows that share so many pieces; else the task's own."),
     ] = None,
     settings: Setting = None,
+    seeds: Annotated[int | None, typer.Option(help="Train so many times, and tell median and spread.")] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     format: InputFormat = None,
@@ -144,7 +147,14 @@ def train(
         encoding=encoding,
         settings=dict(parse_setting(item) for item in settings or []),
     )
-    result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
+    progress = ConsoleProgress(quiet=quiet)
+    if seeds is not None:
+        from albert.training.seeds import finetune_seeds
+
+        found = finetune_seeds(config, seeds, resume=resume, overwrite=overwrite, progress=progress)
+        _print_seeds(found.summary, str(found.best.folder), as_json=json)
+        return
+    result = finetune(config, resume=resume, overwrite=overwrite, progress=progress)
     _print_scores(
         {
             "folder": str(result.folder),
@@ -326,6 +336,17 @@ def tokenizer_train(
 def _tell_cut(count: int, length: int) -> None:
     if count:
         print(f"{count:,} texts are longer than {length} pieces and were cut", file=sys.stderr)
+
+
+def _print_seeds(summary: dict[str, dict[str, float]], best: str, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps({"best": best, "scores": summary}))
+        return
+    for name, values in summary.items():
+        print(f"{name:12} {values['median']:.4f}  ({values['min']:.4f} to {values['max']:.4f})")
+    print(f"best model -> {best}", file=sys.stderr)
 
 
 def _print_scores(result: dict[str, Any], *, as_json: bool) -> None:

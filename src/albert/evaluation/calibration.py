@@ -1,11 +1,11 @@
-"""Whether probabilities mean what they say, temperature scaling that mends them, and thresholds that suit F1."""
+"""Whether probabilities mean what they say, and temperature scaling that mends them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int
 
 Gold = Int[np.ndarray, " examples"]
 _TEMPERATURES = (1e-2, 1e2)  # fitted within; dev logits that a model separates perfectly want 0
@@ -18,14 +18,6 @@ class Bin:
     confidence: float
     accuracy: float
     count: int
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Scores from `threshold` up count as positive, which reaches `f1`."""
-
-    threshold: float
-    f1: float
 
 
 def probabilities(
@@ -100,28 +92,3 @@ def fit_temperature(logits: Float[np.ndarray, "examples labels"], gold: Gold) ->
         method="bounded",
     )
     return float(np.exp(found.x))
-
-
-def best_threshold(
-    scores: Float[np.ndarray, " examples"],
-    gold: Bool[np.ndarray, " examples"] | Int[np.ndarray, " examples"],
-) -> Threshold:
-    """The score from which on to say yes so that F1 is highest, the higher one of equals; every score is tried.
-
-    Where no gold value is positive F1 is 0 anywhere, and the threshold 0.5.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], np.cumsum(gold[order] != 0)
-    if not len(hits) or hits[-1] == 0:
-        return Threshold(0.5, 0.0)
-    last_of_ties = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    f1 = 2 * hits[last_of_ties] / (last_of_ties + 1 + hits[-1])
-    best = int(f1.argmax())
-    return Threshold(float(ranked[last_of_ties[best]]), float(f1[best]))
-
-
-def best_thresholds(
-    scores: Float[np.ndarray, "examples labels"], gold: Shaped[np.ndarray, "examples labels"]
-) -> list[Threshold]:
-    """`best_threshold` of each label by itself, for labels of which an example may have several."""
-    return [best_threshold(scores[:, label], gold[:, label]) for label in range(scores.shape[1])]

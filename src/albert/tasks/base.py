@@ -14,6 +14,7 @@ from torch import Tensor
 from albert.data.batches import Features, Gold
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.tasks.losses import PLAIN, LossConfig, LossShape
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 Prediction = dict[str, Any]  # JSON-ready, with the keys of transformers' pipelines
@@ -138,8 +139,19 @@ class Task(ABC):
         return []
 
     @abstractmethod
-    def loss(self, logits: Float[Tensor, "batch ..."], gold: Tensor) -> Float[Tensor, ""]:
+    def loss(self, logits: Float[Tensor, "batch ..."], gold: Tensor, shape: LossShape = PLAIN) -> Float[Tensor, ""]:
         """The loss summed over what it is a mean of; the loop divides by the `count` of that."""
+
+    def shape_loss(self, config: LossConfig, examples: Sequence[Example], labels: Sequence[str]) -> LossShape:
+        """The loss as `config` wants it for these training rows. Raises `AlbertError` for a task without options."""
+        if config == LossConfig():
+            return PLAIN
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "class_weights, label_smoothing, focal",
+            expected="a task whose labels are single or several",
+            got=self.name,
+        )
 
     def count(self, gold: Tensor) -> int:
         """How many values the loss is a mean of."""

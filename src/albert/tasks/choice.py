@@ -14,6 +14,7 @@ from albert.data.batches import Features
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
+from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import softmax
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
@@ -56,7 +57,9 @@ class MultipleChoice(Task):
         right[features.example_bounds()[:-1] + [example.gold for example in examples]] = 1
         return np.stack([features.owners, right], 1)
 
-    def loss(self, logits: Float[Tensor, "rows 1"], gold: Int[Tensor, "rows 2"]) -> Float[Tensor, ""]:
+    def loss(
+        self, logits: Float[Tensor, "rows 1"], gold: Int[Tensor, "rows 2"], shape: LossShape = PLAIN
+    ) -> Float[Tensor, ""]:
         _, sizes = torch.unique_consecutive(gold[:, 0], return_counts=True)
         groups = torch.split(logits.squeeze(1).float(), sizes.tolist())
         table = torch.nn.utils.rnn.pad_sequence(list(groups), batch_first=True, padding_value=-torch.inf)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.labels import require_known
+from albert.tasks.losses import PLAIN, LossConfig, LossShape, balanced_weights, cross_entropy
 from albert.tasks.metrics import classification_scores, softmax
 
 MAX_LABELS = 10_000
@@ -51,8 +51,14 @@ class Classification(Task):
         require_known(((example, example.gold) for example in examples), labels)
         return _ids(examples, labels)[features.owners]
 
-    def loss(self, logits: Float[Tensor, "batch labels"], gold: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        return torch.nn.functional.cross_entropy(logits.float(), gold, reduction="sum")
+    def loss(
+        self, logits: Float[Tensor, "batch labels"], gold: Int[Tensor, " batch"], shape: LossShape = PLAIN
+    ) -> Float[Tensor, ""]:
+        return cross_entropy(logits, gold, shape)
+
+    def shape_loss(self, config: LossConfig, examples: Sequence[Example], labels: Sequence[str]) -> LossShape:
+        counts = np.bincount(_ids(examples, labels), minlength=len(labels))
+        return LossShape(config, balanced_weights(counts) if config.class_weights == "balanced" else None)
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         probabilities = softmax(output.pooled)

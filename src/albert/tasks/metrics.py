@@ -42,21 +42,18 @@ def multilabel_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, floa
     }
 
 
-def best_thresholds(probabilities: np.ndarray, gold: np.ndarray, *, otherwise: float) -> tuple[float, ...]:
-    """For each label the threshold of the best F1, between two probabilities; `otherwise` without a positive one.
+def best_threshold(scores: np.ndarray, gold: np.ndarray, *, otherwise: float = 0.5) -> float:
+    """The score from which on to say yes so that F1 is highest, the higher one of equals; every score is tried.
 
-    Shapes: [n, labels] each.
+    Shapes: [n] each, `gold` true or false. Where none is true F1 is 0 anywhere, and the answer `otherwise`.
     """
-    found = []
-    for column, right in zip(probabilities.T, gold.T, strict=True):
-        order = np.argsort(-column, kind="stable")
-        ranked = np.append(column[order], 0.0)
-        hits = np.cumsum(right[order])
-        f1 = 2 * hits / (np.arange(1, len(order) + 1) + max(right.sum(), 1))
-        f1[ranked[:-1] == ranked[1:]] = -1  # no threshold lies between equals
-        best = int(f1.argmax())
-        found.append(float(ranked[best] + ranked[best + 1]) / 2 if right.any() else otherwise)
-    return tuple(found)
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(gold[order] != 0)
+    if not len(hits) or hits[-1] == 0:
+        return otherwise
+    last_of_ties = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    f1 = 2 * hits[last_of_ties] / (last_of_ties + 1 + hits[-1])
+    return float(ranked[last_of_ties[int(f1.argmax())]])
 
 
 def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, float]:

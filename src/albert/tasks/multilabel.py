@@ -18,7 +18,8 @@ from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.classification import MAX_LABELS, label_order, label_string
 from albert.tasks.labels import require_known
-from albert.tasks.metrics import best_thresholds, multilabel_scores
+from albert.tasks.losses import PLAIN, LossConfig, LossShape, binary_cross_entropy
+from albert.tasks.metrics import best_threshold, multilabel_scores
 
 _DEFAULT_THRESHOLD = 0.5
 
@@ -61,8 +62,16 @@ class MultiLabelClassification(Task):
         require_known(((e, label) for e in examples for label in e.gold), labels)
         return _indicators(examples, labels)[features.owners]
 
-    def loss(self, logits: Float[Tensor, "batch labels"], gold: Float[Tensor, "batch labels"]) -> Float[Tensor, ""]:
-        return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), gold, reduction="sum")
+    def loss(
+        self, logits: Float[Tensor, "batch labels"], gold: Float[Tensor, "batch labels"], shape: LossShape = PLAIN
+    ) -> Float[Tensor, ""]:
+        return binary_cross_entropy(logits, gold, shape)
+
+    def shape_loss(self, config: LossConfig, examples: Sequence[Example], labels: Sequence[str]) -> LossShape:
+        """With balanced weights a label's yes counts as much as its no."""
+        share = _indicators(examples, labels).mean(0).clip(min=1e-6)
+        weights = torch.from_numpy((1 - share) / share) if config.class_weights == "balanced" else None
+        return LossShape(config, weights)
 
     def count(self, gold: Tensor) -> int:
         return gold.numel()
@@ -82,7 +91,7 @@ class MultiLabelClassification(Task):
         """For each label the threshold of the best F1."""
         probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
         gold = _indicators([output.example for output in outputs], labels) > 0
-        return best_thresholds(probabilities, gold, otherwise=_DEFAULT_THRESHOLD)
+        return tuple(best_threshold(p, g) for p, g in zip(probabilities.T, gold.T, strict=True))
 
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()

@@ -18,6 +18,7 @@ from albert.data.spans import OUTSIDE, Interval, Span, chunks, parse_spans, span
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.labels import require_known
+from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import entity_scores, softmax
 from albert.tasks.windows import Stitched, stitch
 from albert.text.tokenizer import AlbertTokenizer, Encoding
@@ -95,7 +96,9 @@ class EntityRecognition(Task):
             if found
         ]
 
-    def loss(self, logits: Float[Tensor, "batch seq labels"], gold: Int[Tensor, "batch seq"]) -> Float[Tensor, ""]:
+    def loss(
+        self, logits: Float[Tensor, "batch seq labels"], gold: Int[Tensor, "batch seq"], shape: LossShape = PLAIN
+    ) -> Float[Tensor, ""]:
         return torch.nn.functional.cross_entropy(
             logits.flatten(0, 1).float(), gold.flatten(), ignore_index=IGNORED, reduction="sum"
         )

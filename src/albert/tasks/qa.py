@@ -16,6 +16,7 @@ from albert.data.batches import IGNORED, Features
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
+from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import softmax
 from albert.tasks.squad_metrics import squad_scores
 from albert.text.tokenizer import AlbertTokenizer, Encoding
@@ -96,7 +97,9 @@ class QuestionAnswering(Task):
             if found
         ]
 
-    def loss(self, logits: Float[Tensor, "rows seq 2"], gold: Int[Tensor, "rows 2"]) -> Float[Tensor, ""]:
+    def loss(
+        self, logits: Float[Tensor, "rows seq 2"], gold: Int[Tensor, "rows 2"], shape: LossShape = PLAIN
+    ) -> Float[Tensor, ""]:
         losses = torch.nn.functional.cross_entropy(
             logits.float().transpose(1, 2).flatten(0, 1),
             gold.flatten(),

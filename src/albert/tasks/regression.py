@@ -14,6 +14,7 @@ from albert.data.batches import Features
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
+from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import regression_scores
 
 MANY_VALUES = 20  # more distinct whole numbers than this are a scale, not labels
@@ -52,7 +53,9 @@ class Regression(Task):
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
         return _numbers(examples)[features.owners]
 
-    def loss(self, logits: Float[Tensor, "batch 1"], gold: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def loss(
+        self, logits: Float[Tensor, "batch 1"], gold: Float[Tensor, " batch"], shape: LossShape = PLAIN
+    ) -> Float[Tensor, ""]:
         return ((logits.squeeze(1).float() - gold) ** 2).sum()
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:

@@ -14,6 +14,7 @@ from albert.data.batches import Features
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
+from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import ranking_scores, regression_scores
 from albert.tasks.regression import Regression
 from albert.text.tokenizer import AlbertTokenizer, Encoding
@@ -69,7 +70,9 @@ class Similarity(_Embedding):
         """[2 rows a pair]: the pair's number, on both."""
         return np.asarray([example.gold for example in examples], np.float32)[features.owners]
 
-    def loss(self, logits: Float[Tensor, "rows hidden"], gold: Float[Tensor, " rows"]) -> Float[Tensor, ""]:
+    def loss(
+        self, logits: Float[Tensor, "rows hidden"], gold: Float[Tensor, " rows"], shape: LossShape = PLAIN
+    ) -> Float[Tensor, ""]:
         """log(1 + sum over pairs i, j with gold i < gold j of exp(s (cos i - cos j))), times the pairs."""
         left, right = _pairs(logits)
         cosines, gold = SCALE * (left * right).sum(1), gold[::2]
@@ -117,7 +120,7 @@ class Retrieval(_Embedding):
         ids = {text: number for number, text in enumerate(dict.fromkeys(example.gold for example in examples))}
         return np.asarray([ids[example.gold] for example in examples], np.int64)[features.owners]
 
-    def loss(self, logits: Float[Tensor, "rows hidden"], gold: Tensor) -> Float[Tensor, ""]:
+    def loss(self, logits: Float[Tensor, "rows hidden"], gold: Tensor, shape: LossShape = PLAIN) -> Float[Tensor, ""]:
         left, right = _pairs(logits)
         ids = gold[::2]
         rivals = (ids[:, None] == ids[None, :]) & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)

@@ -14,6 +14,7 @@ from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
+from albert.tasks.losses import LossConfig, LossShape
 from albert.text.tokenizer import AlbertTokenizer
 
 
@@ -76,6 +77,7 @@ class Dataset:
     train: Features
     dev: Features
     dev_examples: list[Example]
+    loss: LossShape
     baseline: tuple[str, float]
     held_out: bool
     train_rows: int
@@ -83,7 +85,7 @@ class Dataset:
     remarks: list[str]
 
 
-def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: int) -> Dataset:
+def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossConfig, *, seed: int) -> Dataset:
     """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
@@ -124,6 +126,7 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, *, seed: in
         replace(train_features, offsets=None),
         dev_features,
         dev,
+        task.shape_loss(loss, train, labels),
         task.baseline(train, dev, labels),
         held_out,
         len(train),

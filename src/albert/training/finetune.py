@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from albert.config import AlbertConfig
 from albert.data.batches import Batch
 from albert.engine import batch_logits, predict_logits
 from albert.errors import AlbertError, ErrorKind
-from albert.files import disk_errors
+from albert.files import disk_errors, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
 from albert.tasks.base import Output, Task
+from albert.tasks.losses import LossConfig, LossShape
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.card import model_card
 from albert.training.dataset import Dataset, FinetuneConfig, read_dataset
@@ -33,6 +34,7 @@ from albert.training.loop import FeatureSource, LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.settings import divide_settings
+from albert.training.state import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,15 @@ class FinetuneResult:
     scores: dict[str, float]
     baseline: float
     steps: int
+    outputs: list[Output] = field(repr=False, default_factory=list)  # on dev
 
 
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_SMALL: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # the starter's width
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
+_RESTART_DIVISOR = 5.0
+_SAME = 0.05  # logits that differ by less are the same
 _SMALL = 512  # hidden size up to which small models' defaults hold
 
 _SHAPES = {
@@ -70,38 +75,30 @@ def finetune(
     Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
     """
     progress = progress or ConsoleProgress(quiet=True)
-    defaults = _defaults(config)
-    network, updates, looping = divide_settings(
-        {**defaults, **config.settings}, AlbertConfig, OptimizerConfig, LoopConfig
-    )
-    optimizer_config, loop = OptimizerConfig(**updates), LoopConfig(**looping)
+    network, *parts = divide_settings({**_defaults(config), **config.settings}, AlbertConfig, *_Settings.kinds())
+    settings = _Settings(*(kind(**part) for kind, part in zip(_Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
     vocabulary = config.init or config.tokenizer
     tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
-    data = read_dataset(config, tokenizer, seed=loop.seed)
+    data = read_dataset(config, tokenizer, settings.loss, seed=settings.loop.seed)
     _tell(data, progress)
-
-    model = _build_model(config, data, tokenizer, network, seed=loop.seed, progress=progress)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
     with disk_errors(config.out), run_lock(config.out), progress:
-        dev_scores = _DevScores(model, data)
-        trainer = _build_trainer(config, model, data, optimizer_config, loop, progress, dev_scores)
+        run = _Run(config, settings, data, progress)
         if overwrite and not resume:
-            trainer.checkpoints.clear()
-            (config.out / "metrics.jsonl").unlink(missing_ok=True)
-        _tell_time(trainer, data, progress)
-        state = trainer.run(resume=resume)
-        best = max(state.evaluations, key=lambda entry: entry["scores"][data.task.metric])
-        outputs = dev_scores.outputs(best["scores"][data.task.metric])
-        thresholds = data.task.tune(outputs, data.labels)
+            run.clear()
+        result = run.train(model, resume=resume)
+        if collapsed(result.outputs) and not run.restarted:
+            model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
+            result = run.restart(model)
+        thresholds = data.task.tune(result.outputs, data.labels)
         if thresholds:
             model.config = model.config.with_(extra={**model.config.extra, "thresholds": thresholds})
-        result = FinetuneResult(config.out, data.task.metric, best["scores"], data.baseline[1], state.step)
         card = model_card(
             model.config,
             config,
-            loop,
-            optimizer_config,
+            run.settings.loop,
+            run.settings.optimizer,
             result,
             data.baseline[0],
             (data.train_rows, len(data.dev_examples)),
@@ -109,6 +106,77 @@ def finetune(
         )
         write_model_folder(config.out, model, tokenizer, card)
     return result
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Every component's own, but for the network's."""
+
+    optimizer: OptimizerConfig
+    loop: LoopConfig
+    loss: LossConfig
+
+    @staticmethod
+    def kinds() -> tuple[type, ...]:
+        return OptimizerConfig, LoopConfig, LossConfig
+
+
+class _Run:
+    """Training in the folder `config.out`, once more at a lower rate if the first time nothing was learned."""
+
+    def __init__(self, config: FinetuneConfig, settings: _Settings, data: Dataset, progress: ConsoleProgress) -> None:
+        self.config = config
+        self.settings = settings
+        self.data = data
+        self.progress = progress
+        self.note = config.out / "restarted.json"  # there from the restart on, so that a killed one goes on
+        self.checkpoints = Checkpoints(config.out / "checkpoints")
+
+    @property
+    def restarted(self) -> bool:
+        """Whether this is the second time."""
+        return self.note.exists()
+
+    def clear(self) -> None:
+        """Forgets what an earlier run left."""
+        self.checkpoints.clear()
+        for path in (self.config.out / "metrics.jsonl", self.note):
+            path.unlink(missing_ok=True)
+
+    def train(self, model: AlbertForTask, *, resume: bool) -> FinetuneResult:
+        """Trains the model, which keeps its best weights."""
+        if self.restarted:
+            self.settings = replace(self.settings, optimizer=replace(self.settings.optimizer, lr=self._lower_rate()))
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        task = self.data.task
+        dev_scores = _DevScores(model, self.data)
+        trainer = _build_trainer(self.config, model, self.data, self.settings, self.progress, dev_scores)
+        _tell_time(trainer, self.data, self.progress)
+        state = trainer.run(resume=resume)
+        best = max(state.evaluations, key=lambda entry: entry["scores"][task.metric])["scores"]
+        outputs = dev_scores.outputs(best[task.metric])
+        return FinetuneResult(self.config.out, task.metric, best, self.data.baseline[1], state.step, outputs)
+
+    def restart(self, model: AlbertForTask) -> FinetuneResult:
+        """Trains anew at a lower rate."""
+        self.progress.on_message(
+            f"collapsed: every dev row gets the same answer; starting anew, once, at lr {self._lower_rate():.2g}"
+        )
+        self.clear()
+        write_json(self.note, {"lr": self._lower_rate()})
+        return self.train(model, resume=False)
+
+    def _lower_rate(self) -> float:
+        return self.settings.optimizer.lr / _RESTART_DIVISOR
+
+
+def collapsed(outputs: Sequence[Output]) -> bool:
+    """Whether a model says the same whatever it reads, as large ones do after a few steps at too high a rate.
+
+    Source: huggingface/transformers#2104, google-research/albert#151.
+    """
+    logits = [output.pooled for output in outputs if output.logits[0].ndim == 1]
+    return len(logits) > 1 and len({len(row) for row in logits}) == 1 and float(np.ptp(logits, axis=0).max()) < _SAME
 
 
 def _defaults(config: FinetuneConfig) -> dict[str, Any]:
@@ -121,8 +189,9 @@ def _defaults(config: FinetuneConfig) -> dict[str, Any]:
 class TaskObjective:
     """A task's loss as the loop's objective."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, shape: LossShape) -> None:
         self.task = task
+        self.shape = shape
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """What the loss is a mean over."""
@@ -133,7 +202,7 @@ class TaskObjective:
         """The summed loss of a micro-batch."""
         device = next(model.parameters()).device
         assert batch.gold is not None
-        return {"loss": self.task.loss(batch_logits(model, batch, device), batch.gold.to(device))}
+        return {"loss": self.task.loss(batch_logits(model, batch, device), batch.gold.to(device), self.shape)}
 
 
 # --- model and trainer ---------------------------------------------------------------------------------
@@ -223,29 +292,30 @@ def _build_trainer(
     config: FinetuneConfig,
     model: AlbertForTask,
     data: Dataset,
-    optimizer_config: OptimizerConfig,
-    loop: LoopConfig,
+    settings: _Settings,
     progress: ConsoleProgress,
     evaluate: _DevScores,
 ) -> Trainer:
+    loop = settings.loop
     return Trainer(
         model,
-        build_optimizer(model, optimizer_config, groups=model.config.num_hidden_groups),
+        build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
         FeatureSource(data.train, loop),
-        TaskObjective(data.task),
+        TaskObjective(data.task, data.loss),
         config=loop,
         folder=config.out,
         fingerprint={
             "data": data.train.fingerprint(),
             "dev": data.dev.fingerprint(),
             "network": json.dumps(model.config.to_dict(), sort_keys=True),
-            "optimizer": json.dumps(dataclasses.asdict(optimizer_config), sort_keys=True),
+            "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
+            "loss": json.dumps(dataclasses.asdict(settings.loss), sort_keys=True),
             "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
             "init": config.init or "",
         },
         progress=progress,
-        schedule=optimizer_config.rate_at,
-        clip=optimizer_config.clip,
+        schedule=settings.optimizer.rate_at,
+        clip=settings.optimizer.clip,
         evaluate=evaluate,
         metric=data.task.metric,
     )

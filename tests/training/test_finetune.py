@@ -1,0 +1,83 @@
+"""Fine-tuning from outside: collapse and restart, several seeds, options that reach the loss."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from albert.data.examples import Example
+from albert.errors import AlbertError, ErrorKind
+from albert.tasks.base import Output
+from albert.training.dataset import FinetuneConfig
+from albert.training.finetune import collapsed, finetune
+from albert.training.progress import ConsoleProgress
+from albert.training.seeds import finetune_seeds
+from conftest import Albert
+
+NETWORK = {
+    "embedding_size": 16, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48, "num_hidden_layers": 2,
+    "epochs": 2, "batch_size": 16, "patience": 0,
+}  # fmt: skip
+
+
+def config(reviews: Path, out: Path, **settings: object) -> FinetuneConfig:
+    return FinetuneConfig(train=str(reviews), out=out, size="tiny", settings={**NETWORK, **settings})
+
+
+def said(*rows: list[float]) -> list[Output]:
+    return [Output(Example("x"), [np.asarray(row, np.float32)]) for row in rows]
+
+
+def test_the_same_answer_for_everything_is_a_collapse() -> None:
+    assert collapsed(said([1.0, 2.0], [1.01, 2.0], [1.0, 1.99]))
+    assert not collapsed(said([1.0, 2.0], [2.0, 1.0]))
+    assert not collapsed(said([1.0, 2.0]))  # one row says nothing
+    assert not collapsed(said([1.0], [1.0, 1.0]))  # choices differ in number
+    pieces = Output(Example("x"), [np.ones((3, 2), np.float32)])
+    assert not collapsed([pieces, pieces])
+
+
+def test_a_collapsed_run_starts_anew_once_and_says_so(
+    reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    finetune(config(reviews, out, lr=5.0, warmup=0.0), progress=ConsoleProgress())
+    assert capsys.readouterr().err.count("collapsed: every dev row gets the same answer") == 1
+    assert json.loads((out / "restarted.json").read_text()) == {"lr": 1.0}
+    rates = [json.loads(line).get("lr", 0) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert max(rates) == pytest.approx(1.0)
+    assert "lr=1.0" in (out / "README.md").read_text()
+
+
+def test_a_restarted_run_that_was_killed_goes_on_at_the_lower_rate(reviews: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    finetune(config(reviews, out, lr=5.0, warmup=0.0))
+    again = finetune(config(reviews, out, lr=5.0, warmup=0.0), resume=True)
+    assert again.steps > 0
+
+
+def test_seeds_give_median_and_spread(reviews: Path, tmp_path: Path, albert: Albert) -> None:
+    found = finetune_seeds(config(reviews, tmp_path / "out"), 3)
+    values = sorted(result.scores["accuracy"] for result in found.results)
+    assert found.summary["accuracy"] == {"median": values[1], "min": values[0], "max": values[2]}
+    assert found.best.scores["accuracy"] == values[2]
+    assert (found.best.folder / "model.safetensors").is_file()
+    stored = json.loads((tmp_path / "out" / "seeds.json").read_text())
+    assert stored["scores"] == found.summary
+    with pytest.raises(AlbertError, match="seeds") as caught:
+        finetune_seeds(config(reviews, tmp_path / "out", seed=1), 3)
+    assert caught.value.kind is ErrorKind.USAGE
+    settings = [word for name, value in NETWORK.items() for word in ("--set", f"{name}={value}")]
+    done = albert("train", str(reviews), "-o", str(tmp_path / "cli"), "--size", "tiny", "--seeds", "2", *settings)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    assert "best model ->" in done.stderr
+
+
+def test_loss_options_change_what_is_learned(reviews: Path, tmp_path: Path) -> None:
+    plain = finetune(config(reviews, tmp_path / "plain"))
+    smooth = finetune(config(reviews, tmp_path / "smooth", label_smoothing=0.3))
+    assert plain.scores["loss"] != smooth.scores["loss"]
