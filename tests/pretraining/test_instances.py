@@ -194,3 +194,15 @@ def test_epochs_and_seeds_differ_and_repeat(tmp_path: Path) -> None:
 def test_bad_settings(bad: dict[str, Any]) -> None:
     with pytest.raises(AlbertError, match=next(iter(bad))):
         InstanceConfig(**bad)
+
+
+def test_a_share_of_the_rows_repeats_its_first_segment_and_loses_no_sentence(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path, numbered(400, 30, 4))
+    plan = plan_of(corpus, config(repeats=0.3, short_sequences=0.0))
+    repeated = (plan.bounds[:, :2] == plan.bounds[:, 2:]).all(1)
+    assert 0.27 < repeated.mean() < 0.33
+    assert (plan.labels[repeated] == NO_PAIR).all()
+    rest = plan.labels[~repeated]
+    assert 0.46 < (rest[rest != NO_PAIR] == 1).mean() < 0.54
+    used = {sentence for _, sentence in sentences_of(corpus, plan)}
+    assert used == set(range(len(corpus.shards[0].sentences) - 1))
