@@ -68,11 +68,17 @@ def _rows(value: Any) -> Iterator[Values]:
         case [[list(), list(), str()], *_]:
             yield from itertools.chain.from_iterable(map(_dream, value))
         case [dict(), *_]:
-            yield from value
+            yield from map(_object, value)
         case {"data": [dict(), *_] as rows}:
-            yield from rows
+            yield from map(_object, rows)
         case _:
             raise ValueError(type(value).__name__)
+
+
+def _object(item: Any) -> Values:
+    if not isinstance(item, dict):
+        raise TypeError(f"an item {str(item)[:40]!r}")
+    return item
 
 
 def _squad(article: Values) -> Iterator[Values]:

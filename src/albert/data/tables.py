@@ -29,6 +29,7 @@ _EXTENSIONS: dict[str, Format] = {
     ".txt": "lines",
 }
 _MAYBE_CONLL = ("lines", "tsv")  # names that CoNLL files go by, too
+_UNNAMED = "index"  # the first column of tables that pandas wrote
 _SAMPLE = 100  # lines that decide on format, separator and header
 TEXT_COLUMN = "text"  # the name of the only column of plain lines
 SPANS_COLUMN = "spans"  # beside it, the entities of a CoNLL file
@@ -222,7 +223,7 @@ def _layout(path: str, format: str | None, lines: list[str]) -> Layout:
     if _is_header(first, records[1:]):
         if len(set(first)) != len(first):
             raise AlbertError(ErrorKind.DATA, f"{path}:1: header", expected="distinct column names", got=str(first))
-        return Layout(kind, delimiter, tuple(first), True)
+        return Layout(kind, delimiter, (first[0] or _UNNAMED, *first[1:]), True)
     return Layout(kind, delimiter, tuple(str(i + 1) for i in range(len(first))), False)
 
 
@@ -259,7 +260,7 @@ def _delimiter(lines: list[str]) -> str:
 
 def _is_header(first: list[str], rest: list[list[str]]) -> bool:
     """Whether the first record names columns: a known name, or short words unlike what stands below them."""
-    if not first or not all(first) or any(_is_number(cell) or len(cell) > 64 for cell in first):
+    if not first or not all(first[1:]) or any(_is_number(cell) or len(cell) > 64 for cell in first):
         return False
     if {cell.lower() for cell in first} & _KNOWN_NAMES:
         return True

@@ -1,0 +1,91 @@
+"""JSON documents as tables: told from JSONL, read whole, refused with a reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from albert.data.sources import Problems
+from albert.data.tables import Table
+from albert.errors import AlbertError, ErrorKind
+
+QUESTION = {"id": "q", "question": "where", "answers": [{"text": "here", "answer_start": 0}]}
+SQUAD = {"data": [{"title": "t", "paragraphs": [{"context": "here we are", "qas": [QUESTION] * 3}]}]}
+
+
+def values(path: Path, **options: Any) -> list[dict[str, Any]]:
+    return [row.values for row in Table(path, **options)]
+
+
+def test_an_array_of_objects_is_a_table_with_its_rows_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{"text": "a", "label": 1}, {"text": "b", "more": None}], indent=2))
+    table = Table(path)
+    assert table.columns == ("text", "label", "more")
+    assert [(row.number, row.values["text"]) for row in table.rows(Problems(str(path)))] == [(1, "a"), (2, "b")]
+    assert len(table.sample()) == 2
+
+
+@pytest.mark.parametrize("suffix", [".json", ".json.gz"])
+def test_one_long_line_of_squad_is_no_bad_line(tmp_path: Path, suffix: str) -> None:
+    long = {"data": [{"title": "t", "paragraphs": [{"context": "here " * 300_000, "qas": [QUESTION] * 2}]}]}
+    path = tmp_path / f"dev{suffix}"
+    opener = gzip.open if suffix.endswith("gz") else open
+    with opener(path, "wt") as file:
+        json.dump(long, file)
+    assert [row["question"] for row in values(path)] == ["where", "where"]
+
+
+def test_json_lines_in_a_json_file_are_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('{"text": "a"}\n{"text": "b"}\n')
+    assert values(path) == [{"text": "a"}, {"text": "b"}]
+    path.write_text(json.dumps(SQUAD))  # one line, too, yet a document
+    assert len(values(path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"data": [', "not JSON"),
+        (b'{"version": 1}\n\n', "array of objects"),
+        (b"[1, 2]", "array of objects"),
+        (b"[]", "array of objects"),
+        (b'[{"text": "\xff"}]', "utf-8 text"),
+        (json.dumps({"data": [{"paragraphs": [{"context": "x"}]}]}).encode(), "qas"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_known_document_says_so(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    with pytest.raises(AlbertError, match=words) as caught:
+        Table(path, format="json")
+    assert caught.value.kind is ErrorKind.DATA
+    assert str(path) in str(caught.value)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+                    max_leaves=8))  # fmt: skip
+def test_any_json_gives_rows_or_one_clear_error(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    path = tmp_path_factory.mktemp("d") / "any.json"
+    path.write_text(json.dumps(value))
+    kinds = []
+    try:
+        assert all(isinstance(row.values, dict) for row in Table(path, format="json"))
+    except AlbertError as error:
+        kinds.append(error.kind)
+    assert kinds in ([], [ErrorKind.DATA])
+
+
+def test_the_unnamed_first_column_of_pandas_is_an_index(tmp_path: Path) -> None:
+    path = tmp_path / "frame.csv"
+    path.write_text(",text,label\n0,a,x\n1,b,y\n")
+    assert values(path) == [{"index": "0", "text": "a", "label": "x"}, {"index": "1", "text": "b", "label": "y"}]

@@ -1,0 +1,77 @@
+"""The guide's examples, run as they stand there, on small data of their kind."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Albert
+
+EXAMPLES = re.findall(
+    r"<!-- executed by tests/test_guide.py -->\n```(console|python)\n(.*?)```",
+    (ROOT / "docs" / "guide.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
+QUICK = {
+    "num_hidden_layers": 2, "epochs": 3, "lr": 1e-3, "patience": 0, "batch_size": 16,
+}  # fmt: skip
+PLACES = ("table", "chair", "bed", "lamp", "door")
+ANIMALS = ("cat", "dog", "bird", "mouse")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the examples name."""
+    folder = tmp_path_factory.mktemp("guide")
+    rng = random.Random(0)
+    tags, choices, paragraphs, pairs, faq = [], [], [], ["sentence1,sentence2,score"], []
+    for number in range(60):
+        animal, other = rng.sample(ANIMALS, 2)
+        place, wrong = rng.sample(PLACES, 2)
+        context = f"the {animal} is under the {place}"
+        tags.append({"text": context, "labels": [animal] if number % 3 else [animal, "odd"]})
+        choices.append({"article": context, "question": "where is it?", "choices": [place, wrong], "answer": place})
+        answers = [{"text": f"under the {place}", "answer_start": context.index("under")}]
+        questions = [
+            {"id": f"{number}-a", "question": f"where is the {animal}", "answers": answers},
+            {"id": f"{number}-b", "question": f"where is the {other}", "answers": [], "is_impossible": True},
+        ]
+        paragraphs.append({"context": context, "qas": questions})
+        pairs.append(f"the {animal},the {animal if number % 2 else other},{number % 2 + number / 100}")
+        faq.append({"question": f"what about {animal} number {number}", "answer": f"number {number} is a {place}"})
+    for name, rows in (("tags", tags), ("choices", choices), ("faq", faq)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "squad.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}))
+    (folder / "pairs.csv").write_text("\n".join(pairs) + "\n")
+    (folder / "texts.txt").write_text("the cat is under the bed\n")
+    return folder
+
+
+def test_there_are_examples_of_every_family_that_has_a_section() -> None:
+    assert len(EXAMPLES) == 6
+
+
+@pytest.mark.parametrize(("language", "example"), EXAMPLES)
+def test_an_example_runs(
+    data: Path, albert: Albert, monkeypatch: pytest.MonkeyPatch, language: str, example: str
+) -> None:
+    monkeypatch.chdir(data)
+    if language == "python":  # comes after the commands that made its model
+        exec(compile(example, "guide.md", "exec"), {})
+        return
+    for line in example.splitlines():
+        command = shlex.split(line.removeprefix("$ albert "))
+        if command[0] == "train":
+            command += [
+                "--overwrite",
+                *(word for item in QUICK.items() for word in ("--set", "=".join(map(str, item)))),
+            ]
+        if command[0] == "evaluate":  # three epochs reach no gate
+            command = command[: command.index("--min")]
+        done = albert(*command)
+        assert done.returncode == 0, done.stderr
