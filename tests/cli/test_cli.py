@@ -190,6 +190,46 @@ def test_evaluate_prints_scores_and_gates(albert: Albert, model: Path, tmp_path:
     refused(albert("evaluate", model, data, "--min", "f1"), 2, "score=number")
 
 
+def test_evaluate_needs_something_to_evaluate(albert: Albert, model: Path) -> None:
+    refused(albert("evaluate", model), 2, "--behaviour")
+    refused(albert("evaluate", model, "--glue", "RTF", "."), 2, "RTE")
+
+
+def test_glue_is_scored_and_predicted_for_its_site(albert: Albert, model: Path, tmp_path: Path) -> None:
+    """The model's labels are not SST-2's, which is said; with theirs, scores and a submission come."""
+    folder = tmp_path / "glue" / "SST-2"
+    folder.mkdir(parents=True)
+    (folder / "dev.tsv").write_text("sentence\tlabel\na great lamp\t1\na terrible soup\t0\n")
+    (folder / "test.tsv").write_text("index\tsentence\n0\ta lovely coat\n1\ta broken chair\n")
+    refused(albert("evaluate", model, "--glue", "SST-2", folder.parent), 66, "fine-tune it on SST-2")
+    data = tmp_path / "sst.csv"
+    rows = write_reviews(tmp_path / "reviews.csv").read_text().replace("positive", "1").replace("negative", "0")
+    data.write_text(rows)
+    trained = albert("train", data, "-o", tmp_path / "sst", "--size", "tiny", "--set", "epochs=4")
+    assert trained.returncode == 0, trained.stderr
+    done = albert(
+        "evaluate", tmp_path / "sst", folder.parent, "--glue", "sst-2", "--submission", tmp_path / "out", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["scores"]) == {"accuracy"}
+    assert (tmp_path / "out" / "SST-2.tsv").read_text().splitlines()[0] == "index\tprediction"
+    assert len((tmp_path / "out" / "SST-2.tsv").read_text().splitlines()) == 3
+
+
+def test_behavioural_tests_print_what_failed_and_can_gate(albert: Albert, model: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        '[labels]\npositive = ["1"]\nnegative = ["0"]\n[[test]]\ncapability = "words"\nname = "plain"\ntype = "MFT"\n'
+        'inputs = ["a great lamp", "a lovely coat"]\nexpect = "negative"\n'
+    )
+    done = albert("evaluate", model, "--behaviour", suite, "--min", "pass_rate=0.9")
+    assert done.returncode == 4, done.stderr
+    assert "a great lamp" in done.stdout
+    assert "pass_rate" in done.stdout
+    found = json.loads(albert("evaluate", model, "--behaviour", suite, "--json").stdout)
+    assert found["tests"][0]["cases"] == 2
+
+
 def test_predict_reads_stdin_and_writes_stdout(albert_process: Albert, model: Path) -> None:
     done = albert_process("predict", model, input="a great lamp\n\na terrible soup\n")
     assert done.returncode == 0, done.stderr

@@ -203,7 +203,17 @@ def pretrain(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
-    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file.")],
+    data: Annotated[
+        str | None, typer.Argument(help="Labelled file, SQuAD's or DREAM's JSON, RACE's folder; GLUE's with --glue.")
+    ] = None,
+    glue: Annotated[str | None, typer.Option(help="GLUE task whose dev part is scored, e.g. RTE.")] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the GLUE task's test predictions, as the site takes them."),
+    ] = None,
+    behaviour: Annotated[
+        str | None, typer.Option(help="Behavioural tests: a TOML file, or sentiment, paraphrase, entailment, qa.")
+    ] = None,
     label: LabelColumn = None,
     minimum: Annotated[
         list[str] | None,
@@ -215,12 +225,20 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Score a model on a labelled file, beside a baseline that does not read."""
+    from albert.cli.evaluate import require_data, run_behaviour, run_glue
     from albert.cli.gates import check_gates, parse_gates
     from albert.predictor import Predictor
 
     gates = parse_gates(minimum or [])
+    if glue is not None or behaviour is not None:
+        if behaviour is not None:
+            check_gates(gates, run_behaviour(model, behaviour, as_json=json))
+        else:
+            assert glue is not None
+            check_gates(gates, run_glue(model, glue, require_data(data), submission=submission, as_json=json))
+        return
     predictor = Predictor.load(model)
-    result = predictor.evaluate(data, label=label, format=format, encoding=encoding)
+    result = predictor.evaluate(require_data(data), label=label, format=format, encoding=encoding)
     _tell_cut(predictor.cut, predictor.lengths.max_length)
     for remark in result.remarks:
         print(remark, file=sys.stderr)

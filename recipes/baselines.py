@@ -1,0 +1,122 @@
+"""What word counts and a linear model reach on a task set, by scikit-learn: the figure that a network has to beat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from albert.data.examples import Example
+from albert.data.spans import spans_over, tags_over
+from albert.tasks.metrics import classification_scores, entity_scores, ranking_scores, regression_scores
+from albert.tasks.squad_metrics import squad_scores
+from albert.text.words import words
+
+Examples = Sequence[Example]
+
+
+def _vectorizer() -> TfidfVectorizer:
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=1, token_pattern=r"\w+|[^\w\s]")
+
+
+def _features(train: Examples, test: Examples) -> tuple[Any, Any]:
+    """A text's TF-IDF; of a pair both, what they share and where they differ, and their cosine."""
+    vectors = _vectorizer().fit([t for e in train for t in (e.text, e.text_pair or "")])
+
+    def one(examples: Examples) -> Any:
+        first = vectors.transform([e.text for e in examples])
+        if examples[0].text_pair is None:
+            return first
+        second = vectors.transform([e.text_pair or "" for e in examples])
+        shared = first.multiply(second)
+        cosine = sparse.csr_matrix(10 * np.asarray(shared.sum(1)))
+        return sparse.hstack([first, second, shared, abs(first - second), cosine]).tocsr()
+
+    return one(train), one(test)
+
+
+def classification(train: Examples, test: Examples) -> dict[str, float]:
+    """TF-IDF of words and bigrams, logistic regression."""
+    x, y = _features(train, test)
+    model = LogisticRegression(C=10.0, max_iter=200).fit(x, [e.gold for e in train])
+    labels = sorted({e.gold for e in (*train, *test)})
+    ids = {label: index for index, label in enumerate(labels)}
+    predicted, gold = (np.array([ids[v] for v in values]) for values in (model.predict(y), [e.gold for e in test]))
+    return classification_scores(predicted, gold, labels=len(labels))
+
+
+def regression(train: Examples, test: Examples) -> dict[str, float]:
+    """The same features, ridge regression."""
+    x, y = _features(train, test)
+    predicted = Ridge(alpha=1.0).fit(x, [e.gold for e in train]).predict(y)
+    return regression_scores(predicted, np.array([e.gold for e in test]))
+
+
+def ner(train: Examples, test: Examples) -> dict[str, float]:
+    """A tag a word from character n-grams of it and its neighbours, logistic regression."""
+
+    def described(example: Example) -> list[str]:
+        at = example.words or words(example.text)
+        found = ["<s>", *(example.text[a:b] for a, b in at), "</s>"]
+        shapes = [re.sub(r"[a-z]+", "a", re.sub(r"[A-Z]+", "A", re.sub(r"\d+", "0", word))) for word in found]
+        return [
+            f"w={found[i]} s={shapes[i]} p={found[i - 1]} n={found[i + 1]} ps={shapes[i - 1]} ns={shapes[i + 1]} "
+            + " ".join(f"e{k}={found[i][-k:]} b{k}={found[i][:k]}" for k in (2, 3))
+            for i in range(1, len(found) - 1)
+        ]
+
+    lines = [line for e in train for line in described(e)]
+    tags = [tag for e in train for tag in tags_over(e.gold, e.words or words(e.text))[0]]
+    vectors = TfidfVectorizer(token_pattern=r"\S+", lowercase=False, norm=None, use_idf=False, min_df=2)
+    model = LogisticRegression(C=1.0, max_iter=100).fit(vectors.fit_transform(lines), tags)
+    predicted = []
+    for e in test:
+        mine = described(e)
+        said = model.predict(vectors.transform(mine)) if mine else []
+        predicted.append(spans_over(list(said), e.words or words(e.text)))
+    return entity_scores(predicted, [e.gold for e in test])
+
+
+def qa(train: Examples, test: Examples) -> dict[str, float]:
+    """Of the sentence most like the question, the longest run of capitalised or numeric words not in the question."""
+    vectors = _vectorizer().fit([e.text_pair or "" for e in train[:20_000]])
+    texts = []
+    for e in test:
+        sentences = re.split(r"(?<=[.!?])\s+", e.text_pair or "")
+        scores = (vectors.transform(sentences) @ vectors.transform([e.text]).T).toarray()[:, 0]
+        best = sentences[int(scores.argmax())]
+        runs = [run.strip() for run in re.findall(r"(?:\b(?:[A-Z][\w'-]*|\d[\d,.]*)\b ?)+", best)]
+        runs = [run for run in runs if run and run.lower() not in e.text.lower()]
+        texts.append(max(runs, key=len) if runs else best)
+    return squad_scores(texts, [[answer.text for answer in e.gold] for e in test])
+
+
+def choice(train: Examples, test: Examples) -> dict[str, float]:
+    """The choice whose words are most like the text's and the question's."""
+    vectors = _vectorizer().fit([e.text for e in train])
+    hits = []
+    for e in test:
+        told = vectors.transform([f"{e.text} {e.text_pair or ''}"])
+        scores = (vectors.transform(e.choices) @ told.T).toarray()[:, 0]
+        hits.append(int(scores.argmax()) == e.gold)
+    return {"accuracy": float(np.mean(hits))}
+
+
+def retrieval(train: Examples, test: Examples) -> dict[str, float]:
+    """Cosine of TF-IDF."""
+    answers = list(dict.fromkeys(e.gold for e in test))
+    vectors = _vectorizer().fit([*answers, *(e.gold for e in train)])
+    table = (vectors.transform([e.text for e in test]) @ vectors.transform(answers).T).toarray()
+    places = {text: place for place, text in enumerate(answers)}
+    return ranking_scores(table, np.array([places[e.gold] for e in test]))
+
+
+BASELINES: dict[str, Callable[[Examples, Examples], dict[str, float]]] = {
+    "classification": classification, "regression": regression, "ner": ner, "qa": qa, "choice": choice,
+    "retrieval": retrieval,
+}  # fmt: skip

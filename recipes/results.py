@@ -1,0 +1,142 @@
+"""The results table: every task set of `tasksets.py`, learned from the starter, beside what simpler means reach.
+
+    python recipes/results.py TASKS --only CoLA,RTE          minutes each; SQuAD, IMDB and SST-2 longer
+    python recipes/results.py TASKS --scratch --only CoLA    the same network without pre-training, too
+
+TASKS is the folder of the task sets. Each run trains on the training part, chooses its checkpoint on dev and is scored
+on test (on dev where the test labels are not public). "majority" answers without reading, "linear" is `baselines.py`.
+A finished run is kept in --out as JSON, so a repeated call goes on; --table prints what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from baselines import BASELINES
+from tasksets import SETS, Files, TaskSet
+
+from albert.config import AlbertConfig
+from albert.data.examples import Example, guess_columns, read_examples
+from albert.data.sources import Problems
+from albert.data.tables import Table
+from albert.hub import model_folder
+from albert.predictor import Predictor
+from albert.training.dataset import FinetuneConfig
+from albert.training.finetune import finetune
+from albert.training.progress import ConsoleProgress
+
+SIDES: dict[str, dict[str, Any]] = {"starter": {"lr": 5e-4}, "scratch": {"lr": 1e-3}}
+
+
+def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
+    """One fine-tuning and its score."""
+    wanted, start = SETS[name], time.monotonic()
+    network = AlbertConfig.load(model_folder("starter"))
+    shape = {
+        "hidden_size": network.hidden_size, "num_hidden_layers": network.num_hidden_layers,
+        "num_attention_heads": network.num_attention_heads, "intermediate_size": network.intermediate_size,
+    }  # fmt: skip
+    options = {**wanted.options, **{k: v for k, v in wanted.settings.items() if k == "max_length"}}
+    folder = arguments.out / "model"
+    finetune(
+        FinetuneConfig(
+            train=str(files.train),
+            dev=str(files.dev),
+            out=folder,
+            init="starter" if side == "starter" else None,
+            size="mini" if side == "scratch" else None,
+            settings={
+                "seed": seed, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0, **SIDES[side],
+                **(shape if side == "scratch" else {}),
+            },
+            **options,
+        ),
+        overwrite=True,
+        progress=ConsoleProgress(quiet=arguments.quiet),
+    )  # fmt: skip
+    seconds = time.monotonic() - start
+    evaluation = Predictor.load(folder).evaluate(files.test)
+    return {"scores": evaluation.scores, "majority": evaluation.baseline, "seconds": seconds}
+
+
+def linear(files: Files) -> dict[str, Any]:
+    """The linear baseline on the same rows, read as the last model of the set read them."""
+    predictor = Predictor.load(arguments.out / "model")
+
+    def examples(path: Path) -> list[Example]:
+        table = Table(path)
+        columns = guess_columns(
+            table, text=predictor.columns.text, text_pair=predictor.columns.text_pair, label=predictor.columns.label
+        )
+        return list(read_examples(table, columns, predictor.task.parse_gold, Problems(str(path))))
+
+    start = time.monotonic()
+    scores = BASELINES[predictor.task.name](examples(files.train), examples(files.test))
+    return {"scores": scores, "seconds": time.monotonic() - start}
+
+
+def kept(name: str, make: Any) -> dict[str, Any] | None:
+    """A result from --out, made now if it is not there."""
+    path = arguments.out / f"{name}.json"
+    if not path.exists():
+        if arguments.table:
+            return None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(make()))
+    result: dict[str, Any] = json.loads(path.read_text())
+    return result
+
+
+def cell(results: list[dict[str, Any]], metric: str) -> str:
+    """Median and spread."""
+    values = [result["scores"][metric] for result in results]
+    spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    return f"{statistics.median(values):.3f}{spread}"
+
+
+def row(name: str, wanted: TaskSet) -> str | None:
+    """The set's row of the table."""
+    files = wanted.files(arguments.tasks, arguments.out / "data")
+    cells = []
+    for side in ("starter", "scratch") if arguments.scratch else ("starter",):
+        results = [
+            found
+            for seed in range(wanted.seeds)
+            if (found := kept(f"{name}-{side}-{seed}", lambda seed=seed, side=side: run(name, files, side, seed)))
+        ]
+        if side == "starter" and not results:
+            return None
+        cells.append(cell(results, wanted.metric) if results else "–")
+        if side == "starter":
+            first = results[0]
+    simple = kept(f"{name}-linear", lambda: linear(files))
+    return " | ".join(
+        [f"| {name}", wanted.metric, *cells, f"{simple['scores'][wanted.metric]:.3f}" if simple else "–",
+         f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}", wanted.published, f"{wanted.note} |"]
+    )  # fmt: skip
+
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("tasks", type=Path)
+parser.add_argument("--only", help="names of sets, with commas between")
+parser.add_argument("--scratch", action="store_true")
+parser.add_argument("--table", action="store_true", help="compute nothing")
+parser.add_argument("--quiet", action="store_true")
+parser.add_argument("--out", type=Path, default=Path("runs/results"))
+arguments = parser.parse_args()
+
+cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
+print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+head = ["set", "score", "starter", *(["scratch"] if arguments.scratch else []), "linear", "majority", "minutes",
+        "albert-base-v2", "note"]  # fmt: skip
+print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+for name in arguments.only.split(",") if arguments.only else SETS:
+    line = row(name, SETS[name])
+    if line:
+        print(line, flush=True)

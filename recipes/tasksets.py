@@ -1,0 +1,277 @@
+"""Where the public task sets lie and how a model learns each: the rows behind `recipes/results.py`.
+
+A set whose parts are not ready for `albert train` is made so in a working folder, by a rule that stands here.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import lzma
+import random
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from albert.data.documents import document_rows
+
+
+@dataclass(frozen=True)
+class Files:
+    """The parts of a task set; the test part is the dev part where the labels of the test part are not public."""
+
+    train: Path
+    dev: Path
+    test: Path
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """How a set is read and learned, and what is known of it.
+
+    `files` gives its parts, from the folder of the task sets and a working folder. `published` is albert-base-v2's
+    figure on the same data.
+    """
+
+    files: Callable[[Path, Path], Files]
+    metric: str
+    epochs: float
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 3
+    published: str = ""
+    note: str = ""
+
+
+# --- making parts ----------------------------------------------------------------------------------------
+
+
+def as_is(folder: str, train: str, dev: str, test: str) -> Callable[[Path, Path], Files]:
+    """A set whose parts need no making."""
+    return lambda tasks, work: Files(*(tasks / folder / part for part in (train, dev, test)))
+
+
+def glue(name: str) -> Callable[[Path, Path], Files]:
+    """A GLUE task as it is: scored on dev."""
+    return as_is(f"glue/{name}", "train.tsv", "dev.tsv", "dev.tsv")
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """A JSONL file, written once."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        part.replace(path)
+    return path
+
+
+def divided(rows: list[dict[str, Any]], held: int, work: Path, name: str) -> tuple[Path, Path]:
+    """(the others, `held` of the rows), drawn by seed 0."""
+    order = list(range(len(rows)))
+    random.Random(0).shuffle(order)
+    parts = [rows[i] for i in sorted(order[held:])], [rows[i] for i in sorted(order[:held])]
+    return write_rows(work / f"{name}-train.jsonl", parts[0]), write_rows(work / f"{name}-dev.jsonl", parts[1])
+
+
+def tsv(path: Path) -> list[dict[str, str]]:
+    """The rows of a TSV file with a header, cells never quoted."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    names = lines[0].split("\t")
+    return [dict(zip(names, line.split("\t"), strict=False)) for line in lines[1:]]
+
+
+def xz_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl.xz."""
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def mrpc(tasks: Path, work: Path) -> Files:
+    """408 training pairs held out as dev; the original test part has labels."""
+    folder = tasks / "glue" / "MRPC"
+    names = {"#1 String": "sentence1", "#2 String": "sentence2", "Quality": "label"}
+
+    def rows(path: Path) -> list[dict[str, Any]]:
+        return [{new: row[old] for old, new in names.items()} for row in tsv(path)]
+
+    train, dev = divided(rows(folder / "msr_paraphrase_train.txt"), 408, work, "mrpc")
+    return Files(train, dev, write_rows(work / "mrpc-test.jsonl", rows(folder / "msr_paraphrase_test.txt")))
+
+
+def qqp(tasks: Path, work: Path) -> Files:
+    """The part of QQP at hand, 2,000 pairs each for dev and test."""
+    rows = [
+        {"question1": row["question1"], "question2": row["question2"], "label": row["is_duplicate"]}
+        for row in tsv(tasks / "glue" / "QQP" / "qqp_part.tsv")
+        if row.get("is_duplicate") in ("0", "1")
+    ]
+    rest, test = divided(rows, 2000, work, "qqp-rest")
+    train, dev = divided([json.loads(line) for line in rest.read_text().splitlines()], 2000, work, "qqp")
+    return Files(train, dev, test)
+
+
+def qnli(tasks: Path, work: Path) -> Files:
+    """Training pairs of QNLI's form from SQuAD's training part: does the sentence hold the answer?
+
+    Of each question one sentence that holds its answer and one of the same paragraph that does not, 20,000 pairs.
+    """
+    rng = random.Random(0)
+
+    def pairs() -> Iterable[dict[str, Any]]:
+        for row in document_rows(str(tasks / "squad" / "train-v1.1.json"), encoding="utf-8"):
+            start = row["answers"][0]["answer_start"]
+            spans = [match.span() for match in re.finditer(r"\S.*?(?:[.!?](?=\s)|$)", row["context"], re.DOTALL)]
+            own = [row["context"][a:b] for a, b in spans if a <= start < b]
+            others = [row["context"][a:b] for a, b in spans if not a <= start < b]
+            if own and others:
+                yield {"question": row["question"], "sentence": own[0], "label": "entailment"}
+                yield {"question": row["question"], "sentence": rng.choice(others), "label": "not_entailment"}
+
+    found = list(pairs())
+    rng.shuffle(found)
+    folder = tasks / "glue" / "QNLI"
+    return Files(write_rows(work / "qnli-train.jsonl", found[:20_000]), folder / "dev.tsv", folder / "dev.tsv")
+
+
+def squad(version: str) -> Callable[[Path, Path], Files]:
+    """SQuAD 1.1, or in the form of 2.0; 1,000 training questions of other articles are held out as dev.
+
+    Unanswerable training questions are made: each third question is asked of another paragraph of its article that
+    does not contain the text of its answer.
+    """
+
+    def files(tasks: Path, work: Path) -> Files:
+        rows = document_rows(str(tasks / "squad" / "train-v1.1.json"), encoding="utf-8")
+        if version == "2.0":
+            rows = with_unanswerable(rows)
+        titles = sorted({row["title"] for row in rows})
+        random.Random(0).shuffle(titles)
+        held = set(titles[:20])
+        train = write_rows(work / f"squad{version}-train.jsonl", (row for row in rows if row["title"] not in held))
+        dev_rows = [row for row in rows if row["title"] in held]
+        random.Random(1).shuffle(dev_rows)
+        dev = write_rows(work / f"squad{version}-dev.jsonl", dev_rows[:1000])
+        return Files(train, dev, tasks / "squad" / f"dev-v{version}.json")
+
+    return files
+
+
+def with_unanswerable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every third question is moved to another paragraph of its article, where it has no answer."""
+    rng = random.Random(0)
+    contexts: dict[str, list[str]] = {}
+    for row in rows:
+        contexts.setdefault(row["title"], [])
+        if row["context"] not in contexts[row["title"]][-1:]:
+            contexts[row["title"]].append(row["context"])
+    made = []
+    for number, row in enumerate(rows):
+        if number % 3 == 0:
+            answer = row["answers"][0]["text"].lower()
+            others = [c for c in contexts[row["title"]] if c != row["context"] and answer not in c.lower()]
+            if others:
+                row = {**row, "context": rng.choice(others), "answers": []}
+        made.append(row)
+    return made
+
+
+def wikiann(tasks: Path, work: Path) -> Files:
+    """The words without their language prefix."""
+
+    def part(name: str) -> Path:
+        path = work / f"wikiann-{name}.conll"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = (tasks / "wikiann_en" / name).read_text(encoding="utf-8")
+            path.write_text(re.sub(r"(?m)^en:", "", text), encoding="utf-8")
+        return path
+
+    return Files(part("train"), part("dev"), part("test"))
+
+
+def clinc(tasks: Path, work: Path) -> Files:
+    """150 intents and "oos", out of scope, as the 151st."""
+    parts = json.loads((tasks / "clinc150" / "data_full.json").read_text(encoding="utf-8"))
+
+    def part(name: str, *keys: str) -> Path:
+        rows = ({"text": text, "label": label} for key in keys for text, label in parts[key])
+        return write_rows(work / f"clinc-{name}.jsonl", rows)
+
+    return Files(
+        part("train", "train", "oos_train"), part("dev", "val", "oos_val"), part("test", "test", "oos_test")
+    )  # fmt: skip
+
+
+def hate(tasks: Path, work: Path) -> Files:
+    """A tenth each for dev and test."""
+    with (tasks / "davidson_hate" / "labeled_data.csv").open(encoding="utf-8", newline="") as file:
+        names = {"0": "hate", "1": "offensive", "2": "neither"}
+        rows = [{"text": row["tweet"], "label": names[row["class"]]} for row in csv.DictReader(file)]
+    rest, test = divided(rows, 2478, work, "hate-rest")
+    train, dev = divided([json.loads(line) for line in rest.read_text().splitlines()], 2478, work, "hate")
+    return Files(train, dev, test)
+
+
+def ag_news(tasks: Path, work: Path) -> Files:
+    """Descriptions, as the training part has no titles; 1,000 of its 10,000 rows for dev."""
+    words = {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}
+    lines = (tasks / "ag_news" / "dev_from_train.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [dict(zip(("text", "label"), line.rsplit("\t", 1), strict=True)) for line in lines if "\t" in line]
+    train, dev = divided(rows, 1000, work, "ag")
+    with (tasks / "ag_news" / "test.csv").open(encoding="utf-8", newline="") as file:
+        test = [{"text": row[2], "label": words[row[0]]} for row in csv.reader(file)]
+    return Files(train, dev, write_rows(work / "ag-test.jsonl", test))
+
+
+def imdb(tasks: Path, work: Path) -> Files:
+    """2,000 training reviews for dev."""
+    names = ("negative", "positive")
+    train, test = (
+        [{"text": row["text"], "label": names[row["label"]]} for row in xz_rows(tasks / "imdb" / f"{part}.jsonl.xz")]
+        for part in ("train", "test")
+    )
+    first, dev = divided(train, 2000, work, "imdb")
+    return Files(first, dev, write_rows(work / "imdb-test.jsonl", test))
+
+
+def medquad(tasks: Path, work: Path) -> Files:
+    """Questions and answers, 1,000 each for dev and test."""
+    rows = [
+        {"question": row["question"], "answer": row["answer"]} for row in xz_rows(tasks / "medquad" / "qa.jsonl.xz")
+    ]
+    rest, test = divided(rows, 1000, work, "medquad-rest")
+    train, dev = divided([json.loads(line) for line in rest.read_text().splitlines()], 1000, work, "medquad")
+    return Files(train, dev, test)
+
+
+# --- the sets --------------------------------------------------------------------------------------------
+
+_PAIR = {"text": "sentence1", "text_pair": "sentence2"}
+SETS: dict[str, TaskSet] = {
+    "SST-2": TaskSet(glue("SST-2"), "accuracy", 2, published="92.9"),
+    "CoLA": TaskSet(glue("CoLA"), "mcc", 5, {"text": "4", "label": "2"}, {"max_length": 64}),
+    "RTE": TaskSet(glue("RTE"), "accuracy", 6, {**_PAIR, "label": "label"}),
+    "WNLI": TaskSet(glue("WNLI"), "accuracy", 6, {**_PAIR, "label": "label"}),
+    "STS-B": TaskSet(glue("STS-B"), "correlation", 6, {**_PAIR, "label": "score"}),
+    "MRPC": TaskSet(mrpc, "f1", 6, {**_PAIR, "label": "label"}, note="408 training pairs held out as dev"),
+    "QNLI form": TaskSet(qnli, "accuracy", 2, {"text": "question", "text_pair": "sentence", "label": "label"},
+                         note="training pairs made from SQuAD"),
+    "QQP part": TaskSet(qqp, "f1", 3, {"text": "question1", "text_pair": "question2", "label": "label"}),
+    "SQuAD 1.1": TaskSet(squad("1.1"), "f1", 2, {"task": "qa", "max_length": 128, "stride": 42}, seeds=1,
+                         published="90.2"),
+    "SQuAD 2.0 form": TaskSet(squad("2.0"), "f1", 2, {"task": "qa", "max_length": 128, "stride": 42}, seeds=1,
+                              note="unanswerable training questions made: a third moved to another paragraph"),
+    "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15),
+    "WikiANN": TaskSet(wikiann, "f1", 4),
+    "CLINC150": TaskSet(clinc, "accuracy", 8, note="151 classes, out of scope among them"),
+    "Hate speech": TaskSet(hate, "macro_f1", 3),
+    "AG News": TaskSet(ag_news, "accuracy", 4),
+    "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),
+    "DREAM": TaskSet(as_is("dream", "train.json", "dev.json", "test.json"), "accuracy", 3, seeds=1),
+    "TREC-QA": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "accuracy", 4,
+                       {"text": "qtext", "text_pair": "atext", "label": "label"}),
+    "MedQuAD": TaskSet(medquad, "mrr", 4, {"task": "retrieval", "text": "question", "label": "answer"}, seeds=1),
+}  # fmt: skip

@@ -1,0 +1,65 @@
+"""`albert evaluate` beyond a labelled file: GLUE as its site scores it, and behavioural tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from albert.errors import AlbertError, ErrorKind
+from albert.evaluation.behaviour import pass_rates, report_lines, run_suite
+from albert.evaluation.glue import glue_scores, glue_task, predict_glue, read_glue, split_file, write_submission
+from albert.evaluation.suites import read_suite
+from albert.predictor import Predictor
+
+
+def run_glue(model: str, name: str, root: str, *, submission: Path | None, as_json: bool) -> dict[str, float]:
+    """Scores a model on a GLUE task's dev part, found below `root`; with `submission` predicts the test part, too.
+
+    Raises `AlbertError`: usage for an unknown task, bad-data, bad-model for other labels than the task's.
+    """
+    task, predictor = glue_task(name), Predictor.load(model)
+
+    def predict(inputs: list[Any]) -> list[list[Any]]:
+        return predictor(inputs, top_k=None)
+
+    dev = read_glue(task, split_file(task, root, "dev"))
+    scores = glue_scores(task, predict_glue(task, dev, predict), [example.gold for example in dev])
+    _print({"task": task.name, "rows": len(dev), "scores": scores}, scores, as_json=as_json)
+    if submission is not None:
+        test = read_glue(task, split_file(task, root, "test"))
+        path = write_submission(task, predict_glue(task, test, predict), submission)
+        print(f"{len(test):,} predictions -> {path}", file=sys.stderr)
+    return scores
+
+
+def run_behaviour(model: str, suite: str, *, as_json: bool) -> dict[str, float]:
+    """Runs a behavioural suite, ours by name or a TOML file, and prints what failed.
+
+    Raises `AlbertError` (bad-data) for a bad file, or one about labels that the model does not have.
+    """
+    predictor = Predictor.load(model)
+    outcomes = run_suite(read_suite(suite), lambda inputs: predictor(inputs, top_k=None))
+    scores = pass_rates(outcomes)
+    if not as_json:
+        print("\n".join(report_lines(outcomes)) + "\n")
+    tests = [{"capability": o.capability, "name": o.name, "type": o.type, "cases": o.cases, "failures": o.failures}
+             for o in outcomes]  # fmt: skip
+    _print({"suite": suite, "tests": tests, "scores": scores}, scores, as_json=as_json)
+    return scores
+
+
+def require_data(data: str | None) -> str:
+    """The file or folder to evaluate on. Raises `AlbertError` (usage) when there is none."""
+    if data is None:
+        raise AlbertError(ErrorKind.USAGE, "data", expected="a labelled file, or --behaviour", got="neither")
+    return data
+
+
+def _print(result: dict[str, Any], scores: dict[str, float], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    for name, value in scores.items():
+        print(f"{name:24} {value:.4f}")
