@@ -102,7 +102,8 @@ class _Scorer:
             status = Path(self.table.path).stat()
             path = str(Path(self.table.path).resolve())
             source = {"path": path, "size": status.st_size, "modified": status.st_mtime_ns}
-        return {"input": source, "model": self.predictor.fingerprint, "format": self.kind, **asdict(self.options)}
+        job = {"input": source, "model": self.predictor.fingerprint, "format": self.kind, **asdict(self.options)}
+        return dict(json.loads(json.dumps(job)))  # as it will be read again
 
     def _render(self, rows: list[Row], *, header: bool) -> str:
         predictions = self.predictor.predict([self._example(row) for row in rows], self.options)

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +91,35 @@ def test_the_unnamed_first_column_of_pandas_is_an_index(tmp_path: Path) -> None:
     path = tmp_path / "frame.csv"
     path.write_text(",text,label\n0,a,x\n1,b,y\n")
     assert values(path) == [{"index": "0", "text": "a", "label": "x"}, {"index": "1", "text": "b", "label": "y"}]
+
+
+# --- Parquet, fastText -----------------------------------------------------------------------------------
+
+
+def test_parquet_is_streamed_with_its_nested_values(tmp_path: Path) -> None:
+    path = tmp_path / "squad.parquet"
+    answers = {"text": ["here"], "answer_start": [0]}
+    rows = [{"question": f"where {n}", "context": "here we are", "answers": answers} for n in range(3000)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    table = Table(path)
+    assert table.columns == ("question", "context", "answers")
+    assert len(table.sample()) == 100
+    found = list(table)
+    assert [row.number for row in found[:2]] == [1, 2]
+    assert found[2999].values == rows[2999]
+
+
+def test_a_damaged_parquet_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(AlbertError, match="Parquet") as caught:
+        Table(path)
+    assert caught.value.kind is ErrorKind.DATA
+
+
+def test_fasttext_lines_have_one_label_or_lists(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("__label__spam win a prize\n__label__ham see you  soon\n")
+    assert values(path) == [{"text": "win a prize", "label": "spam"}, {"text": "see you  soon", "label": "ham"}]
+    path.write_text("__label__a __label__b both\n__label__b one\n")
+    assert values(path) == [{"text": "both", "labels": ["a", "b"]}, {"text": "one", "labels": ["b"]}]

@@ -1,4 +1,4 @@
-"""Rows from JSON documents: SQuAD, RACE, DREAM and arrays of objects."""
+"""Rows from files that are no lines: JSON documents (SQuAD, RACE, DREAM, arrays of objects) and Parquet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from albert.data.sources import raw_lines, suffix_of
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_extra
 
 Values = dict[str, Any]
+_BATCH = 1024  # rows in memory at a time
 _KINDS = "SQuAD, RACE, DREAM, or an array of objects"
 
 
@@ -36,6 +37,32 @@ def document_rows(path: str, *, encoding: str) -> list[Values]:
     folder = Path(path)
     files = sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".txt")) if folder.is_dir() else [path]
     return [row for file in files for row in _rows_of_file(str(file), encoding)]
+
+
+def parquet_columns(path: str) -> tuple[str, ...]:
+    """The columns of a Parquet file. Raises `AlbertError` (bad-data) for another file."""
+    parquet = require_extra("pyarrow.parquet", "data")
+    try:
+        with parquet.ParquetFile(path) as file:
+            return tuple(file.schema_arrow.names)
+    except (ValueError, OSError) as error:  # pyarrow's own errors are both
+        raise AlbertError(ErrorKind.DATA, path, expected="a Parquet file", got=str(error)[:200]) from None
+
+
+def parquet_rows(path: str) -> Iterator[Values]:
+    """The rows of a Parquet file, streamed. Raises `AlbertError` (bad-data) where it is damaged."""
+    parquet = require_extra("pyarrow.parquet", "data")
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield values
+    except (ValueError, OSError) as error:
+        raise AlbertError(
+            ErrorKind.DATA, f"{path}:{number + 1}", expected="a whole Parquet file", got=str(error)[:200]
+        ) from None
 
 
 def _rows_of_file(path: str, encoding: str) -> list[Values]:

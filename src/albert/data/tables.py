@@ -1,22 +1,22 @@
-"""Rows from CSV, TSV, JSONL, CoNLL and plain lines, streamed, each with its line number; and from JSON documents."""
+"""Rows from CSV, TSV, JSONL, CoNLL, fastText, plain lines, Parquet and JSON documents, each with its number."""
 
 from __future__ import annotations
 
 import csv
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from albert.data.conll import looks_like_conll, sentences
-from albert.data.documents import document_rows, is_document
+from albert.data.documents import document_rows, is_document, parquet_columns, parquet_rows
 from albert.data.sources import MAX_LINE_BYTES, Problems, suffix_of, text_lines
 from albert.data.spans import Interval
 from albert.errors import AlbertError, ErrorKind
 
-Format = Literal["csv", "tsv", "jsonl", "json", "conll", "lines"]
+Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "conll", "fasttext", "lines"]
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -29,6 +29,7 @@ _EXTENSIONS: dict[str, Format] = {
     ".txt": "lines",
 }
 _MAYBE_CONLL = ("lines", "tsv")  # names that CoNLL files go by, too
+_LABEL = "__label__"  # in front of fastText's labels
 _UNNAMED = "index"  # the first column of tables that pandas wrote
 _SAMPLE = 100  # lines that decide on format, separator and header
 TEXT_COLUMN = "text"  # the name of the only column of plain lines
@@ -54,8 +55,8 @@ _KNOWN_NAMES = {*TEXT_NAMES, *LABEL_NAMES, *itertools.chain.from_iterable(PAIR_N
 
 @dataclass(frozen=True)
 class Row:
-    """One record: the line where it starts (in a JSON document: its number), its values by column, and its text's
-    words where the file has them.
+    """One record: the line where it starts (in JSON documents and Parquet: its number), its values by column, and its
+    text's words where the file has them.
     """
 
     number: int
@@ -84,11 +85,16 @@ class Table:
         self.path = str(path)
         self.encoding = encoding
         self._problems = Problems(self.path)
-        self._document: list[Row] = []
+        self._records: Callable[[], Iterable[dict[str, Any]]] | None = None  # of files that are no lines
         if format == "json" or (format is None and is_document(self.path)):
-            rows = document_rows(self.path, encoding=encoding)
-            self._document = [Row(number, values) for number, values in enumerate(rows, 1)]
-            self.layout = Layout("json", "", tuple(dict.fromkeys(name for values in rows for name in values)), False)
+            documents = document_rows(self.path, encoding=encoding)
+            self._records = lambda: documents
+            names = tuple(dict.fromkeys(name for values in documents for name in values))
+            self.layout = Layout("json", "", names, False)
+            return
+        if format == "parquet" or (format is None and suffix_of(Path(self.path)) == ".parquet"):
+            self._records = lambda: parquet_rows(self.path)
+            self.layout = Layout("parquet", "", parquet_columns(self.path), False)
             return
         self._lines = self._numbered()
         self._head = list(itertools.islice(self._lines, _SAMPLE))
@@ -103,8 +109,8 @@ class Table:
 
     def sample(self) -> list[Row]:
         """The first rows, without consuming them; bad ones left out."""
-        if self._document:
-            return self._document[:_SAMPLE]
+        if self._records is not None:
+            return list(itertools.islice(self._numbered_records(), _SAMPLE))
         return list(self._parse(iter(self._head), Problems(self.path)))
 
     def __iter__(self) -> Iterator[Row]:
@@ -112,8 +118,8 @@ class Table:
 
     def rows(self, problems: Problems | None) -> Iterator[Row]:
         """Every row once. Bad lines go to `problems`, or raise at once when it is None."""
-        if self._document:
-            yield from self._document
+        if self._records is not None:
+            yield from self._numbered_records()
             return
         lines = itertools.chain(self._head, self._lines)
         for row in self._parse(lines, self._problems):
@@ -127,6 +133,10 @@ class Table:
             problems.count += self._problems.count
             problems.remarks.extend(self._problems.remarks)
 
+    def _numbered_records(self) -> Iterator[Row]:
+        assert self._records is not None
+        return (Row(number, values) for number, values in enumerate(self._records(), 1))
+
     def _numbered(self) -> Iterator[tuple[int, str]]:
         return text_lines(self.path, encoding=self.encoding, problems=self._problems)
 
@@ -137,6 +147,11 @@ class Table:
                 yield Row(number, {TEXT_COLUMN: line})
         elif layout.format == "jsonl":
             yield from _json_rows(lines, problems)
+        elif layout.format == "fasttext":
+            for number, line in lines:
+                labels, text = _fasttext(line)
+                column = layout.columns[1]
+                yield Row(number, {TEXT_COLUMN: text, column: labels if column == "labels" else " ".join(labels)})
         elif layout.format == "conll":
             for sentence in sentences(lines, problems):
                 spans = [list(span) for span in sentence.spans]
@@ -151,6 +166,13 @@ class Table:
                     problems.add(number, "ragged row", expected=f"{width} columns", got=str(len(cells)))
                     continue
                 yield Row(number, dict(zip(layout.columns, cells, strict=True)))
+
+
+def _fasttext(line: str) -> tuple[list[str], str]:
+    """The labels in front of a line, without their prefix, and its text."""
+    words = line.split(" ")
+    count = next((at for at, word in enumerate(words) if not word.startswith(_LABEL)), len(words))
+    return [word.removeprefix(_LABEL) for word in words[:count]], " ".join(words[count:])
 
 
 def _json_rows(lines: Iterator[tuple[int, str]], problems: Problems) -> Iterator[Row]:
@@ -211,6 +233,9 @@ def _layout(path: str, format: str | None, lines: list[str]) -> Layout:
         return Layout("lines", "", (TEXT_COLUMN,), False)
     if kind == "conll":
         return Layout("conll", "", (TEXT_COLUMN, SPANS_COLUMN), False)
+    if kind == "fasttext":
+        single = all(len(_fasttext(line)[0]) == 1 for line in lines if line.strip())
+        return Layout("fasttext", "", (TEXT_COLUMN, "label" if single else "labels"), False)
     if kind == "jsonl":
         columns: dict[str, None] = {}
         for row in _json_rows(iter(enumerate(lines, 1)), Problems(path)):
@@ -235,9 +260,11 @@ def _format(path: str, format: str | None, lines: list[str]) -> Format:
     by_name = _EXTENSIONS.get(suffix_of(Path(path)))
     if by_name in (None, *_MAYBE_CONLL) and looks_like_conll(lines):
         return "conll"
+    first = next(line for line in lines if line.strip())
+    if by_name in (None, "lines") and first.startswith(_LABEL):
+        return "fasttext"
     if by_name is not None:
         return by_name
-    first = next(line for line in lines if line.strip())
     if first.lstrip().startswith("{"):
         return "jsonl"
     if "\t" in first:
