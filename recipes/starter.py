@@ -2,7 +2,7 @@
 
     python recipes/starter.py CORPUS prepare     about 5 minutes on 2 cores
     python recipes/starter.py CORPUS train       hours; stop it with Ctrl-C or kill it, repeat to go on
-    python recipes/starter.py CORPUS finish      lets the rate fall to 0: a sixth of what `train` took
+    python recipes/starter.py CORPUS finish      a last stage, in which the rate falls to 0: half an hour
     python recipes/starter.py CORPUS ship        writes the weights (float16) and the card into the package
 
 CORPUS is a folder of English text. The first stage keeps its learning rate, so it may run as long as one likes:
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from albert.config import AlbertConfig
-from albert.files import write_file, write_json
+from albert.files import write_file
 from albert.model import AlbertForTask, save_model
 from albert.model.checkpoint import load_model
 from albert.pretraining.instances import InstanceConfig
@@ -44,8 +44,10 @@ STEADY = {
     **NETWORK, **COMMON, "embeddings": "cooccurrence", "steps": 80_000, "batch_size": 32, "warmup": 0.00625,
     "decay": 0.0, "loops": [3], "grown_by": 0.05, "evals_per_epoch": 30,
 }  # fmt: skip
-FALLING = {**COMMON, "batch_size": 32, "warmup": 0.02, "evals_per_epoch": 100}
-FALL = 0.15  # the share of all steps over which the rate falls
+# A quarter of the rows repeat their first segment: what words are the same is what pair tasks ask (docs/log.md).
+LAST_STAGE = {
+    **COMMON, "steps": 2600, "batch_size": 32, "warmup": 0.02, "decay": 0.4, "repeats": 0.25, "evals_per_epoch": 150,
+}  # fmt: skip
 
 
 def run(shards: Path, out: Path, settings: dict[str, Any], *, init: Path | None = None) -> None:
@@ -57,20 +59,18 @@ def run(shards: Path, out: Path, settings: dict[str, Any], *, init: Path | None 
 
 
 def finish(shards: Path, work: Path) -> None:
-    """Takes the first stage's weights as they stand, and lets the rate fall."""
+    """Takes the first stage's weights as they stand, repeats segments, and lets the rate fall."""
     stand = work / "stand"
     if not (stand / "config.json").exists():
         newest = Checkpoints(work / "steady" / "checkpoints").newest(LAST)
         assert newest is not None, f"{work / 'steady'} has no checkpoint: run `train` first"
         config = AlbertConfig.named("mini", vocab_size=AlbertTokenizer.from_pretrained(shards).vocab_size, **NETWORK)
         model = AlbertForTask(config, "pretraining")
-        step = Checkpoints.restore(newest, model, None)["step"]
+        Checkpoints.restore(newest, model, None)
         AlbertTokenizer.from_pretrained(shards).save(stand)
-        write_json(stand / "stage.json", {"steps": step})
         shutil.copy(work / "steady" / "metrics.jsonl", stand)
         save_model(model, stand)
-    steps = json.loads((stand / "stage.json").read_text())["steps"]
-    run(shards, work / "falling", {**FALLING, "steps": round(steps * FALL / (1 - FALL))}, init=stand)
+    run(shards, work / "last", LAST_STAGE, init=stand)
 
 
 CARD = """---
@@ -90,7 +90,7 @@ ordinary CPU. It is a starting point for fine-tuning, and what `albert train` st
 | parameters | {parameters:,} with all heads, stored in float16 |
 | vocabulary | {vocabulary:,} pieces, lower case |
 | corpus | {documents:,} documents, {corpus_tokens:,} pieces, exact duplicates removed |
-| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, {falling:,} more with a falling rate |
+| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, then {last:,} with a quarter of the segments repeated |
 | machine | {machine} |
 
 ## Held-out documents ({held_out:.1%} of the corpus, never trained on)
@@ -135,10 +135,10 @@ longer texts it understands little at once, so let it read them in windows (`--m
 
 def ship(shards: Path, work: Path) -> None:
     """Writes the package's folder and prints the card."""
-    model = load_model(work / "falling")
+    model = load_model(work / "last")
     config = model.config
-    first, second = (records_of(work / stage / "metrics.jsonl") for stage in ("stand", "falling"))
-    steady, falling = (sum("loss" in record for record in records) for records in (first, second))
+    first, second = (records_of(work / stage / "metrics.jsonl") for stage in ("stand", "last"))
+    steady, last = (sum("loss" in record for record in records) for records in (first, second))
     records = first + [{**record, "step": record["step"] + steady} for record in second]
     manifest = json.loads((shards / "manifest.json").read_text())
     evaluations = [(record["step"], record["dev"]) for record in records if "dev" in record]
@@ -155,7 +155,7 @@ def ship(shards: Path, work: Path) -> None:
         corpus_tokens=manifest["totals"]["tokens"],
         tokens=sum(record.get("tokens", 0) for record in records),
         steady=steady,
-        falling=falling,
+        last=last,
         machine=f"{torch.get_num_threads()} CPU cores, {torch.cpu.get_capabilities().get('cpu_name', 'unknown')}",
         held_out=InstanceConfig().held_out,
         final="\n".join(row(length, held_out(model, shards, length)) for length in (128, 512)),
