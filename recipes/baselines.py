@@ -116,7 +116,33 @@ def retrieval(train: Examples, test: Examples) -> dict[str, float]:
     return ranking_scores(table, np.array([places[e.gold] for e in test]))
 
 
+def ranked(scores: Sequence[float], examples: Examples, right: str) -> dict[str, float]:
+    """Mean average precision and reciprocal rank of the right answers of each first text that has any.
+
+    As in the literature on TREC-QA, texts of which all or no answers are right are left out.
+    """
+    groups: dict[str, list[tuple[float, bool]]] = {}
+    for score, example in zip(scores, examples, strict=True):
+        groups.setdefault(example.text, []).append((score, example.gold == right))
+    precisions, reciprocals = [], []
+    for group in groups.values():
+        hits = [hit for _, hit in sorted(group, key=lambda pair: -pair[0])]
+        if not 0 < sum(hits) < len(hits):
+            continue
+        places = [place for place, hit in enumerate(hits, 1) if hit]
+        precisions.append(float(np.mean([number / place for number, place in enumerate(places, 1)])))
+        reciprocals.append(1 / places[0])
+    return {"map": float(np.mean(precisions)), "mrr": float(np.mean(reciprocals))}
+
+
+def ranking(train: Examples, test: Examples) -> dict[str, float]:
+    """Cosine of TF-IDF."""
+    vectors = _vectorizer().fit([t for e in train for t in (e.text, e.text_pair or "")])
+    first, second = (vectors.transform(texts) for texts in ([e.text for e in test], [e.text_pair or "" for e in test]))
+    return ranked(np.asarray(first.multiply(second).sum(1))[:, 0].tolist(), test, "1")
+
+
 BASELINES: dict[str, Callable[[Examples, Examples], dict[str, float]]] = {
     "classification": classification, "regression": regression, "ner": ner, "qa": qa, "choice": choice,
-    "retrieval": retrieval,
+    "retrieval": retrieval, "ranking": ranking,
 }  # fmt: skip

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baselines import BASELINES
+from baselines import BASELINES, ranked
 from tasksets import SETS, Files, TaskSet
 
 from albert.config import AlbertConfig
@@ -27,6 +27,7 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.hub import model_folder
 from albert.predictor import Predictor
+from albert.tasks import DecodeOptions, guess_task, task_named
 from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
@@ -42,7 +43,6 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
         "hidden_size": network.hidden_size, "num_hidden_layers": network.num_hidden_layers,
         "num_attention_heads": network.num_attention_heads, "intermediate_size": network.intermediate_size,
     }  # fmt: skip
-    options = {**wanted.options, **{k: v for k, v in wanted.settings.items() if k == "max_length"}}
     folder = arguments.out / "model"
     finetune(
         FinetuneConfig(
@@ -55,29 +55,45 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
                 "seed": seed, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0, **SIDES[side],
                 **(shape if side == "scratch" else {}),
             },
-            **options,
+            **wanted.options,
         ),
         overwrite=True,
         progress=ConsoleProgress(quiet=arguments.quiet),
     )  # fmt: skip
     seconds = time.monotonic() - start
-    evaluation = Predictor.load(folder).evaluate(files.test)
-    return {"scores": evaluation.scores, "majority": evaluation.baseline, "seconds": seconds}
+    predictor = Predictor.load(folder)
+    evaluation = predictor.evaluate(files.test)
+    scores = evaluation.scores
+    if wanted.metric == "map":
+        test = examples(predictor, files.test)
+        likely = [next(p["score"] for p in found if p["label"] == "1")
+                  for found in predictor.predict(test, DecodeOptions(top_k=None))]  # fmt: skip
+        scores = ranked(likely, test, "1")
+    return {"scores": scores, "majority": evaluation.baseline, "seconds": seconds}
 
 
-def linear(files: Files) -> dict[str, Any]:
-    """The linear baseline on the same rows, read as the last model of the set read them."""
-    predictor = Predictor.load(arguments.out / "model")
+def examples(predictor: Predictor, path: Path) -> list[Example]:
+    """A file's rows as the model reads them."""
+    table = Table(path)
+    columns = guess_columns(
+        table, text=predictor.columns.text, text_pair=predictor.columns.text_pair, label=predictor.columns.label
+    )
+    return list(read_examples(table, columns, predictor.task.parse_gold, Problems(str(path))))
 
-    def examples(path: Path) -> list[Example]:
-        table = Table(path)
-        columns = guess_columns(
-            table, text=predictor.columns.text, text_pair=predictor.columns.text_pair, label=predictor.columns.label
-        )
-        return list(read_examples(table, columns, predictor.task.parse_gold, Problems(str(path))))
 
-    start = time.monotonic()
-    scores = BASELINES[predictor.task.name](examples(files.train), examples(files.test))
+def linear(name: str, files: Files) -> dict[str, Any]:
+    """The linear baseline on the same rows."""
+    wanted, start = SETS[name], time.monotonic()
+    table = Table(files.train)
+    options = {key: wanted.options[key] for key in ("text", "text_pair", "label") if key in wanted.options}
+    columns = guess_columns(table, **options)
+    values = [row.values.get(columns.label or "") for row in table.sample()]
+    task = task_named(wanted.options["task"]) if "task" in wanted.options else guess_task(values, columns)
+    train, test = (
+        list(read_examples(Table(path), columns, task.parse_gold, Problems(str(path))))
+        for path in (files.train, files.test)
+    )
+    scores = BASELINES["ranking" if wanted.metric == "map" else task.name](train, test)
     return {"scores": scores, "seconds": time.monotonic() - start}
 
 
@@ -115,7 +131,7 @@ def row(name: str, wanted: TaskSet) -> str | None:
         cells.append(cell(results, wanted.metric) if results else "–")
         if side == "starter":
             first = results[0]
-    simple = kept(f"{name}-linear", lambda: linear(files))
+    simple = kept(f"{name}-linear", lambda: linear(name, files))
     return " | ".join(
         [f"| {name}", wanted.metric, *cells, f"{simple['scores'][wanted.metric]:.3f}" if simple else "–",
          f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}", wanted.published, f"{wanted.note} |"]

@@ -252,7 +252,7 @@ def medquad(tasks: Path, work: Path) -> Files:
 _PAIR = {"text": "sentence1", "text_pair": "sentence2"}
 SETS: dict[str, TaskSet] = {
     "SST-2": TaskSet(glue("SST-2"), "accuracy", 2, published="92.9"),
-    "CoLA": TaskSet(glue("CoLA"), "mcc", 5, {"text": "4", "label": "2"}, {"max_length": 64}),
+    "CoLA": TaskSet(glue("CoLA"), "mcc", 5, {"text": "4", "label": "2"}),
     "RTE": TaskSet(glue("RTE"), "accuracy", 6, {**_PAIR, "label": "label"}),
     "WNLI": TaskSet(glue("WNLI"), "accuracy", 6, {**_PAIR, "label": "label"}),
     "STS-B": TaskSet(glue("STS-B"), "correlation", 6, {**_PAIR, "label": "score"}),
@@ -271,7 +271,7 @@ SETS: dict[str, TaskSet] = {
     "AG News": TaskSet(ag_news, "accuracy", 4),
     "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),
     "DREAM": TaskSet(as_is("dream", "train.json", "dev.json", "test.json"), "accuracy", 3, seeds=1),
-    "TREC-QA": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "accuracy", 4,
+    "TREC-QA": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "map", 4,
                        {"text": "qtext", "text_pair": "atext", "label": "label"}),
     "MedQuAD": TaskSet(medquad, "mrr", 4, {"task": "retrieval", "text": "question", "label": "answer"}, seeds=1),
 }  # fmt: skip
