@@ -39,7 +39,6 @@ class TaskSet:
     metric: str
     epochs: float
     options: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
     seeds: int = 3
     published: str = ""
     note: str = ""
