@@ -24,6 +24,10 @@ SIBLINGS = {
     ("hub", "errors"),
     ("process", "errors"),
     ("scoring", "predictor"),  # a file of texts is predicted by a Predictor
+    ("report", "audit"),  # a report tells what is wrong with the data
+    ("report", "evaluation"),  # intervals and calibration
+    ("predictor", "report"),  # an evaluation can be saved as one
+    ("training", "report"),  # a run ends with one
     ("cli", "__init__"),  # the version
 }
 

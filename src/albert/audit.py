@@ -76,12 +76,14 @@ class Audit:
         return sum(finding.severity is severity for finding in self.findings)
 
 
-def audit(config: AuditConfig) -> Audit:
+def audit(config: AuditConfig, *, tokenizer: AlbertTokenizer | None = None) -> Audit:
     """Checks the files; bad rows are findings, and the good ones are checked further.
+
+    A `tokenizer` at hand stands in the place of the model's.
 
     Raises `AlbertError` (bad-data) for a file that cannot be read at all or whose columns are not clear.
     """
-    tokenizer = AlbertTokenizer.from_pretrained(config.init)
+    tokenizer = tokenizer or AlbertTokenizer.from_pretrained(config.init)
     tables = {name: Table(path, format=config.format, encoding=config.encoding) for name, path in config.files.items()}
     columns = guess_columns(tables["train"], text=config.text, text_pair=config.text_pair, label=config.label)
     for table in tables.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
+from albert.report import Facts, read_records, write_report
 from albert.tasks import TASKS, DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
 from albert.text.tokenizer import AlbertTokenizer
@@ -32,7 +33,7 @@ _KEYS = (("text", "question"), ("text_pair", "context"))
 class Evaluation:
     """Scores on a labelled file, beside what its most frequent answer would reach on `metric`.
 
-    `remarks` tell what was odd in the file, in words.
+    `remarks` tell what was odd in the file, in words, and `facts` are what a report is made of.
     """
 
     path: str
@@ -40,11 +41,17 @@ class Evaluation:
     metric: str
     scores: dict[str, float]
     baseline: float
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
+    facts: Facts = field(compare=False, repr=False)
 
     def save(self, path: str | Path) -> None:
-        """Writes all of it as JSON."""
-        write_json(Path(path), dataclasses.asdict(self))
+        """Writes a report where the name ends in .html, else the scores as JSON. Raises `AlbertError` as
+        `write_report` does."""
+        if Path(path).suffix == ".html":
+            write_report(Path(path), self.facts)
+        else:
+            named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "facts"}
+            write_json(Path(path), named)
 
 
 class Predictor:
@@ -60,6 +67,7 @@ class Predictor:
         lengths: Lengths,
         thresholds: tuple[float, ...] = (),
         fingerprint: str = "",
+        name: str = "model",
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -68,6 +76,7 @@ class Predictor:
         self.lengths = lengths
         self.thresholds = thresholds  # of decisions, tuned on dev
         self.fingerprint = fingerprint  # of the files it came from
+        self.name = name  # folder or hub id
         self.labels = model.config.id2label
         self.cut = 0  # texts so far that were longer than the model reads
 
@@ -102,6 +111,7 @@ class Predictor:
             ),
             thresholds=tuple(extra.get("thresholds", ())),
             fingerprint=sha256(next(path for path in stored if path.is_file())),
+            name=str(name),
         )
 
     def __call__(
@@ -194,8 +204,27 @@ class Predictor:
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
         outputs = Output.each(examples, features, predict_logits(self.model, features))
         scores = self.task.score(outputs, self.labels, self.thresholds)
-        _, baseline = self.task.baseline(examples, examples, self.labels)
-        return Evaluation(table.path, len(examples), self.task.metric, scores, baseline, remarks)
+        baseline = self.task.baseline(examples, examples, self.labels)
+        facts = Facts(
+            title=Path(self.name).name,
+            task=self.task,
+            labels=self.labels,
+            outputs=outputs,
+            scores=scores,
+            baseline=baseline,
+            tokenizer=self.tokenizer,
+            lengths=self.lengths,
+            about={"evaluation data": f"{table.path}, {len(examples):,} rows"},
+            settings=self.model.config.to_dict(),
+            files=(table.path,),
+            columns=columns,
+            format=format,
+            encoding=encoding,
+            thresholds=self.thresholds,
+            records=read_records(Path(self.name) / "metrics.jsonl"),
+            remarks=remarks,
+        )
+        return Evaluation(table.path, len(examples), self.task.metric, scores, baseline[1], remarks, facts)
 
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.

@@ -24,8 +24,9 @@ from albert.tasks import TASKS, DecodeOptions, Lengths
 from albert.tasks.base import Output
 from albert.tasks.metrics import best_threshold
 from albert.text.tokenizer import AlbertTokenizer
+from albert.training.attempts import FinetuneResult
 from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import FinetuneResult, finetune
+from albert.training.finetune import finetune
 
 THINGS = ["lamp", "chair", "phone", "soup", "coat", "bread", "road", "house", "river", "song"]
 COLORS = ["red", "blue", "green", "black"]

@@ -11,8 +11,9 @@ import pytest
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import Output
+from albert.training.attempts import collapsed
 from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import collapsed, finetune
+from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 from albert.training.seeds import finetune_seeds
 from conftest import Albert

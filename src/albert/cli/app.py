@@ -220,6 +220,7 @@ def evaluate(
         typer.Option("--min", help="Least score, e.g. accuracy=0.85; exit 4 if missed. Repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for the scores.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML file for the report: pictures, errors, data.")] = None,
     format: InputFormat = None,
     encoding: Encoding = "utf-8",
     json: AsJson = False,
@@ -228,6 +229,7 @@ def evaluate(
     from albert.cli.evaluate import require_data, run_behaviour, run_glue
     from albert.cli.gates import check_gates, parse_gates
     from albert.predictor import Predictor
+    from albert.report import write_report
 
     gates = parse_gates(minimum or [])
     if glue is not None or behaviour is not None:
@@ -244,6 +246,9 @@ def evaluate(
         print(remark, file=sys.stderr)
     if out is not None:
         result.save(out)
+    if report is not None:
+        write_report(report, result.facts)
+        print(f"report -> {report}", file=sys.stderr)
     _print_scores(
         {"rows": result.rows, "metric": result.metric, "baseline": result.baseline, "scores": result.scores},
         as_json=json,

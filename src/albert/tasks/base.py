@@ -15,6 +15,7 @@ from albert.data.batches import Features, Gold
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.tasks.losses import PLAIN, LossConfig, LossShape
+from albert.tasks.review import Review
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 Prediction = dict[str, Any]  # JSON-ready, with the keys of transformers' pipelines
@@ -176,6 +177,10 @@ class Task(ABC):
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
     ) -> tuple[str, float]:
         """What answering without reading reaches, learned on `train`: in words, and on `metric`."""
+
+    @abstractmethod
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        """What `score` measures, example by example and label by label."""
 
     def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         """The rows of each example; `Encoding.cut` says how much of it they left out."""

@@ -16,6 +16,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import softmax
+from albert.tasks.review import Review, Verdict, mean_of
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 BLANK = "_"  # in RACE's questions: where the choice goes
@@ -85,6 +86,26 @@ class MultipleChoice(Task):
         longest = [int(np.argmax([len(choice) for choice in example.choices])) for example in examples]
         hits = [at == example.gold for at, example in zip(longest, examples, strict=True)]
         return "always the longest choice", float(np.mean(hits))
+
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        chances = [softmax(_scores(output)) for output in outputs]
+        gold = np.asarray([output.example.gold for output in outputs])
+        verdicts = []
+        for output, right, row in zip(outputs, gold, chances, strict=True):
+            best, choices = int(row.argmax()), output.example.choices
+            verdicts.append(
+                Verdict(output.example, choices[right], choices[best], float(best != right), float(row[best]))
+            )
+        table = np.zeros((len(chances), max(map(len, chances))), np.float32)  # choices that others have: 0
+        for place, row in zip(table, chances, strict=True):
+            place[: len(row)] = row
+        return Review(
+            verdicts,
+            "1 where the choice is wrong",
+            mean_of([verdict.error == 0 for verdict in verdicts]),
+            probabilities=table,
+            gold=gold,
+        )
 
     def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         if any(len(example.choices) < 2 for example in examples):

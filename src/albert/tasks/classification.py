@@ -17,6 +17,7 @@ from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.labels import require_known
 from albert.tasks.losses import PLAIN, LossConfig, LossShape, balanced_weights, cross_entropy
 from albert.tasks.metrics import classification_scores, softmax
+from albert.tasks.review import Review, Verdict, label_scores, mean_of
 
 MAX_LABELS = 10_000
 
@@ -78,6 +79,24 @@ class Classification(Task):
         counts = Counter(example.gold for example in train)
         majority = max(labels, key=lambda label: counts[label])
         return f"always {majority!r}", float(np.mean([example.gold == majority for example in examples]))
+
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        probabilities = softmax(np.stack([output.pooled for output in outputs]))
+        gold, said = _ids([output.example for output in outputs], labels), probabilities.argmax(1)
+        verdicts = [
+            Verdict(output.example, labels[right], labels[best], float(right != best), float(row[best]))
+            for output, right, best, row in zip(outputs, gold, said, probabilities, strict=True)
+        ]
+        confusions = Counter((verdict.gold, verdict.said) for verdict in verdicts)
+        return Review(
+            verdicts,
+            "1 where the label is wrong",
+            mean_of(gold == said),
+            label_scores(confusions, labels),
+            confusions,
+            probabilities,
+            gold,
+        )
 
 
 def _ids(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:

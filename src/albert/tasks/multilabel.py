@@ -20,6 +20,7 @@ from albert.tasks.classification import MAX_LABELS, label_order, label_string
 from albert.tasks.labels import require_known
 from albert.tasks.losses import PLAIN, LossConfig, LossShape, binary_cross_entropy
 from albert.tasks.metrics import best_threshold, multilabel_scores
+from albert.tasks.review import NONE, Review, Verdict, counted_scores, micro_f1
 
 _DEFAULT_THRESHOLD = 0.5
 
@@ -107,6 +108,35 @@ class MultiLabelClassification(Task):
         best = max(labels, key=lambda label: counts[label])
         predicted = np.tile(np.asarray([label == best for label in labels]), (len(examples), 1))
         return f"always {best!r} alone", multilabel_scores(predicted, _indicators(examples, labels) > 0)[self.metric]
+
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        examples = [output.example for output in outputs]
+        probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
+        limits = np.asarray(thresholds if len(thresholds) else [_DEFAULT_THRESHOLD] * len(labels))
+        said, gold = probabilities >= limits, _indicators(examples, labels) > 0
+
+        def words(row: np.ndarray) -> str:
+            return ", ".join(labels[i] for i in np.flatnonzero(row).tolist()) or NONE
+
+        verdicts = [
+            Verdict(
+                example, words(right), words(row), float((row != right).sum()), _surest_mistake(chances, row, right)
+            )
+            for example, right, row, chances in zip(examples, gold, said, probabilities, strict=True)
+        ]
+        counts = np.stack([(said & gold).sum(0), said.sum(0), gold.sum(0)], 1).tolist()
+        return Review(
+            verdicts,
+            "the number of wrong labels",
+            micro_f1((said & gold).sum(1), said.sum(1), gold.sum(1)),
+            counted_scores(dict(zip(labels, map(tuple, counts), strict=True)), limits.tolist()),
+        )
+
+
+def _surest_mistake(probabilities: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float | None:
+    """The highest probability among those of the wrong decisions, of what was decided."""
+    chances = np.where(said, probabilities, 1 - probabilities)[said != gold]
+    return float(chances.max()) if len(chances) else None
 
 
 def _indicators(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:

@@ -20,6 +20,7 @@ from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.labels import require_known
 from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import entity_scores, softmax
+from albert.tasks.review import NONE, Mark, Review, Verdict, label_scores, micro_f1
 from albert.tasks.windows import Stitched, stitch
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 from albert.text.words import words
@@ -140,12 +141,7 @@ class EntityRecognition(Task):
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        options = DecodeOptions()
-        predicted = [
-            [Span(p["start"], p["end"], p["entity_group"]) for p in self.decode(output, labels, options)]
-            for output in outputs
-        ]
-        return entity_scores(predicted, [output.example.gold for output in outputs])
+        return entity_scores(self._spans(outputs, labels), [output.example.gold for output in outputs])
 
     def baseline(
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
@@ -163,6 +159,29 @@ class EntityRecognition(Task):
         scores = entity_scores(predicted, [example.gold for example in examples])
         known = "the other texts" if train is examples else "training"
         return f"every word with its most frequent tag in {known}", scores[self.metric]
+
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        pairs = [
+            (output.example, set(spans)) for output, spans in zip(outputs, self._spans(outputs, labels), strict=True)
+        ]
+        confusions = Counter(pair for example, said in pairs for pair in _beside(example.gold, said))
+        gold = [set(example.gold) for example, _ in pairs]
+        said = [spans for _, spans in pairs]
+        return Review(
+            [_verdict(example, spans) for example, spans in pairs],
+            "the number of entities missed or invented",
+            micro_f1([len(a & b) for a, b in zip(gold, said, strict=True)], [*map(len, said)], [*map(len, gold)]),
+            label_scores(confusions, _types(labels)),
+            confusions,
+        )
+
+    def _spans(self, outputs: Sequence[Output], labels: Sequence[str]) -> list[list[Span]]:
+        """The entities said of each text."""
+        options = DecodeOptions()
+        return [
+            [Span(p["start"], p["end"], p["entity_group"]) for p in self.decode(output, labels, options)]
+            for output in outputs
+        ]
 
     def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         if any(example.text_pair is not None for example in examples):
@@ -232,6 +251,27 @@ def _holds_spans(value: Any) -> bool:
 
 def _types(labels: Sequence[str]) -> list[str]:
     return sorted({split_tag(label)[1] for label in labels if label != OUTSIDE})
+
+
+def _beside(gold: Sequence[Span], said: set[Span]) -> Iterator[tuple[str, str]]:
+    """The labels of gold and said entities in the same place, `NONE` where one of them is missing."""
+    wanted = {(span.start, span.end): span.label for span in gold}
+    found = {(span.start, span.end): span.label for span in said}
+    for place in wanted.keys() | found.keys():
+        yield wanted.get(place, NONE), found.get(place, NONE)
+
+
+def _verdict(example: Example, said: set[Span]) -> Verdict:
+    gold = set(example.gold)
+    marks = [Mark(span.start, span.end, said=False, label=span.label) for span in gold]
+    marks += [Mark(span.start, span.end, said=True, label=span.label) for span in said]
+    return Verdict(
+        example, _listed(example.text, gold), _listed(example.text, said), float(len(gold ^ said)), marks=tuple(marks)
+    )
+
+
+def _listed(text: str, spans: set[Span]) -> str:
+    return ", ".join(f"{span.label} {text[span.start : span.end]!r}" for span in sorted(spans)) or NONE
 
 
 def _place(text: str, start: int, end: int) -> Prediction:

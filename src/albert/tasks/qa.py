@@ -18,11 +18,13 @@ from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import softmax
-from albert.tasks.squad_metrics import squad_scores
+from albert.tasks.review import NONE, Listing, Mark, Review, Verdict, mean_of
+from albert.tasks.squad_metrics import squad_scores, token_f1
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 _CONSIDERED = 20  # starts and ends a window, of which all pairs are weighed
 _SHOWN = 5
+_TRIED = (0.1, 0.25, 0.5, 0.75, 0.9)  # thresholds for no answer that a report compares
 NOWHERE = -1
 
 
@@ -157,6 +159,34 @@ class QuestionAnswering(Task):
             raise AlbertError(ErrorKind.DATA, "question answering", expected="a question and a context", got="one text")
         return [list(map(_pointing_at_context, rows)) for rows in super().encode(tokenizer, examples, lengths)]
 
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        silent = bool(thresholds) or any(not output.example.gold for output in outputs)
+        options = DecodeOptions(no_answer=silent, thresholds=tuple(thresholds))
+        verdicts = [_verdict(output.example, self.decode(output, labels, options)[0]) for output in outputs]
+        return Review(
+            verdicts,
+            "1 less the F1 of the words shared with a gold answer",
+            mean_of([1 - verdict.error for verdict in verdicts]),
+            listings=[self._silences(outputs, thresholds)] if silent else [],
+        )
+
+    def _silences(self, outputs: Sequence[Output], thresholds: Sequence[float]) -> Listing:
+        """What other thresholds for no answer would reach."""
+        texts, shares = self._answers(outputs)
+        tried = sorted({*_TRIED, *thresholds})
+        rows: list[tuple[float | str, ...]] = []
+        for limit in tried:
+            scores = squad_scores(texts, _gold_texts(outputs), null_scores=shares, threshold=limit)
+            used = limit in thresholds or (not thresholds and limit == 0.5)
+            answered = float(np.mean(np.asarray(shares) <= limit))
+            rows.append((f"{limit:.4g}" + ", in use" * used, scores["exact"], scores["f1"], answered))
+        return Listing(
+            "When it stays silent",
+            "Questions whose no-answer probability is above the threshold are left without an answer.",
+            ("threshold", "exact", "f1", "answered"),
+            rows,
+        )
+
     def _answers(self, outputs: Sequence[Output]) -> tuple[list[str], list[float]]:
         """Each question's best answer, and its no-answer probability beside it."""
         texts, shares = [], []
@@ -219,6 +249,21 @@ def _pieces_of(answer: Answer, offsets: np.ndarray) -> tuple[int, int]:
 
 def _gold_texts(outputs: Sequence[Output]) -> list[list[str]]:
     return [[answer.text for answer in output.example.gold] for output in outputs]
+
+
+def _verdict(example: Example, best: Prediction) -> Verdict:
+    answers = [answer.text for answer in example.gold]
+    marks = {Mark(a.start, a.start + len(a.text), said=False) for a in example.gold if a.start != NOWHERE}
+    if best["answer"]:
+        marks.add(Mark(best["start"], best["end"], said=True))
+    return Verdict(
+        example,
+        " | ".join(dict.fromkeys(answers)) or NONE,
+        best["answer"] or NONE,
+        1 - token_f1(best["answer"], answers),
+        best["score"],
+        tuple(marks),
+    )
 
 
 def _pointing_at_context(encoding: Encoding) -> Encoding:

@@ -16,6 +16,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import regression_scores
+from albert.tasks.review import Review, Verdict
 
 MANY_VALUES = 20  # more distinct whole numbers than this are a scale, not labels
 
@@ -71,6 +72,20 @@ class Regression(Task):
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
     ) -> tuple[str, float]:
         return f"always the mean, {_numbers(train).mean():.3g}", 0.0
+
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        said = np.stack([output.pooled for output in outputs])[:, 0]
+        gold = _numbers([output.example for output in outputs])
+        verdicts = [
+            Verdict(output.example, f"{right:.4g}", f"{number:.4g}", abs(float(number) - float(right)))
+            for output, right, number in zip(outputs, gold, said, strict=True)
+        ]
+        return Review(
+            verdicts,
+            "the distance from the gold number",
+            lambda chosen: regression_scores(said[chosen], gold[chosen])[self.metric],
+            numbers=np.stack([gold, said], 1),
+        )
 
 
 def _numbers(examples: Sequence[Example]) -> np.ndarray:

@@ -17,6 +17,7 @@ from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import ranking_scores, regression_scores
 from albert.tasks.regression import Regression
+from albert.tasks.review import Review, Verdict, mean_of
 from albert.text.tokenizer import AlbertTokenizer, Encoding
 
 SCALE = 20.0  # of cosines in a softmax; sentence-transformers' default
@@ -95,6 +96,21 @@ class Similarity(_Embedding):
         scores = regression_scores(overlap, np.asarray([example.gold for example in examples], np.float32))
         return "the share of words in common", scores[self.metric]
 
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        said = np.asarray([_cosine(output) for output in outputs], np.float32)
+        gold = np.asarray([output.example.gold for output in outputs], np.float32)
+        apart = np.abs(_ranks(said) - _ranks(gold)) / max(len(outputs) - 1, 1)
+        verdicts = [
+            Verdict(output.example, f"{right:.4g}", f"{cosine:.4g}", float(distance))
+            for output, right, cosine, distance in zip(outputs, gold, said, apart, strict=True)
+        ]
+        return Review(
+            verdicts,
+            "the share of all pairs between its rank by the cosine and its rank by the gold number",
+            lambda chosen: regression_scores(said[chosen], gold[chosen])[self.metric],
+            numbers=np.stack([gold, said], 1),
+        )
+
 
 class Retrieval(_Embedding):
     """Questions with their answers: each shall be nearer to its own than to the others of its batch (InfoNCE)."""
@@ -133,9 +149,8 @@ class Retrieval(_Embedding):
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
         """Of each text's own among all second texts of the data set."""
-        own = {output.example.gold: _unit(output.logits[1]) for output in outputs}
-        places = {text: place for place, text in enumerate(own)}
-        table = np.stack([_unit(output.logits[0]) for output in outputs]) @ np.stack(list(own.values())).T
+        texts, table = _beside(outputs)
+        places = {text: place for place, text in enumerate(texts)}
         return ranking_scores(table, np.asarray([places[output.example.gold] for output in outputs]))
 
     def baseline(
@@ -150,6 +165,17 @@ class Retrieval(_Embedding):
         scores = ranking_scores(table, np.asarray([places[example.gold] for example in examples]))
         return "words in common (TF-IDF)", scores[self.metric]
 
+    def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
+        texts, table = _beside(outputs)
+        places = {text: place for place, text in enumerate(texts)}
+        own = np.asarray([places[output.example.gold] for output in outputs])
+        ranks = (table >= np.take_along_axis(table, own[:, None], 1)).sum(1)
+        verdicts = [
+            Verdict(output.example, output.example.gold, texts[row.argmax()], 1 - 1 / rank, float(row.max()))
+            for output, row, rank in zip(outputs, table, ranks.tolist(), strict=True)
+        ]
+        return Review(verdicts, "1 less the reciprocal rank of its own text", mean_of(1 / ranks))
+
 
 _NUMBERS = Regression()
 
@@ -161,6 +187,19 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 def _cosine(output: Output) -> float:
     first, second = output.logits
     return float(_unit(first) @ _unit(second))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values))
+
+
+def _beside(outputs: Sequence[Output]) -> tuple[list[str], np.ndarray]:
+    """All second texts, each once, and the cosines of the first texts with them, [examples, texts]."""
+    own = {output.example.gold: _unit(output.logits[1]) for output in outputs}
+    table = np.stack([_unit(output.logits[0]) for output in outputs]) @ np.stack(list(own.values())).T
+    return list(own), table
 
 
 def _pairs(logits: Tensor) -> tuple[Tensor, Tensor]:

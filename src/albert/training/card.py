@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from albert import __version__
 from albert.config import AlbertConfig
-from albert.tasks import Lengths, task_named
-from albert.training.loop import LoopConfig
-from albert.training.optimizer import OptimizerConfig
+from albert.tasks import task_named
 
 if TYPE_CHECKING:
-    from albert.training.dataset import FinetuneConfig
-    from albert.training.finetune import FinetuneResult
+    from albert.training.attempts import FinetuneResult
+    from albert.training.dataset import Dataset, FinetuneConfig
     from albert.training.pretrain import PretrainConfig, PretrainResult
 
 _TEMPLATE = """---
@@ -69,18 +67,15 @@ calibrated probabilities.
 def model_card(
     network: AlbertConfig,
     config: FinetuneConfig,
-    loop: LoopConfig,
-    optimizer: OptimizerConfig,
+    settings: dict[str, Any],
     result: FinetuneResult,
-    baseline_words: str,
-    rows: tuple[int, int],
-    lengths: Lengths,
+    data: Dataset,
 ) -> str:
     """The card as Markdown with the metadata block that model hubs read."""
     scores = "| score | dev |\n|---|---|\n" + "\n".join(
         f"| {name} | {value:.4f} |" for name, value in result.scores.items()
     )
-    settings = {**dataclasses.asdict(optimizer), **dataclasses.asdict(loop), **dataclasses.asdict(lengths)}
+    settings = {**settings, **dataclasses.asdict(data.lengths)}
     columns = network.extra["columns"]
     shown = ", ".join(network.id2label[:50]) + (", …" if len(network.id2label) > 50 else "")
     return _TEMPLATE.format(
@@ -96,17 +91,17 @@ def model_card(
         groups=network.num_hidden_groups,
         train=Path(config.train).name,
         dev=Path(config.dev).name if config.dev else "held out of it",
-        train_rows=rows[0],
-        dev_rows=rows[1],
+        train_rows=data.train_rows,
+        dev_rows=len(data.dev_examples),
         steps=result.steps,
-        seed=loop.seed,
+        seed=settings["seed"],
         version=__version__,
         scores=scores,
-        baseline_words=baseline_words,
+        baseline_words=data.baseline[0],
         baseline=result.baseline,
         metric=result.metric,
         settings="\n".join(f"{name}={value}" for name, value in settings.items()),
-        long=lengths.rule(),
+        long=data.lengths.rule(),
     )
 
 

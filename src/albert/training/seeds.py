@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_json
+from albert.training.attempts import FinetuneResult
 from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import FinetuneResult, finetune
+from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
 

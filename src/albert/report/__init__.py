@@ -1,0 +1,21 @@
+"""The report on a model: one HTML file that needs no other, from predictions and gold to pictures and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from albert.errors import require_extra
+from albert.files import write_file
+from albert.report.facts import Facts, read_records
+
+__all__ = ["Facts", "read_records", "write_report"]
+
+
+def write_report(path: Path, facts: Facts) -> None:
+    """Writes the report. Raises `AlbertError` (bad-config) with a hint where the extra `report` is not installed."""
+    for module in ("jinja2", "matplotlib"):
+        require_extra(module, "report")
+    from albert.report.page import render
+
+    # Half a character (a lone surrogate) in a text must not cost the report.
+    write_file(path, render(facts).encode("utf-8", "replace"))

@@ -1,0 +1,36 @@
+"""What a model ran on: versions and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from albert import __version__
+
+_PACKAGES = ("torch", "tokenizers", "numpy", "scikit-learn")
+
+
+def machine() -> dict[str, str]:
+    """Versions, processor, cores and device by name."""
+    return {
+        "albert-nlp": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads in use",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+    }
+
+
+def _processor() -> str:
+    """Its name as Linux tells it, else what Python knows."""
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        for line in described.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

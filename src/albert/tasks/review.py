@@ -1,0 +1,130 @@
+"""What a task has to say about its predictions one by one and label by label, for people to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from albert.data.examples import Example
+
+NONE = "(none)"  # in the place of a label where nothing was wanted, or nothing said
+Values = Sequence[float | int] | np.ndarray  # one an example
+Score = Callable[[Int[np.ndarray, " examples"]], float]  # of the examples with these numbers, some of them repeated
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in the last of an example's texts that is gold, or that was `said`."""
+
+    start: int
+    end: int
+    said: bool
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An example with gold and prediction in words, and how wrong that is: 0 is right.
+
+    `confidence` is the model's own in what it said; where errors are equal, the surest is the worst.
+    """
+
+    example: Example
+    gold: str
+    said: str
+    error: float
+    confidence: float | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How a label by itself was found; `threshold` is that of its decision, where there is one."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table with its title and what it tells."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: list[tuple[float | str, ...]]
+
+
+@dataclass(frozen=True)
+class Review:
+    """Predictions beside gold; what a family does not have stays empty.
+
+    `error` tells what `Verdict.error` counts. `score` is the task's deciding metric. `confusions` counts pairs of gold
+    and said label, right ones among them. `probabilities` [examples, labels] with `gold` [examples], and `numbers`
+    [examples, 2], gold and said, are for pictures.
+    """
+
+    verdicts: list[Verdict]
+    error: str
+    score: Score
+    labels: list[LabelScore] = field(default_factory=list)
+    confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    probabilities: Float[np.ndarray, "examples labels"] | None = None
+    gold: Int[np.ndarray, " examples"] | None = None
+    numbers: Float[np.ndarray, "examples 2"] | None = None
+    listings: list[Listing] = field(default_factory=list)
+
+    def worst(self, count: int) -> list[Verdict]:
+        """The greatest errors, the surest first among equals; right ones are none."""
+        wrong = [verdict for verdict in self.verdicts if verdict.error > 0]
+        return sorted(wrong, key=lambda verdict: (-verdict.error, -(verdict.confidence or 0.0)))[:count]
+
+
+def mean_of(values: Values) -> Score:
+    """The mean of one value an example."""
+    numbers = np.asarray(values, np.float64)
+    return lambda chosen: float(numbers[chosen].mean())
+
+
+def micro_f1(right: Values, said: Values, wanted: Values) -> Score:
+    """F1 over all examples together, from counts an example."""
+    table = np.stack([np.asarray(counts, np.int64) for counts in (right, said, wanted)], 1)
+
+    def score(chosen: np.ndarray) -> float:
+        hits, found, gold = table[chosen].sum(0).tolist()
+        return 2 * hits / (found + gold) if found + gold else 0.0
+
+    return score
+
+
+def label_scores(confusions: Counter[tuple[str, str]], labels: Sequence[str]) -> list[LabelScore]:
+    """Precision, recall, F1 and support of each label, from pairs of gold and said labels."""
+    said: Counter[str] = Counter()
+    wanted: Counter[str] = Counter()
+    for (gold, prediction), count in confusions.items():
+        wanted[gold] += count
+        said[prediction] += count
+    return counted_scores({label: (confusions[label, label], said[label], wanted[label]) for label in labels})
+
+
+def counted_scores(counts: Mapping[str, tuple[int, int, int]], thresholds: Sequence[float] = ()) -> list[LabelScore]:
+    """The same from how often each label was right, said, and wanted."""
+    return [
+        LabelScore(
+            label,
+            right / said if said else 0.0,
+            right / wanted if wanted else 0.0,
+            2 * right / (said + wanted) if said + wanted else 0.0,
+            wanted,
+            thresholds[number] if len(thresholds) else None,
+        )
+        for number, (label, (right, said, wanted)) in enumerate(counts.items())
+    ]

@@ -1,0 +1,214 @@
+"""One fine-tuning as the loop runs it: a task's loss, scores on dev, and a second attempt after a collapse."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from albert.data.batches import Batch
+from albert.engine import batch_logits, predict_logits
+from albert.files import write_json
+from albert.model import AlbertForTask
+from albert.tasks.base import Output, Task
+from albert.tasks.losses import LossConfig, LossShape
+from albert.training.dataset import Dataset, FinetuneConfig
+from albert.training.loop import FeatureSource, LoopConfig, Trainer
+from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.progress import ConsoleProgress, duration
+from albert.training.state import Checkpoints
+
+_RESTART_DIVISOR = 5.0
+_SAME = 0.05  # logits that differ by less are the same
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """The best evaluation of a run, what answering without reading reaches, and where the model lies."""
+
+    folder: Path
+    metric: str
+    scores: dict[str, float]
+    baseline: float
+    steps: int
+    outputs: list[Output] = field(repr=False, default_factory=list)  # on dev
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every component's own, but for the network's."""
+
+    optimizer: OptimizerConfig
+    loop: LoopConfig
+    loss: LossConfig
+
+    @staticmethod
+    def kinds() -> tuple[type, ...]:
+        return OptimizerConfig, LoopConfig, LossConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings by name."""
+        return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
+
+
+class Attempts:
+    """Training in the folder `config.out`, once more at a lower rate if the first time nothing was learned."""
+
+    def __init__(self, config: FinetuneConfig, settings: Settings, data: Dataset, progress: ConsoleProgress) -> None:
+        self.config = config
+        self.settings = settings
+        self.data = data
+        self.progress = progress
+        self.note = config.out / "restarted.json"  # there from the restart on, so that a killed one goes on
+        self.checkpoints = Checkpoints(config.out / "checkpoints")
+
+    @property
+    def restarted(self) -> bool:
+        """Whether this is the second time."""
+        return self.note.exists()
+
+    def clear(self) -> None:
+        """Forgets what an earlier run left."""
+        self.checkpoints.clear()
+        for path in (self.config.out / "metrics.jsonl", self.note):
+            path.unlink(missing_ok=True)
+
+    def train(self, model: AlbertForTask, *, resume: bool) -> FinetuneResult:
+        """Trains the model, which keeps its best weights."""
+        if self.restarted:
+            self.settings = replace(self.settings, optimizer=replace(self.settings.optimizer, lr=self._lower_rate()))
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        task = self.data.task
+        dev_scores = DevScores(model, self.data)
+        trainer = _build_trainer(self.config, model, self.data, self.settings, self.progress, dev_scores)
+        _tell_time(trainer, self.data, self.progress)
+        state = trainer.run(resume=resume)
+        best = max(state.evaluations, key=lambda entry: entry["scores"][task.metric])["scores"]
+        outputs = dev_scores.outputs(best[task.metric])
+        return FinetuneResult(self.config.out, task.metric, best, self.data.baseline[1], state.step, outputs)
+
+    def restart(self, model: AlbertForTask) -> FinetuneResult:
+        """Trains anew at a lower rate."""
+        self.progress.on_message(
+            f"collapsed: every dev row gets the same answer; starting anew, once, at lr {self._lower_rate():.2g}"
+        )
+        self.clear()
+        write_json(self.note, {"lr": self._lower_rate()})
+        return self.train(model, resume=False)
+
+    def _lower_rate(self) -> float:
+        return self.settings.optimizer.lr / _RESTART_DIVISOR
+
+
+def collapsed(outputs: Sequence[Output]) -> bool:
+    """Whether a model says the same whatever it reads, as large ones do after a few steps at too high a rate.
+
+    Source: huggingface/transformers#2104, google-research/albert#151.
+    """
+    logits = [output.pooled for output in outputs if output.logits[0].ndim == 1]
+    return len(logits) > 1 and len({len(row) for row in logits}) == 1 and float(np.ptp(logits, axis=0).max()) < _SAME
+
+
+class TaskObjective:
+    """A task's loss as the loop's objective."""
+
+    def __init__(self, task: Task, shape: LossShape) -> None:
+        self.task = task
+        self.shape = shape
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """What the loss is a mean over."""
+        assert batch.gold is not None
+        return {"loss": self.task.count(batch.gold)}
+
+    def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The summed loss of a micro-batch."""
+        device = next(model.parameters()).device
+        assert batch.gold is not None
+        return {"loss": self.task.loss(batch_logits(model, batch, device), batch.gold.to(device), self.shape)}
+
+
+class DevScores:
+    """Scores on the dev part, and the outputs they come from."""
+
+    def __init__(self, model: AlbertForTask, data: Dataset) -> None:
+        self.model = model
+        self.data = data
+        self.best: tuple[float, list[Output]] = (-math.inf, [])
+
+    def __call__(self) -> dict[str, float]:
+        scores, outputs = self._evaluate()
+        value = scores[self.data.task.metric]
+        if value > self.best[0]:
+            self.best = value, outputs
+        return scores
+
+    def outputs(self, score: float) -> list[Output]:
+        """Those with this score on the deciding metric; the model computes them anew if an earlier process had them."""
+        return self.best[1] if self.best[0] == score else self._evaluate()[1]
+
+    def _evaluate(self) -> tuple[dict[str, float], list[Output]]:
+        data, task = self.data, self.data.task
+        logits = predict_logits(self.model, data.dev)  # float32, as the Predictor will compute
+        total, count = 0.0, 0
+        for first, after in itertools.pairwise(data.dev.unit_bounds()):  # units may differ in their shapes
+            gold = torch.from_numpy(np.stack([data.dev.gold_of(row) for row in range(first, after)]))
+            total += float(task.loss(torch.from_numpy(np.stack(logits[first:after])), gold))
+            count += task.count(gold)
+        outputs = Output.each(data.dev_examples, data.dev, logits)
+        scores = task.score(outputs, data.labels, task.tune(outputs, data.labels))
+        return {"loss": total / max(count, 1), **scores}, outputs
+
+
+def _build_trainer(
+    config: FinetuneConfig,
+    model: AlbertForTask,
+    data: Dataset,
+    settings: Settings,
+    progress: ConsoleProgress,
+    evaluate: DevScores,
+) -> Trainer:
+    loop = settings.loop
+    return Trainer(
+        model,
+        build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
+        FeatureSource(data.train, loop),
+        TaskObjective(data.task, data.loss),
+        config=loop,
+        folder=config.out,
+        fingerprint={
+            "data": data.train.fingerprint(),
+            "dev": data.dev.fingerprint(),
+            "network": json.dumps(model.config.to_dict(), sort_keys=True),
+            "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
+            "loss": json.dumps(dataclasses.asdict(settings.loss), sort_keys=True),
+            "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
+            "init": config.init or "",
+        },
+        progress=progress,
+        schedule=settings.optimizer.rate_at,
+        clip=settings.optimizer.clip,
+        evaluate=evaluate,
+        metric=data.task.metric,
+    )
+
+
+def _tell_time(trainer: Trainer, data: Dataset, progress: ConsoleProgress) -> None:
+    # Evaluation is forward only: a third of the work of training on as many tokens.
+    evaluations = len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
+    training = len(data.train.ids) * trainer.total / trainer.source.steps_per_epoch
+    seconds = trainer.estimated_seconds() * (1 + evaluations / training)
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    progress.on_message(
+        f"{parameters:,} parameters, {trainer.total:,} steps in {trainer.precision} on {trainer.device}: "
+        f"{duration(seconds)} at most, measured on a few of them"
+    )

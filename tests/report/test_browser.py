@@ -1,0 +1,73 @@
+"""Reports in a real browser: nothing in the console, nothing fetched, no scrolling sideways on a phone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import albert.report
+from albert.report import write_report
+from albert.tasks import TASKS
+from albert.text.tokenizer import AlbertTokenizer
+from reports import facts_of
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+STYLE = (Path(albert.report.__file__).parent / "page.css").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs a Chromium (CHROMIUM names one)")
+    with sync_api.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_report_opens_quietly_and_fits_a_phone(
+    name: str, browser: Any, tokenizer: AlbertTokenizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    write_report(path, facts_of(name, tokenizer, tmp_path))
+    said: list[str] = []
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.on("request", lambda request: said.append(request.url))
+        page.goto(path.as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.evaluate("getComputedStyle(document.querySelector('figure svg path')).fill")
+        page.close()
+    assert [entry for entry in said if entry != path.as_uri() and not entry.startswith("data:")] == []
+
+
+def brightness(color: str) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("palette", range(3), ids=["light", "dark", "print"])
+def test_text_stands_out_from_what_is_behind_it(palette: int) -> None:
+    block = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)[palette]
+    colors = dict(re.findall(r"--(\w+): (#\w{6});", block))
+    behind = dict.fromkeys(("ink", "muted", "first", "second", "gold", "error", "warning", "note"), ("paper", "card"))
+    behind |= {"ink": ("paper", "card", "said", "right"), "muted": ("paper", "card", "said", "right")}
+    for name, grounds in behind.items():
+        for ground in grounds:
+            light, dark = sorted((brightness(colors[name]), brightness(colors[ground])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
