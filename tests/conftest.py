@@ -29,6 +29,8 @@ import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from albert.config import AlbertConfig  # noqa: E402
+from albert.report import Facts, write_report  # noqa: E402
+from albert.tasks import TASKS  # noqa: E402
 from albert.text.tokenizer import AlbertTokenizer  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +52,19 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the data sets in {SHARED} (ALBERT_SHARED_DATA names another place)")
     return SHARED
+
+
+@pytest.fixture(scope="session", params=TASKS)
+def made(
+    request: pytest.FixtureRequest, tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Facts, Path]:
+    """Each family's facts and report, of texts and labels that would leave their places."""
+    from reports import facts_of
+
+    folder = tmp_path_factory.mktemp("report")
+    facts = facts_of(request.param, tokenizer, folder)
+    write_report(folder / "report.html", facts)
+    return facts, folder / "report.html"
 
 
 def small_config(**overrides: object) -> AlbertConfig:

@@ -12,10 +12,7 @@ from typing import Any
 import pytest
 
 import albert.report
-from albert.report import write_report
-from albert.tasks import TASKS
-from albert.text.tokenizer import AlbertTokenizer
-from reports import facts_of
+from albert.report import Facts
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 STYLE = (Path(albert.report.__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -33,12 +30,8 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_a_report_opens_quietly_and_fits_a_phone(
-    name: str, browser: Any, tokenizer: AlbertTokenizer, tmp_path: Path
-) -> None:
-    path = tmp_path / "report.html"
-    write_report(path, facts_of(name, tokenizer, tmp_path))
+def test_a_report_opens_quietly_and_fits_a_phone(browser: Any, made: tuple[Facts, Path]) -> None:
+    path = made[1]
     said: list[str] = []
     for scheme in ("light", "dark"):
         page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)

@@ -67,13 +67,10 @@ class Page(HTMLParser):
         return [value or "" for _, attributes in self.tags for key, value in attributes.items() if key == name]
 
 
-@pytest.fixture(scope="module", params=TASKS)
-def page(request: pytest.FixtureRequest, tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    folder = tmp_path_factory.mktemp("page")
-    facts = facts_of(request.param, tokenizer, folder)
-    write_report(folder / "report.html", facts)
-    page = Page((folder / "report.html").read_text(encoding="utf-8"))
-    page.facts = facts
+@pytest.fixture
+def page(made: tuple[Facts, Path]) -> Page:
+    page = Page(made[1].read_text(encoding="utf-8"))
+    page.facts = made[0]
     return page
 
 
