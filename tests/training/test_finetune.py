@@ -11,7 +11,7 @@ import pytest
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import Output
-from albert.training.attempts import collapsed
+from albert.training.attempts import FinetuneResult, collapsed
 from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
@@ -28,24 +28,26 @@ def config(reviews: Path, out: Path, **settings: object) -> FinetuneConfig:
     return FinetuneConfig(train=str(reviews), out=out, size="tiny", settings={**NETWORK, **settings})
 
 
-def said(*rows: list[float]) -> list[Output]:
-    return [Output(Example("x"), [np.asarray(row, np.float32)]) for row in rows]
+def said(*rows: list[float], steps: int = 1000) -> FinetuneResult:
+    outputs = [Output(Example("x"), [np.asarray(row, np.float32)]) for row in rows]
+    return FinetuneResult(Path(), "accuracy", {}, 0.5, steps, outputs)
 
 
 def test_the_same_answer_for_everything_is_a_collapse() -> None:
-    assert collapsed(said([1.0, 2.0], [1.01, 2.0], [1.0, 1.99]))
+    assert collapsed(said([1.0, 2.0], [1.001, 2.0], [1.0, 1.999]))
+    assert not collapsed(said([1.0, 2.0], [1.0, 2.0], steps=20))  # nothing learned yet
     assert not collapsed(said([1.0, 2.0], [2.0, 1.0]))
     assert not collapsed(said([1.0, 2.0]))  # one row says nothing
     assert not collapsed(said([1.0], [1.0, 1.0]))  # choices differ in number
     pieces = Output(Example("x"), [np.ones((3, 2), np.float32)])
-    assert not collapsed([pieces, pieces])
+    assert not collapsed(FinetuneResult(Path(), "f1", {}, 0.0, 1000, [pieces, pieces]))
 
 
 def test_a_collapsed_run_starts_anew_once_and_says_so(
     reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    finetune(config(reviews, out, lr=5.0, warmup=0.0), progress=ConsoleProgress())
+    finetune(config(reviews, out, lr=5.0, warmup=0.0, epochs=8, batch_size=8), progress=ConsoleProgress())
     assert capsys.readouterr().err.count("collapsed: every dev row gets the same answer") == 1
     assert json.loads((out / "restarted.json").read_text()) == {"lr": 1.0}
     rates = [json.loads(line).get("lr", 0) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -55,8 +57,8 @@ def test_a_collapsed_run_starts_anew_once_and_says_so(
 
 def test_a_restarted_run_that_was_killed_goes_on_at_the_lower_rate(reviews: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    finetune(config(reviews, out, lr=5.0, warmup=0.0))
-    again = finetune(config(reviews, out, lr=5.0, warmup=0.0), resume=True)
+    finetune(config(reviews, out, lr=5.0, warmup=0.0, epochs=8, batch_size=8))
+    again = finetune(config(reviews, out, lr=5.0, warmup=0.0, epochs=8, batch_size=8), resume=True)
     assert again.steps > 0
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from albert.training.progress import ConsoleProgress, duration
 from albert.training.state import Checkpoints
 
 _RESTART_DIVISOR = 5.0
-_SAME = 0.05  # logits that differ by less are the same
+_SAME = 0.01  # logits that differ by less are the same
+_ENOUGH = 100  # steps, before which a model may just have learned nothing yet
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,14 @@ class Attempts:
         return self.settings.optimizer.lr / _RESTART_DIVISOR
 
 
-def collapsed(outputs: Sequence[Output]) -> bool:
-    """Whether a model says the same whatever it reads, as large ones do after a few steps at too high a rate.
+def collapsed(result: FinetuneResult) -> bool:
+    """Whether a model says the same whatever it reads, as large ones do after a while at too high a rate.
 
     Source: huggingface/transformers#2104, google-research/albert#151.
     """
-    logits = [output.pooled for output in outputs if output.logits[0].ndim == 1]
+    logits = [output.pooled for output in result.outputs if output.logits[0].ndim == 1]
+    if result.steps < _ENOUGH:
+        return False
     return len(logits) > 1 and len({len(row) for row in logits}) == 1 and float(np.ptp(logits, axis=0).max()) < _SAME
 
 

@@ -61,7 +61,7 @@ def finetune(
         if overwrite and not resume:
             attempts.clear()
         result = attempts.train(model, resume=resume)
-        if collapsed(result.outputs) and not attempts.restarted:
+        if collapsed(result) and not attempts.restarted:
             model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
             result = attempts.restart(model)
         thresholds = data.task.tune(result.outputs, data.labels)
