@@ -43,7 +43,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
         "hidden_size": network.hidden_size, "num_hidden_layers": network.num_hidden_layers,
         "num_attention_heads": network.num_attention_heads, "intermediate_size": network.intermediate_size,
     }  # fmt: skip
-    folder = arguments.out / "model"
+    folder = arguments.out / f"{name}-model"
     finetune(
         FinetuneConfig(
             train=str(files.train),
@@ -123,7 +123,7 @@ def row(name: str, wanted: TaskSet) -> str | None:
     for side in ("starter", "scratch") if arguments.scratch else ("starter",):
         results = [
             found
-            for seed in range(wanted.seeds)
+            for seed in range(min(wanted.seeds, arguments.seeds))
             if (found := kept(f"{name}-{side}-{seed}", lambda seed=seed, side=side: run(name, files, side, seed)))
         ]
         if side == "starter" and not results:
@@ -142,6 +142,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("tasks", type=Path)
 parser.add_argument("--only", help="names of sets, with commas between")
 parser.add_argument("--scratch", action="store_true")
+parser.add_argument("--seeds", type=int, default=3, help="at most so many")
 parser.add_argument("--table", action="store_true", help="compute nothing")
 parser.add_argument("--quiet", action="store_true")
 parser.add_argument("--out", type=Path, default=Path("runs/results"))
