@@ -21,7 +21,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads in use",
+        "processor": f"{_processor()}, {os.cpu_count()} cores; torch threads: {torch.get_num_threads()}",
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
     }
 

@@ -21,7 +21,8 @@ _WIDTH, _HEIGHT = 5.2, 3.4  # inches of 72 pixels: as wide as a phone
 _STEPS = 60  # points of a curve at most
 _DOTS = 800  # of a scatter plot
 _DARKEST = 0.6  # of a cell, so that ink stays readable on it
-_FEW = 6  # labels of a matrix that a phone shows whole
+_FEW = 8  # labels of a matrix that a phone shows whole
+_SHARED = 6  # labels of a matrix whose cells have room for shares
 _BINS = 30
 _WHOLE: dict[str, Any] = {"clip_on": False}  # what lies on the edge is drawn whole
 _ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2}  # a legend clear of the curves
@@ -93,7 +94,7 @@ def confusion(labels: Sequence[str], counts: np.ndarray) -> Picture:
             Rectangle((column, row), 1, 1, facecolor=FIRST, alpha=float(shares[row, column]) * _DARKEST, linewidth=0)
         )
         if counts[row, column]:
-            said = f"{counts[row, column]:,}" + ("" if wide else f"\n{shares[row, column]:.0%}")
+            said = f"{counts[row, column]:,}" + ("" if size > _SHARED else f"\n{shares[row, column]:.0%}")
             axes.text(column + 0.5, row + 0.5, said, ha="center", va="center", fontsize=10)
     names = [printable(label, 16) for label in labels]
     places = np.arange(size) + 0.5
