@@ -20,6 +20,7 @@ from albert.data.audit.similarity import THRESHOLD, near_duplicates
 from albert.data.audit.texts import PieceCounts, piece_findings, text_findings
 from albert.data.examples import Example
 from albert.data.spans import Span
+from albert.tasks.qa import Answer
 from albert.text.tokenizer import AlbertTokenizer
 
 
@@ -120,6 +121,13 @@ def test_a_pair_is_equal_when_both_texts_are() -> None:
 def test_spans_conflict_by_their_words() -> None:
     rows = [("Ada in Rome", (Span(0, 3, "P"),)), ("ada  in rome", (Span(0, 3, "P"),)), ("Ada in Rome", ())]
     assert lines(duplicate_findings({"train": examples(*rows)})) == {"duplicates": [3], "conflicting-labels": [4]}
+
+
+def test_a_question_may_have_several_right_answers_but_not_some_and_none() -> None:
+    one, other = (Answer(0, "here"),), (Answer(3, "there"),)
+    rows = [("where", "it is here", one), ("where", "it is here", other), ("where", "it is here", ())]
+    findings = duplicate_findings({"train": examples(*rows)})
+    assert lines(findings) == {"duplicates": [3], "conflicting-labels": [4]}
 
 
 # --- labels ----------------------------------------------------------------------------------------------

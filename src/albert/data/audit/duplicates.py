@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -119,6 +119,8 @@ def _gold_key(example: Example) -> Hashable:
     gold = example.gold
     if isinstance(gold, tuple) and all(isinstance(span, Span) for span in gold):
         return tuple((canonical(example.text[span.start : span.end]), span.label) for span in gold)
+    if _answers(gold):
+        return bool(gold)  # a question may have several right answers, but not some and none
     return gold if isinstance(gold, Hashable) else repr(gold)
 
 
@@ -127,4 +129,11 @@ def _said(example: Example) -> str:
     if isinstance(gold, tuple) and all(isinstance(span, Span) for span in gold):
         spans = ", ".join(f"{example.text[span.start : span.end]}={span.label}" for span in gold[:_SHOWN_SPANS])
         return f"[{spans}{', …' * (len(gold) > _SHOWN_SPANS)}]"
+    if _answers(gold):
+        return " | ".join(answer.text for answer in gold) or "no answer"
     return f"{gold:g}" if isinstance(gold, float) else repr(gold)
+
+
+def _answers(gold: Any) -> bool:
+    """Whether a gold value is answers in a text: neither spans nor labels."""
+    return isinstance(gold, tuple) and all(hasattr(item, "text") for item in gold)
