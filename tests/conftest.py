@@ -42,6 +42,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach a network
 torch.set_num_threads(1)  # the networks here are too small for two
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the longest tests first, so that workers end together."""
+    items.sort(key=lambda item: item.path.parent.name not in ("training", "report"))
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> AlbertTokenizer:
     return AlbertTokenizer.english()
