@@ -71,7 +71,7 @@ def test_an_example_runs(
                 "--overwrite",
                 *(word for item in QUICK.items() for word in ("--set", "=".join(map(str, item)))),
             ]
-        if command[0] == "evaluate":  # three epochs reach no gate
+        elif command[0] == "evaluate":  # three epochs reach no gate
             command = command[: command.index("--min")]
         done = albert(*command)
         assert done.returncode == 0, done.stderr

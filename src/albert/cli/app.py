@@ -265,6 +265,11 @@ def predict(
     ] = "-",
     top_k: Annotated[int, typer.Option(help="How many labels a row; 0 gives all.")] = 1,
     aggregation: Annotated[str, typer.Option(help="Pieces to entities: none, simple, first, average, max.")] = "first",
+    max_answer: Annotated[int, typer.Option(help="Pieces of the longest answer to a question.")] = 30,
+    no_answer: Annotated[
+        bool | None,
+        typer.Option("--no-answer/--always-answer", help='Whether "" may answer a question; else as trained.'),
+    ] = None,
     format: InputFormat = None,
     output_format: Annotated[str | None, typer.Option(help="jsonl, csv or tsv; else by the name of --out.")] = None,
     encoding: Encoding = "utf-8",
@@ -274,7 +279,7 @@ def predict(
     from albert.scoring import score_file
     from albert.tasks import DecodeOptions
 
-    options = DecodeOptions(top_k=top_k or None, aggregation=aggregation)
+    options = DecodeOptions(top_k=top_k or None, aggregation=aggregation, max_answer=max_answer, no_answer=no_answer)
     predictor = Predictor.load(model)
     scored = score_file(
         predictor,
