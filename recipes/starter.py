@@ -44,9 +44,10 @@ STEADY = {
     **NETWORK, **COMMON, "embeddings": "cooccurrence", "steps": 80_000, "batch_size": 32, "warmup": 0.00625,
     "decay": 0.0, "loops": [3], "grown_by": 0.05, "evals_per_epoch": 30,
 }  # fmt: skip
-# A quarter of the rows repeat their first segment: what words are the same is what pair tasks ask (docs/log.md).
+# Lessons in comparing two segments, which pair tasks ask for (docs/log.md).
 LAST_STAGE = {
-    **COMMON, "steps": 2600, "batch_size": 32, "warmup": 0.02, "decay": 0.4, "repeats": 0.25, "evals_per_epoch": 150,
+    **COMMON, "steps": 3450, "batch_size": 32, "warmup": 0.02, "decay": 0.4, "comparisons": 0.24,
+    "evals_per_epoch": 150,
 }  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def run(shards: Path, out: Path, settings: dict[str, Any], *, init: Path | None 
 
 
 def finish(shards: Path, work: Path) -> None:
-    """Takes the first stage's weights as they stand, repeats segments, and lets the rate fall."""
+    """Takes the first stage's weights as they stand, adds lessons in comparing, and lets the rate fall."""
     stand = work / "stand"
     if not (stand / "config.json").exists():
         newest = Checkpoints(work / "steady" / "checkpoints").newest(LAST)
@@ -90,7 +91,7 @@ ordinary CPU. It is a starting point for fine-tuning, and what `albert train` st
 | parameters | {parameters:,} with all heads, stored in float16 |
 | vocabulary | {vocabulary:,} pieces, lower case |
 | corpus | {documents:,} documents, {corpus_tokens:,} pieces, exact duplicates removed |
-| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, then {last:,} with a quarter of the segments repeated |
+| trained | {tokens:,} pieces: {steady:,} steps of 32 x 128, then {last:,} with lessons in comparing |
 | machine | {machine} |
 
 ## Held-out documents ({held_out:.1%} of the corpus, never trained on)
@@ -106,7 +107,8 @@ On the way (rows of 128):
 {rows}
 
 15 % of the pieces are masked as n-grams of whole words, which is harder than masking single pieces (up to step 4,192
-single words were masked here). Chance for the order of two segments is 0.5. `python recipes/starter.py CORPUS ship`
+single words were masked here). In the last stage's first 2,600 steps repeated segments had no label, and no segment was
+foreign. Chance for the order of two segments is 0.5. `python recipes/starter.py CORPUS ship`
 prints these tables.
 
 ![learning curves](curves.png)

@@ -196,13 +196,19 @@ def test_bad_settings(bad: dict[str, Any]) -> None:
         InstanceConfig(**bad)
 
 
-def test_a_share_of_the_rows_repeats_its_first_segment_and_loses_no_sentence(tmp_path: Path) -> None:
+def test_comparisons_repeat_a_segment_or_bring_a_foreign_one_and_lose_no_sentence(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path, numbered(400, 30, 4))
-    plan = plan_of(corpus, config(repeats=0.3, short_sequences=0.0))
+    plan = plan_of(corpus, config(comparisons=0.4, short_sequences=0.0))
+    documents = np.searchsorted(np.asarray(corpus.shards[0].documents), plan.bounds[:, ::2], side="right")
+    foreign = (documents[:, 0] != documents[:, 1]) & (plan.bounds[:, 2] < plan.bounds[:, 3])
     repeated = (plan.bounds[:, :2] == plan.bounds[:, 2:]).all(1)
-    assert 0.27 < repeated.mean() < 0.33
-    assert (plan.labels[repeated] == NO_PAIR).all()
-    rest = plan.labels[~repeated]
+    for share, label in ((repeated, 0), (foreign, 1)):
+        assert 0.17 < share.mean() < 0.23
+        assert (plan.labels[share] == label).all()
+    rest = plan.labels[~repeated & ~foreign]
     assert 0.46 < (rest[rest != NO_PAIR] == 1).mean() < 0.54
-    used = {sentence for _, sentence in sentences_of(corpus, plan)}
-    assert used == set(range(len(corpus.shards[0].sentences) - 1))
+    own = {s for a, a_end, b, b_end in plan.bounds[~foreign].tolist() for s in (*range(a, a_end), *range(b, b_end))}
+    own |= {s for a, a_end, *_ in plan.bounds[foreign].tolist() for s in range(a, a_end)}
+    assert own == set(range(len(corpus.shards[0].sentences) - 1))
+    held = plan_of(corpus, config(comparisons=0.4, held_out=0.5), held_out=True)
+    assert len(held)

@@ -18,7 +18,7 @@ from albert.pretraining.shards import Corpus, Shard
 
 Pairs = Literal["sop", "nsp", "none"]
 NO_PAIR = -100  # the order label of an instance without a second segment, which no loss counts
-_SHORT, _TARGET, _SPLIT, _SWAP, _FOREIGN, _DOCUMENT, _SENTENCE, _CUT_A, _CUT_B, _HELD_OUT, _REPEAT = range(11)
+_SHORT, _TARGET, _SPLIT, _SWAP, _FOREIGN, _DOCUMENT, _SENTENCE, _CUT_A, _CUT_B, _HELD_OUT, _COMPARE = range(11)
 _HELD_OUT_KEY = 0x48454C44  # the held-out documents are the same for every seed
 
 
@@ -28,22 +28,22 @@ class InstanceConfig:
 
     `pairs`: sentence order (label 1: swapped), next sentence (label 1: from another document) or one segment.
     `foreign_second` gives a chunk of one sentence a second segment from another document, labelled 1, as
-    Google's code did; without it the chunk stands alone and has no order label. `repeats` is the share of instances
-    whose second segment is the first one again, masked at other places and without an order label: a cheap lesson
-    in looking for the same words elsewhere, our own and off unless asked for. `held_out` is the share of documents
-    kept for evaluation.
+    Google's code did; without it the chunk stands alone and has no order label. `comparisons` is a share of
+    instances that teach to compare, our own and off unless asked for: half of them repeat the first segment as the
+    second, masked at other places (label 0), half have a second segment from another document (label 1).
+    `held_out` is the share of documents kept for evaluation, where no comparisons are made.
     """
 
     max_length: int = 128
     short_sequences: float = 0.1
     pairs: Pairs = "sop"
     foreign_second: bool = False
-    repeats: float = 0.0
+    comparisons: float = 0.0
     held_out: float = 0.005
 
     def __post_init__(self) -> None:
         require_ranges(
-            self, ("max_length", 8, 65_536), ("short_sequences", 0, 1), ("repeats", 0, 1), ("held_out", 0, 0.5)
+            self, ("max_length", 8, 65_536), ("short_sequences", 0, 1), ("comparisons", 0, 1), ("held_out", 0, 0.5)
         )
         if self.pairs not in ("sop", "nsp", "none"):
             raise AlbertError(ErrorKind.CONFIG, "pairs", expected="sop, nsp or none", got=repr(self.pairs))
@@ -175,10 +175,16 @@ class _Draws:
             first, second = np.stack([start, middle], 1), np.stack([middle, end], 1)
             bounds = np.where(swapped[:, None], np.hstack([second, first]), np.hstack([first, second]))
             labels = np.where(lone, NO_PAIR, swapped)
-            foreign = lone & self.config.foreign_second
+            compared = uniform(*self._at(_COMPARE))
+            repeated = compared < self.config.comparisons / 2
+            foreign = ~repeated & ((lone & self.config.foreign_second) | (compared < self.config.comparisons))
+            bounds[repeated | foreign, :2] = first[repeated | foreign]
+            bounds[repeated, 2:] = first[repeated]
+            labels[repeated] = 0
         else:
             bounds = np.stack([start, middle, middle, end], 1)
             foreign = lone | (uniform(*self._at(_FOREIGN)) < 0.5)
+            repeated = np.zeros_like(foreign)
             labels = foreign.astype(np.int64)
         if foreign.any():
             needed = self.target - (tokens[middle] - tokens[start])
@@ -187,9 +193,6 @@ class _Draws:
         if len(shard.documents) <= 2:  # no other document to draw from
             labels[foreign] = NO_PAIR
             bounds[foreign, 2:] = end[foreign, None]
-        repeated = uniform(*self._at(_REPEAT)) < self.config.repeats
-        bounds[repeated] = np.stack([start, middle, start, middle], 1)[repeated]
-        labels[repeated] = NO_PAIR
         # What another segment displaced stands at the start of the next chunk.
         return bounds, labels, np.where(foreign | repeated, middle, end)
 

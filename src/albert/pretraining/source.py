@@ -115,7 +115,7 @@ class PretrainingSource:
 
         This rank's part of them. Raises `AlbertError` (bad-data) when no document is held out.
         """
-        plain = replace(self.instances, repeats=0.0)
+        plain = replace(self.instances, comparisons=0.0)
         plan = plan_epoch(self.corpus, plain, seed=0, epoch=_EVALUATION_EPOCH, held_out=True)
         if not len(plan):
             raise AlbertError(
