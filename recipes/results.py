@@ -32,7 +32,7 @@ from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
-SIDES: dict[str, dict[str, Any]] = {"starter": {"lr": 5e-4}, "scratch": {"lr": 1e-3}}
+SIDES: dict[str, dict[str, Any]] = {"starter": {"lr": 2e-4}, "scratch": {"lr": 1e-3}}
 
 
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
