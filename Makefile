@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/albert demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest

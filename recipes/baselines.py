@@ -15,7 +15,6 @@ from albert.data.examples import Example
 from albert.data.spans import spans_over, tags_over
 from albert.tasks.metrics import classification_scores, entity_scores, ranking_scores, regression_scores
 from albert.tasks.squad_metrics import squad_scores
-from albert.text.words import words
 
 Examples = Sequence[Example]
 
@@ -61,8 +60,7 @@ def ner(train: Examples, test: Examples) -> dict[str, float]:
     """A tag a word from character n-grams of it and its neighbours, logistic regression."""
 
     def described(example: Example) -> list[str]:
-        at = example.words or words(example.text)
-        found = ["<s>", *(example.text[a:b] for a, b in at), "</s>"]
+        found = ["<s>", *(example.text[a:b] for a, b in example.word_places), "</s>"]
         shapes = [re.sub(r"[a-z]+", "a", re.sub(r"[A-Z]+", "A", re.sub(r"\d+", "0", word))) for word in found]
         return [
             f"w={found[i]} s={shapes[i]} p={found[i - 1]} n={found[i + 1]} ps={shapes[i - 1]} ns={shapes[i + 1]} "
@@ -71,14 +69,14 @@ def ner(train: Examples, test: Examples) -> dict[str, float]:
         ]
 
     lines = [line for e in train for line in described(e)]
-    tags = [tag for e in train for tag in tags_over(e.gold, e.words or words(e.text))[0]]
+    tags = [tag for e in train for tag in tags_over(e.gold, e.word_places)[0]]
     vectors = TfidfVectorizer(token_pattern=r"\S+", lowercase=False, norm=None, use_idf=False, min_df=2)
     model = LogisticRegression(C=1.0, max_iter=100).fit(vectors.fit_transform(lines), tags)
     predicted = []
     for e in test:
         mine = described(e)
         said = model.predict(vectors.transform(mine)) if mine else []
-        predicted.append(spans_over(list(said), e.words or words(e.text)))
+        predicted.append(spans_over(list(said), e.word_places))
     return entity_scores(predicted, [e.gold for e in test])
 
 

@@ -43,8 +43,8 @@ torch.set_num_threads(1)  # the networks here are too small for two
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files with the longest tests first, so that workers end together."""
-    items.sort(key=lambda item: item.path.parent.name not in ("training", "report"))
+    """The files with quick tests last, so that workers end together."""
+    items.sort(key=lambda item: item.path.parent.name in ("data", "evaluation", "model", "text"))
 
 
 @pytest.fixture(scope="session")

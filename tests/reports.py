@@ -68,8 +68,11 @@ def facts_of(name: str, tokenizer: AlbertTokenizer, folder: Path, **given: Any) 
     logits = [rng.normal(size=shape, scale=2).astype(np.float32) for shape in shapes]
     outputs = Output.each(examples, features, logits)
     thresholds = task.tune(outputs, labels)
-    records = [{"step": step, "loss": 2 / (step + 1), "seconds": 0.1} for step in range(30)]
+    records: list[dict[str, Any]] = [{"step": step, "loss": 2 / (step + 1), "seconds": 0.1} for step in range(30)]
     scores = task.score(outputs, labels, thresholds)
+    records += [{"step": 15, "dev": {"loss": 1.0, **scores}}, {"step": 30, "dev": scores}]
+    metrics = folder / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     facts: dict[str, Any] = {
         "title": f"{name} {HOSTILE}",
         "task": task,
@@ -84,7 +87,7 @@ def facts_of(name: str, tokenizer: AlbertTokenizer, folder: Path, **given: Any) 
         "files": (table.path,),
         "columns": columns,
         "thresholds": thresholds,
-        "records": [*records, {"step": 15, "dev": {"loss": 1.0, **scores}}, {"step": 30, "dev": scores}],
+        "metrics": metrics,
         "remarks": [HOSTILE],
     }
     return Facts(**{**facts, **given})

@@ -28,6 +28,7 @@ SIBLINGS = {
     ("report", "evaluation"),  # intervals and calibration
     ("predictor", "report"),  # an evaluation can be saved as one
     ("training", "report"),  # a run ends with one
+    ("training", "evaluation"),  # temperature scaling
     ("cli", "__init__"),  # the version
 }
 

@@ -13,12 +13,12 @@ from albert.data.audit.findings import Finding, Place, Severity, found
 from albert.data.audit.labels import count_labels, label_findings, number_findings
 from albert.data.audit.learned import learned_findings
 from albert.data.audit.texts import SURROGATE, PieceCounts, piece_findings, text_findings
-from albert.data.examples import Columns, Example, guess_columns, read_examples
+from albert.data.examples import Columns, Example, guess_columns, read_examples, require_columns
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.hub import STARTER
-from albert.tasks import Task, guess_task, task_named
+from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.text.tokenizer import AlbertTokenizer
 
 _SHOWN_VALUES = 4
@@ -27,7 +27,7 @@ _SHOWN_CHARACTERS = 24
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig:
-    """The files to check, how to read them, and the model whose vocabulary and length they are for."""
+    """The files to check, how to read them, the model whose vocabulary counts, and the lengths, if not the task's."""
 
     train: str
     dev: str | None = None
@@ -37,7 +37,9 @@ class AuditConfig:
     text_pair: str | None = None
     label: str | None = None
     init: str = STARTER
-    max_length: int = 128
+    choices: str | None = None
+    max_length: int | None = None
+    stride: int | None = None
     format: str | None = None
     encoding: str = "utf-8"
 
@@ -67,7 +69,7 @@ class Audit:
     columns: Columns
     splits: list[SplitFacts]
     labels: dict[str, int]
-    max_length: int
+    lengths: Lengths
     pieces: PieceCounts | None
     findings: list[Finding]
 
@@ -85,10 +87,13 @@ def audit(config: AuditConfig, *, tokenizer: AlbertTokenizer | None = None) -> A
     """
     tokenizer = tokenizer or AlbertTokenizer.from_pretrained(config.init)
     tables = {name: Table(path, format=config.format, encoding=config.encoding) for name, path in config.files.items()}
-    columns = guess_columns(tables["train"], text=config.text, text_pair=config.text_pair, label=config.label)
+    columns = guess_columns(
+        tables["train"], text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
+    )
     for table in tables.values():
         _require_columns(table, columns, tables["train"])
     task, reason = _task(config, tables["train"], columns)
+    lengths = task.lengths.adjusted(config.max_length, config.stride)
     read = {name: _Read.of(table, columns, task) for name, table in tables.items()}
     splits = {name: part.examples for name, part in read.items()}
     train = splits["train"]
@@ -96,20 +101,20 @@ def audit(config: AuditConfig, *, tokenizer: AlbertTokenizer | None = None) -> A
     findings = [finding for part in read.values() for finding in part.findings]
     if pieces is not None:
         findings += _unusable(task, train, columns)
-        findings += _findings(splits, pieces, max_length=config.max_length)
+        findings += _findings(splits, pieces, lengths=lengths)
     return Audit(
         task.name,
         reason,
         columns,
         [SplitFacts(name, tables[name].path, len(part.examples), part.bad) for name, part in read.items()],
         count_labels(train),
-        config.max_length,
+        lengths,
         pieces,
         sorted(findings, key=lambda finding: list(Severity).index(finding.severity)),
     )
 
 
-def _findings(splits: Mapping[str, Sequence[Example]], pieces: PieceCounts, *, max_length: int) -> list[Finding]:
+def _findings(splits: Mapping[str, Sequence[Example]], pieces: PieceCounts, *, lengths: Lengths) -> list[Finding]:
     everything = [example for examples in splits.values() for example in examples]
     train = next(iter(splits.values()))
     return [
@@ -118,7 +123,7 @@ def _findings(splits: Mapping[str, Sequence[Example]], pieces: PieceCounts, *, m
         *duplicate_findings(splits),
         *text_findings(everything),
         *span_findings(everything),
-        *piece_findings(train, pieces, max_length=max_length),
+        *piece_findings(train, pieces, max_length=lengths.max_length, fate=lengths.fate()),
         *learned_findings(train),
     ]
 
@@ -174,13 +179,13 @@ class _Read:
 
 def _require_columns(table: Table, columns: Columns, train: Table) -> None:
     """Raises `AlbertError` (bad-data) for a file whose columns are not those of the training file."""
-    missing = [name for name in columns.names() if name not in table.columns]
+    require_columns(table, columns)
     # columns without names are told apart by their number alone
     unnamed = table.layout.delimiter != "" and not table.layout.has_header
-    if missing or (unnamed and table.columns != train.columns):
+    if unnamed and table.columns != train.columns:
         raise AlbertError(
             ErrorKind.DATA,
-            f"{table.path}: no column {missing[0]!r}" if missing else f"{table.path}: columns without names",
+            f"{table.path}: columns without names",
             expected="the columns of the training file, " + ", ".join(train.columns),
             got=", ".join(table.columns),
         )

@@ -19,7 +19,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
-from albert.report import Facts, read_records, write_report
+from albert.report import Facts, write_report
 from albert.tasks import TASKS, DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
 from albert.text.tokenizer import AlbertTokenizer
@@ -33,7 +33,9 @@ _KEYS = (("text", "question"), ("text_pair", "context"))
 class Evaluation:
     """Scores on a labelled file, beside what its most frequent answer would reach on `metric`.
 
-    `remarks` tell what was odd in the file, in words, and `facts` are what a report is made of.
+    `interval` holds 95 % of the bootstrap distribution of `metric`, and `calibration_error` is the ECE (15 bins) where
+    labels share one softmax. `remarks` tell what was odd in the file, in words, and `facts` are what a report is
+    made of.
     """
 
     path: str
@@ -41,6 +43,8 @@ class Evaluation:
     metric: str
     scores: dict[str, float]
     baseline: float
+    interval: tuple[float, float]
+    calibration_error: float | None
     remarks: tuple[str, ...]
     facts: Facts = field(compare=False, repr=False)
 
@@ -221,10 +225,20 @@ class Predictor:
             format=format,
             encoding=encoding,
             thresholds=self.thresholds,
-            records=read_records(Path(self.name) / "metrics.jsonl"),
+            metrics=Path(self.name) / "metrics.jsonl",
             remarks=remarks,
         )
-        return Evaluation(table.path, len(examples), self.task.metric, scores, baseline[1], remarks, facts)
+        return Evaluation(
+            path=table.path,
+            rows=len(examples),
+            metric=self.task.metric,
+            scores=scores,
+            baseline=baseline[1],
+            interval=(facts.interval.low, facts.interval.high),
+            calibration_error=facts.calibration_error,
+            remarks=remarks,
+            facts=facts,
+        )
 
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.

@@ -13,7 +13,6 @@ from albert.evaluation.calibration import (
     calibration_error,
     fit_temperature,
     negative_log_likelihood,
-    probabilities,
     reliability,
 )
 
@@ -29,8 +28,8 @@ def calibrated(n: int = 20_000, labels: int = 3) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_probabilities_that_hold_have_hardly_any_error(adaptive: bool) -> None:
     logits, gold = calibrated()
-    assert calibration_error(probabilities(logits), gold, adaptive=adaptive) < 0.01
-    assert calibration_error(probabilities(3 * logits), gold, adaptive=adaptive) > 0.1
+    assert calibration_error(softmax(logits, axis=1), gold, adaptive=adaptive) < 0.01
+    assert calibration_error(softmax(3 * logits, axis=1), gold, adaptive=adaptive) > 0.1
 
 
 @pytest.mark.parametrize("factor", [3.0, 1.0, 0.4])
@@ -38,7 +37,7 @@ def test_the_temperature_undoes_what_was_done_to_the_logits(factor: float) -> No
     logits, gold = calibrated()
     temperature = fit_temperature(factor * logits, gold)
     assert temperature == pytest.approx(factor, rel=0.05)
-    after = calibration_error(probabilities(factor * logits, temperature=temperature), gold)
+    after = calibration_error(softmax(factor * logits / temperature, axis=1), gold)
     assert after < 0.01
     for other in (0.8 * temperature, 1.25 * temperature):
         best = negative_log_likelihood(factor * logits, gold, temperature=temperature)
@@ -61,6 +60,6 @@ def test_the_table_by_hand() -> None:
 
 def test_brier_score_and_likelihood_agree_with_scikit_learn() -> None:
     logits, gold = calibrated(500)
-    said = probabilities(logits)
+    said = softmax(logits, axis=1)
     assert brier_score(said, gold) == pytest.approx(brier_score_loss(gold, said, scale_by_half=False))
     assert negative_log_likelihood(logits, gold) == pytest.approx(log_loss(gold, said))

@@ -16,7 +16,8 @@ import albert
 from albert.data.examples import Example
 from albert.errors import AlbertError
 from albert.evaluation.calibration import calibration_error
-from albert.report import Facts, read_records, write_report
+from albert.report import Facts, write_report
+from albert.report.facts import read_records
 from albert.tasks import TASKS
 from albert.tasks.base import Output
 from albert.tasks.review import NONE, Review, Verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,17 @@ Setting = Annotated[
 TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the text.")]
 PairColumn = Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")]
 LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of the label.")]
+ChoicesColumn = Annotated[
+    str | None,
+    typer.Option("--choices", help="Column of the lists of choices, or their columns with commas between."),
+]
+MaxLength = Annotated[
+    int | None, typer.Option("--max-length", help="Pieces the model reads at once; else the task's own.")
+]
+Stride = Annotated[
+    int | None,
+    typer.Option("--stride", help="Divide longer texts into windows that share so many pieces; else the task's own."),
+]
 InputFormat = Annotated[
     str | None,
     typer.Option("--format", help="csv, tsv, jsonl, conll or lines; else by the file's name and content."),
@@ -65,7 +77,9 @@ def check(
     text_pair: PairColumn = None,
     label: LabelColumn = None,
     init: Annotated[str, typer.Option(help="Model folder or hub id whose vocabulary counts.")] = "starter",
-    max_length: Annotated[int, typer.Option(help="Pieces a text is cut to.")] = 128,
+    choices: ChoicesColumn = None,
+    max_length: MaxLength = None,
+    stride: Stride = None,
     show: Annotated[int, typer.Option(min=0, help="Places listed of each finding.")] = 5,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
     format: InputFormat = None,
@@ -85,7 +99,9 @@ def check(
         text_pair=text_pair,
         label=label,
         init=init,
+        choices=choices,
         max_length=max_length,
+        stride=stride,
         format=format,
         encoding=encoding,
     )
@@ -106,14 +122,9 @@ def train(
     size: Annotated[
         str | None, typer.Option(help="Train a network of this size from scratch instead: tiny, mini, small, base, …")
     ] = None,
-    choices: Annotated[
-        str | None, typer.Option(help="Column of the lists of choices, or their columns with commas between.")
-    ] = None,
-    max_length: Annotated[int | None, typer.Option(help="Pieces the model reads at once; else the task's own.")] = None,
-    stride: Annotated[
-        int | None,
-        typer.Option(help="Divide longer texts into windows that share so many pieces; else the task's own."),
-    ] = None,
+    choices: ChoicesColumn = None,
+    max_length: MaxLength = None,
+    stride: Stride = None,
     settings: Setting = None,
     seeds: Annotated[int | None, typer.Option(help="Train so many times, and tell median and spread.")] = None,
     resume: Resume = False,
@@ -207,9 +218,11 @@ def evaluate(
         str | None, typer.Argument(help="Labelled file, SQuAD's or DREAM's JSON, RACE's folder; GLUE's with --glue.")
     ] = None,
     glue: Annotated[str | None, typer.Option(help="GLUE task whose dev part is scored, e.g. RTE.")] = None,
+    squad: Annotated[bool, typer.Option("--squad", help="Score as SQuAD's scorers do, 1.1 or 2.0.")] = False,
+    race: Annotated[bool, typer.Option("--race", help="Score RACE's folder, middle and high apart.")] = False,
     submission: Annotated[
         Path | None,
-        typer.Option(help="Folder for the GLUE task's test predictions, as the site takes them."),
+        typer.Option(help="Folder for predictions as the sites take them: GLUE's test part, SQuAD's questions."),
     ] = None,
     behaviour: Annotated[
         str | None, typer.Option(help="Behavioural tests: a TOML file, or sentiment, paraphrase, entailment, qa.")
@@ -226,7 +239,14 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Score a model on a labelled file, beside a baseline that does not read."""
-    from albert.cli.evaluate import require_data, run_behaviour, run_glue
+    from albert.cli.evaluate import (
+        race_accuracies,
+        require_data,
+        require_task,
+        run_behaviour,
+        run_glue,
+        write_squad,
+    )
     from albert.cli.gates import check_gates, parse_gates
     from albert.predictor import Predictor
     from albert.report import write_report
@@ -240,7 +260,13 @@ def evaluate(
             check_gates(gates, run_glue(model, glue, require_data(data), submission=submission, as_json=json))
         return
     predictor = Predictor.load(model)
+    if squad or race:
+        require_task(predictor, "qa" if squad else "choice")
     result = predictor.evaluate(require_data(data), label=label, format=format, encoding=encoding)
+    if race:
+        result = replace(result, scores=race_accuracies(result))
+    if squad and submission is not None:
+        print(f"answers -> {write_squad(result, submission)}", file=sys.stderr)
     _tell_cut(predictor.cut, predictor.lengths.max_length)
     for remark in result.remarks:
         print(remark, file=sys.stderr)
@@ -250,7 +276,14 @@ def evaluate(
         write_report(report, result.facts)
         print(f"report -> {report}", file=sys.stderr)
     _print_scores(
-        {"rows": result.rows, "metric": result.metric, "baseline": result.baseline, "scores": result.scores},
+        {
+            "rows": result.rows,
+            "metric": result.metric,
+            "baseline": result.baseline,
+            "interval": result.interval,
+            "calibration_error": result.calibration_error,
+            "scores": result.scores,
+        },
         as_json=json,
     )
     check_gates(gates, result.scores)
@@ -384,7 +417,12 @@ def _print_scores(result: dict[str, Any], *, as_json: bool) -> None:
         print(json.dumps(result, ensure_ascii=False))
         return
     for name, value in result["scores"].items():
-        note = f"  (baseline {result['baseline']:.4f})" if name == result["metric"] else ""
+        note = ""
+        if name == result["metric"]:
+            interval = "95% interval {:.4f} to {:.4f}, ".format(*result["interval"]) if "interval" in result else ""
+            note = f"  ({interval}baseline {result['baseline']:.4f})"
         print(f"{name:12} {value:.4f}{note}")
+    if result.get("calibration_error") is not None:
+        print(f"{'ECE':12} {result['calibration_error']:.4f}")
     if "folder" in result:
         print(f"model -> {result['folder']}", file=sys.stderr)

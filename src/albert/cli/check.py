@@ -33,7 +33,7 @@ def _as_json(result: Audit) -> dict[str, Any]:
         "columns": {"text": result.columns.text, "text_pair": result.columns.text_pair, "label": result.columns.label},
         "splits": [vars(split) for split in result.splits],
         "labels": result.labels,
-        "pieces": result.pieces and _pieces_as_json(result.pieces, result.max_length),
+        "pieces": result.pieces and _pieces_as_json(result.pieces, result.lengths.max_length),
         **{f"{severity}s": result.count(severity) for severity in Severity},
         "findings": [
             {**vars(finding), "places": [vars(place) for place in finding.places]} for finding in result.findings
@@ -46,7 +46,7 @@ def _pieces_as_json(pieces: PieceCounts, max_length: int) -> dict[str, Any]:
         **pieces.percentiles(),
         "histogram": pieces.histogram(),
         "max_length": max_length,
-        "cut": pieces.longer_than(max_length),
+        "longer": pieces.longer_than(max_length),
         "unknown_rate": round(pieces.unknown_rate, 6),
     }
 
@@ -63,7 +63,7 @@ def _lines(result: Audit, show: int) -> Iterator[str]:
         more = f", … {len(result.labels):,} in all" if len(result.labels) > len(shown) else ""
         yield "labels    " + ", ".join(shown) + more
     if result.pieces:
-        yield from _piece_lines(result.pieces, result.max_length)
+        yield from _piece_lines(result.pieces, result.lengths.max_length)
     for finding in result.findings:
         yield ""
         yield from _finding_lines(finding, show)

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.evaluation.behaviour import pass_rates, report_lines, run_suite
+from albert.evaluation.comprehension import question_ids, race_scores, write_answers
 from albert.evaluation.glue import glue_scores, glue_task, predict_glue, read_glue, split_file, write_submission
 from albert.evaluation.suites import read_suite
-from albert.predictor import Predictor
+from albert.predictor import Evaluation, Predictor
+from albert.report import Facts
+from albert.tasks import DecodeOptions
 
 
 def run_glue(model: str, name: str, root: str, *, submission: Path | None, as_json: bool) -> dict[str, float]:
@@ -50,11 +54,41 @@ def run_behaviour(model: str, suite: str, *, as_json: bool) -> dict[str, float]:
     return scores
 
 
+def write_squad(evaluation: Evaluation, folder: Path) -> Path:
+    """Writes the answers to SQuAD's questions as its scorers read them. Raises `AlbertError` (bad-data) without ids."""
+    facts = evaluation.facts
+    options = DecodeOptions(thresholds=facts.thresholds)
+    said = [facts.task.decode(output, facts.labels, options)[0]["answer"] for output in facts.outputs]
+    return write_answers(dict(zip(_ids(facts), said, strict=True)), folder)
+
+
+def race_accuracies(evaluation: Evaluation) -> dict[str, float]:
+    """RACE's scores. Raises `AlbertError` (bad-data) for questions without ids."""
+    facts = evaluation.facts
+    right = [verdict.error == 0 for verdict in facts.review.verdicts]
+    return race_scores(dict(zip(_ids(facts), right, strict=True)))
+
+
+def require_task(predictor: Predictor, name: str) -> None:
+    """Raises `AlbertError` (bad-model) for a model of another task."""
+    if predictor.task.name != name:
+        raise AlbertError(
+            ErrorKind.MODEL,
+            f"{predictor.name}: task {predictor.task.name}",
+            expected=f"a model for {name}",
+            hint="train one: albert train DATA -o OUT",
+        )
+
+
 def require_data(data: str | None) -> str:
     """The file or folder to evaluate on. Raises `AlbertError` (usage) when there is none."""
     if data is None:
         raise AlbertError(ErrorKind.USAGE, "data", expected="a labelled file, or --behaviour", got="neither")
     return data
+
+
+def _ids(facts: Facts) -> list[str]:
+    return question_ids(Table(facts.files[0], format=facts.format, encoding=facts.encoding))
 
 
 def _print(result: dict[str, Any], scores: dict[str, float], *, as_json: bool) -> None:

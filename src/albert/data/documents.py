@@ -22,9 +22,9 @@ def is_document(path: str) -> bool:
         return True
     if suffix_of(Path(path)) != ".json" or not Path(path).is_file():
         return False
-    first = next((line for line in raw_lines(path) if line.strip()), b"")
+    first, second = itertools.islice(itertools.chain((line for line in raw_lines(path) if line.strip()), [b"", b""]), 2)
     try:
-        return not isinstance(json.loads(first), dict) or sum(1 for line in raw_lines(path) if line.strip()) == 1
+        return not second or not isinstance(json.loads(first), dict)
     except (ValueError, RecursionError):
         return True
 

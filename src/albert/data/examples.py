@@ -14,6 +14,7 @@ from albert.data.sources import Problems
 from albert.data.spans import Interval
 from albert.data.tables import CHOICES_NAMES, LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, Row, Table
 from albert.errors import AlbertError, ErrorKind
+from albert.text.words import words
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Example:
     @property
     def texts(self) -> str | tuple[str, str]:
         return self.text if self.text_pair is None else (self.text, self.text_pair)
+
+    @property
+    def word_places(self) -> Sequence[Interval]:
+        """Where the words stand: those of its file, else those of running text."""
+        return self.words or words(self.text)
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,17 @@ def guess_columns(
         named = [by_name[name] for name in TEXT_NAMES if name in by_name and by_name[name] not in (label, text_pair)]
         text = named[0] if named else _longest_text(table, exclude={label, text_pair})
     return Columns(text, text_pair, label, listed)
+
+
+def require_columns(table: Table, columns: Columns) -> None:
+    """Raises `AlbertError` (bad-data) for a file that lacks columns of the training file."""
+    if missing := [name for name in columns.names() if name not in table.columns]:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: no column {missing[0]!r}",
+            expected="the columns of the training file, " + ", ".join(columns.names()),
+            got=", ".join(table.columns),
+        )
 
 
 def _choice_columns(table: Table) -> tuple[str, ...]:

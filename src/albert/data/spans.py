@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 Interval = tuple[int, int]  # [start, end) in characters of a text
 
@@ -20,6 +20,11 @@ class Span(NamedTuple):
     start: int
     end: int
     label: str
+
+
+def are_spans(gold: Any) -> TypeGuard[tuple[Span, ...]]:
+    """Whether a gold value is spans; without any it may be."""
+    return isinstance(gold, tuple) and all(isinstance(span, Span) for span in gold)
 
 
 def split_tag(tag: str) -> tuple[str, str]:

@@ -5,15 +5,14 @@ Sources: Efron and Tibshirani 1993, chapters 13 and 16; for NLP, Koehn 2004 and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
-# A score on each of many resamples at once. `mean_of` and `each` make one.
-Statistic = Callable[[Int[np.ndarray, "resamples examples"]], Float[np.ndarray, " resamples"]]
-_BLOCK = 1 << 22  # example numbers in memory at a time: 32 MiB
+from albert.tasks.review import Score
+
+_MANY = 10_000  # examples, above which fewer resamples are drawn
 
 
 @dataclass(frozen=True)
@@ -34,26 +33,19 @@ class PairedTest:
     p_value: float
 
 
-def mean_of(values: Float[np.ndarray, " examples"] | Int[np.ndarray, " examples"]) -> Statistic:
-    """The mean of one value an example (accuracy: 1 where it is right), fast."""
-    numbers = np.asarray(values, np.float64)
-    return lambda resamples: numbers[resamples].mean(axis=1)
-
-
-def each(score: Callable[[Int[np.ndarray, " examples"]], float]) -> Statistic:
-    """Any score, such as F1 or a correlation: a function of example numbers, some of which occur repeatedly."""
-    return lambda resamples: np.array([score(indices) for indices in resamples], np.float64)
-
-
 def bootstrap(
-    score: Statistic, examples: int, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    score: Score, examples: int, *, resamples: int | None = None, level: float = 0.95, seed: int = 0
 ) -> ConfidenceInterval:
-    """The percentile interval of a score over `examples`, of which as many are drawn with replacement each time."""
-    return _interval(_on_all(score, examples), _on_resamples(score, examples, resamples, seed), level)
+    """The percentile interval of a score over `examples`, of which as many are drawn with replacement each time.
+
+    Drawn 1,000 times unless told otherwise, 200 times from more than 10,000 examples.
+    """
+    drawn = [score(indices) for indices in _resamples(examples, resamples, seed)]
+    return _interval(score(np.arange(examples)), np.asarray(drawn), level)
 
 
 def paired_bootstrap(
-    first: Statistic, second: Statistic, examples: int, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    first: Score, second: Score, examples: int, *, resamples: int | None = None, level: float = 0.95, seed: int = 0
 ) -> PairedTest:
     """Tests two systems' scores on the same examples against the hypothesis that they are equally good.
 
@@ -61,14 +53,14 @@ def paired_bootstrap(
     from 0, the finding itself counted, so that it is at least 1 / (resamples + 1).
     """
 
-    def difference(indices: np.ndarray) -> np.ndarray:
+    def difference(indices: np.ndarray) -> float:
         return first(indices) - second(indices)
 
-    found = _on_all(difference, examples)
-    drawn = _on_resamples(difference, examples, resamples, seed)
+    found = difference(np.arange(examples))
+    drawn = np.asarray([difference(indices) for indices in _resamples(examples, resamples, seed)])
     # Rounding must not part equal differences: two of the same system would otherwise seem to differ.
     as_far = np.abs(drawn - found) >= abs(found) - 1e-12
-    return PairedTest(_interval(found, drawn, level), float((1 + as_far.sum()) / (1 + resamples)))
+    return PairedTest(_interval(found, drawn, level), float((1 + as_far.sum()) / (1 + len(drawn))))
 
 
 def _interval(score: float, drawn: np.ndarray, level: float) -> ConfidenceInterval:
@@ -76,17 +68,8 @@ def _interval(score: float, drawn: np.ndarray, level: float) -> ConfidenceInterv
     return ConfidenceInterval(score, float(low), float(high), level)
 
 
-def _on_all(score: Statistic, examples: int) -> float:
-    return float(score(np.arange(examples)[None])[0])
-
-
-def _on_resamples(score: Statistic, examples: int, resamples: int, seed: int) -> np.ndarray:
-    return np.concatenate([score(block) for block in _blocks(examples, resamples, seed)])
-
-
-def _blocks(examples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Example numbers drawn with replacement, [resamples, examples], some rows at a time."""
+def _resamples(examples: int, count: int | None, seed: int) -> Iterator[np.ndarray]:
+    """Example numbers drawn with replacement, [examples] each time."""
     rng = np.random.default_rng(seed)
-    rows = max(_BLOCK // examples, 1)
-    for start in range(0, resamples, rows):
-        yield rng.integers(examples, size=(min(rows, resamples - start), examples))
+    for _ in range(count or (1000 if examples <= _MANY else 200)):
+        yield rng.integers(examples, size=examples)

@@ -20,15 +20,6 @@ class Bin:
     count: int
 
 
-def probabilities(
-    logits: Float[np.ndarray, "examples labels"], *, temperature: float = 1.0
-) -> Float[np.ndarray, "examples labels"]:
-    """Softmax of the logits divided by a temperature."""
-    from scipy.special import softmax
-
-    return np.asarray(softmax(logits / temperature, axis=1))
-
-
 def reliability(
     probabilities: Float[np.ndarray, "examples labels"], gold: Gold, *, bins: int = 15, adaptive: bool = False
 ) -> list[Bin]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from albert.errors import require_extra
 from albert.files import write_file
-from albert.report.facts import Facts, read_records
+from albert.report.facts import Facts
 
-__all__ = ["Facts", "read_records", "write_report"]
+__all__ = ["Facts", "write_report"]
 
 
 def write_report(path: Path, facts: Facts) -> None:

@@ -6,11 +6,15 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from albert.data.examples import Columns
+from albert.evaluation.bootstrap import ConfidenceInterval, bootstrap
+from albert.evaluation.calibration import calibration_error
 from albert.tasks.base import Lengths, Output, Task
+from albert.tasks.review import Review
 from albert.text.tokenizer import AlbertTokenizer
 
 
@@ -18,8 +22,8 @@ from albert.text.tokenizer import AlbertTokenizer
 class Facts:
     """A model's outputs on examples with gold, their scores beside a baseline (in words, and on the task's metric).
 
-    `about` goes on the top, `files` are those to check, that of training first, and `records` are the lines of
-    metrics.jsonl; the tokenizer counts the pieces of texts.
+    `about` goes on the top, `files` are those to check, that of training first, and `metrics` is a metrics.jsonl that
+    need not be there; the tokenizer counts the pieces of texts.
     """
 
     title: str
@@ -34,11 +38,29 @@ class Facts:
     settings: dict[str, Any]
     files: tuple[str, ...]
     columns: Columns
+    metrics: Path
     format: str | None = None
     encoding: str = "utf-8"
     thresholds: tuple[float, ...] = ()
-    records: Sequence[dict[str, Any]] = ()
     remarks: Sequence[str] = ()
+
+    @cached_property
+    def review(self) -> Review:
+        """The outputs one by one."""
+        return self.task.review(self.outputs, self.labels, self.thresholds)
+
+    @cached_property
+    def interval(self) -> ConfidenceInterval:
+        """The deciding score on other examples of the same kind."""
+        return bootstrap(self.review.score, len(self.outputs))
+
+    @cached_property
+    def calibration_error(self) -> float | None:
+        """ECE, where labels share one softmax."""
+        review = self.review
+        if review.probabilities is None or review.gold is None:
+            return None
+        return calibration_error(review.probabilities, review.gold)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

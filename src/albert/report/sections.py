@@ -12,19 +12,15 @@ from albert.audit import Audit, AuditConfig, audit
 from albert.data.audit.findings import Finding
 from albert.data.audit.texts import PieceCounts
 from albert.errors import AlbertError
-from albert.evaluation.bootstrap import bootstrap, each
-from albert.evaluation.calibration import brier_score, calibration_error, reliability
+from albert.evaluation.calibration import brier_score, reliability
 from albert.report import pictures
-from albert.report.facts import Facts
+from albert.report.facts import Facts, read_records
 from albert.report.machine import machine
 from albert.report.marked import Piece, pieces_of, shortened
 from albert.report.pictures import Picture
 from albert.tasks.review import LabelScore, Listing, Review, Verdict
 
 WORST = 20
-_RESAMPLES = 1000
-_FEWER_RESAMPLES = 200  # for more examples than `_MANY`
-_MANY = 10_000
 _MATRIX = 12  # labels of a matrix at most
 _PAIRS = 15  # confusions listed
 _LABELS = 40  # labels listed
@@ -73,12 +69,12 @@ class Section:
 
 def sections(facts: Facts) -> Iterator[Section]:
     """All sections in the report's order."""
-    review = facts.task.review(facts.outputs, facts.labels, facts.thresholds)
+    review = facts.review
     for section in (
-        _result(facts, review),
+        _result(facts),
         _curves(facts),
         _labels(review),
-        _calibration(review),
+        _calibration(facts),
         _numbers(facts, review),
         *map(_listing, review.listings),
         _errors(review),
@@ -92,15 +88,13 @@ def sections(facts: Facts) -> Iterator[Section]:
             yield section
 
 
-def _result(facts: Facts, review: Review) -> Section:
-    metric, (words, value) = facts.task.metric, facts.baseline
-    count = len(facts.outputs)
-    found = bootstrap(each(review.score), count, resamples=_RESAMPLES if count <= _MANY else _FEWER_RESAMPLES)
+def _result(facts: Facts) -> Section:
+    metric, (words, value), found = facts.task.metric, facts.baseline, facts.interval
     rows = [(name, score, value if name == metric else None) for name, score in facts.scores.items()]
     return Section(
         "result",
         "Result",
-        f"{metric} {found.score:.4f} on {count:,} examples; the baseline, {words}, reaches {value:.4f}. "
+        f"{metric} {found.score:.4f} on {len(facts.outputs):,} examples; the baseline, {words}, reaches {value:.4f}. "
         f"On other examples of the same kind {found.low:.3f} to {found.high:.3f} is to be expected "
         f"({found.level:.0%} interval).",
         [pictures.interval(metric, found, value)],
@@ -109,8 +103,9 @@ def _result(facts: Facts, review: Review) -> Section:
 
 
 def _curves(facts: Facts) -> Section | None:
-    training = [(record["step"], record["loss"]) for record in facts.records if "loss" in record]
-    dev = [(record["step"], record["dev"]) for record in facts.records if "dev" in record]
+    records = read_records(facts.metrics)
+    training = [(record["step"], record["loss"]) for record in records if "loss" in record]
+    dev = [(record["step"], record["dev"]) for record in records if "dev" in record]
     drawn = []
     if training:
         drawn.append(pictures.losses(training, [(step, s["loss"]) for step, s in dev if "loss" in s]))
@@ -118,7 +113,7 @@ def _curves(facts: Facts) -> Section | None:
     scored = [(step, scores[metric]) for step, scores in dev if metric in scores]
     if len(scored) > 1:
         drawn.append(pictures.metric_curve(metric, scored))
-    seconds = sum(record.get("seconds", 0.0) for record in facts.records)
+    seconds = sum(record.get("seconds", 0.0) for record in records)
     text = f"{len(training):,} updates in {seconds:,.0f} s, evaluation not counted."
     return Section("curves", "Learning curves", text, drawn) if drawn else None
 
@@ -159,17 +154,16 @@ def _confusions(review: Review) -> tuple[list[Picture], list[Grid]]:
     return drawn, grids
 
 
-def _calibration(review: Review) -> Section | None:
-    if review.probabilities is None or review.gold is None:
+def _calibration(facts: Facts) -> Section | None:
+    chances, gold = facts.review.probabilities, facts.review.gold
+    if chances is None or gold is None:
         return None
-    chances, gold = review.probabilities, review.gold
-    error, brier = calibration_error(chances, gold), brier_score(chances, gold)
     table = reliability(chances, gold)
     return Section(
         "calibration",
         "Calibration",
         "Whether a confidence of 80% is right in 80 of 100 cases. Expected calibration error (15 bins) "
-        f"{error:.4f}, Brier score {brier:.4f}; 0 is best for both.",
+        f"{facts.calibration_error:.4f}, Brier score {brier_score(chances, gold):.4f}; 0 is best for both.",
         [pictures.reliability_diagram(table)],
         [Grid(("confidence", "right", "examples"), [(row.confidence, row.accuracy, row.count) for row in table])],
     )
@@ -245,7 +239,9 @@ def _audit_config(facts: Facts) -> AuditConfig:
         text=facts.columns.text,
         text_pair=facts.columns.text_pair,
         label=facts.columns.label,
+        choices=",".join(facts.columns.choices) or None,
         max_length=facts.lengths.max_length,
+        stride=facts.lengths.stride,
         format=facts.format,
         encoding=facts.encoding,
     )

@@ -61,11 +61,20 @@ class Lengths:
                 ErrorKind.USAGE, "stride", expected=f"0 to {self.max_length - 3} pieces", got=str(self.stride)
             )
 
+    def adjusted(self, max_length: int | None, stride: int | None) -> Lengths:
+        """These with what is given in its place; a stride of these shrinks with the length."""
+        length = max_length or self.max_length
+        if stride is None and self.stride is not None:
+            stride = min(self.stride, length // 3)
+        return Lengths(max_length=length, stride=stride)
+
+    def fate(self) -> str:
+        """What becomes of longer texts, in words."""
+        return "cut" if self.stride is None else f"read in windows that share {self.stride}"
+
     def rule(self) -> str:
-        """What becomes of long texts, in words."""
-        if self.stride is None:
-            return f"texts beyond {self.max_length} pieces are cut"
-        return f"texts beyond {self.max_length} pieces are read in windows that share {self.stride}"
+        """`fate` as a clause of its own."""
+        return f"texts beyond {self.max_length} pieces are {self.fate()}"
 
 
 @dataclass(frozen=True)

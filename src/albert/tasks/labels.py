@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from albert.data.examples import Example
 from albert.data.sources import Problems
+from albert.errors import AlbertError, ErrorKind
+
+
+def require_count(found: Collection[str], most: int, *, column: str, what: str) -> None:
+    """Raises `AlbertError` (bad-data) for a column with no labels, or more than anyone means."""
+    if not 1 <= len(found) <= most:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"label column {column!r}",
+            expected=f"1 to {most:,} {what}",
+            got=f"{len(found):,}",
+            hint="check that this is the column you mean; --label COLUMN names another",
+        )
 
 
 def require_known(used: Iterable[tuple[Example, str]], labels: Sequence[str]) -> None:

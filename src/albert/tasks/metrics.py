@@ -78,17 +78,24 @@ def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, floa
     }
 
 
+def ranks(table: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The place of the right one, from 1, [n]: equals before it count as better.
+
+    Shapes: scores [n, candidates], the right candidate [n].
+    """
+    return np.asarray((table >= np.take_along_axis(table, right[:, None], 1)).sum(1))
+
+
 def ranking_scores(table: np.ndarray, right: np.ndarray) -> dict[str, float]:
     """Mean reciprocal rank, and how often the right one is first or among the first ten.
 
-    Shapes: scores [n, candidates], the right candidate [n]; equals before it count as better.
+    Shapes: as of `ranks`.
     """
-    own = np.take_along_axis(table, right[:, None], 1)
-    ranks = (table >= own).sum(1)
+    places = ranks(table, right)
     return {
-        "mrr": float((1 / ranks).mean()),
-        "recall_at_1": float((ranks == 1).mean()),
-        "recall_at_10": float((ranks <= 10).mean()),
+        "mrr": float((1 / places).mean()),
+        "recall_at_1": float((places == 1).mean()),
+        "recall_at_10": float((places <= 10).mean()),
     }
 
 

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from albert.data.batches import Features
 from albert.data.examples import Columns, Example
-from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.classification import MAX_LABELS, label_order, label_string
-from albert.tasks.labels import require_known
+from albert.tasks.labels import require_count, require_known
 from albert.tasks.losses import PLAIN, LossConfig, LossShape, binary_cross_entropy
 from albert.tasks.metrics import best_threshold, multilabel_scores
 from albert.tasks.review import NONE, Review, Verdict, counted_scores, micro_f1
@@ -49,14 +48,7 @@ class MultiLabelClassification(Task):
 
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
         found = {label for example in examples for label in example.gold}
-        if not 1 <= len(found) <= MAX_LABELS:
-            raise AlbertError(
-                ErrorKind.DATA,
-                f"label column {column!r}",
-                expected=f"1 to {MAX_LABELS:,} different labels",
-                got=f"{len(found):,}",
-                hint="check that this is the column you mean; --label COLUMN names another",
-            )
+        require_count(found, MAX_LABELS, column=column, what="different labels")
         return tuple(sorted(found, key=label_order))
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
@@ -82,8 +74,7 @@ class MultiLabelClassification(Task):
         probabilities = _sigmoid(output.pooled)
         order = np.argsort(-probabilities, kind="stable")
         if options.top_k == 1:
-            over = probabilities >= (np.asarray(options.thresholds) if options.thresholds else _DEFAULT_THRESHOLD)
-            order = order[over[order]]
+            order = order[(probabilities >= _limits(options.thresholds, labels))[order]]
         else:
             order = order[: options.top_k]
         return [{"label": labels[i], "score": float(probabilities[i])} for i in order]
@@ -98,7 +89,7 @@ class MultiLabelClassification(Task):
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
         probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
-        predicted = probabilities >= (np.asarray(thresholds) if len(thresholds) else _DEFAULT_THRESHOLD)
+        predicted = probabilities >= _limits(thresholds, labels)
         return multilabel_scores(predicted, _indicators([output.example for output in outputs], labels) > 0)
 
     def baseline(
@@ -112,7 +103,7 @@ class MultiLabelClassification(Task):
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         examples = [output.example for output in outputs]
         probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
-        limits = np.asarray(thresholds if len(thresholds) else [_DEFAULT_THRESHOLD] * len(labels))
+        limits = _limits(thresholds, labels)
         said, gold = probabilities >= limits, _indicators(examples, labels) > 0
 
         def words(row: np.ndarray) -> str:
@@ -131,6 +122,11 @@ class MultiLabelClassification(Task):
             micro_f1((said & gold).sum(1), said.sum(1), gold.sum(1)),
             counted_scores(dict(zip(labels, map(tuple, counts), strict=True)), limits.tolist()),
         )
+
+
+def _limits(thresholds: Sequence[float], labels: Sequence[str]) -> np.ndarray:
+    """The tuned thresholds, else the default for each label."""
+    return np.asarray(thresholds if len(thresholds) else [_DEFAULT_THRESHOLD] * len(labels))
 
 
 def _surest_mistake(probabilities: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float | None:

@@ -17,13 +17,12 @@ from albert.data.examples import Columns, Example
 from albert.data.spans import OUTSIDE, Interval, Span, chunks, parse_spans, spans_over, split_tag, tags_over
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
-from albert.tasks.labels import require_known
+from albert.tasks.labels import require_count, require_known
 from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import entity_scores, softmax
 from albert.tasks.review import NONE, Mark, Review, Verdict, label_scores, micro_f1
 from albert.tasks.windows import Stitched, stitch
 from albert.text.tokenizer import AlbertTokenizer, Encoding
-from albert.text.words import words
 
 MAX_TYPES = 1000
 _SHOWN = 5
@@ -59,14 +58,7 @@ class EntityRecognition(Task):
 
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
         types = {span.label for example in examples for span in example.gold}
-        if not 1 <= len(types) <= MAX_TYPES:
-            raise AlbertError(
-                ErrorKind.DATA,
-                f"label column {column!r}",
-                expected=f"1 to {MAX_TYPES:,} types of entities",
-                got=f"{len(types):,}",
-                hint="check that this is the column you mean; --label COLUMN names another",
-            )
+        require_count(types, MAX_TYPES, column=column, what="types of entities")
         return OUTSIDE, *sorted(f"{prefix}-{kind}" for kind in types for prefix in "BI")
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> list[np.ndarray]:
@@ -110,7 +102,7 @@ class EntityRecognition(Task):
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         text, by_piece = output.example.text, options.aggregation in ("none", "simple")
         stitched = stitch(output.offsets)
-        units = _units(None if by_piece else _words(output.example), stitched.join(output.offsets))
+        units = _units(None if by_piece else output.example.word_places, stitched.join(output.offsets))
         if not units:
             return []
         pool = _POOLS[options.aggregation]
@@ -155,7 +147,7 @@ class EntityRecognition(Task):
             # A text that is scored on itself is left out of what is known, or this would be the gold again.
             own = Counter(_tagged(example)) if train is examples else Counter()
             tags = [_most_frequent(seen[word], word, own) for word, _ in _tagged(example)]
-            predicted.append(spans_over(tags, _words(example)))
+            predicted.append(spans_over(tags, example.word_places))
         scores = entity_scores(predicted, [example.gold for example in examples])
         known = "the other texts" if train is examples else "training"
         return f"every word with its most frequent tag in {known}", scores[self.metric]
@@ -192,11 +184,6 @@ class EntityRecognition(Task):
 # --- texts, words, pieces --------------------------------------------------------------------------------
 
 
-def _words(example: Example) -> Sequence[Interval]:
-    """Those of the example's file, else those of running text."""
-    return example.words or words(example.text)
-
-
 def _units(words: Sequence[Interval] | None, offsets: np.ndarray) -> list[Unit]:
     """The words with their pieces, in order; without `words` each piece by itself.
 
@@ -225,13 +212,13 @@ def _aligned(
     for example, first, after in zip(examples, bounds[:-1], bounds[1:], strict=True):
         offsets = [features.offsets_of(row) for row in range(first, after)]
         stitched = stitch(offsets)
-        units = _units(_words(example), stitched.join(offsets))
+        units = _units(example.word_places, stitched.join(offsets))
         yield example, stitched, units, *tags_over(example.gold, [(unit.start, unit.end) for unit in units])
 
 
 def _tagged(example: Example) -> list[tuple[str, str]]:
     """Each word with its gold tag."""
-    at = _words(example)
+    at = example.word_places
     tags, _ = tags_over(example.gold, at)
     return [(example.text[start:end], tag) for (start, end), tag in zip(at, tags, strict=True)]
 

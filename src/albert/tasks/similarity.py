@@ -15,7 +15,7 @@ from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.losses import PLAIN, LossShape
-from albert.tasks.metrics import ranking_scores, regression_scores
+from albert.tasks.metrics import ranking_scores, ranks, regression_scores
 from albert.tasks.regression import Regression
 from albert.tasks.review import Review, Verdict, mean_of
 from albert.text.tokenizer import AlbertTokenizer, Encoding
@@ -133,8 +133,7 @@ class Retrieval(_Embedding):
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
         """[2 rows a pair]: a number for the second text, so that equal ones are no rivals."""
-        ids = {text: number for number, text in enumerate(dict.fromkeys(example.gold for example in examples))}
-        return np.asarray([ids[example.gold] for example in examples], np.int64)[features.owners]
+        return _own(examples, list(dict.fromkeys(example.gold for example in examples)))[features.owners]
 
     def loss(self, logits: Float[Tensor, "rows hidden"], gold: Tensor, shape: LossShape = PLAIN) -> Float[Tensor, ""]:
         left, right = _pairs(logits)
@@ -150,8 +149,7 @@ class Retrieval(_Embedding):
     ) -> dict[str, float]:
         """Of each text's own among all second texts of the data set."""
         texts, table = _beside(outputs)
-        places = {text: place for place, text in enumerate(texts)}
-        return ranking_scores(table, np.asarray([places[output.example.gold] for output in outputs]))
+        return ranking_scores(table, _own([output.example for output in outputs], texts))
 
     def baseline(
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
@@ -159,22 +157,19 @@ class Retrieval(_Embedding):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         answers = list(dict.fromkeys(example.gold for example in examples))
-        places = {text: place for place, text in enumerate(answers)}
         vectors = TfidfVectorizer(token_pattern=r"\S+").fit(answers)
         table = (vectors.transform([e.text for e in examples]) @ vectors.transform(answers).T).toarray()
-        scores = ranking_scores(table, np.asarray([places[example.gold] for example in examples]))
+        scores = ranking_scores(table, _own(examples, answers))
         return "words in common (TF-IDF)", scores[self.metric]
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         texts, table = _beside(outputs)
-        places = {text: place for place, text in enumerate(texts)}
-        own = np.asarray([places[output.example.gold] for output in outputs])
-        ranks = (table >= np.take_along_axis(table, own[:, None], 1)).sum(1)
+        places = ranks(table, _own([output.example for output in outputs], texts))
         verdicts = [
             Verdict(output.example, output.example.gold, texts[row.argmax()], 1 - 1 / rank, float(row.max()))
-            for output, row, rank in zip(outputs, table, ranks.tolist(), strict=True)
+            for output, row, rank in zip(outputs, table, places.tolist(), strict=True)
         ]
-        return Review(verdicts, "1 less the reciprocal rank of its own text", mean_of(1 / ranks))
+        return Review(verdicts, "1 less the reciprocal rank of its own text", mean_of(1 / places))
 
 
 _NUMBERS = Regression()
@@ -200,6 +195,12 @@ def _beside(outputs: Sequence[Output]) -> tuple[list[str], np.ndarray]:
     own = {output.example.gold: _unit(output.logits[1]) for output in outputs}
     table = np.stack([_unit(output.logits[0]) for output in outputs]) @ np.stack(list(own.values())).T
     return list(own), table
+
+
+def _own(examples: Sequence[Example], texts: Sequence[str]) -> np.ndarray:
+    """[examples]: which of the texts belongs to each."""
+    places = {text: place for place, text in enumerate(texts)}
+    return np.asarray([places[example.gold] for example in examples], np.int64)
 
 
 def _pairs(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,24 @@ from albert.training.state import Checkpoints
 
 _RESTART_DIVISOR = 5.0
 _SAME = 0.01  # logits that differ by less are the same
+_BLOCK = 32  # units of the dev part whose loss is computed at once
 _ENOUGH = 100  # steps, before which a model may just have learned nothing yet
 
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """The best evaluation of a run, what answering without reading reaches, and where the model lies."""
+    """The best evaluation of a run, what answering without reading reaches, and where the model lies.
+
+    `outputs` are those on dev, on which the `thresholds` were tuned.
+    """
 
     folder: Path
     metric: str
     scores: dict[str, float]
     baseline: float
     steps: int
-    outputs: list[Output] = field(repr=False, default_factory=list)  # on dev
+    outputs: list[Output] = field(repr=False, default_factory=list)
+    thresholds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,9 @@ class Attempts:
         _tell_time(trainer, self.data, self.progress)
         state = trainer.run(resume=resume)
         best = max(state.evaluations, key=lambda entry: entry["scores"][task.metric])["scores"]
-        outputs = dev_scores.outputs(best[task.metric])
-        return FinetuneResult(self.config.out, task.metric, best, self.data.baseline[1], state.step, outputs)
+        found = dev_scores.found(best[task.metric])
+        baseline = self.data.baseline[1]
+        return FinetuneResult(self.config.out, task.metric, best, baseline, state.step, found.outputs, found.thresholds)
 
     def restart(self, model: AlbertForTask) -> FinetuneResult:
         """Trains anew at a lower rate."""
@@ -139,36 +144,58 @@ class TaskObjective:
         return {"loss": self.task.loss(batch_logits(model, batch, device), batch.gold.to(device), self.shape)}
 
 
+@dataclass(frozen=True)
+class Found:
+    """An evaluation on dev: what the model said, the thresholds tuned on that, and all scores."""
+
+    outputs: list[Output]
+    thresholds: tuple[float, ...]
+    scores: dict[str, float]
+
+
 class DevScores:
     """Scores on the dev part, and the outputs they come from."""
 
     def __init__(self, model: AlbertForTask, data: Dataset) -> None:
         self.model = model
         self.data = data
-        self.best: tuple[float, list[Output]] = (-math.inf, [])
+        self.best: Found | None = None
 
     def __call__(self) -> dict[str, float]:
-        scores, outputs = self._evaluate()
-        value = scores[self.data.task.metric]
-        if value > self.best[0]:
-            self.best = value, outputs
-        return scores
+        found, metric = self._evaluate(), self.data.task.metric
+        if self.best is None or found.scores[metric] > self.best.scores[metric]:
+            self.best = found
+        return found.scores
 
-    def outputs(self, score: float) -> list[Output]:
-        """Those with this score on the deciding metric; the model computes them anew if an earlier process had them."""
-        return self.best[1] if self.best[0] == score else self._evaluate()[1]
+    def found(self, score: float) -> Found:
+        """The one with this score on the deciding metric; computed anew if an earlier process had it."""
+        if self.best is not None and self.best.scores[self.data.task.metric] == score:
+            return self.best
+        return self._evaluate()
 
-    def _evaluate(self) -> tuple[dict[str, float], list[Output]]:
+    def _evaluate(self) -> Found:
         data, task = self.data, self.data.task
         logits = predict_logits(self.model, data.dev)  # float32, as the Predictor will compute
-        total, count = 0.0, 0
-        for first, after in itertools.pairwise(data.dev.unit_bounds()):  # units may differ in their shapes
-            gold = torch.from_numpy(np.stack([data.dev.gold_of(row) for row in range(first, after)]))
-            total += float(task.loss(torch.from_numpy(np.stack(logits[first:after])), gold))
-            count += task.count(gold)
         outputs = Output.each(data.dev_examples, data.dev, logits)
-        scores = task.score(outputs, data.labels, task.tune(outputs, data.labels))
-        return {"loss": total / max(count, 1), **scores}, outputs
+        thresholds = task.tune(outputs, data.labels)
+        scores = task.score(outputs, data.labels, thresholds)
+        return Found(outputs, thresholds, {"loss": self._loss(logits), **scores})
+
+    def _loss(self, logits: Sequence[np.ndarray]) -> float:
+        """The mean over blocks of units whose shapes are alike: some losses compare the units of a block."""
+        dev, task = self.data.dev, self.data.task
+        bounds = dev.unit_bounds()
+        total, count, first = 0.0, 0, 0
+        for after in range(1, len(bounds)):
+            alike = after < len(bounds) - 1 and logits[bounds[after]].shape == logits[bounds[first]].shape
+            if alike and after - first < _BLOCK:
+                continue
+            rows = range(bounds[first], bounds[after])
+            gold = torch.from_numpy(np.stack([dev.gold_of(row) for row in rows]))
+            total += float(task.loss(torch.from_numpy(np.stack([logits[row] for row in rows])), gold))
+            count += task.count(gold)
+            first = after
+        return total / max(count, 1)
 
 
 def _build_trainer(

@@ -59,8 +59,7 @@ model("a text")
 ## Limits
 
 It knows what its training data shows: other languages, other kinds of text and labels without examples are
-out of its reach. Long texts: {long}. Scores are the model's own confidence, not
-calibrated probabilities.
+out of its reach. Long texts: {long}. Probabilities: {calibration}.
 """
 
 
@@ -70,8 +69,10 @@ def model_card(
     settings: dict[str, Any],
     result: FinetuneResult,
     data: Dataset,
+    *,
+    calibration: str = "",
 ) -> str:
-    """The card as Markdown with the metadata block that model hubs read."""
+    """The card as Markdown with the metadata block that model hubs read; `calibration` tells what was done for it."""
     scores = "| score | dev |\n|---|---|\n" + "\n".join(
         f"| {name} | {value:.4f} |" for name, value in result.scores.items()
     )
@@ -102,6 +103,7 @@ def model_card(
         metric=result.metric,
         settings="\n".join(f"{name}={value}" for name, value in settings.items()),
         long=data.lengths.rule(),
+        calibration=calibration or "the model's own confidence, not calibrated",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.data.batches import Features
-from albert.data.examples import Columns, Example, guess_columns, hold_out, read_examples
+from albert.data.examples import Columns, Example, guess_columns, hold_out, read_examples, require_columns
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
@@ -58,13 +58,6 @@ class FinetuneConfig:
                 got="both",
             )
 
-    def lengths(self, task: Task) -> Lengths:
-        """The given ones, else the task's."""
-        length, stride = self.max_length or task.lengths.max_length, self.stride
-        if stride is None and task.lengths.stride is not None:
-            stride = min(task.lengths.stride, length // 3)
-        return Lengths(max_length=length, stride=stride)
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -96,7 +89,7 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossC
     )
     assert columns.label is not None
     task = task_named(config.task) if config.task else _guess(table, columns)
-    lengths = config.lengths(task)
+    lengths = task.lengths.adjusted(config.max_length, config.stride)
     remarks: list[str] = []
     train = _examples(table, columns, task, remarks)
     labels = task.labels(train, column=columns.label)
@@ -155,14 +148,7 @@ def _guess(table: Table, columns: Columns) -> Task:
 
 
 def _examples(table: Table, columns: Columns, task: Task, remarks: list[str]) -> list[Example]:
-    missing = [name for name in columns.names() if name not in table.columns]
-    if missing:
-        raise AlbertError(
-            ErrorKind.DATA,
-            f"{table.path}: no column {missing[0]!r}",
-            expected="the columns of the training file",
-            got=", ".join(table.columns),
-        )
+    require_columns(table, columns)
     problems = Problems(table.path)
     examples = list(read_examples(table, columns, task.parse_gold, problems))
     problems.raise_if_any()

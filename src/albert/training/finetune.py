@@ -23,6 +23,7 @@ from albert.training.folder import check_folder, write_model_folder
 from albert.training.progress import ConsoleProgress
 from albert.training.report import Finished, report_on
 from albert.training.settings import divide_settings
+from albert.training.temperature import calibrate
 
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
@@ -64,12 +65,16 @@ def finetune(
         if collapsed(result) and not attempts.restarted:
             model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
             result = attempts.restart(model)
-        thresholds = data.task.tune(result.outputs, data.labels)
-        if thresholds:
-            model.config = model.config.with_(extra={**model.config.extra, "thresholds": thresholds})
+        if result.thresholds:
+            model.config = model.config.with_(extra={**model.config.extra, "thresholds": result.thresholds})
+        result, calibration = calibrate(model, data, result)
+        if calibration:
+            data.remarks.append(calibration)
+            progress.on_message(calibration)
         final = attempts.settings.as_dict()
-        write_model_folder(config.out, model, tokenizer, model_card(model.config, config, final, result, data))
-        progress.on_message(report_on(Finished(config, data, model.config, final, result, thresholds, tokenizer)))
+        card = model_card(model.config, config, final, result, data, calibration=calibration)
+        write_model_folder(config.out, model, tokenizer, card)
+        progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError
-from albert.report import Facts, read_records, write_report
+from albert.report import Facts, write_report
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.attempts import FinetuneResult
 from albert.training.dataset import Dataset, FinetuneConfig
@@ -25,7 +25,6 @@ class Finished:
     network: AlbertConfig
     settings: dict[str, Any]
     result: FinetuneResult
-    thresholds: tuple[float, ...]
     tokenizer: AlbertTokenizer
 
 
@@ -58,8 +57,8 @@ def _facts(run: Finished) -> Facts:
         columns=data.columns,
         format=config.format,
         encoding=config.encoding,
-        thresholds=run.thresholds,
-        records=read_records(config.out / "metrics.jsonl"),
+        thresholds=run.result.thresholds,
+        metrics=config.out / "metrics.jsonl",
         remarks=[_CHOSEN, *data.remarks],
     )
 

@@ -19,7 +19,7 @@ from albert.data.audit.findings import (
 )
 from albert.data.audit.similarity import near_duplicates
 from albert.data.examples import Example
-from albert.data.spans import Span
+from albert.data.spans import are_spans
 
 _SHOWN_SPANS = 2
 
@@ -117,7 +117,7 @@ def _from(example: Example, other: Example) -> str:
 def _gold_key(example: Example) -> Hashable:
     """What must be equal for two labels of equal texts to agree: of spans their words and types."""
     gold = example.gold
-    if isinstance(gold, tuple) and all(isinstance(span, Span) for span in gold):
+    if are_spans(gold):
         return tuple((canonical(example.text[span.start : span.end]), span.label) for span in gold)
     if _answers(gold):
         return bool(gold)  # a question may have several right answers, but not some and none
@@ -126,7 +126,7 @@ def _gold_key(example: Example) -> Hashable:
 
 def _said(example: Example) -> str:
     gold = example.gold
-    if isinstance(gold, tuple) and all(isinstance(span, Span) for span in gold):
+    if are_spans(gold):
         spans = ", ".join(f"{example.text[span.start : span.end]}={span.label}" for span in gold[:_SHOWN_SPANS])
         return f"[{spans}{', …' * (len(gold) > _SHOWN_SPANS)}]"
     if _answers(gold):

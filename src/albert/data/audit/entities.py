@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from albert.data.audit.findings import Finding, Place, Severity, found
 from albert.data.examples import Example
-from albert.data.spans import OUTSIDE, Interval, Span, tags_over
-from albert.text.words import words
+from albert.data.spans import OUTSIDE, Interval, are_spans, tags_over
 
 _TIMES = 4  # that a form must be tagged alike before another tag of it is a candidate
 _SHARE = 0.8
@@ -27,11 +26,7 @@ class _Mention(NamedTuple):
 
 def span_findings(examples: Sequence[Example]) -> list[Finding]:
     """All that is doubtful about spans; nothing for examples whose gold is something else."""
-    spanned = [
-        example
-        for example in examples
-        if isinstance(example.gold, tuple) and all(isinstance(span, Span) for span in example.gold)
-    ]
+    spanned = [example for example in examples if are_spans(example.gold)]
     return [*_edges(spanned), *_unlike(spanned)]
 
 
@@ -39,7 +34,7 @@ def _edges(examples: Sequence[Example]) -> list[Finding]:
     spaces: list[Place] = []
     inside: list[Place] = []
     for example in examples:
-        for span in tags_over(example.gold, _words(example))[1]:
+        for span in tags_over(example.gold, example.word_places)[1]:
             text = example.text[span.start : span.end]
             place = Place.of(example, f"{text!r} as {span.label}", at=span.start)
             (spaces if text != text.strip() else inside).append(place)
@@ -47,10 +42,6 @@ def _edges(examples: Sequence[Example]) -> list[Finding]:
         *found("span-spaces", Severity.WARNING, "entities that begin or end with white space", spaces),
         *found("span-edges", Severity.WARNING, "entities that begin or end inside a word", inside),
     ]
-
-
-def _words(example: Example) -> Sequence[Interval]:
-    return example.words or words(example.text)
 
 
 def _unlike(examples: Sequence[Example]) -> list[Finding]:
@@ -92,7 +83,7 @@ def _mentions(examples: Sequence[Example]) -> dict[str, list[_Mention]]:
 
 def _untagged(example: Example, forms: set[str]) -> Iterator[Interval]:
     """Where words stand that spell a form, outside of all spans; the longest form at a place."""
-    at = _words(example)
+    at = example.word_places
     covered = 0
     for first, (start, _) in enumerate(at):
         if start < covered:

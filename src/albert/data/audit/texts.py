@@ -133,7 +133,7 @@ class PieceCounts:
         return float(self.unknown.sum() / max(self.lengths.sum(), 1))
 
     def longer_than(self, limit: int) -> int:
-        """How many examples are cut at this many pieces."""
+        """How many examples have more pieces."""
         return int((self.lengths > limit).sum())
 
     def percentiles(self) -> dict[str, int]:
@@ -159,17 +159,27 @@ def _piece_counts(examples: Sequence[Example], tokenizer: AlbertTokenizer) -> It
             yield specials + sum(map(len, parts)), sum(int((part == UNK_ID).sum()) for part in parts)
 
 
-def piece_findings(examples: Sequence[Example], pieces: PieceCounts, *, max_length: int) -> list[Finding]:
-    """Texts that are cut at `max_length`, the longest first, and texts that the vocabulary does not spell."""
+def piece_findings(
+    examples: Sequence[Example], pieces: PieceCounts, *, max_length: int, fate: str = "cut"
+) -> list[Finding]:
+    """Texts beyond `max_length`, the longest first, and texts that the vocabulary does not spell.
+
+    The `fate` of longer texts is a warning where many of them are cut.
+    """
     order = np.argsort(-pieces.lengths, kind="stable")[: pieces.longer_than(max_length)].tolist()
     long = [Place.of(examples[i], f"{pieces.lengths[i]:,} pieces: {excerpt(examples[i].text)}") for i in order]
-    severity = Severity.WARNING if len(long) > _LONG_SHARE * len(examples) else Severity.NOTE
+    many = fate == "cut" and len(long) > _LONG_SHARE * len(examples)
     foreign = np.flatnonzero(pieces.unknown > _UNKNOWN_SHARE * pieces.lengths).tolist()
     unknown = [
         Place.of(examples[i], f"{pieces.unknown[i]} of {pieces.lengths[i]} pieces: {excerpt(examples[i].text)}")
         for i in foreign
     ]
     return [
-        *found("long-texts", severity, f"texts of more than {max_length} pieces, which are cut", long),
+        *found(
+            "long-texts",
+            Severity.WARNING if many else Severity.NOTE,
+            f"texts of more than {max_length} pieces, which are {fate}",
+            long,
+        ),
         *found("unknown-pieces", Severity.WARNING, "texts that the vocabulary lacks a tenth of", unknown),
     ]
