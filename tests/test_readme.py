@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("readme")
-    write_reviews(path / "reviews.csv", rows=60)
+    write_reviews(path / "reviews.csv", rows=120)
     write_reviews(path / "test.csv", rows=40, seed=1)
     (path / "in.csv").write_text("id,text\n1,a lovely soup\n2,a broken chair\n")
     return path
