@@ -20,12 +20,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from albert.model.network import ACTIVATIONS, AlbertModel, Layer
+from albert.model.products import lay_out, product
 
 aten = torch.ops.aten
-onednn = torch.ops.mkldnn
-
-# oneDNN's own layout of weights, with the residual added in the same product, saves 2 to 4 % of a step.
-_PACKS = torch.backends.mkldnn.is_available() and onednn._is_mkldnn_bf16_supported()
 
 
 def applies(model: AlbertModel) -> bool:
@@ -45,13 +42,8 @@ def encode_positions(
     config, encoder = model.config, model.encoder
     x = encoder.mapping(model.embeddings(input_ids, token_type_ids)).flatten(0, 1)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    layers = [layer for group in encoder.groups for layer in group]  # type: ignore[attr-defined]
-    loops = encoder.num_layers  # fewer than the configuration says while depth grows in pre-training
-    depths = [
-        iteration * config.num_hidden_groups // loops * config.inner_group_num + inner
-        for iteration in range(loops)
-        for inner in range(config.inner_group_num)
-    ]
+    layers = list(dict.fromkeys(encoder.layers()))
+    depths = [layers.index(layer) for layer in encoder.layers()]
     parameters = [parameter for layer in layers for parameter in _parameters(layer)]
     with torch.autocast("cpu", enabled=False):
         plan = _Plan(config.num_attention_heads, config.hidden_act, config.layer_norm_eps, depths)
@@ -175,28 +167,15 @@ class _Linear(_Part):
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
         weight = weight.to(dtype)
         self.bias = bias.to(dtype)
-        self.weight = _layout(weight)
-        self.transposed = _layout(weight.t())
+        self.weight = lay_out(weight)
+        self.transposed = lay_out(weight.t())
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        return _product(x, self.weight, self.bias, add)
+        return product(x, self.weight, self.bias, add=add)
 
     def backward(self, dy: Tensor, x: Tensor, add: Tensor | None = None) -> Tensor:
         self.accumulate(dy.t() @ x, dy.sum(0))
-        return _product(dy, self.transposed, None, add)
-
-
-def _layout(weight: Tensor) -> Tensor:
-    return onednn._reorder_linear_weight(weight.contiguous()) if _PACKS else weight
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None, add: Tensor | None) -> Tensor:
-    if not _PACKS:
-        y = torch.nn.functional.linear(x, weight, bias)
-        return y if add is None else y.add_(add)
-    if add is None:
-        return onednn._linear_pointwise(x, weight, bias, "none", [], "")
-    return onednn._linear_pointwise.binary(x, add, weight, bias, "add")
+        return product(dy, self.transposed, None, add=add)
 
 
 class _Norm(_Part):

@@ -5,6 +5,7 @@ BERT is the same code with E = H, no mapping and nothing shared: `AlbertConfig.n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,11 +137,14 @@ class Encoder(nn.Module):
         self, x: Float[Tensor, "batch seq embedding"], mask: Bool[Tensor, "batch 1 1 seq"] | None
     ) -> Float[Tensor, "batch seq hidden"]:
         x = self.mapping(x)
-        for iteration in range(self.num_layers):
-            group = self.groups[iteration * len(self.groups) // self.num_layers]
-            for layer in group:  # type: ignore[attr-defined]  # a ModuleList in a ModuleList
-                x = layer(x, mask)
+        for layer in self.layers():
+            x = layer(x, mask)
         return x
+
+    def layers(self) -> Iterator[Layer]:
+        """The block of each depth: the same ones again and again."""
+        for iteration in range(self.num_layers):
+            yield from self.groups[iteration * len(self.groups) // self.num_layers]  # type: ignore[misc]
 
 
 class Pooler(nn.Module):
