@@ -14,7 +14,7 @@ import numpy as np
 from albert.data.examples import Columns, Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import TEXT_COLUMN, Table
-from albert.engine import predict_logits
+from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
@@ -74,6 +74,7 @@ class Predictor:
         name: str = "model",
     ) -> None:
         self.model = model.eval()
+        self.engine = Engine(self.model, "fp32")
         self.tokenizer = tokenizer
         self.task = task
         self.columns = columns
@@ -178,7 +179,7 @@ class Predictor:
         """What the head says about each example: the raw logits of its rows, [labels] or [pieces, labels]."""
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)
         self.cut += cut
-        return Output.each(examples, features, predict_logits(self.model, features))
+        return Output.each(examples, features, self.engine.logits(features))
 
     def evaluate(
         self,
@@ -206,7 +207,7 @@ class Predictor:
         self.cut += cut
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
-        outputs = Output.each(examples, features, predict_logits(self.model, features))
+        outputs = Output.each(examples, features, self.engine.logits(features))
         scores = self.task.score(outputs, self.labels, self.thresholds)
         baseline = self.task.baseline(examples, examples, self.labels)
         facts = Facts(

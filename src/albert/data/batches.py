@@ -138,6 +138,11 @@ class Features:
         gold = None if self.gold is None else torch.from_numpy(self._padded_gold(indices, shape))
         return Batch(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask), gold)
 
+    def flat(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
+        """Ids and types of the rows `indices`, end to end, [tokens] each."""
+        places = np.concatenate([np.arange(self.starts[index], self.starts[index + 1]) for index in indices])
+        return torch.from_numpy(self.ids[places]), torch.from_numpy(self.types[places].astype(np.int32))
+
     def _padded_gold(self, indices: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         assert self.gold is not None
         if not self.by_piece:

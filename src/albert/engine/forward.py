@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from albert.data.batches import Batch, Features, inference_batches
-from albert.engine.precision import autocast
+from albert.engine.packed import Packed, PackedModel
+from albert.engine.precision import Precision, autocast, resolve_precision
 from albert.model import AlbertForTask
 
-MAX_TOKENS = 8192  # padded tokens a batch: past the point where larger batches run faster on a CPU
+MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster
+
+
+class Engine:
+    """A model made ready for inference in a precision; later changes of its weights do not reach it.
+
+    On a CPU that is the packed forward pass, elsewhere the reference network on padded batches.
+    """
+
+    def __init__(self, model: AlbertForTask, precision: Precision = "auto") -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self.precision = resolve_precision(precision, self.device)
+        self.packed = PackedModel(model, self.precision) if self.device.type == "cpu" else None
+
+    def logits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
+        """Each row's logits as float32, in the order of `features`, computed in length-sorted batches.
+
+        They are [labels], or [pieces, labels] without padding if the head speaks at every piece. The model's
+        training mode is kept as it was; dropout is off meanwhile.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        rows = [np.zeros(0, np.float32)] * len(features)
+        lengths = features.lengths
+        try:
+            for indices in inference_batches(lengths, max_tokens=max_tokens):
+                for index, row in zip(indices, self._batch(features, indices, lengths[indices]), strict=True):
+                    rows[index] = row
+        finally:
+            self.model.train(was_training)
+        return rows
+
+    def _batch(self, features: Features, indices: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        if self.packed is not None:
+            return self.packed.logits(Packed(*features.flat(indices), lengths))
+        with autocast(self.precision, self.device), torch.inference_mode():
+            logits = batch_logits(self.model, features.batch(indices), self.device).float().cpu().numpy()
+        return [row if row.ndim == 1 else row[:length] for row, length in zip(logits, lengths, strict=True)]
 
 
 def batch_logits(model: nn.Module, batch: Batch, device: torch.device) -> Tensor:
-    """The model's logits for one batch, computed on `device`."""
+    """The model's logits for one batch, computed on `device` by the reference network."""
     logits: Tensor = model(
         batch.input_ids.to(device),
         attention_mask=batch.attention_mask.to(device),
         token_type_ids=batch.token_type_ids.to(device),
     )
     return logits
-
-
-@torch.inference_mode()
-def predict_logits(
-    model: AlbertForTask,
-    features: Features,
-    *,
-    precision: Literal["fp32", "bf16"] = "fp32",
-    max_tokens: int = MAX_TOKENS,
-) -> list[np.ndarray]:
-    """Each example's logits as float32, in the order of `features`, computed in length-sorted batches.
-
-    They are [labels], or [pieces, labels] without padding if the head speaks at every piece. The model's
-    training mode is kept as it was; dropout is off meanwhile.
-    """
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    try:
-        rows = [np.zeros(0, np.float32)] * len(features)
-        lengths = features.lengths
-        with autocast(precision, device):
-            for indices in inference_batches(lengths, max_tokens=max_tokens):
-                logits = batch_logits(model, features.batch(indices), device)
-                for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
-                    rows[index] = row if row.ndim == 1 else row[: lengths[index]]
-    finally:
-        model.train(was_training)
-    return rows

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from albert.data.batches import Batch
-from albert.engine import batch_logits, predict_logits
+from albert.engine import Engine, batch_logits
 from albert.files import write_json
 from albert.model import AlbertForTask
 from albert.tasks.base import Output, Task
@@ -175,7 +175,7 @@ class DevScores:
 
     def _evaluate(self) -> Found:
         data, task = self.data, self.data.task
-        logits = predict_logits(self.model, data.dev)  # float32, as the Predictor will compute
+        logits = Engine(self.model, "fp32").logits(data.dev)  # as the Predictor will compute
         outputs = Output.each(data.dev_examples, data.dev, logits)
         thresholds = task.tune(outputs, data.labels)
         scores = task.score(outputs, data.labels, thresholds)

@@ -1,0 +1,105 @@
+"""The packed forward pass against the reference: any shape, any lengths, all heads."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from albert.config import AlbertConfig
+from albert.data.batches import Features
+from albert.engine import Engine
+from albert.model import AlbertForTask
+from albert.model.heads import HEADS
+
+TASK_HEADS = [name for name in HEADS if name not in ("masked_lm", "pretraining")]
+SMALL: dict[str, Any] = {"vocab_size": 60, "max_position_embeddings": 512, "id2label": ("a", "b", "c")}
+
+
+def model(head: str, seed: int = 0, **shape: Any) -> AlbertForTask:
+    """Random weights large enough to tell right from wrong."""
+    config = AlbertConfig.named("tiny", **{**SMALL, "initializer_range": 0.15, **shape})
+    made = AlbertForTask(config, head, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("bias"):
+                parameter.uniform_(-0.3, 0.3, generator=torch.Generator().manual_seed(seed))
+    return made.eval()
+
+
+def features(lengths: list[int], seed: int = 0) -> Features:
+    rng = np.random.default_rng(seed)
+    total = sum(lengths)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return Features(
+        rng.integers(5, 60, total).astype(np.int32), rng.integers(0, 2, total).astype(np.int8), starts, None
+    )
+
+
+@torch.inference_mode()
+def reference(one: AlbertForTask, rows: Features) -> list[np.ndarray]:
+    """Each text by itself, nothing padded, in float32."""
+    said = []
+    for row in range(len(rows)):
+        batch = rows.batch([row])
+        said.append(one(batch.input_ids, token_type_ids=batch.token_type_ids)[0].numpy())
+    return said
+
+
+def error(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    assert [a.shape for a in found] == [b.shape for b in wanted]
+    assert all(a.dtype == np.float32 for a in found)
+    return max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True))
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> dict[str, Any]:
+    heads = draw(st.sampled_from([1, 2, 4]))
+    groups = draw(st.integers(1, 3))
+    sharing = draw(st.sampled_from(["all", "attention", "ffn", "none"]))
+    return {
+        "num_attention_heads": heads,
+        "hidden_size": heads * draw(st.sampled_from([8, 12, 16])),
+        "embedding_size": draw(st.sampled_from([4, 16, 33])),
+        "intermediate_size": draw(st.sampled_from([16, 40])),
+        "num_hidden_layers": draw(st.integers(groups, 4)) if sharing == "all" else groups,
+        "num_hidden_groups": groups,
+        "inner_group_num": draw(st.integers(1, 2)),
+        "sharing": sharing,
+        "hidden_act": draw(st.sampled_from(["gelu", "gelu_new", "relu"])),
+        "pooling": draw(st.sampled_from(["cls", "mean"])),
+    }
+
+
+@given(
+    head=st.sampled_from(TASK_HEADS),
+    shape=shapes(),
+    lengths=st.lists(st.integers(1, 512), min_size=1, max_size=12),
+    max_tokens=st.sampled_from([1, 64, 1000, 8192]),
+)
+@settings(max_examples=60)
+def test_it_is_the_reference_in_float32(head: str, shape: dict[str, Any], lengths: list[int], max_tokens: int) -> None:
+    one, rows = model(head, **shape), features(lengths)
+    assert error(Engine(one, "fp32").logits(rows, max_tokens=max_tokens), reference(one, rows)) < 1e-5
+
+
+@pytest.mark.parametrize("head", TASK_HEADS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_text_s_company_changes_little(head: str, precision: Literal["fp32", "bf16"]) -> None:
+    lengths = [3, 17, 17, 40, 9, 100, 41, 2, 17]
+    one, rows = model(head, hidden_size=64, num_attention_heads=4, intermediate_size=128), features(lengths)
+    engine = Engine(one, precision)
+    together, alone = engine.logits(rows), engine.logits(rows, max_tokens=1)
+    wanted = reference(one, rows)
+    scale = max(float(np.abs(values).max()) for values in wanted)
+    bound = {"fp32": 1e-5, "bf16": 0.03 * scale}[precision]
+    assert error(together, alone) < bound
+    assert error(together, wanted) < bound
+
+
+def test_no_texts_have_no_logits() -> None:
+    assert Engine(model("span")).logits(features([])) == []
