@@ -1,6 +1,6 @@
-"""The engines that `inference.py` compares, each a function from a padded batch to logits.
+"""The engines that `inference.py` compares, each a function from padded batches to their logits.
 
-Every arm has the same weights, those of a transformers checkpoint folder, and both cores.
+Every arm has the same weights, those of a transformers checkpoint folder, and the same cores.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 import transformers
 
-Run = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids and mask, [batch, seq] -> logits, [batch, labels]
+Batch = tuple[np.ndarray, np.ndarray]  # ids and mask, [batch, seq]
+Run = Callable[[Sequence[Batch]], list[np.ndarray]]  # -> [batch, labels] each
 _INPUTS = ("input_ids", "attention_mask")
 
 
@@ -32,8 +33,7 @@ def quiet() -> Iterator[None]:
 
 def reference(folder: Path, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
     """transformers' classifier."""
-    model = transformers.AlbertForSequenceClassification.from_pretrained(folder, dtype=dtype)
-    return model.eval()
+    return transformers.AlbertForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
 
 
 def of_transformers(folder: Path, dtype: torch.dtype, *, compiled: bool = False) -> Run:
@@ -42,9 +42,11 @@ def of_transformers(folder: Path, dtype: torch.dtype, *, compiled: bool = False)
         model = torch.compile(model, dynamic=True)
 
     @torch.inference_mode()
-    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        logits = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits
-        return np.asarray(logits.float())
+    def run(batches: Sequence[Batch]) -> list[np.ndarray]:
+        return [
+            model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.float().numpy()
+            for ids, mask in batches
+        ]
 
     return run
 
@@ -53,8 +55,8 @@ def exported(folder: Path) -> Path:
     """The ONNX file of a checkpoint, made once."""
     path = folder / "model.onnx"
     if not path.exists():
-        batch, seq = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("seq", min=2, max=512)
         ids = torch.randint(5, 100, (3, 17))
+        batch, seq = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("seq", min=2, max=512)
         with quiet():
             torch.onnx.export(
                 reference(folder),
@@ -70,61 +72,59 @@ def exported(folder: Path) -> Path:
 
 
 def of_onnxruntime(folder: Path, *, int8: bool = False) -> Run:
+    """int8: its own dynamic quantisation, a scale a channel."""
     import onnxruntime
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     path = exported(folder)
     if int8:
-        small = folder / "model-int8.onnx"
-        if not small.exists():
-            with quiet():
-                quantize_dynamic(path, small, weight_type=QuantType.QInt8, per_channel=True)
-        path = small
+        path = folder / "model-int8.onnx"
+        with quiet():
+            quantize_dynamic(exported(folder), path, weight_type=QuantType.QInt8, per_channel=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
-
-    return run
+    return lambda batches: [session.run(None, dict(zip(_INPUTS, batch, strict=True)))[0] for batch in batches]
 
 
-def of_openvino(folder: Path, precision: str, hint: str) -> Run:
-    """`hint`: LATENCY has one stream of all cores, THROUGHPUT a stream a core, a batch divided among them."""
+def of_openvino(folder: Path, precision: str, hint: str, sample: Sequence[Batch]) -> Run:
+    """LATENCY has one stream of all cores; THROUGHPUT a stream a core, with a batch in each.
+
+    int8: NNCF's quantisation of weights and activations for transformers, calibrated on the sample.
+    """
     import openvino
 
     core = openvino.Core()
     with quiet():
         model = core.read_model(exported(folder))
-    if precision == "int8":
-        import nncf
+        if precision == "int8":
+            import nncf
 
-        with quiet():
-            model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+            data = nncf.Dataset([dict(zip(_INPUTS, batch, strict=True)) for batch in sample])
+            model = nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER)
     cores = torch.get_num_threads()
-    streams = 1 if hint == "LATENCY" else cores
     compiled = core.compile_model(
         model,
         "CPU",
         {
             "PERFORMANCE_HINT": hint,
             "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
-            "NUM_STREAMS": str(streams),
+            "NUM_STREAMS": "1" if hint == "LATENCY" else str(cores),
             "INFERENCE_NUM_THREADS": str(cores),
         },
     )
-    requests = [compiled.create_infer_request() for _ in range(streams)]
+    queue = openvino.AsyncInferQueue(compiled, 1 if hint == "LATENCY" else cores)
 
-    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        parts = min(streams, len(ids))
-        pieces = list(zip(np.array_split(ids, parts), np.array_split(mask, parts), strict=True))
-        for request, (part, own) in zip(requests, pieces, strict=False):
-            request.start_async({"input_ids": part, "attention_mask": own})
-        logits = []
-        for request, _ in zip(requests, pieces, strict=False):
-            request.wait()
-            logits.append(np.array(request.get_output_tensor(0).data, np.float32))
-        return np.concatenate(logits)
+    def run(batches: Sequence[Batch]) -> list[np.ndarray]:
+        logits: list[np.ndarray] = [np.zeros(0)] * len(batches)
+
+        def keep(request: Any, place: int) -> None:
+            logits[place] = np.array(request.get_output_tensor(0).data, np.float32)
+
+        queue.set_callback(keep)
+        for place, batch in enumerate(batches):
+            queue.start_async(dict(zip(_INPUTS, batch, strict=True)), place)
+        queue.wait_all()
+        return logits
 
     return run

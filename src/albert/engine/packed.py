@@ -1,14 +1,16 @@
 """The forward pass for inference on a CPU: real tokens alone, flat from the embeddings to the head.
 
 Products see no padding in any layer, weights are cast and laid out once for all depths, and of the last layer only what
-the head reads is computed. Attention takes the texts of one length together. Equal to the reference by
-tests/engine/test_packed.py; measurements in docs/performance.md.
+the head reads is computed. Attention goes text by text in C++ where that can be compiled, else it takes texts of like
+length together. Equal to the reference by tests/engine/test_packed.py; measurements in docs/performance.md.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from albert.engine.compiled import attention
 from albert.memory import keep_freed_memory
 from albert.model import AlbertForTask
 from albert.model.network import Layer
@@ -24,6 +27,9 @@ from albert.model.products import lay_out, product
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _SLACK = 8  # pieces by which texts differ that are padded to one length for attention, and for that alone
+
+
+Attend = Callable[..., Tensor]  # of rows of queries, keys and values, and whether `first` pieces alone ask
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class PackedModel:
         self.dtype = _DTYPES[precision]
         config, encoder = model.config, model.albert.encoder
         self.heads = config.num_attention_heads
+        self.compiled = attention(self.dtype, config.hidden_size // self.heads)
         self.mapping = _Linear(self.dtype, encoder.mapping) if isinstance(encoder.mapping, nn.Linear) else None
         blocks = {layer: _Block(layer, config.hidden_act, self.dtype) for layer in encoder.layers()}
         self.depths = [blocks[layer] for layer in encoder.layers()]
@@ -77,10 +84,15 @@ class PackedModel:
     def _encode(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "read hidden"]:
         """The last hidden states, those of the first pieces alone if the head reads no others."""
         x = self._embed(packed, starts)
-        groups = _groups(packed.lengths, starts, self.dtype)
+        attend = self._attention(packed.lengths, starts)
         for block in self.depths[:-1]:
-            x = block(x, groups, self.heads)
-        return self.depths[-1](x, groups, self.heads, read=torch.from_numpy(starts[:-1]) if self.first else None)
+            x = block(x, attend)
+        return self.depths[-1](x, attend, read=torch.from_numpy(starts[:-1]) if self.first else None)
+
+    def _attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
+        if self.compiled is not None:
+            return partial(self.compiled, starts=torch.from_numpy(starts), heads=self.heads)
+        return partial(_attend, groups=_groups(lengths, starts, self.dtype), heads=self.heads)
 
     def _embed(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "tokens hidden"]:
         tables = self.model.albert.embeddings
@@ -112,10 +124,10 @@ class _Block:
         self.activation = activation
 
     def __call__(
-        self, x: Float[Tensor, "tokens hidden"], groups: list[_Group], heads: int, *, read: Tensor | None = None
+        self, x: Float[Tensor, "tokens hidden"], attend: Attend, *, read: Tensor | None = None
     ) -> Float[Tensor, "read hidden"]:
         """The block's output, at the pieces `read` if given: then the first of each text."""
-        context = _attend(self.qkv(x), groups, heads, first=read is not None)
+        context = attend(self.qkv(x), first=read is not None)
         y = _norm(self.output(context, add=x if read is None else x[read]), self.norm)
         return _norm(self.outer(self.inner(y, activation=self.activation), add=y), self.norm2)
 
@@ -168,7 +180,7 @@ def _groups(lengths: np.ndarray, starts: np.ndarray, dtype: torch.dtype) -> list
 
 
 def _attend(
-    qkv: Float[Tensor, "tokens width"], groups: list[_Group], heads: int, *, first: bool
+    qkv: Float[Tensor, "tokens width"], *, groups: list[_Group], heads: int, first: bool
 ) -> Float[Tensor, "read hidden"]:
     """Each text's attention to itself; with `first` for its first piece alone."""
     parts = []
