@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert.config import AlbertConfig
-from albert.model import AlbertModel, fast
+from albert.model import AlbertForTask, AlbertModel, fast
+from albert.model.heads import HEADS
 from conftest import random_ids, small_config
 
 TOLERANCE = 1e-5
@@ -128,3 +129,26 @@ def test_compiled_activations_stay_within_the_bound(monkeypatch: pytest.MonkeyPa
     if not fast.compile_activations():
         pytest.skip("needs a C++ compiler")
     test_bf16_is_as_close_to_float32_as_the_reference_under_autocast()
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("head", [name for name in HEADS if name not in ("masked_lm", "pretraining")])
+def test_every_head_says_and_learns_what_the_reference_does(head: str, pooling: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    config = small_config(id2label=("a", "b", "c"), pooling=pooling, initializer_range=0.3)
+    model = AlbertForTask(config, head, generator=generator).eval()
+    inputs = random_ids((4, 9))
+    real = inputs["attention_mask"].bool()
+    found = []
+    for quick in (True, False):
+        model.zero_grad()
+        logits = fast.task_logits(model, **inputs) if quick else model(**inputs)
+        assert isinstance(logits, torch.Tensor)
+        logits = logits[real] if logits.ndim == 3 else logits
+        weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))
+        (logits * weights).mean().backward()
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        found.append({"logits": logits.detach(), **gradients})
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[1].items():
+        assert (found[0][name] - value).abs().max() < TOLERANCE, name

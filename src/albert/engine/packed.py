@@ -58,7 +58,6 @@ class PackedModel:
         blocks = {layer: _Block(layer, config.hidden_act, self.dtype) for layer in encoder.layers()}
         self.depths = [blocks[layer] for layer in encoder.layers()]
         self.by_piece = not model.head.needs_pooler and model.head_name != "embedding"
-        self.first = model.head.needs_pooler and config.pooling == "cls"
 
     @torch.inference_mode()
     def logits(self, packed: Packed) -> list[np.ndarray]:
@@ -68,18 +67,12 @@ class PackedModel:
         if self.by_piece:
             values = self.model.head(hidden[None])[0].numpy()
             return [values[start:after] for start, after in itertools.pairwise(starts)]
-        if not self.first:
+        if not self.model.reads_first:
             lengths = torch.from_numpy(packed.lengths)
             hidden = torch.segment_reduce(hidden, "mean", lengths=lengths)
-        summary = hidden[:, None]  # a sequence of one
-        match self.model.albert.pooler, self.model.head_name:
-            case None, _:
-                values = self.model.head(summary, None)
-            case pooler, "multiple_choice":
-                values = self.model.head(pooler(summary, None), 1)
-            case pooler, _:
-                values = self.model.head(pooler(summary, None))
-        return list(values.numpy())
+        summary, pooler = hidden[:, None], self.model.albert.pooler  # a sequence of one
+        values = self.model.read(summary, None if pooler is None else pooler(summary, None))
+        return list(values.numpy())  # type: ignore[union-attr]
 
     def _encode(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "read hidden"]:
         """The last hidden states, those of the first pieces alone if the head reads no others."""
@@ -87,7 +80,7 @@ class PackedModel:
         attend = self._attention(packed.lengths, starts)
         for block in self.depths[:-1]:
             x = block(x, attend)
-        return self.depths[-1](x, attend, read=torch.from_numpy(starts[:-1]) if self.first else None)
+        return self.depths[-1](x, attend, read=torch.from_numpy(starts[:-1]) if self.model.reads_first else None)
 
     def _attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
         if self.compiled is not None:

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from albert.model.heads import AlbertForTask
 from albert.model.network import ACTIVATIONS, AlbertModel, Layer
 from albert.model.products import lay_out, product
 
@@ -48,6 +49,29 @@ def encode_positions(
     with torch.autocast("cpu", enabled=False):
         plan = _Plan(config.num_attention_heads, config.hidden_act, config.layer_norm_eps, depths)
         return _Stack.apply(x.to(dtype), attention_mask, positions, plan, *parameters)
+
+
+def task_logits(
+    model: AlbertForTask,
+    input_ids: Int[Tensor, "batch seq"],
+    token_type_ids: Int[Tensor, "batch seq"],
+    attention_mask: Int[Tensor, "batch seq"],
+) -> Tensor:
+    """What `model` says to a batch, by way of `encode_positions`: the last layer is computed where its head reads."""
+    batch, seq = input_ids.shape
+    if model.reads_first:
+        positions = torch.arange(0, batch * seq, seq)
+    else:
+        positions = attention_mask.flatten().nonzero().squeeze(1)
+    found = encode_positions(model.albert, input_ids, token_type_ids, attention_mask, positions)
+    if model.reads_first:
+        hidden, mask = found[:, None], None
+    else:
+        hidden = found.new_zeros(batch * seq, found.shape[1]).index_copy(0, positions, found).view(batch, seq, -1)
+        mask = attention_mask
+    pooler = model.albert.pooler
+    logits: Tensor = model.read(hidden, None if pooler is None else pooler(hidden, mask), mask)  # type: ignore[assignment]
+    return logits
 
 
 # --- one step of autograd for all layers -----------------------------------------------------------------

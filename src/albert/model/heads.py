@@ -192,16 +192,32 @@ class AlbertForTask(nn.Module):
             attention_mask = None if attention_mask is None else attention_mask.flatten(0, 1)
             token_type_ids = None if token_type_ids is None else token_type_ids.flatten(0, 1)
         out: EncoderOutput = self.albert(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        return self.read(out.last_hidden_state, out.pooler_output, attention_mask, choices=choices)
+
+    def read(
+        self,
+        hidden: Float[Tensor, "batch seq hidden"],
+        pooled: Float[Tensor, "batch hidden"] | None,
+        attention_mask: Int[Tensor, "batch seq"] | None = None,
+        *,
+        choices: int = 1,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The head's logits, from what the encoder gives."""
         words = self.albert.embeddings.word.weight
         match self.head:
             case MaskedLMHead():
-                return self.head(out.last_hidden_state, words)
+                return self.head(hidden, words)
             case PreTrainingHead():
-                return self.head.mlm(out.last_hidden_state, words), self.head.sop(out.pooler_output)
+                return self.head.mlm(hidden, words), self.head.sop(pooled)
             case EmbeddingHead():
-                return self.head(out.last_hidden_state, attention_mask)
+                return self.head(hidden, attention_mask)
             case MultipleChoiceHead():
-                return self.head(out.pooler_output, choices)
+                return self.head(pooled, choices)
             case _ if self.head.needs_pooler:
-                return self.head(out.pooler_output)
-        return self.head(out.last_hidden_state)
+                return self.head(pooled)
+        return self.head(hidden)
+
+    @property
+    def reads_first(self) -> bool:
+        """Whether the head reads the first position of the last layer alone."""
+        return self.head.needs_pooler and self.head_name != "pretraining" and self.config.pooling == "cls"

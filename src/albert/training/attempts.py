@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from albert.data.batches import Batch
 from albert.engine import Engine, batch_logits
 from albert.files import write_json
-from albert.model import AlbertForTask
+from albert.model import AlbertForTask, fast
 from albert.tasks.base import Output, Task
 from albert.tasks.losses import LossConfig, LossShape
 from albert.training.dataset import Dataset, FinetuneConfig
@@ -141,7 +141,11 @@ class TaskObjective:
         """The summed loss of a micro-batch."""
         device = next(model.parameters()).device
         assert batch.gold is not None
-        return {"loss": self.task.loss(batch_logits(model, batch, device), batch.gold.to(device), self.shape)}
+        if isinstance(model, AlbertForTask) and fast.applies(model.albert):
+            logits = fast.task_logits(model, batch.input_ids, batch.token_type_ids, batch.attention_mask)
+        else:
+            logits = batch_logits(model, batch, device)
+        return {"loss": self.task.loss(logits, batch.gold.to(device), self.shape)}
 
 
 @dataclass(frozen=True)
