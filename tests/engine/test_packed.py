@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from albert.config import AlbertConfig
 from albert.data.batches import Features
-from albert.engine import Engine, compiled, packed
+from albert.engine import Engine, calibrate, compiled, packed
+from albert.errors import AlbertError
 from albert.model import AlbertForTask
 from albert.model.heads import HEADS
 
@@ -120,3 +121,21 @@ def test_a_text_s_company_changes_little(attention: None, head: str, precision: 
 
 def test_no_texts_have_no_logits() -> None:
     assert Engine(model("span")).logits(features([])) == []
+
+
+@pytest.mark.parametrize("head", TASK_HEADS)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_int8_stays_near_the_reference(attention: None, head: str, groups: int) -> None:
+    shape = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 4}
+    one = model(head, num_hidden_groups=groups, inner_group_num=2, **shape)
+    rows = features([3, 17, 17, 40, 9, 100, 41, 2, 17])
+    said = Engine(one, calibration=calibrate(one, features([60] * 20, seed=1))).logits(rows)
+    wanted = reference(one, rows)
+    spread = max(float(np.abs(values).max()) for values in wanted)
+    assert 1e-4 < error(said, wanted) < 0.25 * spread
+
+
+def test_a_calibration_of_another_network_is_refused() -> None:
+    found = calibrate(model("span", num_hidden_layers=3), features([9, 9]))
+    with pytest.raises(AlbertError, match="int8 calibration"):
+        Engine(model("span", num_hidden_layers=2), calibration=found)

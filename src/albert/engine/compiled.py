@@ -1,4 +1,4 @@
-"""Attention compiled for this machine, once: a C++ file of ours, the compiler that is there, a cache of the user's.
+"""Kernels compiled for this machine, once: a C++ file of ours, the compiler that is there, a cache of the user's.
 
 It takes a second or two, and says so. Without a compiler, without AVX-512, or with ALBERT_COMPILE=0 there is none, and
 PyTorch's own operators do the same.
@@ -22,15 +22,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_SOURCE = Path(__file__).with_name("attention.cpp")
+_SOURCE = Path(__file__).with_name("kernels.cpp")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 _NAMES = {torch.float32: "attend_float32", torch.bfloat16: "attend_bfloat16"}
+_ARGUMENTS = {  # pointers, then numbers
+    "attend_float32": (3, 4), "attend_bfloat16": (3, 4), "quantize_bfloat16": (3, 3),
+}  # fmt: skip
 _LANES = 16  # numbers in a register: a head's size is a multiple of it
 
 
 def attention(dtype: torch.dtype, size: int) -> Callable[..., Tensor] | None:
     """`attend` for heads of this size where this machine has it."""
-    function = _functions().get(dtype)
+    function = _functions().get(_NAMES[dtype])
     if function is None or size % _LANES:
         return None
 
@@ -46,8 +49,19 @@ def attention(dtype: torch.dtype, size: int) -> Callable[..., Tensor] | None:
     return attend
 
 
+def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"], zero: int) -> Tensor:
+    """round(x * factor of the column) + zero, kept within 0 and 255, as uint8."""
+    function = _functions().get("quantize_bfloat16")
+    if function is None or x.dtype != torch.bfloat16 or x.shape[1] % _LANES or not x.is_contiguous():
+        return (x * factors).round_().add_(zero).clamp_(0, 255).to(torch.uint8)
+    out = torch.empty(x.shape, dtype=torch.uint8)
+    function(x.data_ptr(), out.data_ptr(), factors.data_ptr(), *x.shape, zero)
+    return out
+
+
 @cache
-def _functions() -> dict[torch.dtype, Callable[..., None]]:
+def _functions() -> dict[str, Callable[..., None]]:
+    """What there is, by name."""
     path = _library()
     if path is None:
         return {}
@@ -56,12 +70,12 @@ def _functions() -> dict[torch.dtype, Callable[..., None]]:
     except OSError:
         return {}
     found = {}
-    for dtype, name in _NAMES.items():
+    for name, (pointers, numbers) in _ARGUMENTS.items():
         if hasattr(library, name):
             function = getattr(library, name)
-            function.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 4
+            function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * numbers
             function.restype = None
-            found[dtype] = function
+            found[name] = function
     return found
 
 
@@ -72,12 +86,12 @@ def _library() -> Path | None:
     if os.environ.get("ALBERT_COMPILE") == "0" or compiler is None or not able:
         return None
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "albert"
-    path = folder / f"attention-{_fingerprint(compiler)}.so"
+    path = folder / f"kernels-{_fingerprint(compiler)}.so"
     if path.exists():
         return path
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        print("compiling attention for this machine, once: a few seconds", file=sys.stderr)
+        print("compiling kernels for this machine, once: a few seconds", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             made = Path(temporary) / path.name
             subprocess.run([compiler, *_FLAGS, str(_SOURCE), "-o", str(made)], check=True, capture_output=True,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from albert.data.batches import Batch, Features, inference_batches
 from albert.engine.packed import Packed, PackedModel
 from albert.engine.precision import Precision, autocast, resolve_precision
+from albert.engine.quantized import Calibration
 from albert.model import AlbertForTask
 
 MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster
@@ -20,11 +21,16 @@ class Engine:
     On a CPU that is the packed forward pass, elsewhere the reference network on padded batches.
     """
 
-    def __init__(self, model: AlbertForTask, precision: Precision = "auto") -> None:
+    def __init__(
+        self, model: AlbertForTask, precision: Precision = "auto", *, calibration: Calibration | None = None
+    ) -> None:
+        """With a `calibration` products are in int8, and what flows between them in `precision`, on a CPU."""
         self.model = model
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(precision, self.device)
         self.packed = PackedModel(model, self.precision) if self.device.type == "cpu" else None
+        if self.packed is not None and calibration is not None:
+            self.packed.quantize(calibration)
 
     def logits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
         """Each row's logits as float32, in the order of `features`, computed in length-sorted batches.
@@ -50,6 +56,15 @@ class Engine:
         with autocast(self.precision, self.device), torch.inference_mode():
             logits = batch_logits(self.model, features.batch(indices), self.device).float().cpu().numpy()
         return [row if row.ndim == 1 else row[:length] for row, length in zip(logits, lengths, strict=True)]
+
+
+def calibrate(model: AlbertForTask, features: Features, *, max_tokens: int = MAX_TOKENS) -> Calibration:
+    """The ranges of all inputs of products, in float32, over these texts: what int8 needs to know."""
+    engine = Engine(model, "fp32")
+    assert engine.packed is not None
+    watched = engine.packed.watch()
+    engine.logits(features, max_tokens=max_tokens)
+    return [{name: product.ranges() for name, product in block.items()} for block in watched]
 
 
 def batch_logits(model: nn.Module, batch: Batch, device: torch.device) -> Tensor:

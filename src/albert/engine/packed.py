@@ -8,7 +8,6 @@ length together. Equal to the reference by tests/engine/test_packed.py; measurem
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -19,17 +18,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from albert.engine.blocks import Attend, Block, Linear
 from albert.engine.compiled import attention
+from albert.engine.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
+from albert.errors import AlbertError, ErrorKind
 from albert.memory import keep_freed_memory
 from albert.model import AlbertForTask
-from albert.model.network import Layer
-from albert.model.products import lay_out, product
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _SLACK = 8  # pieces by which texts differ that are padded to one length for attention, and for that alone
-
-
-Attend = Callable[..., Tensor]  # of rows of queries, keys and values, and whether `first` pieces alone ask
 
 
 @dataclass(frozen=True)
@@ -54,10 +51,26 @@ class PackedModel:
         config, encoder = model.config, model.albert.encoder
         self.heads = config.num_attention_heads
         self.compiled = attention(self.dtype, config.hidden_size // self.heads)
-        self.mapping = _Linear(self.dtype, encoder.mapping) if isinstance(encoder.mapping, nn.Linear) else None
-        blocks = {layer: _Block(layer, config.hidden_act, self.dtype) for layer in encoder.layers()}
-        self.depths = [blocks[layer] for layer in encoder.layers()]
+        self.mapping = Linear(self.dtype, encoder.mapping) if isinstance(encoder.mapping, nn.Linear) else None
+        layers = list(encoder.layers())
+        blocks = {layer: Block(layer, config.hidden_act, self.dtype) for layer in layers}
+        self.uses = {blocks[layer]: layers.count(layer) for layer in blocks}
+        self.depths = [(blocks[layer], layers[:depth].count(layer)) for depth, layer in enumerate(layers)]
         self.by_piece = not model.head.needs_pooler and model.head_name != "embedding"
+
+    def watch(self) -> list[dict[str, Watched]]:
+        """Makes every product remember the ranges of its inputs, block by block."""
+        return [watch(block, uses) for block, uses in self.uses.items()]
+
+    def quantize(self, calibration: Calibration) -> None:
+        """Turns every product into int8. Raises `AlbertError` (bad-model) for ranges of another network."""
+        shapes = [(uses, {name: len(getattr(block, name).source[0]) for name in PRODUCTS})
+                  for block, uses in self.uses.items()]  # fmt: skip
+        if shapes != [(len(found["qkv"].sizes), {name: found[name].sizes.shape[1] for name in PRODUCTS})
+                      for found in calibration]:  # fmt: skip
+            raise AlbertError(ErrorKind.MODEL, "int8 calibration", expected="that of this network", got="another's")
+        for block, ranges in zip(self.uses, calibration, strict=True):
+            quantize_block(block, ranges)
 
     @torch.inference_mode()
     def logits(self, packed: Packed) -> list[np.ndarray]:
@@ -78,9 +91,10 @@ class PackedModel:
         """The last hidden states, those of the first pieces alone if the head reads no others."""
         x = self._embed(packed, starts)
         attend = self._attention(packed.lengths, starts)
-        for block in self.depths[:-1]:
-            x = block(x, attend)
-        return self.depths[-1](x, attend, read=torch.from_numpy(starts[:-1]) if self.model.reads_first else None)
+        for block, use in self.depths[:-1]:
+            x = block(x, use, attend)
+        block, use = self.depths[-1]
+        return block(x, use, attend, read=torch.from_numpy(starts[:-1]) if self.model.reads_first else None)
 
     def _attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
         if self.compiled is not None:
@@ -93,40 +107,6 @@ class PackedModel:
         x = tables.norm(tables.word(packed.ids) + tables.token_type(packed.types) + tables.position(positions))
         x = x.to(self.dtype)
         return x if self.mapping is None else self.mapping(x)
-
-
-class _Linear:
-    """One linear layer, or several of the same input side by side."""
-
-    def __init__(self, dtype: torch.dtype, *parts: nn.Linear) -> None:
-        self.weight = lay_out(torch.cat([part.weight for part in parts]).detach().to(dtype))
-        self.bias = torch.cat([part.bias for part in parts]).detach().to(dtype)
-
-    def __call__(self, x: Tensor, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
-        return product(x, self.weight, self.bias, add=add, activation=activation)
-
-
-class _Block:
-    """One block's weights, query, key and value joined."""
-
-    def __init__(self, layer: Layer, activation: str, dtype: torch.dtype) -> None:
-        attention, ffn = layer.attention, layer.ffn
-        self.qkv = _Linear(dtype, attention.query, attention.key, attention.value)
-        self.output, self.norm = _Linear(dtype, attention.output), attention.norm
-        self.inner, self.outer, self.norm2 = _Linear(dtype, ffn.inner), _Linear(dtype, ffn.outer), ffn.norm
-        self.activation = activation
-
-    def __call__(
-        self, x: Float[Tensor, "tokens hidden"], attend: Attend, *, read: Tensor | None = None
-    ) -> Float[Tensor, "read hidden"]:
-        """The block's output, at the pieces `read` if given: then the first of each text."""
-        context = attend(self.qkv(x), first=read is not None)
-        y = _norm(self.output(context, add=x if read is None else x[read]), self.norm)
-        return _norm(self.outer(self.inner(y, activation=self.activation), add=y), self.norm2)
-
-
-def _norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    return torch.native_layer_norm(x, x.shape[1:], norm.weight, norm.bias, norm.eps)[0]
 
 
 # --- attention -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ onednn = torch.ops.mkldnn
 
 # oneDNN's own layout of weights, with the residual added in the same product, saves 2 to 4 % of a training step.
 PACKS = torch.backends.mkldnn.is_available() and onednn._is_mkldnn_bf16_supported()
-_FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}
+FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}
 
 
 def lay_out(weight: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def product(
     if PACKS and add is not None:
         return onednn._linear_pointwise.binary(x, add, weight, bias, "add")
     if PACKS:
-        name, form = _FUSED[activation] if activation else ("none", "")
+        name, form = FUSED[activation] if activation else ("none", "")
         return onednn._linear_pointwise(x, weight, bias, name, [], form)
     y = torch.nn.functional.linear(x, weight, bias)
     if activation:

@@ -1,6 +1,6 @@
-// Attention of texts that lie end to end, without padding and without a call for each length.
+// What PyTorch's operators do slowly to texts that lie end to end.
 //
-// Reads rows of queries, keys and values side by side, [tokens, 3 * heads * size], writes [tokens, heads * size], or
+// Attention, without padding and without a call for each length, reads rows of queries, keys and values side by side, [tokens, 3 * heads * size], writes [tokens, heads * size], or
 // [texts, heads * size] if only the first piece of each text asks. Sums and softmax are float32. A task is one head of
 // one text: its keys are turned so that 16 of them lie in a register, and 4 queries go over them at a time.
 // bfloat16 products add pairs (VDPBF16PS), hence the pairs of neighbouring columns of keys and of rows of values.
@@ -226,6 +226,22 @@ void attend_float32(const float* qkv, float* context, const int64_t* starts, int
 }
 
 #ifdef __AVX512BF16__
+// round(x * factor of the column) + zero, kept within 0 and 255; x is bfloat16, [tokens, width].
+void quantize_bfloat16(const uint16_t* x, uint8_t* out, const float* factors, int64_t tokens, int64_t width,
+                       int64_t zero) {
+  const __m512i shift = _mm512_set1_epi32(static_cast<int>(zero)), none = _mm512_setzero_si512();
+#pragma omp parallel for
+  for (int64_t token = 0; token < tokens; ++token) {
+    for (int64_t at = 0; at < width; at += kLanes) {
+      const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + token * width + at));
+      const __m512 value = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16));
+      const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(value, _mm512_loadu_ps(factors + at)));
+      const __m512i shifted = _mm512_max_epi32(_mm512_add_epi32(whole, shift), none);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + token * width + at), _mm512_cvtusepi32_epi8(shifted));
+    }
+  }
+}
+
 void attend_bfloat16(const uint16_t* qkv, uint16_t* context, const int64_t* starts, int64_t texts, int64_t heads,
                      int64_t size, int64_t first_only) {
   attend<BFloat16>(qkv, context, starts, texts, heads, size, first_only);

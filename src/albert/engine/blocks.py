@@ -1,0 +1,58 @@
+"""A block of the encoder for packed texts, and the products in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from albert.model.network import Layer
+from albert.model.products import lay_out, product
+
+Attend = Callable[..., Tensor]  # of rows of queries, keys and values, and whether `first` pieces alone ask
+
+
+class Product(Protocol):
+    """A linear layer; `use` counts the depths at which its block came before in this pass."""
+
+    def __call__(self, x: Tensor, use: int, *, add: Tensor | None = None, activation: str | None = None) -> Tensor: ...
+
+
+class Linear:
+    """One linear layer, or several of the same input side by side."""
+
+    def __init__(self, dtype: torch.dtype, *parts: nn.Linear) -> None:
+        self.source = torch.cat([part.weight for part in parts]).detach()
+        self.bias = torch.cat([part.bias for part in parts]).detach().to(dtype)
+        self.weight = lay_out(self.source.to(dtype))
+
+    def __call__(self, x: Tensor, use: int = 0, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
+        return product(x, self.weight, self.bias, add=add, activation=activation)
+
+
+class Block:
+    """One block's weights, query, key and value joined."""
+
+    def __init__(self, layer: Layer, activation: str, dtype: torch.dtype) -> None:
+        attention, ffn = layer.attention, layer.ffn
+        self.qkv: Product = Linear(dtype, attention.query, attention.key, attention.value)
+        self.output: Product = Linear(dtype, attention.output)
+        self.inner: Product = Linear(dtype, ffn.inner)
+        self.outer: Product = Linear(dtype, ffn.outer)
+        self.norm, self.norm2 = attention.norm, ffn.norm
+        self.activation = activation
+
+    def __call__(
+        self, x: Float[Tensor, "tokens hidden"], use: int, attend: Attend, *, read: Tensor | None = None
+    ) -> Float[Tensor, "read hidden"]:
+        """The block's output, at the pieces `read` if given: then the first of each text."""
+        context = attend(self.qkv(x, use), first=read is not None)
+        y = _norm(self.output(context, use, add=x if read is None else x[read]), self.norm)
+        return _norm(self.outer(self.inner(y, use, activation=self.activation), use, add=y), self.norm2)
+
+
+def _norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    return torch.native_layer_norm(x, x.shape[1:], norm.weight, norm.bias, norm.eps)[0]

@@ -1,0 +1,107 @@
+"""Products in int8: weights a scale a channel, inputs a scale a depth, all from what a sample of texts shows.
+
+Weights serve every depth, inputs of each depth have ranges of their own. Columns whose inputs are wide take some of
+that width into the weights (SmoothQuant, Xiao et al. 2022, section 4), but for those behind the activation, which leave
+the product before as uint8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from albert.engine.blocks import Block, Linear, Product
+from albert.engine.compiled import quantize
+from albert.model.products import FUSED
+
+onednn = torch.ops.onednn
+Calibration = list[dict[str, "Ranges"]]  # of each block's products
+PRODUCTS = ("qkv", "output", "inner", "outer")
+_SMOOTHING = 0.5
+_MIDDLE = 128  # uint8 of zero where inputs are as wide below as above
+_LEAST = 1e-6  # width of inputs that are all the same
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """How wide the inputs of one product were at each of its uses: the greatest size by column, least and greatest."""
+
+    sizes: Float[Tensor, "uses in"]
+    least: Float[Tensor, " uses"]
+    greatest: Float[Tensor, " uses"]
+
+
+class Watched:
+    """A product that remembers its inputs' ranges."""
+
+    def __init__(self, product: Product, uses: int) -> None:
+        self.product = product
+        self.seen: list[list[Tensor]] = [[] for _ in range(uses)]  # [sizes, least, greatest] a use
+
+    def __call__(self, x: Tensor, use: int, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
+        now = [x.abs().amax(0), x.min(), x.max()]
+        before = self.seen[use] or now
+        wider = (torch.maximum, torch.minimum, torch.maximum)
+        self.seen[use] = [widen(a, b) for widen, a, b in zip(wider, before, now, strict=True)]
+        return self.product(x, use, add=add, activation=activation)
+
+    def ranges(self) -> Ranges:
+        """What was seen at all uses."""
+        return Ranges(*(torch.stack(values) for values in zip(*self.seen, strict=True)))
+
+
+class QuantizedLinear:
+    """A product in int8, of inputs that come as numbers or, from the product `before`, as uint8 already."""
+
+    def __init__(self, linear: Linear, ranges: Ranges, *, smooth: bool) -> None:
+        weight, self.dtype = linear.source, linear.bias.dtype
+        sizes = ranges.sizes.clamp(min=_LEAST)
+        if smooth:
+            widths = weight.abs().amax(0).clamp(min=_LEAST)
+            columns = sizes.amax(0) ** _SMOOTHING / widths ** (1 - _SMOOTHING)
+            self.scales = ((sizes / columns).amax(1) / (_MIDDLE - 1)).tolist()
+            self.zeros = [_MIDDLE] * len(self.scales)
+            self.factors = [1 / (columns * scale) for scale in self.scales]
+            weight = weight * columns
+        else:
+            least, greatest = ranges.least.clamp(max=0), ranges.greatest.clamp(min=_LEAST)
+            self.scales = ((greatest - least) / 255).tolist()
+            self.zeros = (-least / torch.tensor(self.scales)).round().int().tolist()
+            self.factors = [torch.full_like(sizes[0], 1 / scale) for scale in self.scales]
+        self.weight_scales = weight.abs().amax(1).clamp(min=_LEAST) / 127
+        whole = (weight / self.weight_scales[:, None]).round().to(torch.int8)
+        self.weight = onednn.qlinear_prepack(whole, None)
+        self.weight_zeros = torch.zeros(len(whole), dtype=torch.int32)
+        self.bias = linear.bias.float()
+        self.following: QuantizedLinear | None = None  # reads what this one writes, as uint8
+
+    def __call__(self, x: Tensor, use: int, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
+        if x.dtype != torch.uint8:
+            x = quantize(x, self.factors[use], self.zeros[use])
+        inputs = x, self.scales[use], self.zeros[use], self.weight, self.weight_scales, self.weight_zeros
+        if add is not None:
+            return onednn.qlinear_pointwise.binary(
+                *inputs, add, self.bias, 1.0, 0, self.dtype, 1.0, 0, "add", 1.0, "none", [], ""
+            )
+        name, form = FUSED[activation] if activation else ("none", "")
+        after = self.following
+        out = (1.0, 0, self.dtype) if after is None else (after.scales[use], after.zeros[use], torch.uint8)
+        return onednn.qlinear_pointwise(*inputs, self.bias, *out, name, [], form)
+
+
+def watch(block: Block, uses: int) -> dict[str, Watched]:
+    """Puts a `Watched` in the place of each of a block's products."""
+    named = {name: Watched(getattr(block, name), uses) for name in PRODUCTS}
+    vars(block).update(named)
+    return named
+
+
+def quantize_block(block: Block, ranges: Mapping[str, Ranges]) -> None:
+    """Puts int8 products in the place of a block's."""
+    made = {name: QuantizedLinear(getattr(block, name), ranges[name], smooth=name != "outer") for name in PRODUCTS}
+    made["inner"].following = made["outer"]
+    vars(block).update(made)
