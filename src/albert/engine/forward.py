@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from albert.data.batches import Batch, Features, inference_batches
+from albert.engine.early_exit import EarlyExit
 from albert.engine.packed import Packed, PackedModel
 from albert.engine.precision import Precision, autocast, resolve_precision
 from albert.engine.quantized import Calibration
@@ -22,15 +23,26 @@ class Engine:
     """
 
     def __init__(
-        self, model: AlbertForTask, precision: Precision = "auto", *, calibration: Calibration | None = None
+        self,
+        model: AlbertForTask,
+        precision: Precision = "auto",
+        *,
+        calibration: Calibration | None = None,
+        exit_threshold: float | None = None,
     ) -> None:
-        """With a `calibration` products are in int8, and what flows between them in `precision`, on a CPU."""
+        """On a CPU also: with a `calibration` products are in int8, and what flows between them in `precision`; with an
+        `exit_threshold` rows leave at the depth where the model is as sure.
+        """
         self.model = model
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(precision, self.device)
         self.packed = PackedModel(model, self.precision) if self.device.type == "cpu" else None
         if self.packed is not None and calibration is not None:
             self.packed.quantize(calibration)
+        self.early = None
+        if self.packed is not None and exit_threshold is not None:
+            self.early = EarlyExit(self.packed, exit_threshold)
+        self.depth = 0.0  # the mean one at which rows of the last call left, with early exit
 
     def logits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
         """Each row's logits as float32, in the order of `features`, computed in length-sorted batches.
@@ -43,6 +55,10 @@ class Engine:
         rows = [np.zeros(0, np.float32)] * len(features)
         lengths = features.lengths
         try:
+            if self.early is not None:
+                found = self.early.logits(features, max_tokens=max_tokens)
+                self.depth = float(found.depths.mean()) if len(features) else 0.0
+                return found.logits
             for indices in inference_batches(lengths, max_tokens=max_tokens):
                 for index, row in zip(indices, self._batch(features, indices, lengths[indices]), strict=True):
                     rows[index] = row

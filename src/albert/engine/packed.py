@@ -24,6 +24,7 @@ from albert.engine.quantized import PRODUCTS, Calibration, Watched, quantize_blo
 from albert.errors import AlbertError, ErrorKind
 from albert.memory import keep_freed_memory
 from albert.model import AlbertForTask
+from albert.model.heads import Head
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _SLACK = 8  # pieces by which texts differ that are padded to one length for attention, and for that alone
@@ -31,7 +32,7 @@ _SLACK = 8  # pieces by which texts differ that are padded to one length for att
 
 @dataclass(frozen=True)
 class Packed:
-    """Texts end to end, the longest first."""
+    """Texts end to end; attention is faster where the longest come first."""
 
     ids: Int[Tensor, " tokens"]
     types: Int[Tensor, " tokens"]
@@ -75,35 +76,43 @@ class PackedModel:
     @torch.inference_mode()
     def logits(self, packed: Packed) -> list[np.ndarray]:
         """What the head says about each text, float32: [labels], or [pieces, labels]."""
-        starts = np.concatenate([[0], np.cumsum(packed.lengths)])
-        hidden = self._encode(packed, starts).float()
+        starts = np.append(0, np.cumsum(packed.lengths))
+        values = self.read(self._encode(packed, starts), packed.lengths, self.model.head)
+        return [values[start:after] for start, after in itertools.pairwise(starts)] if self.by_piece else list(values)
+
+    def read(self, states: Float[Tensor, "read hidden"], lengths: np.ndarray, head: Head) -> np.ndarray:
+        """What a head says, float32: [texts, labels] or [tokens, labels].
+
+        `states` are those of the texts' first pieces if the model reads no others, else of all.
+        """
+        states = states.float()
         if self.by_piece:
-            values = self.model.head(hidden[None])[0].numpy()
-            return [values[start:after] for start, after in itertools.pairwise(starts)]
+            return np.asarray(self.model.read(states[None], None, head=head)[0])
         if not self.model.reads_first:
-            lengths = torch.from_numpy(packed.lengths)
-            hidden = torch.segment_reduce(hidden, "mean", lengths=lengths)
-        summary, pooler = hidden[:, None], self.model.albert.pooler  # a sequence of one
-        values = self.model.read(summary, None if pooler is None else pooler(summary, None))
-        return list(values.numpy())  # type: ignore[union-attr]
+            states = torch.segment_reduce(states, "mean", lengths=torch.from_numpy(lengths))
+        summary, pooler = states[:, None], self.model.albert.pooler  # a sequence of one
+        pooled = None if pooler is None else pooler(summary, None)
+        return np.asarray(self.model.read(summary, pooled, head=head))
 
     def _encode(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "read hidden"]:
         """The last hidden states, those of the first pieces alone if the head reads no others."""
-        x = self._embed(packed, starts)
-        attend = self._attention(packed.lengths, starts)
+        x = self.embed(packed)
+        attend = self.attention(packed.lengths, starts)
         for block, use in self.depths[:-1]:
             x = block(x, use, attend)
         block, use = self.depths[-1]
         return block(x, use, attend, read=torch.from_numpy(starts[:-1]) if self.model.reads_first else None)
 
-    def _attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
+    def attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
+        """Attention over texts that lie between `starts`."""
         if self.compiled is not None:
             return partial(self.compiled, starts=torch.from_numpy(starts), heads=self.heads)
         return partial(_attend, groups=_groups(lengths, starts, self.dtype), heads=self.heads)
 
-    def _embed(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "tokens hidden"]:
+    def embed(self, packed: Packed) -> Float[Tensor, "tokens hidden"]:
+        """What the first depth reads."""
         tables = self.model.albert.embeddings
-        positions = torch.from_numpy(np.arange(starts[-1]) - np.repeat(starts[:-1], packed.lengths))
+        positions = torch.from_numpy(np.concatenate([np.arange(length) for length in packed.lengths]))
         x = tables.norm(tables.word(packed.ids) + tables.token_type(packed.types) + tables.position(positions))
         x = x.to(self.dtype)
         return x if self.mapping is None else self.mapping(x)
@@ -130,15 +139,15 @@ class _Group:
 
 
 def _groups(lengths: np.ndarray, starts: np.ndarray, dtype: torch.dtype) -> list[_Group]:
-    """Neighbours whose lengths differ by little."""
+    """Neighbours that are little shorter than the first of them."""
     groups = []
     first = 0
     for last in range(1, len(lengths) + 1):
-        if last < len(lengths) and lengths[first] - lengths[last] <= _SLACK:
+        if last < len(lengths) and 0 <= lengths[first] - lengths[last] <= _SLACK:
             continue
         own, longest = lengths[first:last], int(lengths[first])
         start, after, texts = int(starts[first]), int(starts[last]), last - first
-        if own[-1] == longest:
+        if (own == longest).all():
             groups.append(_Group(start, after, texts, longest))
         else:
             places = np.arange(longest)

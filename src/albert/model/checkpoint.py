@@ -25,6 +25,7 @@ from albert.model.names import is_head_name, transformers_names
 from albert.model.network import AlbertModel, initialize
 
 WEIGHTS = "model.safetensors"
+EXITS = "exits.safetensors"
 _INDEX = "model.safetensors.index.json"
 _MAPPING = "albert.encoder.embedding_hidden_mapping_in"
 _DTYPES = {"F32", "F16", "BF16"}
@@ -77,10 +78,14 @@ def load_model(name: str | Path) -> AlbertForTask:
     head = stored_head(folder)
     if HEADS[head].labelled and not config.id2label:
         config = config.with_(id2label=_DEFAULT_LABELS)
+    exits = (folder / EXITS).is_file()
     with torch.device("meta"):
-        model = AlbertForTask(config, head)
+        model = AlbertForTask(config, head, exits=exits)
     stored = _stored_tensors(folder)
     wanted = transformers_names(config, head)
+    if exits:
+        wanted |= {name: name for name in model.state_dict() if name.startswith("exits.")}
+        stored |= _tensors_of(folder / EXITS)
     _check(model, wanted, stored, folder)
     _fill(model, wanted, stored)
     return model.eval()
@@ -128,13 +133,17 @@ def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch
     else:
         state = {f"albert.{name}": tensor for name, tensor in model.state_dict().items()}
         head, labelled, architecture = None, False, "AlbertModel"
+    exits = {name: tensor.detach().to("cpu", dtype) for name, tensor in state.items() if name.startswith("exits.")}
     names = transformers_names(config, head)
-    tensors = {names[ours]: tensor.detach().to("cpu", dtype) for ours, tensor in state.items()}
+    tensors = {names[ours]: tensor.detach().to("cpu", dtype) for ours, tensor in state.items() if ours not in exits}
     if not config.embedding_projection:
         tensors[f"{_MAPPING}.weight"] = torch.eye(config.hidden_size, dtype=dtype)
         tensors[f"{_MAPPING}.bias"] = torch.zeros(config.hidden_size, dtype=dtype)
     # Tied parts are one storage under several names; safetensors wants each name's own copy.
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    (folder / EXITS).unlink(missing_ok=True)
+    if exits:  # apart, since transformers knows no such weights
+        write_file(folder / EXITS, save(exits, metadata={"format": "pt"}))
     write_file(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
     write_json(folder / "config.json", config.to_dict(architecture=architecture, labelled=labelled))
 
@@ -168,14 +177,17 @@ def _stored_tensors(folder: Path) -> dict[str, _Stored]:
             got=difference,
             hint="save or copy the model again (delete manifest.json after a deliberate change)",
         )
-    stored: dict[str, _Stored] = {}
-    for file in files:
-        with _open(file) as tensors:
-            for key in tensors.keys():  # noqa: SIM118  # no mapping, only a keys()
-                part = tensors.get_slice(key)
-                stored[key] = _Stored(file, key, tuple(part.get_shape()), part.get_dtype())
+    stored = {name: tensor for file in files for name, tensor in _tensors_of(file).items()}
     bare = "embeddings.word_embeddings.weight" in stored
     return {f"albert.{name}" if bare else name: value for name, value in stored.items()}
+
+
+def _tensors_of(file: Path) -> dict[str, _Stored]:
+    with _open(file) as tensors:
+        return {
+            key: _Stored(file, key, tuple(part.get_shape()), part.get_dtype())
+            for key, part in ((key, tensors.get_slice(key)) for key in tensors.keys())  # noqa: SIM118  # no mapping
+        }
 
 
 def _weight_files(folder: Path) -> list[Path]:

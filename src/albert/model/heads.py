@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from albert.config import AlbertConfig
+from albert.errors import AlbertError, ErrorKind
 from albert.model.network import ACTIVATIONS, AlbertModel, EncoderOutput, initialize
 
 
@@ -168,13 +169,27 @@ class AlbertForTask(nn.Module):
     dimension each choice has its own score, [batch, 1].
     """
 
-    def __init__(self, config: AlbertConfig, head: str, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, config: AlbertConfig, head: str, *, exits: bool = False, generator: torch.Generator | None = None
+    ) -> None:
+        """With `exits` a head of the same kind stands behind every depth but the last, too (PABEE, Zhou et al. 2020).
+
+        Raises `AlbertError` (bad-config) where depths do not share one block.
+        """
         super().__init__()
+        if exits and (config.num_hidden_groups, config.inner_group_num) != (1, 1):
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                "early exit",
+                expected="a network whose layers are one shared block",
+                got=f"{config.num_hidden_groups} groups of {config.inner_group_num}",
+            )
         kind = HEADS[head]
         self.config = config
         self.head_name = head
         self.albert = AlbertModel(config, pooler=kind.needs_pooler)
         self.head = kind(config)
+        self.exits = nn.ModuleList([kind(config) for _ in range(config.num_hidden_layers - 1)]) if exits else None
         if generator is not None:
             initialize(self, config, generator)
 
@@ -201,21 +216,22 @@ class AlbertForTask(nn.Module):
         attention_mask: Int[Tensor, "batch seq"] | None = None,
         *,
         choices: int = 1,
+        head: Head | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """The head's logits, from what the encoder gives."""
-        words = self.albert.embeddings.word.weight
-        match self.head:
+        """The logits of the head, or of another of its kind, from what the encoder gives."""
+        head, words = head or self.head, self.albert.embeddings.word.weight
+        match head:
             case MaskedLMHead():
-                return self.head(hidden, words)
+                return head(hidden, words)
             case PreTrainingHead():
-                return self.head.mlm(hidden, words), self.head.sop(pooled)
+                return head.mlm(hidden, words), head.sop(pooled)
             case EmbeddingHead():
-                return self.head(hidden, attention_mask)
+                return head(hidden, attention_mask)
             case MultipleChoiceHead():
-                return self.head(pooled, choices)
-            case _ if self.head.needs_pooler:
-                return self.head(pooled)
-        return self.head(hidden)
+                return head(pooled, choices)
+            case _ if head.needs_pooler:
+                return head(pooled)
+        return head(hidden)
 
     @property
     def reads_first(self) -> bool:

@@ -5,6 +5,7 @@ BERT is the same code with E = H, no mapping and nothing shared: `AlbertConfig.n
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,13 +134,14 @@ class Encoder(nn.Module):
                     layer.ffn = first.ffn
         self.groups = nn.ModuleList([nn.ModuleList(group) for group in groups])
 
-    def forward(
+    def depths(
         self, x: Float[Tensor, "batch seq embedding"], mask: Bool[Tensor, "batch 1 1 seq"] | None
-    ) -> Float[Tensor, "batch seq hidden"]:
+    ) -> Iterator[Float[Tensor, "batch seq hidden"]]:
+        """The hidden states behind each depth."""
         x = self.mapping(x)
         for layer in self.layers():
             x = layer(x, mask)
-        return x
+            yield x
 
     def layers(self) -> Iterator[Layer]:
         """The block of each depth: the same ones again and again."""
@@ -193,12 +195,23 @@ class AlbertModel(nn.Module):
         token_type_ids: Int[Tensor, "batch seq"] | None = None,
     ) -> EncoderOutput:
         """Encodes ids. `attention_mask` is 1 at real positions and 0 at padding (None: no padding)."""
+        depths = self.depths(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        hidden = deque(depths, maxlen=1).pop()  # one depth in memory at a time
+        pooled = None if self.pooler is None else self.pooler(hidden, attention_mask)
+        return EncoderOutput(hidden, pooled)
+
+    def depths(
+        self,
+        input_ids: Int[Tensor, "batch seq"],
+        *,
+        attention_mask: Int[Tensor, "batch seq"] | None = None,
+        token_type_ids: Int[Tensor, "batch seq"] | None = None,
+    ) -> Iterator[Float[Tensor, "batch seq hidden"]]:
+        """The hidden states behind each depth of the encoder."""
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask)
-        pooled = None if self.pooler is None else self.pooler(hidden, attention_mask)
-        return EncoderOutput(hidden, pooled)
+        return self.encoder.depths(self.embeddings(input_ids, token_type_ids), mask)
 
 
 def initialize(module: nn.Module, config: AlbertConfig, generator: torch.Generator) -> None:

@@ -10,7 +10,14 @@ from albert.model import AlbertForTask, save_model
 from albert.text.tokenizer import AlbertTokenizer
 
 # The manifest of a model folder vouches for these; a model card may be edited, the log may grow.
-_VOUCHED = ("config.json", "model.safetensors", "spiece.model", "tokenizer.json", "tokenizer_config.json")
+_VOUCHED = (
+    "config.json",
+    "model.safetensors",
+    "exits.safetensors",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -35,4 +42,4 @@ def write_model_folder(out: Path, model: AlbertForTask, tokenizer: AlbertTokeniz
     save_model(model, out)
     tokenizer.save(out)
     write_file(out / "README.md", card)
-    write_manifest(out, _VOUCHED)
+    write_manifest(out, [name for name in _VOUCHED if (out / name).exists()])

@@ -1,0 +1,140 @@
+"""Early exit at any batch size: texts leave at the depth where the model is sure, and others take their place.
+
+One block serves every depth, so texts at different depths go through it together: what leaves is cut out of the packed
+tokens, and new texts join behind at depth 0, in one product with the others. The idea of leaving is PABEE's (Zhou et
+al. 2020), which stops at a batch of one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from albert.data.batches import Features, inference_batches
+from albert.engine.packed import Packed, PackedModel
+from albert.errors import AlbertError, ErrorKind
+from albert.model.heads import Head
+
+_ROOM = 8  # of the token budget's parts, one must be free before texts are admitted
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Each row's logits in the order of the features, and the depth at which it left."""
+
+    logits: list[np.ndarray]
+    depths: np.ndarray
+
+
+class EarlyExit:
+    """A packed model with exits, left where the logits are as sure as `threshold`.
+
+    Raises `AlbertError` (bad-model) for a model without exits.
+    """
+
+    def __init__(self, packed: PackedModel, threshold: float) -> None:
+        if packed.model.exits is None:
+            raise AlbertError(
+                ErrorKind.MODEL, "early exit", expected="a model trained with --early-exit", got="one without exits"
+            )
+        self.packed = packed
+        self.heads: list[Head] = [*packed.model.exits, packed.model.head]
+        self.threshold = threshold
+
+    @torch.inference_mode()
+    def logits(self, features: Features, *, max_tokens: int) -> Exits:
+        """All rows, the longest first, `max_tokens` of them under way at a time."""
+        block, _ = self.packed.depths[0]
+        lengths = features.lengths
+        waiting = deque(np.argsort(-lengths, kind="stable").tolist())
+        found = Exits([np.zeros(0, np.float32)] * len(features), np.zeros(len(features), np.int64))
+        rows = np.zeros(0, np.int64)  # under way, in the order of x
+        before = np.full((len(features), max(self.packed.model.config.num_labels, 1)), np.inf, np.float32)
+        x = torch.empty(0)
+        while waiting or len(rows):
+            admitted = _admit(waiting, lengths, max_tokens - int(lengths[rows].sum()), max_tokens)
+            if admitted:
+                new = self.packed.embed(Packed(*features.flat(admitted), lengths[admitted]))
+                x = torch.cat([x, new]) if len(rows) else new
+                rows = np.append(rows, admitted)
+            starts = np.append(0, np.cumsum(lengths[rows]))
+            x = block(x, 0, self.packed.attention(lengths[rows], starts))
+            found.depths[rows] += 1
+            leaves = np.zeros(len(rows), bool)
+            for depth in np.unique(found.depths[rows]).tolist():
+                places = np.flatnonzero(found.depths[rows] == depth)
+                said, sure = self._judge(x, starts, places, depth, before[rows[places]])
+                leaves[places] = (sure >= self.threshold) | (depth == len(self.heads))
+                for place, logits in zip(places, said, strict=True):
+                    found.logits[rows[place]] = logits
+                if not self.packed.by_piece:
+                    before[rows[places]] = said
+            if leaves.any():
+                x = x[torch.from_numpy(np.flatnonzero(np.repeat(~leaves, np.diff(starts))))]
+                rows = rows[~leaves]
+        return found
+
+    def _judge(
+        self, x: Float[Tensor, "tokens hidden"], starts: np.ndarray, places: np.ndarray, depth: int, before: np.ndarray
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """The logits of the texts at `places`, which are all at one depth, and how sure they are."""
+        lengths = np.diff(starts)[places]
+        if self.packed.model.reads_first:
+            read = starts[places]
+        else:
+            read = np.concatenate([np.arange(starts[place], starts[place + 1]) for place in places])
+        values = self.packed.read(x[torch.from_numpy(read)], lengths, self.heads[depth - 1])
+        bounds = np.append(0, np.cumsum(lengths))
+        sure = sureness(values, before, self.packed.model.config.problem_type)
+        if not self.packed.by_piece:
+            return list(values), sure
+        parts = [values[start:after] for start, after in itertools.pairwise(bounds)]
+        return parts, np.minimum.reduceat(sure, bounds[:-1])
+
+
+def sureness(said: np.ndarray, before: np.ndarray, problem_type: str | None) -> np.ndarray:
+    """How sure each row of logits is: the probability of what it says, of several decisions the least one.
+
+    Of a number: by how little it moved since the depth `before`, as a negative distance.
+    """
+    if problem_type == "regression":
+        return np.asarray(-np.abs(said - before).max(1))
+    if problem_type == "multi_label_classification":
+        return np.asarray(1 / (1 + np.exp(-np.abs(said).min(1))))
+    return torch.from_numpy(said).softmax(1).amax(1).numpy()
+
+
+def _admit(waiting: deque[int], lengths: np.ndarray, free: int, budget: int) -> list[int]:
+    """The next rows as far as there is room, once there is enough; one at least where nothing is under way."""
+    admitted: list[int] = []
+    if free * _ROOM < budget:
+        return admitted
+    while waiting and (lengths[waiting[0]] <= free or (free == budget and not admitted)):
+        admitted.append(waiting.popleft())
+        free -= int(lengths[admitted[-1]])
+    return admitted
+
+
+@torch.inference_mode()
+def every_depth(packed: PackedModel, features: Features, *, max_tokens: int) -> list[list[np.ndarray]]:
+    """For each depth the logits of all rows: what there is to leave with."""
+    early = EarlyExit(packed, np.inf)
+    lengths = features.lengths
+    found = [[np.zeros(0, np.float32)] * len(features) for _ in early.heads]
+    for indices in inference_batches(lengths, max_tokens=max_tokens):
+        own = lengths[indices]
+        starts = np.append(0, np.cumsum(own))
+        x, attend = packed.embed(Packed(*features.flat(indices), own)), packed.attention(own, starts)
+        for depth, (block, use) in enumerate(packed.depths, 1):
+            x = block(x, use, attend)
+            before = np.zeros((len(indices), 1), np.float32)
+            said, _ = early._judge(x, starts, np.arange(len(indices)), depth, before)
+            for index, logits in zip(indices, said, strict=True):
+                found[depth - 1][index] = logits
+    return found
