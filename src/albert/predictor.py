@@ -70,11 +70,12 @@ class Predictor:
         *,
         lengths: Lengths,
         thresholds: tuple[float, ...] = (),
+        exit_threshold: float | None = None,
         fingerprint: str = "",
         name: str = "model",
     ) -> None:
         self.model = model.eval()
-        self.engine = Engine(self.model, "fp32")
+        self.engine = Engine(self.model, "fp32", exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
         self.columns = columns
@@ -86,8 +87,10 @@ class Predictor:
         self.cut = 0  # texts so far that were longer than the model reads
 
     @classmethod
-    def load(cls, name: str | Path) -> Self:
+    def load(cls, name: str | Path, *, early_exit: bool = True) -> Self:
         """Loads a model folder or hub id. A sequence classifier without our task settings is taken as one.
+
+        A model trained with early exit leaves early unless told not to.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
@@ -115,6 +118,7 @@ class Predictor:
                 stride=extra.get("stride", task.lengths.stride),
             ),
             thresholds=tuple(extra.get("thresholds", ())),
+            exit_threshold=extra.get("early_exit", {}).get("threshold") if early_exit else None,
             fingerprint=sha256(next(path for path in stored if path.is_file())),
             name=str(name),
         )
@@ -208,6 +212,9 @@ class Predictor:
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
         outputs = Output.each(examples, features, self.engine.logits(features))
+        if self.engine.early is not None:
+            depths = self.model.config.num_hidden_layers
+            remarks += (f"early exit: texts left at depth {self.engine.depth:.2f} of {depths} on average",)
         scores = self.task.score(outputs, self.labels, self.thresholds)
         baseline = self.task.baseline(examples, examples, self.labels)
         facts = Facts(

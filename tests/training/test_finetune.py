@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
+from albert.predictor import Predictor
 from albert.tasks.base import Output
 from albert.training.attempts import FinetuneResult, collapsed
 from albert.training.dataset import FinetuneConfig
@@ -84,3 +86,47 @@ def test_loss_options_change_what_is_learned(reviews: Path, tmp_path: Path) -> N
     plain = finetune(config(reviews, tmp_path / "plain"))
     smooth = finetune(config(reviews, tmp_path / "smooth", label_smoothing=0.3))
     assert plain.scores["loss"] != smooth.scores["loss"]
+
+
+@pytest.mark.parametrize("kind", ["labels", "numbers", "entities"])
+def test_early_exit_is_trained_chosen_and_used(tmp_path: Path, kind: str) -> None:
+    rng = random.Random(0)
+    rows = []
+    for number in range(120):
+        thing, color = rng.choice(["lamp", "chair", "soup"]), rng.choice(["red", "blue"])
+        text = f"a {color} {thing} number {number}"
+        label = {
+            "labels": {"label": color},
+            "numbers": {"label": 1.5 + 2 * (color == "red")},
+            "entities": {"spans": [[2, 2 + len(color), "COLOR"]]},
+        }[kind]
+        rows.append(json.dumps({"text": text, **label}))
+    (tmp_path / "data.jsonl").write_text("\n".join(rows) + "\n")
+    settings = {**NETWORK, "num_hidden_layers": 3, "epochs": 15.0, "lr": 3e-3}
+    data = str(tmp_path / "data.jsonl")
+    config = FinetuneConfig(
+        train=data, dev=data, out=tmp_path / "out", size="tiny", settings=settings, early_exit=True
+    )  # fmt: skip
+    result = finetune(config)
+    early = Predictor.load(tmp_path / "out")
+    chosen = early.model.config.extra["early_exit"]
+    assert 1 <= chosen["depth"] <= 3
+    evaluation = early.evaluate(tmp_path / "data.jsonl")
+    if kind == "labels":
+        assert result.scores["accuracy"] == 1
+        assert chosen["depth"] < 2
+        assert evaluation.scores["accuracy"] > 0.97
+    if chosen["threshold"] is not None:
+        assert any("early exit: texts left at depth" in remark for remark in evaluation.remarks)
+    full = Predictor.load(tmp_path / "out", early_exit=False)
+    assert full.engine.early is None
+
+
+def test_early_exit_is_refused_where_texts_do_not_leave_one_by_one(tmp_path: Path) -> None:
+    (tmp_path / "faq.jsonl").write_text("".join(f'{{"text": "q{n}", "answer": "a{n}"}}\n' for n in range(9)))
+    config = FinetuneConfig(
+        train=str(tmp_path / "faq.jsonl"), out=tmp_path / "out", task="retrieval", label="answer", size="tiny",
+        early_exit=True,
+    )  # fmt: skip
+    with pytest.raises(AlbertError, match="early-exit"):
+        finetune(config)

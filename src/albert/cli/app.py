@@ -125,6 +125,10 @@ def train(
     choices: ChoicesColumn = None,
     max_length: MaxLength = None,
     stride: Stride = None,
+    early_exit: Annotated[
+        bool, typer.Option("--early-exit", help="Heads behind every depth, so that easy texts are answered sooner.")
+    ] = False,
+    exit_budget: Annotated[float, typer.Option(help="How much of the dev score early exit may cost.")] = 0.003,
     settings: Setting = None,
     seeds: Annotated[int | None, typer.Option(help="Train so many times, and tell median and spread.")] = None,
     resume: Resume = False,
@@ -154,6 +158,8 @@ def train(
         choices=choices,
         max_length=max_length,
         stride=stride,
+        early_exit=early_exit,
+        exit_budget=exit_budget,
         format=format,
         encoding=encoding,
         settings=dict(parse_setting(item) for item in settings or []),

@@ -21,6 +21,7 @@ from albert.engine.packed import Packed, PackedModel
 from albert.errors import AlbertError, ErrorKind
 from albert.model.heads import Head
 
+EXITING_HEADS = ("sequence_classification", "token_classification")
 _ROOM = 8  # of the token budget's parts, one must be free before texts are admitted
 
 

@@ -92,7 +92,7 @@ def load_model(name: str | Path) -> AlbertForTask:
 
 
 def start_from(
-    name: str | Path, config: AlbertConfig, head: str, generator: torch.Generator
+    name: str | Path, config: AlbertConfig, head: str, generator: torch.Generator, *, exits: bool = False
 ) -> tuple[AlbertForTask, list[str]]:
     """A model for fine-tuning: the encoder of a checkpoint below a head for `config`'s labels.
 
@@ -111,7 +111,7 @@ def start_from(
         or (ours.startswith("albert.pooler") and theirs not in stored)
     }
     with torch.device("meta"):
-        model = AlbertForTask(config, head)
+        model = AlbertForTask(config, head, exits=exits)
     kept = {ours: theirs for ours, theirs in wanted.items() if ours not in fresh}
     _check(model, kept, stored, folder, ignore_heads=True)
     model.to_empty(device="cpu")

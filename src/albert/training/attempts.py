@@ -67,7 +67,15 @@ class Settings:
 class Attempts:
     """Training in the folder `config.out`, once more at a lower rate if the first time nothing was learned."""
 
-    def __init__(self, config: FinetuneConfig, settings: Settings, data: Dataset, progress: ConsoleProgress) -> None:
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        settings: Settings,
+        data: Dataset,
+        progress: ConsoleProgress,
+        objective: TaskObjective,
+    ) -> None:
+        self.objective = objective
         self.config = config
         self.settings = settings
         self.data = data
@@ -93,7 +101,9 @@ class Attempts:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         task = self.data.task
         dev_scores = DevScores(model, self.data)
-        trainer = _build_trainer(self.config, model, self.data, self.settings, self.progress, dev_scores)
+        trainer = _build_trainer(
+            self.config, model, self.data, self.settings, self.progress, dev_scores, self.objective
+        )
         _tell_time(trainer, self.data, self.progress)
         state = trainer.run(resume=resume)
         best = max(state.evaluations, key=lambda entry: entry["scores"][task.metric])["scores"]
@@ -209,13 +219,14 @@ def _build_trainer(
     settings: Settings,
     progress: ConsoleProgress,
     evaluate: DevScores,
+    objective: TaskObjective,
 ) -> Trainer:
     loop = settings.loop
     return Trainer(
         model,
         build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
         FeatureSource(data.train, loop),
-        TaskObjective(data.task, data.loss),
+        objective,
         config=loop,
         folder=config.out,
         fingerprint={
@@ -226,6 +237,7 @@ def _build_trainer(
             "loss": json.dumps(dataclasses.asdict(settings.loss), sort_keys=True),
             "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
             "init": config.init or "",
+            **({"early_exit": "yes"} if config.early_exit else {}),
         },
         progress=progress,
         schedule=settings.optimizer.rate_at,

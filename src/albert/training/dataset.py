@@ -25,7 +25,8 @@ class FinetuneConfig:
     `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
     of the folder `tokenizer`. `settings` override the values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig`
-    by name. Raises `AlbertError` (usage) for both at once.
+    by name. With `early_exit` heads stand behind every depth, to be left on dev for at most `exit_budget` of its score.
+    Raises `AlbertError` (usage) for both at once.
     """
 
     train: str
@@ -41,6 +42,8 @@ class FinetuneConfig:
     choices: str | None = None
     max_length: int | None = None
     stride: int | None = None
+    early_exit: bool = False
+    exit_budget: float = 0.003
     format: str | None = None
     encoding: str = "utf-8"
     settings: dict[str, Any] = field(default_factory=dict)

@@ -16,9 +16,10 @@ from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.attempts import Attempts, FinetuneResult, Settings, collapsed
+from albert.training.attempts import Attempts, FinetuneResult, Settings, TaskObjective, collapsed
 from albert.training.card import model_card
 from albert.training.dataset import Dataset, FinetuneConfig, read_dataset
+from albert.training.early_exit import ExitObjective, choose_exit, require_exits
 from albert.training.folder import check_folder, write_model_folder
 from albert.training.progress import ConsoleProgress
 from albert.training.report import Finished, report_on
@@ -55,10 +56,13 @@ def finetune(
     vocabulary = config.init or config.tokenizer
     tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
     data = read_dataset(config, tokenizer, settings.loss, seed=settings.loop.seed)
+    if config.early_exit:
+        require_exits(data.task)
     _tell(data, progress)
     model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
     with disk_errors(config.out), run_lock(config.out), progress:
-        attempts = Attempts(config, settings, data, progress)
+        objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
+        attempts = Attempts(config, settings, data, progress, objective)
         if overwrite and not resume:
             attempts.clear()
         result = attempts.train(model, resume=resume)
@@ -71,6 +75,12 @@ def finetune(
         if calibration:
             data.remarks.append(calibration)
             progress.on_message(calibration)
+        if config.early_exit:
+            leaving = choose_exit(model, data, result, budget=config.exit_budget)
+            extra = {"threshold": leaving.threshold, "depth": leaving.depth}
+            model.config = model.config.with_(extra={**model.config.extra, "early_exit": extra})
+            data.remarks.append(leaving.in_words(result.metric, result.scores[result.metric]))
+            progress.on_message(data.remarks[-1])
         final = attempts.settings.as_dict()
         card = model_card(model.config, config, final, result, data, calibration=calibration)
         write_model_folder(config.out, model, tokenizer, card)
@@ -111,7 +121,7 @@ def _build_model(
     if config.size is not None:
         shape = AlbertConfig.named(config.size, **{"vocab_size": tokenizer.vocab_size, **network}).with_(**described)
         progress.on_message(f"training a {config.size} network from scratch, without a pre-trained model")
-        model = AlbertForTask(shape, data.task.head, generator=generator)
+        model = AlbertForTask(shape, data.task.head, exits=config.early_exit, generator=generator)
     else:
         assert config.init is not None
         progress.on_message(f"starting from {config.init}")
@@ -123,7 +133,7 @@ def _build_model(
                 hint="leave the setting out, or train from scratch with --size",
             )
         shape = AlbertConfig.load(model_folder(config.init)).with_(**network, **described)
-        model, fresh = start_from(config.init, shape, data.task.head, generator)
+        model, fresh = start_from(config.init, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
     if shape.max_position_embeddings < data.lengths.max_length:
