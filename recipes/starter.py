@@ -2,7 +2,7 @@
 
     python recipes/starter.py CORPUS prepare     about 5 minutes on 2 cores
     python recipes/starter.py CORPUS train       hours; stop it with Ctrl-C or kill it, repeat to go on
-    python recipes/starter.py CORPUS finish      a last stage, in which the rate falls to 0: half an hour
+    python recipes/starter.py CORPUS finish      a last stage with lessons in comparing, in which the rate falls to 0
     python recipes/starter.py CORPUS ship        writes the weights (float16) and the card into the package
 
 CORPUS is a folder of English text. The first stage keeps its learning rate, so it may run as long as one likes:
@@ -46,8 +46,8 @@ STEADY = {
 }  # fmt: skip
 # Lessons in comparing two segments, which pair tasks ask for (docs/log.md).
 LAST_STAGE = {
-    **COMMON, "steps": 3450, "batch_size": 32, "warmup": 0.02, "decay": 0.4, "comparisons": 0.24,
-    "evals_per_epoch": 150,
+    **COMMON, "steps": 13_560, "batch_size": 32, "warmup": 0.005, "decay": 0.18, "comparisons": 0.24,
+    "evals_per_epoch": 60,
 }  # fmt: skip
 
 
@@ -108,8 +108,8 @@ On the way (rows of 128):
 
 15 % of the pieces are masked as n-grams of whole words, which is harder than masking single pieces (up to step 4,192
 single words were masked here). In the last stage's first 2,600 steps repeated segments had no label, and no segment was
-foreign. Chance for the order of two segments is 0.5. `python recipes/starter.py CORPUS ship`
-prints these tables.
+foreign; at its step 3,450 the rate had fallen to 0 and began anew. Chance for the order of two segments is 0.5.
+`python recipes/starter.py CORPUS ship` prints these tables.
 
 ![learning curves](curves.png)
 
