@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from albert.engine import Precision
 from albert.hub import model_folder
 from albert.model.checkpoint import stored_head
 from albert.predictor import Predictor
@@ -29,6 +30,8 @@ def train(
     choices: str | None = None,
     max_length: int | None = None,
     stride: int | None = None,
+    early_exit: bool = False,
+    exit_budget: float = 0.003,
     format: str | None = None,
     settings: dict[str, Any] | None = None,
     resume: bool = False,
@@ -56,6 +59,8 @@ def train(
         choices=choices,
         max_length=max_length,
         stride=stride,
+        early_exit=early_exit,
+        exit_budget=exit_budget,
         format=format,
         settings=settings or {},
     )
@@ -63,12 +68,13 @@ def train(
     return Predictor.load(result.folder)
 
 
-def load(name: str | Path) -> Predictor | PretrainedModel:
+def load(name: str | Path, *, precision: Precision = "auto", early_exit: bool = True) -> Predictor | PretrainedModel:
     """Loads a model from a folder, a hub id, or "starter", the pre-trained model that the package ships.
 
-    A fine-tuned one predicts, a pre-trained one fills masks. Raises `AlbertError`.
+    A fine-tuned one predicts, a pre-trained one fills masks. `precision` and `early_exit` as for `Predictor.load`.
+    Raises `AlbertError`.
     """
     folder = model_folder(name)
     if stored_head(folder) in ("masked_lm", "pretraining"):
         return PretrainedModel.load(folder)
-    return Predictor.load(folder)
+    return Predictor.load(folder, precision=precision, early_exit=early_exit)

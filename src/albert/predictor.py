@@ -14,7 +14,7 @@ import numpy as np
 from albert.data.examples import Columns, Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import TEXT_COLUMN, Table
-from albert.engine import Engine
+from albert.engine import Engine, Precision
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
@@ -70,12 +70,13 @@ class Predictor:
         *,
         lengths: Lengths,
         thresholds: tuple[float, ...] = (),
+        precision: Precision = "auto",
         exit_threshold: float | None = None,
         fingerprint: str = "",
         name: str = "model",
     ) -> None:
         self.model = model.eval()
-        self.engine = Engine(self.model, "fp32", exit_threshold=exit_threshold)
+        self.engine = Engine(self.model, precision, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
         self.columns = columns
@@ -87,10 +88,11 @@ class Predictor:
         self.cut = 0  # texts so far that were longer than the model reads
 
     @classmethod
-    def load(cls, name: str | Path, *, early_exit: bool = True) -> Self:
+    def load(cls, name: str | Path, *, precision: Precision = "auto", early_exit: bool = True) -> Self:
         """Loads a model folder or hub id. A sequence classifier without our task settings is taken as one.
 
-        A model trained with early exit leaves early unless told not to.
+        `precision`: fp32, bf16, or what this machine is fastest in. A model trained with early exit leaves early
+        unless told not to.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
@@ -118,6 +120,7 @@ class Predictor:
                 stride=extra.get("stride", task.lengths.stride),
             ),
             thresholds=tuple(extra.get("thresholds", ())),
+            precision=precision,
             exit_threshold=extra.get("early_exit", {}).get("threshold") if early_exit else None,
             fingerprint=sha256(next(path for path in stored if path.is_file())),
             name=str(name),
@@ -267,7 +270,7 @@ class Predictor:
         )
 
     def __repr__(self) -> str:
-        return f"Predictor({self.task.name}, {json.dumps(self.labels)[:80]})"
+        return f"Predictor({self.task.name}, {self.engine.precision}, {json.dumps(self.labels)[:80]})"
 
 
 def _task_of(model: AlbertForTask) -> str | None:

@@ -41,6 +41,10 @@ Stride = Annotated[
     int | None,
     typer.Option("--stride", help="Divide longer texts into windows that share so many pieces; else the task's own."),
 ]
+InferencePrecision = Annotated[
+    str, typer.Option("--precision", help="fp32, bf16, or auto: what this machine is fastest in.")
+]
+FullDepth = Annotated[bool, typer.Option("--full-depth", help="No early exit, where the model has it.")]
 InputFormat = Annotated[
     str | None,
     typer.Option("--format", help="csv, tsv, jsonl, conll or lines; else by the file's name and content."),
@@ -233,6 +237,8 @@ def evaluate(
     behaviour: Annotated[
         str | None, typer.Option(help="Behavioural tests: a TOML file, or sentiment, paraphrase, entailment, qa.")
     ] = None,
+    precision: InferencePrecision = "auto",
+    full_depth: FullDepth = False,
     label: LabelColumn = None,
     minimum: Annotated[
         list[str] | None,
@@ -265,7 +271,7 @@ def evaluate(
             assert glue is not None
             check_gates(gates, run_glue(model, glue, require_data(data), submission=submission, as_json=json))
         return
-    predictor = Predictor.load(model)
+    predictor = Predictor.load(model, precision=precision, early_exit=not full_depth)  # type: ignore[arg-type]
     if squad or race:
         require_task(predictor, "qa" if squad else "choice")
     result = predictor.evaluate(require_data(data), label=label, format=format, encoding=encoding)
@@ -309,6 +315,8 @@ def predict(
         bool | None,
         typer.Option("--no-answer/--always-answer", help='Whether "" may answer a question; else as trained.'),
     ] = None,
+    precision: InferencePrecision = "auto",
+    full_depth: FullDepth = False,
     format: InputFormat = None,
     output_format: Annotated[str | None, typer.Option(help="jsonl, csv or tsv; else by the name of --out.")] = None,
     encoding: Encoding = "utf-8",
@@ -319,7 +327,7 @@ def predict(
     from albert.tasks import DecodeOptions
 
     options = DecodeOptions(top_k=top_k or None, aggregation=aggregation, max_answer=max_answer, no_answer=no_answer)
-    predictor = Predictor.load(model)
+    predictor = Predictor.load(model, precision=precision, early_exit=not full_depth)  # type: ignore[arg-type]
     scored = score_file(
         predictor,
         data,

@@ -189,7 +189,7 @@ class DevScores:
 
     def _evaluate(self) -> Found:
         data, task = self.data, self.data.task
-        logits = Engine(self.model, "fp32").logits(data.dev)  # as the Predictor will compute
+        logits = Engine(self.model).logits(data.dev)  # as the Predictor will compute
         outputs = Output.each(data.dev_examples, data.dev, logits)
         thresholds = task.tune(outputs, data.labels)
         scores = task.score(outputs, data.labels, thresholds)
