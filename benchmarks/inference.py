@@ -29,7 +29,7 @@ from peers import Batch, Run, of_onnxruntime, of_openvino, of_transformers
 
 from albert.config import AlbertConfig
 from albert.data.batches import Features
-from albert.engine import Engine
+from albert.engine import Engine, calibrate
 from albert.engine.precision import Precision, has_bf16
 from albert.memory import keep_freed_memory
 from albert.model import AlbertForTask, save_model
@@ -87,8 +87,10 @@ def of_peer(run: Run) -> Arm:
     return lambda work: run(work.padded)
 
 
-def of_ours(model: AlbertForTask, precision: Precision) -> Arm:
-    engine = Engine(model, precision)
+def of_ours(model: AlbertForTask, precision: Precision, *, int8: bool = False) -> Arm:
+    """int8 is calibrated on other texts of the same lengths."""
+    sample = Work.of("mixed", "arrival", 32, 32).flat[0]
+    engine = Engine(model, precision, calibration=calibrate(model, sample) if int8 else None)
     return lambda work: [np.stack(engine.logits(features)) for features in work.flat]
 
 
@@ -99,6 +101,7 @@ def arms_of(model: AlbertForTask, folder: Path, *, short: bool) -> dict[str, Arm
     arms = {"ours fp32": of_ours(model, "fp32")}
     if bf16:
         arms["ours bf16"] = of_ours(model, "bf16")
+    arms["ours int8"] = of_ours(model, "auto", int8=True)
     peers: dict[str, Callable[[], Run]] = {
         "transformers fp32": lambda: of_transformers(folder, torch.float32),
         "transformers bf16": lambda: of_transformers(folder, torch.bfloat16),
