@@ -25,7 +25,8 @@ class Linear:
     """One linear layer, or several of the same input side by side."""
 
     def __init__(self, dtype: torch.dtype, *parts: nn.Linear) -> None:
-        self.source = torch.cat([part.weight for part in parts]).detach()
+        weights = [part.weight.detach() for part in parts]
+        self.source = weights[0] if len(weights) == 1 else torch.cat(weights)
         self.bias = torch.cat([part.bias for part in parts]).detach().to(dtype)
         self.weight = lay_out(self.source.to(dtype))
 

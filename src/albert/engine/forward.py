@@ -17,7 +17,7 @@ MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster
 
 
 class Engine:
-    """A model made ready for inference in a precision; later changes of its weights do not reach it.
+    """A model made ready for inference in a precision; later changes of its weights may not reach it.
 
     On a CPU that is the packed forward pass, elsewhere the reference network on padded batches.
     """

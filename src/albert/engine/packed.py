@@ -40,7 +40,7 @@ class Packed:
 
 
 class PackedModel:
-    """A model's weights as the forward pass wants them; later changes of the model do not reach it.
+    """A model's weights as the forward pass wants them; later changes of its blocks do not reach it.
 
     `precision` is that of products and of what flows between layers; sums, norms and softmax are float32 in any.
     """
