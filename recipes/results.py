@@ -37,7 +37,8 @@ SIDES: dict[str, dict[str, Any]] = {"starter": {"lr": 2e-4}, "scratch": {"lr": 1
 
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     """One fine-tuning and its score."""
-    wanted, start = SETS[name], time.monotonic()
+    wanted, began = SETS[name], time.monotonic()
+    start = str(arguments.out / f"{wanted.start}-model") if wanted.start else "starter"
     network = AlbertConfig.load(model_folder("starter"))
     shape = {
         "hidden_size": network.hidden_size, "num_hidden_layers": network.num_hidden_layers,
@@ -49,7 +50,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
             train=str(files.train),
             dev=str(files.dev),
             out=folder,
-            init="starter" if side == "starter" else None,
+            init=start if side == "starter" else None,
             size="mini" if side == "scratch" else None,
             settings={
                 "seed": seed, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0, **SIDES[side],
@@ -60,7 +61,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
         overwrite=True,
         progress=ConsoleProgress(quiet=arguments.quiet),
     )  # fmt: skip
-    seconds = time.monotonic() - start
+    seconds = time.monotonic() - began
     predictor = Predictor.load(folder)
     evaluation = predictor.evaluate(files.test)
     scores = evaluation.scores

@@ -31,7 +31,7 @@ class Files:
 class TaskSet:
     """How a set is read and learned, and what is known of it.
 
-    `files` gives its parts, from the folder of the task sets and a working folder. `published` is albert-base-v2's
+    `start` names another set whose model is the beginning, in the place of the starter. `files` gives its parts, from the folder of the task sets and a working folder. `published` is albert-base-v2's
     figure on the same data.
     """
 
@@ -41,6 +41,7 @@ class TaskSet:
     options: dict[str, Any] = field(default_factory=dict)
     seeds: int = 3
     published: str = ""
+    start: str = ""
     note: str = ""
 
 
@@ -273,5 +274,9 @@ SETS: dict[str, TaskSet] = {
     "DREAM": TaskSet(as_is("dream", "train.json", "dev.json", "test.json"), "accuracy", 3, seeds=1),
     "TREC-QA": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "map", 4,
                        {"text": "qtext", "text_pair": "atext", "label": "label"}),
+    "RTE after QNLI form": TaskSet(glue("RTE"), "accuracy", 6, {**_PAIR, "label": "label"}, start="QNLI form"),
+    "MRPC after QQP part": TaskSet(mrpc, "f1", 6, {**_PAIR, "label": "label"}, start="QQP part"),
+    "TREC-QA after QNLI form": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "map", 4,
+                                       {"text": "qtext", "text_pair": "atext", "label": "label"}, start="QNLI form"),
     "MedQuAD": TaskSet(medquad, "mrr", 4, {"task": "retrieval", "text": "question", "label": "answer"}, seeds=1),
 }  # fmt: skip
