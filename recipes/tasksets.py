@@ -31,8 +31,8 @@ class Files:
 class TaskSet:
     """How a set is read and learned, and what is known of it.
 
-    `start` names another set whose model is the beginning, in the place of the starter. `files` gives its parts, from the folder of the task sets and a working folder. `published` is albert-base-v2's
-    figure on the same data.
+    `files` gives its parts, from the folder of the task sets and a working folder. `start` names another set whose
+    model is the beginning, in the place of the starter. `published` is albert-base-v2's figure on the same data.
     """
 
     files: Callable[[Path, Path], Files]

@@ -13,7 +13,7 @@ FLOORS = {
     "text": 1, "model": 1,
     "data": 2,
     "tasks": 3, "pretraining": 3, "engine": 3,
-    "audit": 4, "training": 4, "evaluation": 4, "predictor": 4, "pretrained": 4, "scoring": 4, "report": 4,
+    "audit": 4, "training": 4, "evaluation": 4, "predictor": 4, "pretrained": 4, "scoring": 4, "export": 4, "report": 4,
     "serve": 5,
     "api": 6, "cli": 6, "__init__": 6, "__main__": 7,
 }  # fmt: skip
@@ -24,6 +24,7 @@ SIBLINGS = {
     ("hub", "errors"),
     ("process", "errors"),
     ("scoring", "predictor"),  # a file of texts is predicted by a Predictor
+    ("export", "predictor"),  # what is exported is scored before and after
     ("report", "audit"),  # a report tells what is wrong with the data
     ("report", "evaluation"),  # intervals and calibration
     ("predictor", "report"),  # an evaluation can be saved as one

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from albert.data.examples import Columns, Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import TEXT_COLUMN, Table
 from albert.engine import Engine, Precision
+from albert.engine.precision import has_int8
+from albert.engine.quantized import INT8, Calibration, load_ranges
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, sha256, write_json
 from albert.hub import model_folder
@@ -71,12 +73,13 @@ class Predictor:
         lengths: Lengths,
         thresholds: tuple[float, ...] = (),
         precision: Precision = "auto",
+        calibration: Calibration | None = None,
         exit_threshold: float | None = None,
         fingerprint: str = "",
         name: str = "model",
     ) -> None:
         self.model = model.eval()
-        self.engine = Engine(self.model, precision, exit_threshold=exit_threshold)
+        self.engine = Engine(self.model, precision, calibration=calibration, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
         self.columns = columns
@@ -88,11 +91,14 @@ class Predictor:
         self.cut = 0  # texts so far that were longer than the model reads
 
     @classmethod
-    def load(cls, name: str | Path, *, precision: Precision = "auto", early_exit: bool = True) -> Self:
+    def load(
+        cls, name: str | Path, *, precision: Precision | Literal["int8"] = "auto", early_exit: bool = True
+    ) -> Self:
         """Loads a model folder or hub id. A sequence classifier without our task settings is taken as one.
 
-        `precision`: fp32, bf16, or what this machine is fastest in. A model trained with early exit leaves early
-        unless told not to.
+        `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
+        trained with early exit leaves early unless told not to.
+
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
@@ -120,7 +126,8 @@ class Predictor:
                 stride=extra.get("stride", task.lengths.stride),
             ),
             thresholds=tuple(extra.get("thresholds", ())),
-            precision=precision,
+            precision="auto" if precision == "int8" else precision,
+            calibration=_calibration(folder, precision),
             exit_threshold=extra.get("early_exit", {}).get("threshold") if early_exit else None,
             fingerprint=sha256(next(path for path in stored if path.is_file())),
             name=str(name),
@@ -270,7 +277,19 @@ class Predictor:
         )
 
     def __repr__(self) -> str:
-        return f"Predictor({self.task.name}, {self.engine.precision}, {json.dumps(self.labels)[:80]})"
+        precision = "int8" if self.engine.int8 else self.engine.precision
+        return f"Predictor({self.task.name}, {precision}, {json.dumps(self.labels)[:80]})"
+
+
+def _calibration(folder: Path, precision: str) -> Calibration | None:
+    path = folder / INT8
+    if precision == "int8" and not path.is_file():
+        raise AlbertError(
+            ErrorKind.MODEL, f"{folder}: precision int8", expected=f"{INT8} in it",
+            hint="make it: albert export MODEL --to int8 --dev DEV",
+        )  # fmt: skip
+    wanted = precision == "int8" or (precision == "auto" and has_int8())
+    return load_ranges(path) if wanted and path.is_file() else None
 
 
 def _task_of(model: AlbertForTask) -> str | None:

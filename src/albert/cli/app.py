@@ -42,7 +42,7 @@ Stride = Annotated[
     typer.Option("--stride", help="Divide longer texts into windows that share so many pieces; else the task's own."),
 ]
 InferencePrecision = Annotated[
-    str, typer.Option("--precision", help="fp32, bf16, or auto: what this machine is fastest in.")
+    str, typer.Option("--precision", help="fp32, bf16, int8, or auto: what this machine is fastest in.")
 ]
 FullDepth = Annotated[bool, typer.Option("--full-depth", help="No early exit, where the model has it.")]
 InputFormat = Annotated[
@@ -299,6 +299,31 @@ def evaluate(
         as_json=json,
     )
     check_gates(gates, result.scores)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Model folder.")],
+    dev: Annotated[str, typer.Option(help="Labelled file on which the score is compared.")],
+    to: Annotated[str, typer.Option(help="The form: int8.")] = "int8",
+    budget: Annotated[float, typer.Option(help="How much lower the score may be.")] = 0.005,
+    force: Annotated[bool, typer.Option("--force", help="Export whatever the score.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Make a smaller or faster form of a model, refused where its score falls."""
+    from albert.errors import AlbertError, ErrorKind
+    from albert.export import export_int8
+
+    if to != "int8":
+        raise AlbertError(ErrorKind.USAGE, "--to", expected="int8", got=repr(to))
+    done = export_int8(model, dev, budget=budget, force=force)
+    if json:
+        import json as format
+
+        print(format.dumps({**vars(done), "path": str(done.path)}))
+    else:
+        print(f"{done.metric}: {done.before:.4f} before, {done.after:.4f} in int8")
+        print(f"int8 -> {done.path}", file=sys.stderr)
 
 
 @app.command()

@@ -37,7 +37,10 @@ class Engine:
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(precision, self.device)
         self.packed = PackedModel(model, self.precision) if self.device.type == "cpu" else None
+        self.int8 = self.packed is not None and calibration is not None
         if self.packed is not None and calibration is not None:
+            if exit_threshold is not None:
+                calibration = [{name: own.of_any_depth() for name, own in block.items()} for block in calibration]
             self.packed.quantize(calibration)
         self.early = None
         if self.packed is not None and exit_threshold is not None:

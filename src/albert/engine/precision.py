@@ -10,6 +10,7 @@ import torch
 from albert.errors import AlbertError, ErrorKind
 
 Precision = Literal["auto", "fp32", "bf16"]
+_INT8 = ("avx512_vnni", "avx_vnni", "amx_int8")
 
 
 @cache
@@ -21,6 +22,12 @@ def has_bf16(device: str) -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+@cache
+def has_int8() -> bool:
+    """Whether the processor multiplies int8 faster than other numbers: VNNI or AMX."""
+    return any(torch.cpu.get_capabilities().get(name) for name in _INT8)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

@@ -8,18 +8,24 @@ the product before as uint8.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from albert.engine.blocks import Block, Linear, Product
 from albert.engine.compiled import quantize
+from albert.errors import AlbertError, ErrorKind
+from albert.files import write_file
 from albert.model.products import FUSED
 
 onednn = torch.ops.onednn
 Calibration = list[dict[str, "Ranges"]]  # of each block's products
+INT8 = "int8.safetensors"  # a calibration in a model folder
 PRODUCTS = ("qkv", "output", "inner", "outer")
 _SMOOTHING = 0.5
 _MIDDLE = 128  # uint8 of zero where inputs are as wide below as above
@@ -33,6 +39,41 @@ class Ranges:
     sizes: Float[Tensor, "uses in"]
     least: Float[Tensor, " uses"]
     greatest: Float[Tensor, " uses"]
+
+    def of_any_depth(self) -> Ranges:
+        """The widest at every use, for texts of several depths in one product."""
+        return Ranges(
+            self.sizes.amax(0).expand_as(self.sizes),
+            self.least.amin().expand_as(self.least),
+            self.greatest.amax().expand_as(self.greatest),
+        )
+
+
+def save_ranges(path: Path, calibration: Calibration, told: Mapping[str, str]) -> None:
+    """Writes a calibration with what is `told` about it, crash-safely."""
+    tensors = {
+        f"{number}.{name}.{kind}": tensor.contiguous()
+        for number, block in enumerate(calibration)
+        for name, ranges in block.items()
+        for kind, tensor in vars(ranges).items()
+    }
+    write_file(path, save(tensors, metadata=dict(told)))
+
+
+def load_ranges(path: Path) -> Calibration:
+    """Reads what `save_ranges` wrote. Raises `AlbertError` (bad-model) for another file."""
+    try:
+        tensors = load(path.read_bytes())
+        blocks = range(1 + max(int(name.split(".")[0]) for name in tensors))
+        return [
+            {name: Ranges(*(tensors[f"{block}.{name}.{part.name}"] for part in fields(Ranges))) for name in PRODUCTS}
+            for block in blocks
+        ]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise AlbertError(
+            ErrorKind.MODEL, str(path), expected="an int8 calibration", got=str(error)[:200],
+            hint="export the model again: albert export MODEL --to int8 --dev DEV",
+        ) from None  # fmt: skip
 
 
 class Watched:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from albert.engine.quantized import INT8
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, write_file, write_manifest
 from albert.model import AlbertForTask, save_model
@@ -38,7 +39,8 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 def write_model_folder(out: Path, model: AlbertForTask, tokenizer: AlbertTokenizer, card: str) -> None:
     """Writes the files of a model folder, each whole or absent; the manifest last."""
-    (out / MANIFEST).unlink(missing_ok=True)
+    for stale in (MANIFEST, INT8):
+        (out / stale).unlink(missing_ok=True)
     save_model(model, out)
     tokenizer.save(out)
     write_file(out / "README.md", card)
