@@ -142,5 +142,5 @@ def ranking(train: Examples, test: Examples) -> dict[str, float]:
 
 BASELINES: dict[str, Callable[[Examples, Examples], dict[str, float]]] = {
     "classification": classification, "regression": regression, "ner": ner, "qa": qa, "choice": choice,
-    "retrieval": retrieval, "ranking": ranking,
+    "retrieval": retrieval, "ranking": ranking, "similarity": regression,
 }  # fmt: skip
