@@ -159,6 +159,20 @@ def test_the_best_weights_are_kept_and_patience_stops(tmp_path: Path) -> None:
     assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 2
 
 
+def test_of_equal_scores_the_lower_loss_is_better(tmp_path: Path) -> None:
+    scores = iter([(0.9, 0.7), (0.9, 0.5), (0.9, 0.6), (0.8, 0.1)])
+    digests: list[str] = []
+
+    def evaluate() -> dict[str, float]:
+        digests.append(digest(run.model))
+        score, loss = next(scores)
+        return {"score": score, "loss": loss}
+
+    run = trainer(tmp_path, evaluate=evaluate, epochs=4.0)
+    run.run()
+    assert digest(run.model) == digests[1]
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = trainer(tmp_path / "whole")
     whole.run()

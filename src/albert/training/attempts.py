@@ -20,7 +20,7 @@ from albert.model import AlbertForTask, fast
 from albert.tasks.base import Output, Task
 from albert.tasks.losses import LossConfig, LossShape
 from albert.training.dataset import Dataset, FinetuneConfig
-from albert.training.loop import FeatureSource, LoopConfig, Trainer
+from albert.training.loop import FeatureSource, LoopConfig, Trainer, merit
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.state import Checkpoints
@@ -106,8 +106,8 @@ class Attempts:
         )
         _tell_time(trainer, self.data, self.progress)
         state = trainer.run(resume=resume)
-        best = max(state.evaluations, key=lambda entry: entry["scores"][task.metric])["scores"]
-        found = dev_scores.found(best[task.metric])
+        best = max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, task.metric))
+        found = dev_scores.found(best)
         baseline = self.data.baseline[1]
         return FinetuneResult(self.config.out, task.metric, best, baseline, state.step, found.outputs, found.thresholds)
 
@@ -177,15 +177,13 @@ class DevScores:
 
     def __call__(self) -> dict[str, float]:
         found, metric = self._evaluate(), self.data.task.metric
-        if self.best is None or found.scores[metric] > self.best.scores[metric]:
+        if self.best is None or merit(found.scores, metric) > merit(self.best.scores, metric):
             self.best = found
         return found.scores
 
-    def found(self, score: float) -> Found:
-        """The one with this score on the deciding metric; computed anew if an earlier process had it."""
-        if self.best is not None and self.best.scores[self.data.task.metric] == score:
-            return self.best
-        return self._evaluate()
+    def found(self, scores: dict[str, float]) -> Found:
+        """The evaluation with these scores; computed anew if an earlier process had it."""
+        return self.best if self.best is not None and self.best.scores == scores else self._evaluate()
 
     def _evaluate(self) -> Found:
         data, task = self.data, self.data.task

@@ -149,6 +149,11 @@ class RunState:
     fingerprint: dict[str, Any] = field(default_factory=dict)
 
 
+def merit(scores: dict[str, float], metric: str) -> tuple[float, float]:
+    """What decides between evaluations: the metric, and of equal ones the lower loss."""
+    return scores[metric], -scores.get("loss", 0.0)
+
+
 class Trainer:
     """Runs updates of one model until its data, its patience or the machine's is at an end.
 
@@ -349,7 +354,7 @@ class Trainer:
         assert self.evaluate is not None
         scores = self.evaluate()
         step = self.state.step
-        best = self.metric is not None and all(scores[self.metric] > seen for seen in self._seen())
+        best = self.metric is not None and all(merit(scores, self.metric) > seen for seen in self._seen())
         self.state.evaluations.append({"step": step, "scores": scores})
         if self.world.leads:
             if best:
@@ -357,9 +362,9 @@ class Trainer:
             self.log.write({"step": step, "dev": scores})
         self.progress.on_evaluation(step, scores, best=best)
 
-    def _seen(self) -> list[float]:
-        """The deciding score of every evaluation so far."""
-        return [e["scores"][self.metric] for e in self.state.evaluations] if self.metric else []
+    def _seen(self) -> list[tuple[float, float]]:
+        """What every evaluation so far is worth."""
+        return [merit(e["scores"], self.metric) for e in self.state.evaluations] if self.metric else []
 
     def _rewind_log(self) -> None:
         if not self.world.leads:
@@ -367,9 +372,9 @@ class Trainer:
         self.log.rewind(self.state.step, evaluated={e["step"] for e in self.state.evaluations})
 
     def _out_of_patience(self) -> bool:
-        scores = self._seen()
+        seen = self._seen()
         patience = self.config.patience
-        return 0 < patience < len(scores) and max(scores[-patience:]) <= max(scores[:-patience])
+        return 0 < patience < len(seen) and max(seen[-patience:]) <= max(seen[:-patience])
 
     def _save(self) -> None:
         if not self.world.leads:
