@@ -97,7 +97,7 @@ def attention(request: pytest.FixtureRequest) -> Iterator[None]:
     lengths=st.lists(st.integers(1, 512), min_size=1, max_size=12),
     max_tokens=st.sampled_from([1, 64, 1000, 8192]),
 )
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_it_is_the_reference_in_float32(
     attention: None, head: str, shape: dict[str, Any], lengths: list[int], max_tokens: int
 ) -> None:
