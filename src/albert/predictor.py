@@ -221,10 +221,11 @@ class Predictor:
         self.cut += cut
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
-        outputs = Output.each(examples, features, self.engine.logits(features))
+        found = self.engine.exits(features)
+        outputs = Output.each(examples, features, found.logits)
         if self.engine.early is not None:
             depths = self.model.config.num_hidden_layers
-            remarks += (f"early exit: texts left at depth {self.engine.depth:.2f} of {depths} on average",)
+            remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
         scores = self.task.score(outputs, self.labels, self.thresholds)
         baseline = self.task.baseline(examples, examples, self.labels)
         facts = Facts(

@@ -16,6 +16,7 @@ from albert.engine import Engine
 from albert.engine.early_exit import sureness
 from albert.errors import AlbertError
 from albert.model import AlbertForTask, load_model, save_model
+from rows import features
 
 KINDS = {
     "labels": ("sequence_classification", "single_label_classification", ("a", "b", "c")),
@@ -33,13 +34,6 @@ def exiting(kind: str, *, pooling: str = "cls", layers: int = 4, **shape: Any) -
         **shape,
     )  # fmt: skip
     return AlbertForTask(config, head, exits=True, generator=torch.Generator().manual_seed(0)).eval()
-
-
-def features(lengths: list[int]) -> Features:
-    rng = np.random.default_rng(0)
-    total = sum(lengths)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return Features(rng.integers(5, 60, total).astype(np.int32), np.zeros(total, np.int8), starts, None)
 
 
 @torch.inference_mode()
@@ -73,19 +67,19 @@ def reference(model: AlbertForTask, rows: Features, threshold: float) -> list[tu
 def test_rows_leave_where_they_would_alone(
     kind: str, pooling: str, lengths: list[int], quantile: float, max_tokens: int
 ) -> None:
-    model, rows = exiting(kind, pooling=pooling), features(lengths)
+    model, rows = exiting(kind, pooling=pooling), features(lengths, types=False)
     threshold = {"labels": 0.34, "several labels": 0.5, "number": -0.2, "pieces": 0.34}[kind]
     threshold += quantile * {"labels": 0.3, "several labels": 0.1, "number": 0.2, "pieces": 0.1}[kind]
     engine = Engine(model, "fp32", exit_threshold=threshold)
-    said, wanted = engine.logits(rows, max_tokens=max_tokens), reference(model, rows, threshold)
-    for one, (_, logits) in zip(said, wanted, strict=True):
+    said, wanted = engine.exits(rows, max_tokens=max_tokens), reference(model, rows, threshold)
+    for one, (_, logits) in zip(said.logits, wanted, strict=True):
         assert one.shape == logits.shape
         assert np.abs(one - logits).max() < 1e-5
-    assert engine.depth == pytest.approx(np.mean([depth for depth, _ in wanted]))
+    assert said.depths.tolist() == [depth for depth, _ in wanted]
 
 
 def test_exits_are_stored_beside_the_model(tmp_path: Any) -> None:
-    model, rows = exiting("labels"), features([9, 3, 30])
+    model, rows = exiting("labels"), features([9, 3, 30], types=False)
     save_model(model, tmp_path)
     loaded = load_model(tmp_path)
     said = [Engine(one, "fp32", exit_threshold=0.4).logits(rows) for one in (model, loaded)]

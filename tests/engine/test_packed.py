@@ -17,6 +17,7 @@ from albert.engine import Engine, calibrate, compiled, packed
 from albert.errors import AlbertError
 from albert.model import AlbertForTask
 from albert.model.heads import HEADS
+from rows import features
 
 TASK_HEADS = [name for name in HEADS if name not in ("masked_lm", "pretraining")]
 SMALL: dict[str, Any] = {"vocab_size": 60, "max_position_embeddings": 512, "id2label": ("a", "b", "c")}
@@ -32,15 +33,6 @@ def model(head: str, seed: int = 0, **shape: Any) -> AlbertForTask:
             if name.endswith("bias"):
                 parameter.uniform_(-0.3, 0.3, generator=torch.Generator().manual_seed(seed))
     return made.eval()
-
-
-def features(lengths: list[int], seed: int = 0) -> Features:
-    rng = np.random.default_rng(seed)
-    total = sum(lengths)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return Features(
-        rng.integers(5, 60, total).astype(np.int32), rng.integers(0, 2, total).astype(np.int8), starts, None
-    )
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from albert.model import AlbertForTask
 from albert.tasks import TASKS
 from albert.tasks.base import Output
 from albert.training.attempts import FinetuneResult
-from albert.training.temperature import calibrate
+from albert.training.temperature import scale_temperature
 
 LABELS = ("a", "b", "c")
 SHAPE: dict[str, Any] = {
@@ -42,7 +42,7 @@ def calibrated_by(factor: float, *, rows: int = 4000) -> tuple[AlbertForTask, Al
     )
     found = FinetuneResult(None, "accuracy", {}, 0.0, 1, outputs)  # type: ignore[arg-type]
     data = SimpleNamespace(task=TASKS["classification"], labels=LABELS)
-    result, said = calibrate(model, data, found)  # type: ignore[arg-type]
+    result, said = scale_temperature(model, data, found)  # type: ignore[arg-type]
     return before, model, result, found, said
 
 

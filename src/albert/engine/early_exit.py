@@ -123,19 +123,24 @@ def _admit(waiting: deque[int], lengths: np.ndarray, free: int, budget: int) -> 
 
 
 @torch.inference_mode()
-def every_depth(packed: PackedModel, features: Features, *, max_tokens: int) -> list[list[np.ndarray]]:
-    """For each depth the logits of all rows: what there is to leave with."""
+def every_depth(
+    packed: PackedModel, features: Features, *, max_tokens: int
+) -> tuple[list[list[np.ndarray]], Float[np.ndarray, "depths rows"]]:
+    """For each depth the logits of all rows, what there is to leave with, and how sure they are."""
     early = EarlyExit(packed, np.inf)
     lengths = features.lengths
     found = [[np.zeros(0, np.float32)] * len(features) for _ in early.heads]
+    sure = np.zeros((len(early.heads), len(features)))
     for indices in inference_batches(lengths, max_tokens=max_tokens):
         own = lengths[indices]
         starts = np.append(0, np.cumsum(own))
         x, attend = packed.embed(Packed(*features.flat(indices), own)), packed.attention(own, starts)
-        for depth, (block, use) in enumerate(packed.depths, 1):
+        before = np.full((len(indices), 1), np.inf, np.float32)
+        for depth, (block, use) in enumerate(packed.depths):
             x = block(x, use, attend)
-            before = np.zeros((len(indices), 1), np.float32)
-            said, _ = early._judge(x, starts, np.arange(len(indices)), depth, before)
+            said, sure[depth, indices] = early._judge(x, starts, np.arange(len(indices)), depth + 1, before)
             for index, logits in zip(indices, said, strict=True):
-                found[depth - 1][index] = logits
-    return found
+                found[depth][index] = logits
+            if not packed.by_piece:
+                before = np.stack(said)
+    return found, sure

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from albert.data.batches import Batch, Features, inference_batches
-from albert.engine.early_exit import EarlyExit
+from albert.engine.early_exit import EarlyExit, Exits
 from albert.engine.packed import Packed, PackedModel
 from albert.engine.precision import Precision, autocast, resolve_precision
 from albert.engine.quantized import Calibration
@@ -45,7 +45,6 @@ class Engine:
         self.early = None
         if self.packed is not None and exit_threshold is not None:
             self.early = EarlyExit(self.packed, exit_threshold)
-        self.depth = 0.0  # the mean one at which rows of the last call left, with early exit
 
     def logits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
         """Each row's logits as float32, in the order of `features`, computed in length-sorted batches.
@@ -53,21 +52,23 @@ class Engine:
         They are [labels], or [pieces, labels] without padding if the head speaks at every piece. The model's
         training mode is kept as it was; dropout is off meanwhile.
         """
+        return self.exits(features, max_tokens=max_tokens).logits
+
+    def exits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> Exits:
+        """The same, with the depth at which each row left: the last one without early exit."""
         was_training = self.model.training
         self.model.eval()
         rows = [np.zeros(0, np.float32)] * len(features)
         lengths = features.lengths
         try:
             if self.early is not None:
-                found = self.early.logits(features, max_tokens=max_tokens)
-                self.depth = float(found.depths.mean()) if len(features) else 0.0
-                return found.logits
+                return self.early.logits(features, max_tokens=max_tokens)
             for indices in inference_batches(lengths, max_tokens=max_tokens):
                 for index, row in zip(indices, self._batch(features, indices, lengths[indices]), strict=True):
                     rows[index] = row
         finally:
             self.model.train(was_training)
-        return rows
+        return Exits(rows, np.full(len(features), self.model.config.num_hidden_layers))
 
     def _batch(self, features: Features, indices: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         if self.packed is not None:

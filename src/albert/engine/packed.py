@@ -65,10 +65,9 @@ class PackedModel:
 
     def quantize(self, calibration: Calibration) -> None:
         """Turns every product into int8. Raises `AlbertError` (bad-model) for ranges of another network."""
-        shapes = [(uses, {name: len(getattr(block, name).source[0]) for name in PRODUCTS})
+        wanted = [{name: (uses, getattr(block, name).source.shape[1]) for name in PRODUCTS}
                   for block, uses in self.uses.items()]  # fmt: skip
-        if shapes != [(len(found["qkv"].sizes), {name: found[name].sizes.shape[1] for name in PRODUCTS})
-                      for found in calibration]:  # fmt: skip
+        if wanted != [{name: found[name].sizes.shape for name in PRODUCTS} for found in calibration]:
             raise AlbertError(ErrorKind.MODEL, "int8 calibration", expected="that of this network", got="another's")
         for block, ranges in zip(self.uses, calibration, strict=True):
             quantize_block(block, ranges)

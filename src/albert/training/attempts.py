@@ -101,9 +101,7 @@ class Attempts:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         task = self.data.task
         dev_scores = DevScores(model, self.data)
-        trainer = _build_trainer(
-            self.config, model, self.data, self.settings, self.progress, dev_scores, self.objective
-        )
+        trainer = self._trainer(model, dev_scores)
         _tell_time(trainer, self.data, self.progress)
         state = trainer.run(resume=resume)
         best = max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, task.metric))
@@ -122,6 +120,33 @@ class Attempts:
 
     def _lower_rate(self) -> float:
         return self.settings.optimizer.lr / _RESTART_DIVISOR
+
+    def _trainer(self, model: AlbertForTask, evaluate: DevScores) -> Trainer:
+        config, data, settings = self.config, self.data, self.settings
+        loop = settings.loop
+        return Trainer(
+            model,
+            build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
+            FeatureSource(data.train, loop),
+            self.objective,
+            config=loop,
+            folder=config.out,
+            fingerprint={
+                "data": data.train.fingerprint(),
+                "dev": data.dev.fingerprint(),
+                "network": json.dumps(model.config.to_dict(), sort_keys=True),
+                "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
+                "loss": json.dumps(dataclasses.asdict(settings.loss), sort_keys=True),
+                "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
+                "init": config.init or "",
+                **({"early_exit": "yes"} if config.early_exit else {}),
+            },
+            progress=self.progress,
+            schedule=settings.optimizer.rate_at,
+            clip=settings.optimizer.clip,
+            evaluate=evaluate,
+            metric=data.task.metric,
+        )
 
 
 def collapsed(result: FinetuneResult) -> bool:
@@ -208,41 +233,6 @@ class DevScores:
             count += task.count(gold)
             first = after
         return total / max(count, 1)
-
-
-def _build_trainer(
-    config: FinetuneConfig,
-    model: AlbertForTask,
-    data: Dataset,
-    settings: Settings,
-    progress: ConsoleProgress,
-    evaluate: DevScores,
-    objective: TaskObjective,
-) -> Trainer:
-    loop = settings.loop
-    return Trainer(
-        model,
-        build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
-        FeatureSource(data.train, loop),
-        objective,
-        config=loop,
-        folder=config.out,
-        fingerprint={
-            "data": data.train.fingerprint(),
-            "dev": data.dev.fingerprint(),
-            "network": json.dumps(model.config.to_dict(), sort_keys=True),
-            "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
-            "loss": json.dumps(dataclasses.asdict(settings.loss), sort_keys=True),
-            "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
-            "init": config.init or "",
-            **({"early_exit": "yes"} if config.early_exit else {}),
-        },
-        progress=progress,
-        schedule=settings.optimizer.rate_at,
-        clip=settings.optimizer.clip,
-        evaluate=evaluate,
-        metric=data.task.metric,
-    )
 
 
 def _tell_time(trainer: Trainer, data: Dataset, progress: ConsoleProgress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from albert.data.batches import Batch
-from albert.engine.early_exit import EXITING_HEADS, every_depth, sureness
+from albert.engine.early_exit import EXITING_HEADS, every_depth
 from albert.engine.forward import MAX_TOKENS
 from albert.engine.packed import PackedModel
 from albert.errors import AlbertError, ErrorKind
@@ -69,9 +70,8 @@ def require_exits(task: Task) -> None:
 
 def choose_exit(model: AlbertForTask, data: Dataset, result: FinetuneResult, *, budget: float) -> Exit:
     """The threshold of the least mean depth at which dev scores at most `budget` less than at full depth."""
-    packed = PackedModel(model, "fp32")
-    by_depth = every_depth(packed, data.dev, max_tokens=MAX_TOKENS)
-    sure = _sureness(by_depth, model.config.problem_type)
+    packed = PackedModel(copy.deepcopy(model).cpu().eval(), "fp32")
+    by_depth, sure = every_depth(packed, data.dev, max_tokens=MAX_TOKENS)
     full = _at(by_depth, np.full(len(data.dev), len(by_depth)), None, data, result)
     found = full
     for threshold in np.unique(np.quantile(sure[:-1][np.isfinite(sure[:-1])], np.linspace(0, 1, _CANDIDATES))):
@@ -80,16 +80,6 @@ def choose_exit(model: AlbertForTask, data: Dataset, result: FinetuneResult, *, 
         if tried.score >= full.score - budget and tried.depth < found.depth:
             found = tried
     return found
-
-
-def _sureness(by_depth: list[list[np.ndarray]], problem_type: str | None) -> np.ndarray:
-    """[depths, rows]"""
-    sure = np.zeros((len(by_depth), len(by_depth[0])))
-    for depth, rows in enumerate(by_depth):
-        for row, said in enumerate(rows):
-            before = np.full_like(said, np.inf) if depth == 0 else by_depth[depth - 1][row]
-            sure[depth, row] = sureness(np.atleast_2d(said), np.atleast_2d(before), problem_type).min()
-    return sure
 
 
 def _at(

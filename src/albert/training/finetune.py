@@ -24,7 +24,7 @@ from albert.training.folder import check_folder, write_model_folder
 from albert.training.progress import ConsoleProgress
 from albert.training.report import Finished, report_on
 from albert.training.settings import divide_settings
-from albert.training.temperature import calibrate
+from albert.training.temperature import scale_temperature
 
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
@@ -71,7 +71,7 @@ def finetune(
             result = attempts.restart(model)
         if result.thresholds:
             model.config = model.config.with_(extra={**model.config.extra, "thresholds": result.thresholds})
-        result, calibration = calibrate(model, data, result)
+        result, calibration = scale_temperature(model, data, result)
         if calibration:
             data.remarks.append(calibration)
             progress.on_message(calibration)

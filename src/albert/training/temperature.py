@@ -17,7 +17,7 @@ _ENOUGH = 100  # dev examples, below which chance would decide
 _LEAST = 1e-30  # probability, so that its logarithm is finite
 
 
-def calibrate(model: AlbertForTask, data: Dataset, result: FinetuneResult) -> tuple[FinetuneResult, str]:
+def scale_temperature(model: AlbertForTask, data: Dataset, result: FinetuneResult) -> tuple[FinetuneResult, str]:
     """Divides the head's weights by the temperature found on dev where the model is too sure of itself.
 
     Predictions stay; so do models that are not too sure, heads whose labels do not share one softmax, and models with
@@ -35,8 +35,8 @@ def calibrate(model: AlbertForTask, data: Dataset, result: FinetuneResult) -> tu
         for parameter in model.head.linear.parameters():  # type: ignore[union-attr]
             parameter.div_(temperature)
     outputs = [replace(one, logits=[row / temperature for row in one.logits]) for one in result.outputs]
-    errors = (calibration_error(p, review.gold) for p in (review.probabilities, softmax(logits / temperature)))
-    before, after = errors
+    before = calibration_error(review.probabilities, review.gold)
+    after = calibration_error(softmax(logits / temperature), review.gold)
     said = (
         f"logits divided by {temperature:.2f}, the temperature at which probabilities hold on dev: "
         f"calibration error {before:.3f} before, {after:.3f} after"
