@@ -32,7 +32,7 @@ from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
-SIDES: dict[str, dict[str, Any]] = {"starter": {"lr": 2e-4}, "scratch": {"lr": 1e-3}}
+SCRATCH_LR = 1e-3
 
 
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
             init=start if side == "starter" else None,
             size="mini" if side == "scratch" else None,
             settings={
-                "seed": seed, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0, **SIDES[side],
+                "seed": seed, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0,
+                "lr": wanted.lr if side == "starter" else SCRATCH_LR,
                 **(shape if side == "scratch" else {}),
             },
             **wanted.options,

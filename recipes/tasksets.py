@@ -31,14 +31,16 @@ class Files:
 class TaskSet:
     """How a set is read and learned, and what is known of it.
 
-    `files` gives its parts, from the folder of the task sets and a working folder. `start` names another set whose
-    model is the beginning, in the place of the starter. `published` is albert-base-v2's figure on the same data.
+    `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter. `start`
+    names another set whose model is the beginning, in the place of the starter. `published` is albert-base-v2's figure
+    on the same data.
     """
 
     files: Callable[[Path, Path], Files]
     metric: str
     epochs: float
     options: dict[str, Any] = field(default_factory=dict)
+    lr: float = 2e-4
     seeds: int = 3
     published: str = ""
     start: str = ""
@@ -267,7 +269,7 @@ SETS: dict[str, TaskSet] = {
                               note="unanswerable training questions made: a third moved to another paragraph"),
     "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15),
     "WikiANN": TaskSet(wikiann, "f1", 4),
-    "CLINC150": TaskSet(clinc, "accuracy", 8, note="151 classes, out of scope among them"),
+    "CLINC150": TaskSet(clinc, "accuracy", 8, lr=5e-4, note="151 classes, out of scope among them"),
     "Hate speech": TaskSet(hate, "macro_f1", 3),
     "AG News": TaskSet(ag_news, "accuracy", 4),
     "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),
