@@ -114,7 +114,7 @@ def start_from(
         model = AlbertForTask(config, head, exits=exits)
     kept = {ours: theirs for ours, theirs in wanted.items() if ours not in fresh}
     _check(model, kept, stored, folder, ignore_heads=True)
-    model.to_empty(device="cpu")
+    _allocate(model)
     initialize(model, config, generator)
     _fill(model, kept, stored)
     return model, sorted({ours.rsplit(".", 1)[0] for ours in fresh})
@@ -273,10 +273,17 @@ def _check(
         )
 
 
+def _allocate(module: nn.Module) -> None:
+    """Memory in the place of the meta device: `Module.to_empty` imports sympy for it, half a second."""
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            setattr(part, name, nn.Parameter(torch.empty(parameter.shape)))
+
+
 def _fill(module: nn.Module, wanted: dict[str, str], stored: dict[str, _Stored]) -> None:
     """Copies the stored values in, as float32; allocates what is still on the meta device."""
     if any(parameter.is_meta for parameter in module.parameters()):
-        module.to_empty(device="cpu")
+        _allocate(module)
     targets = module.state_dict()
     seen: dict[int, str] = {}
     by_file: dict[Path, list[tuple[str, _Stored]]] = {}

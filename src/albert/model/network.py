@@ -38,9 +38,9 @@ class Embeddings(nn.Module):
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
         size = config.embedding_size
-        self.word = nn.Embedding(config.vocab_size, size, padding_idx=0)
-        self.position = nn.Embedding(config.max_position_embeddings, size)
-        self.token_type = nn.Embedding(config.type_vocab_size, size)
+        self.word = _table(config.vocab_size, size, padding_idx=0)
+        self.position = _table(config.max_position_embeddings, size)
+        self.token_type = _table(config.type_vocab_size, size)
         self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -50,6 +50,13 @@ class Embeddings(nn.Module):
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         x = self.word(input_ids) + self.token_type(token_type_ids) + self.position(positions)
         return self.dropout(self.norm(x))
+
+
+def _table(rows: int, size: int, *, padding_idx: int | None = None) -> nn.Embedding:
+    if torch.get_default_device().type != "meta":
+        return nn.Embedding(rows, size, padding_idx=padding_idx)
+    # On the meta device drawing values imports torch._dynamo, 2 s of a cold start.
+    return nn.Embedding.from_pretrained(torch.empty(rows, size), freeze=False, padding_idx=padding_idx)
 
 
 class Attention(nn.Module):
