@@ -254,7 +254,7 @@ def medquad(tasks: Path, work: Path) -> Files:
 _PAIR = {"text": "sentence1", "text_pair": "sentence2"}
 SETS: dict[str, TaskSet] = {
     "SST-2": TaskSet(glue("SST-2"), "accuracy", 2, published="92.9"),
-    "CoLA": TaskSet(glue("CoLA"), "mcc", 5, {"text": "4", "label": "2"}),
+    "CoLA": TaskSet(glue("CoLA"), "mcc", 5, {"text": "4", "label": "2", "metric": "mcc"}),
     "RTE": TaskSet(glue("RTE"), "accuracy", 6, {**_PAIR, "label": "label"}),
     "WNLI": TaskSet(glue("WNLI"), "accuracy", 6, {**_PAIR, "label": "label"}),
     "STS-B": TaskSet(glue("STS-B"), "correlation", 4, {"task": "similarity", **_PAIR, "label": "score"},
@@ -270,7 +270,7 @@ SETS: dict[str, TaskSet] = {
     "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15),
     "WikiANN": TaskSet(wikiann, "f1", 4),
     "CLINC150": TaskSet(clinc, "accuracy", 8, lr=5e-4, note="151 classes, out of scope among them"),
-    "Hate speech": TaskSet(hate, "macro_f1", 3),
+    "Hate speech": TaskSet(hate, "macro_f1", 3, {"metric": "macro_f1"}),
     "AG News": TaskSet(ag_news, "accuracy", 4),
     "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),
     "DREAM": TaskSet(as_is("dream", "train.json", "dev.json", "test.json"), "accuracy", 3, seeds=1),

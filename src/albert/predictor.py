@@ -113,7 +113,7 @@ class Predictor:
                 expected="a model that `albert train` wrote, or a sequence classifier",
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
-        task = task_named(task_name)
+        task = task_named(task_name).measured_by(extra.get("metric"))
         tokenizer = AlbertTokenizer.from_pretrained(folder)
         stored = [folder / MANIFEST, folder / "config.json"]
         return cls(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -120,6 +121,21 @@ def test_early_exit_is_trained_chosen_and_used(tmp_path: Path, kind: str) -> Non
         assert any("early exit: texts left at depth" in remark for remark in evaluation.remarks)
     full = Predictor.load(tmp_path / "out", early_exit=False)
     assert full.engine.early is None
+
+
+def test_another_score_decides(tmp_path: Path) -> None:
+    """One row in eight is "b": more accurate to say "a" always, which has no merit by MCC."""
+    rows = [(f"{'bad' if i % 8 == 0 else 'good'} film number {i}", "b" if i % 8 == 0 else "a") for i in range(160)]
+    data = tmp_path / "rows.csv"
+    data.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    wanted = dataclasses.replace(config(data, tmp_path / "out", epochs=1), metric="mcc")
+    result = finetune(wanted)
+    assert (result.metric, result.baseline) == ("mcc", 0.0)
+    evaluation = Predictor.load(tmp_path / "out").evaluate(data)
+    assert evaluation.metric == "mcc"
+    assert evaluation.interval[0] <= evaluation.scores["mcc"] <= evaluation.interval[1]
+    with pytest.raises(AlbertError, match="accuracy, macro_f1, mcc"):
+        finetune(dataclasses.replace(wanted, metric="bleu"), overwrite=True)
 
 
 def test_early_exit_is_refused_where_texts_do_not_leave_one_by_one(tmp_path: Path) -> None:

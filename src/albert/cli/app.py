@@ -127,6 +127,9 @@ def train(
         str | None, typer.Option(help="Train a network of this size from scratch instead: tiny, mini, small, base, …")
     ] = None,
     choices: ChoicesColumn = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Dev score that decides, e.g. macro_f1 or mcc; else the task's own.")
+    ] = None,
     max_length: MaxLength = None,
     stride: Stride = None,
     early_exit: Annotated[
@@ -160,6 +163,7 @@ def train(
         tokenizer=tokenizer,
         size=size,
         choices=choices,
+        metric=metric,
         max_length=max_length,
         stride=stride,
         early_exit=early_exit,

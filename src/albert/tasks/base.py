@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -107,17 +108,18 @@ class Output:
 class Task(ABC):
     """A family of tasks. Values, no state: one instance serves every data set.
 
-    `metric` is the score that decides on the best checkpoint; higher is better. `points`: predictions stand at
-    places in the text. `plural`: what predictions are called where an example may have none or many; elsewhere
-    `answer` is the key of the best one. `grouped`: an example's rows meet in one loss. `lengths` are those of
-    training unless told otherwise. `pipeline` is transformers' name for the family.
+    `metric` is the score that decides on the best checkpoint, higher is better; `metrics` are others that may.
+    `points`: predictions stand at places in the text. `plural`: what predictions are called where an example may have
+    none or many; elsewhere `answer` is the key of the best one. `grouped`: an example's rows meet in one loss.
+    `lengths` are those of training unless told otherwise. `pipeline` is transformers' name for the family.
     """
 
     name: ClassVar[str]
     head: ClassVar[str]
     problem_type: ClassVar[str | None] = None
     pipeline: ClassVar[str]
-    metric: ClassVar[str]
+    metric: str
+    metrics: ClassVar[tuple[str, ...]] = ()  # beside `metric`
     stratified: ClassVar[bool] = False
     points: ClassVar[bool] = False
     plural: ClassVar[str | None] = None
@@ -143,6 +145,21 @@ class Task(ABC):
     @abstractmethod
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> Gold:
         """Gold values as the loss reads them, row by row. Raises `AlbertError` for labels that training never saw."""
+
+    def measured_by(self, metric: str | None) -> Task:
+        """This task with another of its scores in the place of `metric`. Raises `AlbertError` (usage) for others."""
+        if metric is None or metric == self.metric:
+            return self
+        if metric not in self.metrics:
+            raise AlbertError(
+                ErrorKind.USAGE,
+                f"--metric for task {self.name}",
+                expected=", ".join(sorted({self.metric, *self.metrics})),
+                got=metric,
+            )
+        other = copy.copy(self)
+        other.metric = metric
+        return other
 
     def remarks(self, examples: Sequence[Example], features: Features) -> list[str]:
         """What these examples' gold values lose on their way to the model, in words."""

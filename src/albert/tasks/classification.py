@@ -28,6 +28,7 @@ class Classification(Task):
     problem_type = "single_label_classification"
     pipeline = "text-classification"
     metric = "accuracy"
+    metrics = ("macro_f1", "mcc")
     stratified = True
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
@@ -78,11 +79,17 @@ class Classification(Task):
     ) -> tuple[str, float]:
         counts = Counter(example.gold for example in train)
         majority = max(labels, key=lambda label: counts[label])
-        return f"always {majority!r}", float(np.mean([example.gold == majority for example in examples]))
+        gold = _ids(examples, labels)
+        said = np.full_like(gold, labels.index(majority))
+        return f"always {majority!r}", classification_scores(said, gold, labels=len(labels))[self.metric]
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         probabilities = softmax(np.stack([output.pooled for output in outputs]))
         gold, said = _ids([output.example for output in outputs], labels), probabilities.argmax(1)
+
+        def measure(chosen: np.ndarray) -> float:
+            return classification_scores(said[chosen], gold[chosen], labels=len(labels))[self.metric]
+
         verdicts = [
             Verdict(output.example, labels[right], labels[best], float(right != best), float(row[best]))
             for output, right, best, row in zip(outputs, gold, said, probabilities, strict=True)
@@ -91,7 +98,7 @@ class Classification(Task):
         return Review(
             verdicts,
             "1 where the label is wrong",
-            mean_of(gold == said),
+            mean_of(gold == said) if self.metric == "accuracy" else measure,
             label_scores(confusions, labels),
             confusions,
             probabilities,

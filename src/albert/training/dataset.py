@@ -24,9 +24,10 @@ class FinetuneConfig:
 
     `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
-    of the folder `tokenizer`. `settings` override the values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig`
-    by name. With `early_exit` heads stand behind every depth, to be left on dev for at most `exit_budget` of its score.
-    Raises `AlbertError` (usage) for both at once.
+    of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `settings` override the
+    values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
+    depth, to be left on dev for at most `exit_budget` of its score. Raises `AlbertError` (usage) for an `init` and a
+    `size` at once.
     """
 
     train: str
@@ -40,6 +41,7 @@ class FinetuneConfig:
     tokenizer: str | None = None
     size: str | None = None
     choices: str | None = None
+    metric: str | None = None
     max_length: int | None = None
     stride: int | None = None
     early_exit: bool = False
@@ -91,7 +93,7 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossC
         table, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
     )
     assert columns.label is not None
-    task = task_named(config.task) if config.task else _guess(table, columns)
+    task = (task_named(config.task) if config.task else _guess(table, columns)).measured_by(config.metric)
     lengths = task.lengths.adjusted(config.max_length, config.stride)
     remarks: list[str] = []
     train = _examples(table, columns, task, remarks)

@@ -113,6 +113,7 @@ def _build_model(
         "problem_type": data.task.problem_type,
         "extra": {
             "task": data.task.name,
+            "metric": data.task.metric,
             "columns": dataclasses.asdict(data.columns),
             "max_length": data.lengths.max_length,
             "stride": data.lengths.stride,
