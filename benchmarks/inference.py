@@ -1,14 +1,14 @@
 """Inference of ours beside transformers, ONNX Runtime and OpenVINO: same weights, same texts, interleaved.
 
     pip install -e ".[peers]"
-    python benchmarks/inference.py --short       about 5 minutes: mixed lengths, the base shape and the starter's
-    python benchmarks/inference.py               all profiles and batch sizes, latency, plot
+    python benchmarks/inference.py --short       part of `make bench`: mixed lengths in batches of 32, one text alone
+    python benchmarks/inference.py --plot p.png  all profiles and batch sizes at both shapes, most of an hour
 
 Texts are random pieces, lengths drawn by a seed: short messages (mean 12), mixed (log-normal, mean 47, at most 148),
 passages (384). Batches come in order of arrival, or after sorting all texts by length. Padding the peers' batches and
-exporting are not timed; packing ours is. Each round times every arm once; ratios are medians over rounds of ours and
-a peer's times of the same round. The floor is that of the products alone, laid out, in as many rows as there are real
-tokens.
+exporting are not timed; packing ours is. Each round times every arm once; ratios are medians over rounds of a peer's
+time and ours of the same round. OpenVINO runs with one stream and with a stream a core, of which the summary keeps the
+better. The floor is that of the products alone, laid out, in as many rows as there are real tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +41,9 @@ SHAPES = {
     "base": {"size": "base"},
     "starter": {"size": "mini", "vocab_size": 16_000, "num_hidden_layers": 6},
 }
-PROFILES = {"short": 256, "mixed": 128, "passages": 16}  # texts
+PROFILES = {"short": 256, "mixed": 64, "passages": 16}  # texts
+BATCHES = (1, 8, 32, 128)
+ONE_STREAM = ", one stream"
 
 
 def lengths_of(profile: str, texts: int) -> np.ndarray:
@@ -64,8 +68,8 @@ class Work:
     tokens: int
 
     @classmethod
-    def of(cls, profile: str, order: str, batch: int, texts: int) -> Work:
-        lengths = lengths_of(profile, texts)
+    def of(cls, profile: str, order: str, batch: int, texts: int, *, lengths: np.ndarray | None = None) -> Work:
+        lengths = lengths_of(profile, texts) if lengths is None else lengths
         if order == "sorted":
             lengths = np.sort(lengths)[::-1]
         rng = np.random.default_rng(1)
@@ -106,18 +110,13 @@ def arms_of(model: AlbertForTask, folder: Path, *, short: bool) -> dict[str, Arm
         "transformers fp32": lambda: of_transformers(folder, torch.float32),
         "transformers bf16": lambda: of_transformers(folder, torch.bfloat16),
         "ONNX Runtime fp32": lambda: of_onnxruntime(folder),
-        "OpenVINO fp32": lambda: of_openvino(folder, "fp32", "THROUGHPUT", sample),
-        "OpenVINO bf16": lambda: of_openvino(folder, "bf16", "THROUGHPUT", sample),
-        "OpenVINO bf16, one stream": lambda: of_openvino(folder, "bf16", "LATENCY", sample),
+        "ONNX Runtime int8": lambda: of_onnxruntime(folder, int8=True),
     }
+    for precision in ("bf16", "int8") if short else ("fp32", "bf16", "int8"):
+        for ending, hint in (("", "THROUGHPUT"), (ONE_STREAM, "LATENCY")):
+            peers[f"OpenVINO {precision}{ending}"] = partial(of_openvino, folder, precision, hint, sample)
     if not short:
-        peers |= {
-            "transformers bf16, compiled": lambda: of_transformers(folder, torch.bfloat16, compiled=True),
-            "ONNX Runtime int8": lambda: of_onnxruntime(folder, int8=True),
-            "OpenVINO fp32, one stream": lambda: of_openvino(folder, "fp32", "LATENCY", sample),
-            "OpenVINO int8": lambda: of_openvino(folder, "int8", "THROUGHPUT", sample),
-            "OpenVINO int8, one stream": lambda: of_openvino(folder, "int8", "LATENCY", sample),
-        }
+        peers["transformers bf16, compiled"] = lambda: of_transformers(folder, torch.bfloat16, compiled=True)
     for name, make in peers.items():
         if "bf16" in name and not bf16:
             continue
@@ -184,36 +183,73 @@ def show(work: Work, found: dict[str, dict[str, float]], floors: dict[str, float
         print(f"| products alone, {precision} | {work.tokens / seconds:,.0f} |" + " |" * (1 + len(ratios)))
 
 
-def latency(arms: dict[str, Arm], rounds: int) -> None:
-    """One text of 16 pieces at a time."""
-    work = Work.of("mixed", "arrival", 1, 1)
+def latency(arms: dict[str, Arm], pieces: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """(p50, p95) in ms of each arm for one text at a time."""
+    work = Work.of("mixed", "arrival", 1, 1, lengths=np.asarray([pieces]))
     times: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(rounds):
         for name, arm in arms.items():
             times[name].append(1000 * timed(arm, work)[0])
-    print(f"\none text of {work.tokens} pieces\n| arm | p50 ms | p95 ms |\n|---|---|---|")
-    for name, found in sorted(times.items(), key=lambda item: statistics.median(item[1])):
-        print(f"| {name} | {statistics.median(found):.2f} | {np.quantile(found, 0.95):.2f} |")
+    found = {name: (statistics.median(own), float(np.quantile(own, 0.95))) for name, own in times.items()}
+    print(f"\none text of {pieces} pieces\n| arm | p50 ms | p95 ms |\n|---|---|---|")
+    for name, (p50, p95) in sorted(found.items(), key=lambda item: item[1]):
+        print(f"| {name} | {p50:.2f} | {p95:.2f} |")
+    return found
+
+
+def summary(where: str, found: dict[str, dict[str, float]]) -> list[str]:
+    """A line a peer and precision of ours, the better of a peer's settings."""
+    lines = []
+    for ours in [name for name in found if name in ("ours bf16", "ours int8")]:
+        ratios: dict[str, float] = {}
+        for name, values in found.items():
+            if name != ours:
+                peer = name.removesuffix(ONE_STREAM)
+                ratios[peer] = min(ratios.get(peer, np.inf), values[f"{ours} is faster"])
+        lines += [f"{ours} / {peer}, {where}: {ratio:.2f}x" for peer, ratio in ratios.items()
+                  if not peer.startswith("ours") or (ours, peer) == ("ours int8", "ours bf16")]  # fmt: skip
+    return lines
+
+
+def draw(every: list[dict[str, Any]], path: Path) -> None:
+    """Tokens a second of each arm, a panel a shape, profile and order, in batches of 32."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = [entry for entry in every if entry["batch"] == 32]
+    figure, panels = pyplot.subplots(len(shown), 1, figsize=(8, 3.2 * len(shown)), squeeze=False)
+    for entry, axes in zip(shown, panels[:, 0], strict=True):
+        speeds = {name: entry["tokens"] / values["seconds"] for name, values in entry["arms"].items()}
+        names = sorted(speeds, key=speeds.__getitem__)
+        colours = ["tab:orange" if name.startswith("ours") else "tab:blue" for name in names]
+        axes.barh(names, [speeds[name] for name in names], color=colours)
+        axes.set(title=f"{entry['shape']}, {entry['profile']}, {entry['order']}", xlabel="tokens/s")
+    figure.tight_layout()
+    figure.savefig(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="mixed lengths in batches of 32, fewer arms and rounds")
     parser.add_argument("--shapes", default="base,starter")
+    parser.add_argument("--profiles", default=",".join(PROFILES))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--out", type=Path, help="JSON file for every figure")
+    parser.add_argument("--plot", type=Path, help="picture of the speeds")
     arguments = parser.parse_args()
     keep_freed_memory()  # for every arm: what the allocator gives back it asks for again
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    rounds = arguments.rounds or (3 if arguments.short else 7)
+    rounds = arguments.rounds or (2 if arguments.short else 3)
     print(
         f"{time.strftime('%Y-%m-%d')}, {torch.cpu.get_capabilities().get('cpu_name', 'unknown CPU')}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, transformers {transformers.__version__}"
     )
-    works = [("mixed", 32)] if arguments.short else [(p, b) for p in PROFILES for b in (1, 8, 32, 128)]
-    every: list[dict[str, object]] = []
-    summary = []
+    works = [("mixed", 32)] if arguments.short else [(p, b) for p in arguments.profiles.split(",") for b in BATCHES]
+    every: list[dict[str, Any]] = []
+    lines = []
     for shape in arguments.shapes.split(","):
         settings = dict(SHAPES[shape])
         config = AlbertConfig.named(str(settings.pop("size")), id2label=("a", "b"), **settings)
@@ -231,14 +267,17 @@ def main() -> None:
                     show(work, found, floors)
                     every.append({"shape": shape, "profile": profile, "order": order, "batch": batch,
                                   "tokens": work.tokens, "floors": floors, "arms": found})  # fmt: skip
-                    best = "ours bf16" if "ours bf16" in arms else "ours fp32"
-                    summary += [f"{best} / {name}, {shape}, {profile}, batches of {batch}, {order}: "
-                                f"{values[f'{best} is faster']:.2f}x"
-                                for name, values in found.items() if not name.startswith("ours")]  # fmt: skip
-            latency(arms, 20 if arguments.short else 200)
-    print("\n" + "\n".join(summary))
+                    lines += summary(f"{shape}, {profile}, batches of {batch}, {order} order", found)
+            for pieces in (16, 47):
+                alone = latency(arms, pieces, 20 if arguments.short else 200)
+                best = min((p50, name) for name, (p50, _) in alone.items() if name.startswith("OpenVINO"))
+                lines += [f"{name} / {best[1]}, {shape}, p50 of one text of {pieces} pieces: {p50 / best[0]:.2f}x"
+                          for name, (p50, _) in alone.items() if name.startswith("ours")]  # fmt: skip
+    print("\n" + "\n".join(lines))
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(every, indent=1))
+    if arguments.plot is not None:
+        draw(every, arguments.plot)
 
 
 main()

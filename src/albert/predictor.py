@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 
+from albert.data.batches import Features
 from albert.data.examples import Columns, Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import TEXT_COLUMN, Table
@@ -27,7 +29,7 @@ from albert.tasks.base import Output
 from albert.text.tokenizer import AlbertTokenizer
 
 Input = str | tuple[str, str] | dict[str, Any]
-_CHUNK = 1024  # examples in memory at a time
+_CHUNK = 1024  # examples computed at a time
 _KEYS = (("text", "question"), ("text_pair", "context"))
 
 
@@ -170,11 +172,7 @@ class Predictor:
         options = options or DecodeOptions()
         if not options.thresholds:
             options = dataclasses.replace(options, thresholds=self.thresholds)
-        return [
-            self.task.decode(output, self.labels, options)
-            for start in range(0, len(examples), _CHUNK)
-            for output in self.outputs(examples[start : start + _CHUNK])
-        ]
+        return [self.task.decode(output, self.labels, options) for output in self._outputs(examples)]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of length 1, [texts, hidden], of a model for similarity or retrieval.
@@ -185,15 +183,22 @@ class Predictor:
             raise AlbertError(
                 ErrorKind.MODEL, f"task {self.task.name}", expected="a model for similarity or retrieval", got="another"
             )
-        vectors = [output.logits[0] for output in self.outputs([Example(text) for text in texts])]
+        vectors = [output.logits[0] for output in self._outputs([Example(text) for text in texts])]
         table = np.stack(vectors) if vectors else np.zeros((0, self.model.config.hidden_size), np.float32)
         return np.asarray(table / np.linalg.norm(table, axis=1, keepdims=True))
 
-    def outputs(self, examples: Sequence[Example]) -> list[Output]:
-        """What the head says about each example: the raw logits of its rows, [labels] or [pieces, labels]."""
+    def _outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
+        """What the head says about each; while a portion is computed those after it are encoded."""
+        portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
+        with ThreadPoolExecutor(1) as pool:
+            encoded = (pool.map if len(portions) > 1 else map)(self._encode, portions)
+            for portion, features in zip(portions, encoded, strict=True):
+                yield from Output.each(portion, features, self.engine.logits(features))
+
+    def _encode(self, examples: Sequence[Example]) -> Features:
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)
         self.cut += cut
-        return Output.each(examples, features, self.engine.logits(features))
+        return features
 
     def evaluate(
         self,
@@ -217,8 +222,7 @@ class Predictor:
         problems = Problems(table.path)
         examples = list(read_examples(table, columns, self.task.parse_gold, problems))
         problems.raise_if_any()
-        features, cut = self.task.features(self.tokenizer, examples, self.lengths)
-        self.cut += cut
+        features = self._encode(examples)
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
         found = self.engine.exits(features)

@@ -20,7 +20,7 @@ from albert.files import disk_errors, write_json
 from albert.predictor import Predictor
 from albert.tasks import DecodeOptions
 
-CHUNK = 1024  # rows between two saved positions
+CHUNK = 4096  # rows between two saved positions
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 
 

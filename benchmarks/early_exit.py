@@ -1,0 +1,111 @@
+"""Early exit against full depth and against PABEE, on a classifier that `albert train --early-exit` made.
+
+    albert train SST-2/train.tsv -o exits --early-exit --set epochs=2 --set lr=2e-4
+    python benchmarks/early_exit.py exits SST-2/dev.tsv
+
+Prints accuracy, mean depth and tokens/s of each arm, and the median ratio of full depth's time, with as many texts
+under way, to its own; interleaved, in the engine's precision. PABEE (Zhou et al. 2020) takes one text at a time and
+leaves when `patience` heads after each other agree; of its patiences the fastest is shown whose accuracy is at most
+0.003 below full depth's on these very texts, or else the most patient one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from albert.data.batches import Features
+from albert.data.examples import read_examples
+from albert.data.sources import Problems
+from albert.data.tables import Table
+from albert.engine import Engine
+from albert.engine.early_exit import Exits
+from albert.engine.packed import Packed
+from albert.predictor import Predictor
+
+UNDER_WAY = (1, 32, 128)  # texts
+BUDGET = 0.003
+
+
+@torch.inference_mode()
+def pabee(engine: Engine, rows: Features, patience: int) -> Exits:
+    """One text at a time, left after `patience` agreements in a row."""
+    packed, model = engine.packed, engine.model
+    assert packed is not None
+    assert model.exits is not None
+    heads = [*model.exits, model.head]
+    found = Exits([], np.zeros(len(rows), np.int64))
+    for row in range(len(rows)):
+        lengths = rows.lengths[[row]]
+        starts = np.append(0, lengths)
+        x, attend = packed.embed(Packed(*rows.flat([row]), lengths)), packed.attention(lengths, starts)
+        before, agreed = -1, 0
+        for depth, ((block, use), head) in enumerate(zip(packed.depths, heads, strict=True), 1):
+            x = block(x, use, attend)
+            said = packed.read(x[:1] if model.reads_first else x, lengths, head)[0]
+            agreed = agreed + 1 if said.argmax() == before else 0
+            before = said.argmax()
+            if agreed == patience or depth == len(heads):
+                found.logits.append(said)
+                found.depths[row] = depth
+                break
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    leaving, whole = Predictor.load(arguments.model), Predictor.load(arguments.model, early_exit=False)
+    table = Table(arguments.data)
+    label = whole.columns.label
+    columns = whole.columns_of(table)
+    examples = list(read_examples(table, columns.__class__(**{**vars(columns), "label": label}),
+                                  whole.task.parse_gold, Problems(str(arguments.data))))  # fmt: skip
+    rows, _ = whole.task.features(whole.tokenizer, examples, whole.lengths)
+    gold = np.asarray([whole.labels.index(example.gold) for example in examples])
+
+    def accuracy(found: Exits) -> float:
+        return float(np.mean(np.stack(found.logits).argmax(1) == gold))
+
+    full = accuracy(whole.engine.exits(rows))
+    depths = whole.model.config.num_hidden_layers
+    by_patience = {patience: pabee(whole.engine, rows, patience) for patience in range(1, depths)}
+    allowed = [patience for patience, found in by_patience.items() if accuracy(found) >= full - BUDGET]
+    patience = min(allowed, default=depths - 1)
+    mean = float(rows.lengths.mean())
+    arms: dict[tuple[str, int], Callable[[], Exits]] = {
+        (f"PABEE, patience {patience}", 1): lambda: pabee(whole.engine, rows, patience)
+    }
+    for texts, (name, one) in itertools.product(UNDER_WAY, (("full depth", whole), ("early exit", leaving))):
+        tokens = int(texts * mean)
+        arms[name, texts] = lambda engine=one.engine, tokens=tokens: engine.exits(rows, max_tokens=tokens)
+    times: dict[tuple[str, int], list[float]] = {arm: [] for arm in arms}
+    last: dict[tuple[str, int], Exits] = {}
+    for _ in range(arguments.rounds):
+        for arm, run in arms.items():
+            start = time.perf_counter()
+            last[arm] = run()
+            times[arm].append(time.perf_counter() - start)
+    cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
+    print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
+          f"{len(rows)} texts, {len(rows.ids):,} pieces, {whole.engine.precision}")  # fmt: skip
+    print(
+        "| arm | texts under way | accuracy | mean depth | tokens/s | against full depth |\n|---|---|---|---|---|---|"
+    )
+    for (name, texts), found in last.items():
+        ratio = statistics.median(a / b for a, b in zip(times["full depth", texts], times[name, texts], strict=True))
+        speed = len(rows.ids) / statistics.median(times[name, texts])
+        print(f"| {name} | {texts} | {accuracy(found):.4f} | {found.depths.mean():.2f} | {speed:,.0f} | {ratio:.2f}x |")
+
+
+main()
