@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from albert.data.batches import Batch, Features, inference_batches
+from albert.engine.buckets import BucketedModel
 from albert.engine.early_exit import EarlyExit, Exits
 from albert.engine.packed import Packed, PackedModel
-from albert.engine.precision import Precision, autocast, resolve_precision
+from albert.engine.precision import Precision, resolve_precision
 from albert.engine.quantized import Calibration
 from albert.model import AlbertForTask
 
@@ -19,7 +22,7 @@ MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster
 class Engine:
     """A model made ready for inference in a precision; later changes of its weights may not reach it.
 
-    On a CPU that is the packed forward pass, elsewhere the reference network on padded batches.
+    On a CPU that is the packed forward pass, elsewhere one on padded batches of few shapes.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Engine:
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(precision, self.device)
         self.packed = PackedModel(model, self.precision) if self.device.type == "cpu" else None
+        self.bucketed = None if self.packed is not None else BucketedModel(model, self.precision)
         self.int8 = self.packed is not None and calibration is not None
         if self.packed is not None and calibration is not None:
             if exit_threshold is not None:
@@ -58,24 +62,24 @@ class Engine:
         """The same, with the depth at which each row left: the last one without early exit."""
         was_training = self.model.training
         self.model.eval()
-        rows = [np.zeros(0, np.float32)] * len(features)
-        lengths = features.lengths
         try:
             if self.early is not None:
                 return self.early.logits(features, max_tokens=max_tokens)
-            for indices in inference_batches(lengths, max_tokens=max_tokens):
-                for index, row in zip(indices, self._batch(features, indices, lengths[indices]), strict=True):
+            rows = [np.zeros(0, np.float32)] * len(features)
+            batches = inference_batches(features.lengths, max_tokens=max_tokens)
+            for indices, said in zip(batches, self._batches(features, batches), strict=True):
+                for index, row in zip(indices, said, strict=True):
                     rows[index] = row
         finally:
             self.model.train(was_training)
         return Exits(rows, np.full(len(features), self.model.config.num_hidden_layers))
 
-    def _batch(self, features: Features, indices: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    def _batches(self, features: Features, batches: list[np.ndarray]) -> Iterable[list[np.ndarray]]:
+        lengths = features.lengths
         if self.packed is not None:
-            return self.packed.logits(Packed(*features.flat(indices), lengths))
-        with autocast(self.precision, self.device), torch.inference_mode():
-            logits = batch_logits(self.model, features.batch(indices), self.device).float().cpu().numpy()
-        return [row if row.ndim == 1 else row[:length] for row, length in zip(logits, lengths, strict=True)]
+            return (self.packed.logits(Packed(*features.flat(indices), lengths[indices])) for indices in batches)
+        assert self.bucketed is not None
+        return self.bucketed.logits(features, batches)
 
 
 def calibrate(model: AlbertForTask, features: Features, *, max_tokens: int = MAX_TOKENS) -> Calibration:
