@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all check bench bench-training clean
 
 demo: .venv/installed
 	$(BIN)/albert demo
@@ -19,7 +19,10 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_floors.py
 
-bench: .venv/installed-dev
+bench: .venv/installed-peers
+	$(BIN)/python benchmarks/inference.py --short
+
+bench-training: .venv/installed-dev
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/pretraining.py
 
@@ -36,4 +39,8 @@ clean:
 
 .venv/installed-dev: pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@ .venv/installed
+
+.venv/installed-peers: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --editable ".[peers]"
 	touch $@ .venv/installed

@@ -1,7 +1,7 @@
 """Inference of ours beside transformers, ONNX Runtime and OpenVINO: same weights, same texts, interleaved.
 
     pip install -e ".[peers]"
-    python benchmarks/inference.py --short       part of `make bench`: mixed lengths in batches of 32, one text alone
+    python benchmarks/inference.py --short       or `make bench`: mixed lengths in batches of 32, one text alone
     python benchmarks/inference.py --plot p.png  all profiles and batch sizes at both shapes, most of an hour
 
 Texts are random pieces, lengths drawn by a seed: short messages (mean 12), mixed (log-normal, mean 47, at most 148),

@@ -1,6 +1,6 @@
 """One training step of ours against transformers' classifier: same weights, same batches, interleaved.
 
-    python benchmarks/training_step.py        (or: make bench; about a minute)
+    python benchmarks/training_step.py        (or: make bench-training; about a minute)
 
 Prints, for two shapes, the median step time of each, the median of the paired ratios, and how far the losses
 are apart in the same run. Both run fp32 and then bf16 autocast, forward and backward without an update.

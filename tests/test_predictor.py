@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -273,3 +274,47 @@ def test_memory_does_not_grow_with_the_file(
         command = [sys.executable, "-c", code, folder_of(trained, tmp_path_factory), source, tmp_path / f"{rows}.jsonl"]
         peaks.append(int(subprocess.check_output(list(map(str, command)), text=True)))
     assert peaks[1] - peaks[0] < 40_000  # kB
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_million_rows_survive_kills_in_flat_memory(
+    trained: Predictor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """SIGKILL every ten seconds or so until the file is done; nothing is lost, and a few thousand rows cost as much."""
+    rng = random.Random(0)
+    folder = folder_of(trained, tmp_path_factory)
+
+    def predict(rows: int, *, kills: int) -> tuple[Path, int, int]:
+        """(output, kills, peak kB of any of the processes)"""
+        source, out = write_input(tmp_path / f"{rows}.csv", rows), tmp_path / f"{rows}.jsonl"
+        command = [sys.executable, "-m", "albert", "predict", str(folder), str(source), "-o", str(out)]
+        killed = peak = 0
+        while not out.exists():
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            deadline = time.monotonic() + (rng.uniform(5, 15) if killed < kills else float("inf"))
+            while process.poll() is None and time.monotonic() < deadline:
+                peak = max(peak, resident(process.pid))
+                time.sleep(0.05)
+            if process.poll() is None:
+                process.kill()
+                killed += 1
+            assert process.wait() in (0, -9)
+        return out, killed, peak
+
+    _, _, small = predict(20_000, kills=0)
+    out, killed, large = predict(1_000_000, kills=5)
+    assert killed == 5
+    with out.open() as lines:
+        assert [json.loads(line)["id"] for line in lines] == [str(i) for i in range(1_000_000)]
+    assert large - small < 40_000
+    print(f"peak {small / 1000:.0f} MB for 20,000 rows, {large / 1000:.0f} MB for 1,000,000")
+
+
+def resident(pid: int) -> int:
+    """kB; 0 for a process that has ended."""
+    status = Path(f"/proc/{pid}/status")
+    try:
+        return int(status.read_text().partition("VmRSS:")[2].split()[0])
+    except (OSError, IndexError):
+        return 0

@@ -1,0 +1,180 @@
+"""What each step of the packed forward pass gives: the engine beside itself with one step left out, interleaved.
+
+    python benchmarks/engine_steps.py                  about two minutes
+
+128 texts of log-normal length (mean 47, at most 148), random pieces and weights, in order of arrival, batches of 32.
+Prints the median over rounds of the time without a step to the time with all of them. The last row runs in a process
+of its own, since what the C library's allocator keeps is a matter of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from albert.config import AlbertConfig
+from albert.engine import blocks, packed
+from albert.engine.blocks import Block
+from albert.engine.packed import Packed, PackedModel
+from albert.engine.precision import has_bf16
+from albert.model import AlbertForTask
+
+SHAPES = {
+    "base": AlbertConfig.named("base", id2label=("a", "b")),
+    "starter": AlbertConfig.named("mini", vocab_size=16_000, num_hidden_layers=6, id2label=("a", "b")),
+}
+TEXTS, BATCH, ROUNDS = 128, 32, 7
+
+
+class ThreeProducts:
+    """Query, key and value one by one."""
+
+    def __init__(self, joined: blocks.Linear) -> None:
+        size = joined.source.shape[1]
+        self.parts = [(blocks.lay_out(w.contiguous().to(joined.bias.dtype)), b.contiguous())
+                      for w, b in zip(joined.source.split(size), joined.bias.split(size), strict=True)]  # fmt: skip
+
+    def __call__(self, x: Tensor, use: int = 0) -> Tensor:
+        return torch.cat([blocks.product(x, weight, bias) for weight, bias in self.parts], dim=1)
+
+
+class Unfused:
+    """GELU and the residual after the product."""
+
+    def __init__(self, linear: blocks.Linear) -> None:
+        self.linear = linear
+
+    def __call__(self, x: Tensor, use: int = 0, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
+        y = self.linear(x, use)
+        if activation is not None:
+            y = F.gelu(y, approximate="tanh")
+        return y if add is None else y + add
+
+
+class NotLaidOut(Unfused):
+    """PyTorch's own product on the weights as they are stored."""
+
+    def __init__(self, linear: blocks.Linear) -> None:
+        weight = linear.source.to(linear.bias.dtype)
+        super().__init__(lambda x, use: F.linear(x, weight, linear.bias))  # type: ignore[arg-type]
+
+
+class WholeLastLayer(PackedModel):
+    def _encode(self, packed: Packed, starts: np.ndarray) -> Tensor:
+        x, attend = self.embed(packed), self.attention(packed.lengths, starts)
+        for block, use in self.depths:
+            x = block(x, use, attend)
+        return x[torch.from_numpy(starts[:-1])]
+
+
+def change(model: PackedModel, step: Callable[[Block], None]) -> PackedModel:
+    for block in model.uses:
+        step(block)
+    return model
+
+
+def one_by_one(block: Block) -> None:
+    block.qkv = ThreeProducts(block.qkv)  # type: ignore[assignment, arg-type]
+
+
+def unfuse(block: Block, kind: type[Unfused] = Unfused) -> None:
+    for name in ("qkv", "output", "inner", "outer"):
+        setattr(block, name, kind(getattr(block, name)))
+
+
+def batches(*, padded: bool = False) -> list[Packed]:
+    """Rows of ids; `padded` ones are as long as the longest of their batch, padding computed like pieces."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(np.rint(np.exp(rng.normal(np.log(47) - 0.18, 0.6, TEXTS))), 4, 148).astype(int)
+    made = []
+    for start in range(0, TEXTS, BATCH):
+        own = np.sort(lengths[start : start + BATCH])[::-1].copy()
+        if padded:
+            own[:] = own.max()
+        made.append(
+            Packed(
+                torch.from_numpy(rng.integers(5, 16_000, own.sum())),
+                torch.zeros(int(own.sum()), dtype=torch.int64),
+                own,
+            )
+        )
+    return made
+
+
+def seconds(model: PackedModel, work: list[Packed]) -> float:
+    start = time.perf_counter()
+    for batch in work:
+        model.logits(batch)
+    return time.perf_counter() - start
+
+
+def measure(config: AlbertConfig) -> None:
+    model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0)).eval()
+    real, padded = batches(), batches(padded=True)
+    best = "bf16" if has_bf16("cpu") else "fp32"
+    without_kernel = PackedModel(model, best)
+    without_kernel.compiled = None
+    arms: dict[str, tuple[PackedModel, list[Packed]]] = {
+        "all steps": (PackedModel(model, best), real),
+        "no padding in products": (PackedModel(model, best), padded),
+        "bf16": (PackedModel(model, "fp32"), real),
+        "weights laid out, GELU and residual fused": (
+            change(PackedModel(model, best), lambda block: unfuse(block, NotLaidOut)),
+            real,
+        ),
+        "GELU and residual fused": (change(PackedModel(model, best), unfuse), real),
+        "query, key and value in one product": (change(PackedModel(model, best), one_by_one), real),
+        "attention in C++, not PyTorch's": (without_kernel, real),
+        "of the last layer what the head reads": (WholeLastLayer(model, best), real),
+    }
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(ROUNDS + 1):
+        for name, (arm, work) in arms.items():
+            took = seconds(arm, work)
+            if number:  # the first round warms up
+                times[name].append(took)
+    tokens = sum(int(batch.lengths.sum()) for batch in real)
+    every = statistics.median(times["all steps"])
+    print(f"| all steps | {tokens / every:,.0f} tokens/s |")
+    for name, own in times.items():
+        if name != "all steps":
+            print(f"| {name} | {statistics.median(a / b for a, b in zip(own, times['all steps'], strict=True)):.2f}x |")
+    alone = [memory(config, keep=keep) for _ in range(3) for keep in (True, False)]
+    print(f"| freed memory kept | {statistics.median(alone[1::2]) / statistics.median(alone[::2]):.2f}x |")
+
+
+def memory(config: AlbertConfig, *, keep: bool) -> float:
+    """Median seconds of all steps in a process that keeps freed memory, or gives it back."""
+    name = next(name for name, one in SHAPES.items() if one == config)
+    return float(subprocess.check_output([sys.executable, __file__, "--memory", name, str(int(keep))], text=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.memory:
+        shape, keep = arguments.memory
+        if keep == "0":
+            packed.keep_freed_memory = lambda: None
+        model = AlbertForTask(SHAPES[shape], "sequence_classification").eval()
+        one, work = PackedModel(model, "bf16" if has_bf16("cpu") else "fp32"), batches()
+        print(statistics.median([seconds(one, work) for _ in range(ROUNDS)][1:]))
+        return
+    cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
+    print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for shape, config in SHAPES.items():
+        print(f"\n{shape}: H {config.hidden_size}, L {config.num_hidden_layers}\n| step | slower without |\n|---|---|")
+        measure(config)
+
+
+main()
