@@ -90,6 +90,7 @@ class Predictor:
         self.fingerprint = fingerprint  # of the files it came from
         self.name = name  # folder or hub id
         self.labels = model.config.id2label
+        self._aside = ThreadPoolExecutor(1)  # kept: every new thread may take memory of its own and keep that
         self.cut = 0  # texts so far that were longer than the model reads
 
     @classmethod
@@ -190,10 +191,9 @@ class Predictor:
     def _outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         """What the head says about each; while a portion is computed those after it are encoded."""
         portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
-        with ThreadPoolExecutor(1) as pool:
-            encoded = (pool.map if len(portions) > 1 else map)(self._encode, portions)
-            for portion, features in zip(portions, encoded, strict=True):
-                yield from Output.each(portion, features, self.engine.logits(features))
+        encoded = (self._aside.map if len(portions) > 1 else map)(self._encode, portions)
+        for portion, features in zip(portions, encoded, strict=True):
+            yield from Output.each(portion, features, self.engine.logits(features))
 
     def _encode(self, examples: Sequence[Example]) -> Features:
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)

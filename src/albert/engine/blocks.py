@@ -12,7 +12,22 @@ from torch import Tensor, nn
 from albert.model.network import Layer
 from albert.model.products import lay_out, product
 
-Attend = Callable[..., Tensor]  # of rows of queries, keys and values, and whether `first` pieces alone ask
+Attend = Callable[..., Tensor]  # of queries, keys and values; gives so many `rows`; do `first` pieces alone ask?
+
+
+def rows_for(tokens: int) -> int:
+    """How many rows products get for so many tokens: at most 32 numbers an octave.
+
+    oneDNN makes code for each number of rows that it meets and keeps it, some hundred kB every time.
+    """
+    step = max(8, 1 << max(tokens.bit_length() - 6, 0))
+    return -(-tokens // step) * step
+
+
+def filled(x: Float[Tensor, "tokens width"], rows: int | None = None) -> Float[Tensor, "rows width"]:
+    """With copies of the first row after the others, `rows` in all (None: as `rows_for` says)."""
+    missing = (rows_for(len(x)) if rows is None else rows) - len(x)
+    return torch.cat([x, x[:1].expand(missing, -1)]) if missing else x
 
 
 class Product(Protocol):
@@ -50,7 +65,7 @@ class Block:
         self, x: Float[Tensor, "tokens hidden"], use: int, attend: Attend, *, read: Tensor | None = None
     ) -> Float[Tensor, "read hidden"]:
         """The block's output, at the pieces `read` if given: then the first of each text."""
-        context = attend(self.qkv(x, use), first=read is not None)
+        context = attend(self.qkv(x, use), rows=len(x if read is None else read), first=read is not None)
         y = _norm(self.output(context, use, add=x if read is None else x[read]), self.norm)
         return _norm(self.outer(self.inner(y, use, activation=self.activation), use, add=y), self.norm2)
 

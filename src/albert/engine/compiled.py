@@ -38,12 +38,16 @@ def attention(dtype: torch.dtype, size: int) -> Callable[..., Tensor] | None:
         return None
 
     def attend(
-        qkv: Float[Tensor, "tokens width"], *, starts: Int[Tensor, " bounds"], heads: int, first: bool
-    ) -> Float[Tensor, "read hidden"]:
-        """Each text's attention to itself, texts end to end between `starts`; with `first` of its first piece alone."""
+        qkv: Float[Tensor, "tokens width"], *, starts: Int[Tensor, " bounds"], heads: int, rows: int, first: bool
+    ) -> Float[Tensor, "rows hidden"]:
+        """Each text's attention to itself, texts end to end between `starts`; with `first` of its first piece alone.
+
+        Of the `rows` those after the texts are copies of the first.
+        """
         texts = len(starts) - 1
-        context = qkv.new_empty(texts if first else len(qkv), heads * size)
+        context = qkv.new_empty(rows, heads * size)
         function(qkv.data_ptr(), context.data_ptr(), starts.data_ptr(), texts, heads, size, first)
+        context[texts if first else int(starts[-1]) :] = context[0]
         return context
 
     return attend

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from albert.data.batches import Features, inference_batches
+from albert.engine.blocks import filled
 from albert.engine.packed import Packed, PackedModel
 from albert.errors import AlbertError, ErrorKind
 from albert.model.heads import Head
@@ -62,7 +63,8 @@ class EarlyExit:
             admitted = _admit(waiting, lengths, max_tokens - int(lengths[rows].sum()), max_tokens)
             if admitted:
                 new = self.packed.embed(Packed(*features.flat(admitted), lengths[admitted]))
-                x = torch.cat([x, new]) if len(rows) else new
+                own = lengths[rows].sum(), lengths[admitted].sum()
+                x = filled(torch.cat([x[: own[0]], new[: own[1]]])) if len(rows) else new
                 rows = np.append(rows, admitted)
             starts = np.append(0, np.cumsum(lengths[rows]))
             x = block(x, 0, self.packed.attention(lengths[rows], starts))
@@ -77,7 +79,7 @@ class EarlyExit:
                 if not self.packed.by_piece:
                     before[rows[places]] = said
             if leaves.any():
-                x = x[torch.from_numpy(np.flatnonzero(np.repeat(~leaves, np.diff(starts))))]
+                x = filled(x[torch.from_numpy(np.flatnonzero(np.repeat(~leaves, np.diff(starts))))])
                 rows = rows[~leaves]
         return found
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.engine.blocks import Attend, Block, Linear
+from albert.engine.blocks import Attend, Block, Linear, filled, rows_for
 from albert.engine.compiled import attention
 from albert.engine.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
 from albert.errors import AlbertError, ErrorKind
@@ -100,7 +100,11 @@ class PackedModel:
         for block, use in self.depths[:-1]:
             x = block(x, use, attend)
         block, use = self.depths[-1]
-        return block(x, use, attend, read=torch.from_numpy(starts[:-1]) if self.model.reads_first else None)
+        if not self.model.reads_first:
+            return block(x, use, attend)[: starts[-1]]
+        texts = len(packed.lengths)
+        read = np.append(starts[:-1], np.zeros(rows_for(texts) - texts, np.int64))
+        return block(x, use, attend, read=torch.from_numpy(read))[:texts]
 
     def attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
         """Attention over texts that lie between `starts`."""
@@ -108,12 +112,12 @@ class PackedModel:
             return partial(self.compiled, starts=torch.from_numpy(starts), heads=self.heads)
         return partial(_attend, groups=_groups(lengths, starts, self.dtype), heads=self.heads)
 
-    def embed(self, packed: Packed) -> Float[Tensor, "tokens hidden"]:
-        """What the first depth reads."""
+    def embed(self, packed: Packed) -> Float[Tensor, "rows hidden"]:
+        """What the first depth reads, filled up with copies of the first row."""
         tables = self.model.albert.embeddings
         positions = torch.from_numpy(np.concatenate([np.arange(length) for length in packed.lengths]))
         x = tables.norm(tables.word(packed.ids) + tables.token_type(packed.types) + tables.position(positions))
-        x = x.to(self.dtype)
+        x = filled(x.to(self.dtype))
         return x if self.mapping is None else self.mapping(x)
 
 
@@ -161,9 +165,9 @@ def _groups(lengths: np.ndarray, starts: np.ndarray, dtype: torch.dtype) -> list
 
 
 def _attend(
-    qkv: Float[Tensor, "tokens width"], *, groups: list[_Group], heads: int, first: bool
-) -> Float[Tensor, "read hidden"]:
-    """Each text's attention to itself; with `first` for its first piece alone."""
+    qkv: Float[Tensor, "tokens width"], *, groups: list[_Group], heads: int, rows: int, first: bool
+) -> Float[Tensor, "rows hidden"]:
+    """Each text's attention to itself; with `first` for its first piece alone. Filled up to `rows`."""
     parts = []
     for group in groups:
         own = qkv[group.start : group.after] if group.gather is None else qkv[group.gather]
@@ -172,4 +176,4 @@ def _attend(
             q = q[:, :, :1]
         context = F.scaled_dot_product_attention(q, k, v, attn_mask=group.bias).transpose(1, 2).flatten(2).flatten(0, 1)
         parts.append(context if first or group.real is None else context[group.real])
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    return filled(parts[0] if len(parts) == 1 else torch.cat(parts), rows)
