@@ -135,7 +135,7 @@ def train(
     early_exit: Annotated[
         bool, typer.Option("--early-exit", help="Heads behind every depth, so that easy texts are answered sooner.")
     ] = False,
-    exit_budget: Annotated[float, typer.Option(help="How much of the dev score early exit may cost.")] = 0.003,
+    exit_budget: Annotated[float, typer.Option(help="Share of dev texts that early exit may answer worse.")] = 0.003,
     settings: Setting = None,
     seeds: Annotated[int | None, typer.Option(help="Train so many times, and tell median and spread.")] = None,
     resume: Resume = False,

@@ -26,8 +26,8 @@ class FinetuneConfig:
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
     of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `settings` override the
     values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
-    depth, to be left on dev for at most `exit_budget` of its score. Raises `AlbertError` (usage) for an `init` and a
-    `size` at once.
+    depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
+    for an `init` and a `size` at once.
     """
 
     train: str
