@@ -29,6 +29,14 @@ class NormalizedText:
             return position, position
         return int(self.starts[start]), int(self.ends[end - 1])
 
+    def made_from(self, source: NormalizedText) -> NormalizedText:
+        """The same text with its map carried on to the original that `source`, its own original, was made from."""
+        if source.starts is None or source.ends is None:
+            return self
+        starts = np.arange(len(self.text)) if self.starts is None else self.starts
+        ends = starts + 1 if self.ends is None else self.ends
+        return NormalizedText(self.text, source.starts[starts], source.ends[ends - 1])
+
 
 @dataclass(frozen=True)
 class Normalizer:

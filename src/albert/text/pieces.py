@@ -17,6 +17,7 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 
 from albert.config import UNK_ID
 from albert.errors import AlbertError, ErrorKind
+from albert.text.hardening import SURROGATE, Hardener, Hardening, invalid_unicode
 from albert.text.normalize import NormalizedText, Normalizer
 
 SPACE = "▁"
@@ -37,13 +38,14 @@ class Pieces:
 
 
 class PieceEncoder:
-    """Segments texts by a SentencePiece unigram model, given as the bytes of its file.
+    """Segments texts by a SentencePiece unigram model, given as the bytes of its file, hardened first if so told.
 
     Raises `AlbertError` (bad-model) when the bytes are no such model.
     """
 
-    def __init__(self, model: bytes, normalizer: Normalizer) -> None:
+    def __init__(self, model: bytes, normalizer: Normalizer, hardening: Hardening | None = None) -> None:
         self.normalizer = normalizer
+        self._harden = None if hardening is None else Hardener(hardening, spell=self._spelling)
         self.proto = proto.ModelProto()
         try:
             self.proto.ParseFromString(model)
@@ -78,19 +80,32 @@ class PieceEncoder:
 
     def __call__(self, texts: Sequence[str]) -> list[Pieces]:
         """The pieces of each text. Raises `AlbertError` (bad-data) for text that is not valid Unicode."""
-        normalized = [self.normalizer(text) for text in texts]
+        normalized = [self._normalized(text) for text in texts]
         with _valid_unicode(texts):
             surfaces = self._sentencepiece.encode([text.text for text in normalized], out_type=str)
         return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text's pieces alone, several times faster; one thread. Raises as `__call__`."""
+        harden = self._harden
         with _valid_unicode(texts):
-            normalized = [self.normalizer.text(text) for text in texts]
+            hardened = texts if harden is None else [harden.text(text) for text in texts]
+            normalized = [self.normalizer.text(text) for text in hardened]
             rows = self._sentencepiece.encode(normalized, out_type=int, num_threads=1)
         if self._digit_comma:
             rows = [row if self._digit_comma.keys().isdisjoint(row) else self._split_commas(row) for row in rows]
         return [np.asarray(row, np.int64) for row in rows]
+
+    def _normalized(self, text: str) -> NormalizedText:
+        if self._harden is None:
+            return self.normalizer(text)
+        hardened = self._harden(text)
+        return self.normalizer(hardened.text).made_from(hardened)
+
+    def _spelling(self, word: str) -> tuple[int, int]:
+        """How many pieces a word has, and how many of them are unknown."""
+        ids = self._sentencepiece.encode(self.normalizer.text(word), out_type=int)
+        return len(ids), ids.count(UNK_ID)
 
     def _pieces(self, surfaces: list[str], inner: NormalizedText) -> Pieces:
         """Ids, offsets and words of pieces that follow one another in the text sentencepiece normalised."""
@@ -156,15 +171,10 @@ def _valid_unicode(texts: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (UnicodeEncodeError, TypeError):
-        bad = next((text for text in texts if any("\ud800" <= char <= "\udfff" for char in text)), None)
+        bad = next(filter(SURROGATE.search, texts), None)
         if bad is None:
             raise
-        raise AlbertError(
-            ErrorKind.DATA,
-            "text is not valid Unicode",
-            expected="no lone surrogates",
-            got=f"{bad[:60]!a}",
-        ) from None
+        raise invalid_unicode(bad) from None
 
 
 def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from albert.config import CLS_ID, PAD_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file, write_json
 from albert.hub import model_folder
+from albert.text.hardening import Hardening, hardening_of
 from albert.text.normalize import Normalizer
 from albert.text.pieces import SPACE, PieceEncoder, Pieces, model_from_tokenizer_json
 
@@ -47,14 +48,23 @@ class Encoding:
 class AlbertTokenizer:
     """ALBERT's tokenizer: a SentencePiece model behind Google's preprocessing.
 
-    Exact to google-research/albert, digit-comma rule included; text that spells a special token stays text.
+    Exact to google-research/albert, digit-comma rule included; text that spells a special token stays text. With
+    `hardening` hostile text is made readable first; all offsets are into the original text all the same.
     """
 
-    def __init__(self, model: bytes, *, normalizer: Normalizer | None = None, max_length: int = 512) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        normalizer: Normalizer | None = None,
+        max_length: int = 512,
+        hardening: Hardening | None = None,
+    ) -> None:
         self.model = model
         self.normalizer = normalizer or Normalizer()
         self.max_length = max_length
-        self._encoder = PieceEncoder(model, self.normalizer)
+        self.hardening = hardening
+        self._encoder = PieceEncoder(model, self.normalizer, hardening)
         self.vocabulary: list[str] = self._encoder.vocabulary
         self._ids = {piece: token for token, piece in enumerate(self.vocabulary)}
         expected = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
@@ -95,7 +105,14 @@ class AlbertTokenizer:
             model = model_from_tokenizer_json(raw)
         else:
             raise AlbertError(ErrorKind.MODEL, str(folder), expected="a spiece.model or tokenizer.json in it")
-        return cls(model, normalizer=normalizer, max_length=length)
+        hardening = hardening_of(settings, str(folder / "tokenizer_config.json"))
+        return cls(model, normalizer=normalizer, max_length=length, hardening=hardening)
+
+    def with_hardening(self, hardening: Hardening | None) -> Self:
+        """The same tokenizer, its texts hardened so, or not."""
+        if hardening == self.hardening:
+            return self
+        return type(self)(self.model, normalizer=self.normalizer, max_length=self.max_length, hardening=hardening)
 
     def save(self, folder: Path) -> None:
         """Writes `spiece.model`, `tokenizer.json` (for transformers) and `tokenizer_config.json`."""
@@ -121,6 +138,7 @@ class AlbertTokenizer:
                 "remove_space": True,
                 "albert_quotes": self.normalizer.quotes,
                 "model_max_length": self.max_length,
+                **({} if self.hardening is None else self.hardening.to_dict()),
                 # transformers leaves token_type_ids out unless told (transformers#48128)
                 "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
                 **specials,

@@ -1,0 +1,39 @@
+"""Letters that look like an ASCII letter, by script: made by recipes/lookalikes.py."""
+
+UNICODE = "15.0"
+
+# script: letters, and what each looks like
+LOOKALIKES = {
+    "ARMENIAN": (
+        "ՍՏՕագզհոռսցքօ",
+        "USOwqqhnnugfo",
+    ),
+    "CANADIAN": (
+        "ᐯᑌᑭᑯᑲᒍᒪᕁᕼᕽᖇᖯᖴᗅᗞᗪᗰᗷ",
+        "VUPdbJLxHxRbFADDMB",
+    ),
+    "CHEROKEE": (
+        "ᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽᏀᏂᏃᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏳᏴꭵꮁꮃꮓꮩꮪꮯ",
+        "DRTiYAJEWMHYGhZbRWSVSLCPKdGBirwzvsc",
+    ),
+    "COPTIC": (
+        "ⲅⲎⲒⲔⲘⲚⲞⲟⲢⲣⲤⲥⲦⲨⲬⳐ",
+        "rHIKMNOoPpCcTYXL",
+    ),
+    "CYRILLIC": (
+        "ЅІЈАВЕКМНОРСТУХЬагеорсухѕіјѡѴѵҮүһҽӀӏԁԌԛԜԝꙇ",
+        "SIJABEKMHOPCTYXbareopcyxsijwVvYyheIidGqWwi",
+    ),
+    "GREEK": (
+        "ͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγινορσυϜϳϺᴦ",
+        "JABEZHIKMNOPTYXayivopouFjMr",
+    ),
+    "LISU": (
+        "ꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ",
+        "BPdDTGKJCZFMNLSRVHWXYAElOU",
+    ),
+    "WARANG": (
+        "𑢠𑢢𑢣𑢤𑢦𑢩𑢮𑢲𑢵𑢸𑢼𑣀𑣁𑣂𑣃𑣄𑣈𑣗𑣘𑣜",
+        "VFLYEZELOUTvsFizoouy",
+    ),
+}

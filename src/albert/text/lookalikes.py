@@ -1,0 +1,199 @@
+"""Words whose letters come from more than one script, and what they pretend to be.
+
+The script of a letter is the first word of its Unicode name: names never change (Unicode's stability policy),
+`unicodedata` has them, and units (MICRO SIGN, OHM SIGN) are none by them. More in docs/decisions/005.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache, lru_cache
+from itertools import groupby
+
+from albert.text.lookalike_table import LOOKALIKES
+
+LATIN = "LATIN"
+_SMALL = "SMALL CAPITALS"
+# Of the capitals drawn small those that phonetic transcriptions use (U+0250 to 02AF) count only in words of them alone.
+_PHONETIC = dict(zip("ʙɢʜɪʟɴʀʏ", "BGHILNRY", strict=True))
+_SMALL_CAPITALS = dict(zip("ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢꞯ", "ACDEFJKMOPSTUVWZQ", strict=True))
+_STAND_INS = "sxqǫ"  # s, x and q drawn small are these
+_GREEK_SYMBOLS = frozenset("αγινρσυϳ")  # letters of formulas and names (TNFα): look-alikes in longer words only
+_ENOUGH_SMALL = 3
+_LONG = 4  # letters of a word in which a Greek minuscule is no symbol
+_CACHED = 1 << 15  # words whose judgement is remembered
+
+_PROTOTYPES = {script: dict(zip(letters, looks, strict=True)) for script, (letters, looks) in LOOKALIKES.items()} | {
+    _SMALL: _SMALL_CAPITALS
+}
+_TO_LATIN = {letter: look for letters in _PROTOTYPES.values() for letter, look in letters.items()}
+_SMALL_WORD = str.maketrans({**_SMALL_CAPITALS, **_PHONETIC, "ǫ": "q"})
+SMALL = re.compile("[" + "".join(_SMALL_CAPITALS) + "".join(_PHONETIC) + "]")
+LOOKALIKE = re.compile("[" + "".join(char for char in _TO_LATIN if char <= "\uffff") + "\U000118a0-\U000118df]")
+ASCII_LETTER = re.compile("[A-Za-z]")
+# Latin beside a script with look-alikes, maybe with digits or marks between: what is mixed within a word has this.
+_SCRIPTS = (
+    "\u0370-\u052f\u0531-\u058f\u13a0-\u167f\u1c80-\u1c8f\u1f00-\u1fff\u2c80-\u2cff\ua4d0-\ua4ff\ua640-\ua69f\uab70-\uabbf"
+    "\U000118a0-\U000118df" + "".join(_SMALL_CAPITALS)
+)
+OTHER = re.compile(f"[{_SCRIPTS}]")
+_LATIN_LETTERS, _BETWEEN = "[A-Za-z\u00c0-\u024f]", "[0-9\u0300-\u036f]{0,8}"
+MEETING = re.compile(f"{_LATIN_LETTERS}{_BETWEEN}{OTHER.pattern}|{OTHER.pattern}{_BETWEEN}{_LATIN_LETTERS}")
+
+Spell = Callable[[str], tuple[int, int]]  # a word -> its pieces, and how many of them are unknown
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    marks = "".join(char for char in map(chr, range(0x300, 0x10000)) if unicodedata.category(char) in ("Mn", "Me"))
+    return re.compile(rf"(?:[^\W_][{marks}]*)+")
+
+
+def words(text: str) -> list[re.Match[str]]:
+    """Runs of letters and digits, each with the marks upon it."""
+    return list(_word_pattern().finditer(text))
+
+
+@lru_cache(_CACHED)
+def script_of(char: str) -> str:
+    """The script of a letter, "" for what is none: digits, marks, symbols, units."""
+    if "A" <= char <= "Z" or "a" <= char <= "z":
+        return LATIN
+    if not char.isalpha():
+        return ""
+    if char in _SMALL_CAPITALS:
+        return _SMALL
+    first = unicodedata.name(char, "").split(" ", 1)[0]
+    if first in _NO_SCRIPTS or (first != LATIN and unicodedata.normalize("NFKD", char)[0].isascii()):
+        return ""  # units are no letters of a word, and NFKD folds FULLWIDTH, MATHEMATICAL and the like
+    return first
+
+
+_NO_SCRIPTS = {"MICRO", "OHM", "KELVIN", "ANGSTROM", "MODIFIER", ""}
+
+
+class Share(IntEnum):
+    """How much of a text's letters is Latin."""
+
+    LESS = 0
+    HALF = 1  # or more
+    NEARLY_ALL = 2  # 90 %
+
+    @classmethod
+    def of(cls, text: str) -> Share:
+        letters = max(sum(map(str.isalpha, text)), 1)
+        share = len(ASCII_LETTER.findall(text)) / letters
+        return cls((share >= 0.5) + (share >= 0.9))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What becomes of a word: its folded form, or itself; `mixed` for one that looks like a trick and was left."""
+
+    word: str
+    mixed: bool = False
+
+
+class Judge:
+    """Decides word by word, with a vocabulary's `spell` as the witness.
+
+    A word is folded if Latin meets another script inside it, all its foreign letters look like ASCII ones, and the
+    folded form has no more pieces and no more unknown ones. Fewer pieces are asked where a genuine word may look so:
+    where its scripts are two blocks, and for Greek minuscules. Behind a Latin stem two letters or more are an ending,
+    and one is where the text is not half Latin: they stay. Without `spell` so does what needs fewer pieces.
+    """
+
+    def __init__(self, spell: Spell | None = None, *, whole_words: bool = False) -> None:
+        self.spell = spell
+        self.whole_words = whole_words
+        self.judge = lru_cache(_CACHED)(self._judge)
+
+    def _judge(self, word: str, share: Share) -> Judgement:
+        """The judgement on one word of a text that is Latin to this share."""
+        blocks = [(script, len(list(run))) for script, run in groupby(filter(None, map(script_of, word)))]
+        if _all_small(word):
+            return Judgement(word.translate(_SMALL_WORD))
+        foreign = sum(count for script, count in blocks if script != LATIN)
+        latin = sum(count for script, count in blocks if script == LATIN)
+        if not foreign:
+            return Judgement(word)
+        if not latin:
+            new = _to_latin(word) if self.whole_words and share is Share.NEARLY_ALL else None
+            return Judgement(new if new and self._accepts(word, new, fewer=True) else word)
+        new = _to_latin(word) if latin > foreign or share is Share.NEARLY_ALL else _to_script(word, blocks)
+        if new is None:
+            return Judgement(word, mixed=len(blocks) > 2 and _to_latin(word) is not None)
+        ending = len(blocks) == 2 and blocks[0][0] == LATIN and (blocks[1][1] > 1 or share is Share.LESS)
+        symbols = not _GREEK_SYMBOLS.isdisjoint(word)
+        if ending or (symbols and (len(blocks) < 3 or latin + foreign < _LONG)):
+            return Judgement(word)
+        if self._accepts(word, new, fewer=len(blocks) == 2 or symbols):
+            return Judgement(new)
+        return Judgement(word, mixed=True)
+
+    def _accepts(self, word: str, new: str, *, fewer: bool) -> bool:
+        """Whether the vocabulary spells the new form as well, or with fewer pieces."""
+        if self.spell is None:
+            return not fewer
+        (pieces, unknown), (new_pieces, new_unknown) = self.spell(word), self.spell(new)
+        return new_unknown <= unknown and new_pieces <= pieces - fewer
+
+
+def mixed_words(text: str) -> Sequence[str]:
+    """Words that mix look-alikes of other scripts into Latin ones, for a report: what folding would look at."""
+    if text.isascii() or not MEETING.search(text):
+        return []
+    judge = Judge()
+    found = []
+    share = Share.of(text)
+    for word in (match[0] for match in words(text)):
+        judgement = Judgement(word) if word.isascii() else judge.judge(word, share)
+        if judgement.mixed or judgement.word != word:
+            found.append(word)
+    return found
+
+
+def _all_small(word: str) -> bool:
+    small = sum(char in _SMALL_CAPITALS or char in _PHONETIC for char in word)
+    return small >= _ENOUGH_SMALL and all(
+        char in _SMALL_CAPITALS or char in _PHONETIC or char in _STAND_INS or not char.isalpha() for char in word
+    )
+
+
+def _to_latin(word: str) -> str | None:
+    """The word in ASCII, None where a foreign letter looks like none."""
+    if all(script_of(char) in ("", LATIN) or char in _TO_LATIN for char in word):
+        return "".join(_TO_LATIN.get(char, char) for char in word)
+    return None
+
+
+def _to_script(word: str, blocks: Sequence[tuple[str, int]]) -> str | None:
+    """The word in its one other script, None where it has two or a Latin letter looks like none of it.
+
+    Only where that script has the majority: of as many letters each either may be meant.
+    """
+    scripts = {script for script, _ in blocks} - {LATIN}
+    counts = [sum(count for script, count in blocks if (script == LATIN) is latin) for latin in (True, False)]
+    if len(scripts) > 1 or counts[0] >= counts[1]:
+        return None
+    looks = _from_latin(next(iter(scripts)))
+    if all(script_of(char) != LATIN or char in looks for char in word):
+        return "".join(looks.get(char, char) for char in word)
+    return None
+
+
+@cache
+def _from_latin(script: str) -> dict[str, str]:
+    """ASCII letters -> the script's letter of the same case that looks so; the commonest, which has the lowest code
+    from U+0391 or U+0410 on, where there are several."""
+    found: dict[str, str] = {}
+    letters = _PROTOTYPES.get(script, {})
+    common = {"CYRILLIC": "\u0410", "GREEK": "\u0391"}.get(script, "")
+    for letter, look in sorted(letters.items(), key=lambda pair: (pair[0] < common, pair[0])):
+        if script != _SMALL and letter.isupper() == look.isupper():
+            found.setdefault(look, letter)
+    return found
