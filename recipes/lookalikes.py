@@ -3,9 +3,9 @@
     python recipes/lookalikes.py SKELETONS.tsv > src/albert/text/lookalike_table.py        a second
 
 SKELETONS has a line `source_hex, target_hex, source, target` for each code point whose skeleton is not its NFD form
-(ICU's uspoof_getSkeleton). Kept are single letters that NFKD leaves alone and whose skeleton is that of one ASCII
-letter, of scripts with a dozen of them or more: enough to write words in. The skeletons of I and l are the same;
-capitals get I.
+(ICU's uspoof_getSkeleton). Kept are single letters whose skeleton is that of one ASCII letter, of scripts with a
+dozen of them or more: enough to write words in. Letters that NFKD changes are left to it, but for variants of another
+letter of their script (the lunate sigma, which looks like c). The skeletons of I and l are the same; capitals get I.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ for line in arguments.skeletons.read_text(encoding="utf-8").splitlines():
     if line.startswith("#"):
         continue
     source, target = ("".join(chr(int(code, 16)) for code in part.split()) for part in line.split("\t")[:2])
-    if source.isascii() or not source.isalpha() or unicodedata.normalize("NFKD", source) != source:
+    if len(source) > 1 or source.isascii() or not source.isalpha():
+        continue
+    folded = unicodedata.normalize("NFKD", source)
+    if folded != source and not (unicodedata.decomposition(source).startswith("<compat>") and len(folded) == 1):
         continue
     if len(target) != 1 or not target.isascii() or not target.isalpha():
         continue

@@ -95,13 +95,17 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, name: str | Path, *, precision: Precision | Literal["int8"] = "auto", early_exit: bool = True
+        cls,
+        name: str | Path,
+        *,
+        precision: Precision | Literal["int8"] = "auto",
+        early_exit: bool = True,
+        hardening: bool = True,
     ) -> Self:
         """Loads a model folder or hub id. A sequence classifier without our task settings is taken as one.
 
         `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
-        trained with early exit leaves early unless told not to.
-
+        trained with early exit leaves early unless told not to, and one trained with `hardening` hardens its texts so.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
@@ -118,6 +122,7 @@ class Predictor:
             )
         task = task_named(task_name).measured_by(extra.get("metric"))
         tokenizer = AlbertTokenizer.from_pretrained(folder)
+        tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
         stored = [folder / MANIFEST, folder / "config.json"]
         return cls(
             model,

@@ -139,7 +139,7 @@ def test_hardening_twice_is_hardening_once(text: str) -> None:
 def test_nothing_is_left_that_a_rule_removes(text: str) -> None:
     left = harden(text).text
     assert not set(left) & (set("\b\x00\u00ad\u3164") | CONTROLS)
-    assert len(unicodedata.normalize("NFKD", left)) <= max(4 * len(left), len(left) + 17)
+    assert len(unicodedata.normalize("NFKD", left)) <= 4 * len(left) + 17
 
 
 @given(ANY)
@@ -229,7 +229,7 @@ def test_the_bundled_messages_keep_every_token() -> None:
 def test_time_is_linear(unit: str) -> None:
     def seconds(count: int) -> float:
         text, start = "x" + unit * count + "y", time.perf_counter()
-        HARD.ids([text])
+        harden(text)
         return time.perf_counter() - start
 
     seconds(10)

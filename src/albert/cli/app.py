@@ -241,6 +241,16 @@ def evaluate(
     behaviour: Annotated[
         str | None, typer.Option(help="Behavioural tests: a TOML file, or sentiment, paraphrase, entailment, qa.")
     ] = None,
+    attack: Annotated[
+        str | None,
+        typer.Option(help="Score attacked texts too: homoglyph,invisible,reorder,delete,leetspeak, or some of them."),
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Places of a text that an attack changes, e.g. 3 or 1..5.")] = "1..5",
+    trials: Annotated[int, typer.Option(help="Attacked forms of a text, of which the worst counts.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Of the attacks.")] = 0,
+    no_hardening: Annotated[
+        bool, typer.Option("--no-hardening", help="Read texts as they are, although the model hardens them.")
+    ] = False,
     precision: InferencePrecision = "auto",
     full_depth: FullDepth = False,
     label: LabelColumn = None,
@@ -256,9 +266,11 @@ def evaluate(
 ) -> None:
     """Score a model on a labelled file, beside a baseline that does not read."""
     from albert.cli.evaluate import (
+        print_attacks,
         race_accuracies,
         require_data,
         require_task,
+        run_attacks,
         run_behaviour,
         run_glue,
         write_squad,
@@ -275,7 +287,12 @@ def evaluate(
             assert glue is not None
             check_gates(gates, run_glue(model, glue, require_data(data), submission=submission, as_json=json))
         return
-    predictor = Predictor.load(model, precision=precision, early_exit=not full_depth)  # type: ignore[arg-type]
+    predictor = Predictor.load(
+        model,
+        precision=precision,  # type: ignore[arg-type]
+        early_exit=not full_depth,
+        hardening=not no_hardening,
+    )
     if squad or race:
         require_task(predictor, "qa" if squad else "choice")
     result = predictor.evaluate(require_data(data), label=label, format=format, encoding=encoding)
@@ -291,6 +308,10 @@ def evaluate(
     if report is not None:
         write_report(report, result.facts)
         print(f"report -> {report}", file=sys.stderr)
+    if attack is not None:
+        found = run_attacks(predictor, result, attack, budget, trials=trials, seed=seed)
+        check_gates(gates, print_attacks(result, found, as_json=json))
+        return
     _print_scores(
         {
             "rows": result.rows,

@@ -1,14 +1,18 @@
-"""`albert evaluate` beyond a labelled file: GLUE as its site scores it, and behavioural tests."""
+"""`albert evaluate` beyond a labelled file: GLUE as its site scores it, behavioural tests, attacked texts."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
+from albert.evaluation.attacks import UnderAttack, attack_named, score_under_attack
 from albert.evaluation.behaviour import pass_rates, report_lines, run_suite
 from albert.evaluation.comprehension import question_ids, race_scores, write_answers
 from albert.evaluation.glue import glue_scores, glue_task, predict_glue, read_glue, split_file, write_submission
@@ -52,6 +56,49 @@ def run_behaviour(model: str, suite: str, *, as_json: bool) -> dict[str, float]:
              for o in outcomes]  # fmt: skip
     _print({"suite": suite, "tests": tests, "scores": scores}, scores, as_json=as_json)
     return scores
+
+
+def parse_budgets(text: str) -> list[int]:
+    """ "1..5", "3" or "1,2,5" -> the numbers. Raises `AlbertError` (usage) for anything else."""
+    if (match := re.fullmatch(r"(\d+)\.\.(\d+)", text)) and int(match[1]) <= int(match[2]):
+        return list(range(int(match[1]), int(match[2]) + 1))
+    if re.fullmatch(r"\d+(,\d+)*", text):
+        return [int(part) for part in text.split(",")]
+    raise AlbertError(ErrorKind.USAGE, "--budget", expected="a number, 1..5 or 1,2,5", got=repr(text))
+
+
+def run_attacks(
+    predictor: Predictor, evaluation: Evaluation, attacks: str, budget: str, *, trials: int, seed: int
+) -> Iterator[UnderAttack]:
+    """The deciding score under each attack and budget, in their order, one by one.
+
+    Raises `AlbertError` (usage) for an unknown attack or budget, or a task that points into the text.
+    """
+    facts = evaluation.facts
+    kinds, budgets = [name.strip() for name in attacks.split(",")], parse_budgets(budget)
+    for name in kinds:
+        attack_named(name)
+    for name, number in itertools.product(kinds, budgets):
+        yield score_under_attack(
+            facts.outputs, predictor.outputs, facts.task, facts.labels, attack=name, budget=number,
+            thresholds=facts.thresholds, trials=trials, seed=seed,
+        )  # fmt: skip
+
+
+def print_attacks(evaluation: Evaluation, found: Iterable[UnderAttack], *, as_json: bool) -> dict[str, float]:
+    """Prints the clean score and those under attack as they come; all scores, and the least as `attacked_…`."""
+    clean = evaluation.scores[evaluation.metric]
+    if not as_json:
+        print(f"{'attack':12} {'budget':>6} {evaluation.metric}\n{'clean':12} {0:6} {clean:.4f}", flush=True)
+    rows: list[dict[str, Any]] = []
+    for under in found:
+        rows.append({"attack": under.attack, "budget": under.budget, "score": under.score})
+        if not as_json:
+            print(f"{under.attack:12} {under.budget:6} {under.score:.4f}", flush=True)
+    if as_json:
+        result = {"rows": evaluation.rows, "metric": evaluation.metric, "scores": evaluation.scores, "attacks": rows}
+        print(json.dumps(result, ensure_ascii=False))
+    return {**evaluation.scores, f"attacked_{evaluation.metric}": min((row["score"] for row in rows), default=clean)}
 
 
 def write_squad(evaluation: Evaluation, folder: Path) -> Path:

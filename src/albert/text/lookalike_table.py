@@ -25,8 +25,8 @@ LOOKALIKES = {
         "SIJABEKMHOPCTYXbareopcyxsijwVvYyheIidGqWwi",
     ),
     "GREEK": (
-        "ͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγινορσυϜϳϺᴦ",
-        "JABEZHIKMNOPTYXayivopouFjMr",
+        "ͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγινορσυϒϜϱϲϳϹϺᴦ",
+        "JABEZHIKMNOPTYXayivopouYFpcjCMr",
     ),
     "LISU": (
         "ꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ",

@@ -22,7 +22,7 @@ _SMALL = "SMALL CAPITALS"
 _PHONETIC = dict(zip("ʙɢʜɪʟɴʀʏ", "BGHILNRY", strict=True))
 _SMALL_CAPITALS = dict(zip("ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢꞯ", "ACDEFJKMOPSTUVWZQ", strict=True))
 _STAND_INS = "sxqǫ"  # s, x and q drawn small are these
-_GREEK_SYMBOLS = frozenset("αγινρσυϳ")  # letters of formulas and names (TNFα): look-alikes in longer words only
+_GREEK_SYMBOLS = frozenset("αγινρσυϱϳ")  # letters of formulas and names (TNFα): look-alikes in longer words only
 _ENOUGH_SMALL = 3
 _LONG = 4  # letters of a word in which a Greek minuscule is no symbol
 _CACHED = 1 << 15  # words whose judgement is remembered

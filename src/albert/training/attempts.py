@@ -24,6 +24,7 @@ from albert.training.loop import FeatureSource, LoopConfig, Trainer, merit
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.state import Checkpoints
+from albert.training.texts import TextConfig
 
 _RESTART_DIVISOR = 5.0
 _SAME = 0.01  # logits that differ by less are the same
@@ -54,10 +55,11 @@ class Settings:
     optimizer: OptimizerConfig
     loop: LoopConfig
     loss: LossConfig
+    text: TextConfig
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
-        return OptimizerConfig, LoopConfig, LossConfig
+        return OptimizerConfig, LoopConfig, LossConfig, TextConfig
 
     def as_dict(self) -> dict[str, Any]:
         """All settings by name."""

@@ -16,6 +16,7 @@ from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.tasks.losses import LossConfig, LossShape
 from albert.text.tokenizer import AlbertTokenizer
+from albert.training.texts import TextConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,9 @@ class Dataset:
     remarks: list[str]
 
 
-def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossConfig, *, seed: int) -> Dataset:
+def read_dataset(
+    config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossConfig, text: TextConfig, *, seed: int
+) -> Dataset:
     """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
@@ -112,6 +115,8 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossC
             got=f"{len(train) + len(dev)} rows",
             hint="give more rows, or a file with --dev",
         )
+    baseline = task.baseline(train, dev, labels)
+    train = text.augmented(train, task, seed=seed)
     # The dev part first: it may have labels that the training part lacks.
     (dev_features, dev_cut), (train_features, train_cut) = (
         _features(task, tokenizer, part, labels, lengths, remarks) for part in (dev, train)
@@ -125,7 +130,7 @@ def read_dataset(config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossC
         dev_features,
         dev,
         task.shape_loss(loss, train, labels),
-        task.baseline(train, dev, labels),
+        baseline,
         held_out,
         len(train),
         train_cut + dev_cut,

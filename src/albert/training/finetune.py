@@ -55,7 +55,8 @@ def finetune(
     check_folder(config.out, resume=resume, overwrite=overwrite)
     vocabulary = config.init or config.tokenizer
     tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
-    data = read_dataset(config, tokenizer, settings.loss, seed=settings.loop.seed)
+    tokenizer = settings.text.tokenizer(tokenizer)
+    data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
         require_exits(data.task)
     _tell(data, progress)
