@@ -12,13 +12,14 @@ from albert.data.audit.entities import span_findings
 from albert.data.audit.findings import Finding, Place, Severity, found
 from albert.data.audit.labels import count_labels, label_findings, number_findings
 from albert.data.audit.learned import learned_findings
-from albert.data.audit.texts import SURROGATE, PieceCounts, piece_findings, text_findings
+from albert.data.audit.texts import PieceCounts, piece_findings, text_findings
 from albert.data.examples import Columns, Example, guess_columns, read_examples, require_columns
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
+from albert.text.hardening import SURROGATE
 from albert.text.tokenizer import AlbertTokenizer
 
 _SHOWN_VALUES = 4

@@ -84,6 +84,9 @@ def plant(folder: Path) -> dict[str, tuple[str, int]]:
     defect("rare-labels", train, fresh[5], "odd")
     defect("mojibake", train, fresh[6] + " cafÃ©", "good")
     defect("hidden-characters", train, fresh[7].replace("lovely", "lo\u200bvely") + " lo\u200bvely", "good")
+    defect("bidi-controls", train, fresh[13] + " \u202eolleh\u202c", "good")
+    defect("lookalikes", train, fresh[14] + " pаypal", "good")
+    defect("mark-floods", train, fresh[15] + " z" + "\u0301" * 40, "good")
     defect("control-characters", train, fresh[8] + "\x07", "good")
     defect("markup", train, fresh[9] + " &nbsp;", "good")
     defect("no-words", train, "!?", "good")
@@ -133,6 +136,9 @@ def test_what_is_said_of_a_defect(albert: Albert, tmp_path: Path) -> None:
         "conflicting-labels": "is 'bad', at line",
         "unknown-labels": "did you mean 'good'?",
         "hidden-characters": "U+200B ZERO WIDTH SPACE",
+        "bidi-controls": "U+202E RIGHT-TO-LEFT OVERRIDE",
+        "lookalikes": "'pаypal' with U+0430 CYRILLIC SMALL LETTER A",
+        "mark-floods": "40 marks in a row",
         "mojibake": "'Ã©' for 'é'",
         "doubtful-labels": "perhaps 'bad'",
         "label-in-text": "'refund' stands in 100% of the rows of 'refund'",

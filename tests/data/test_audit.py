@@ -165,7 +165,11 @@ def test_numbers_have_no_label_findings() -> None:
         ("he said \u00e2\u20ac\x9d", "mojibake"),
         ("lost \ufffd", "mojibake"),
         ("in\u200bvisible", "hidden-characters"),
-        ("right \u202eto left", "hidden-characters"),
+        ("right \u202eto left", "bidi-controls"),
+        ("mark\u200e of direction", "bidi-controls"),
+        ("a pаypal account", "lookalikes"),
+        ("the moviе was fine", "lookalikes"),
+        ("zalgo" + "\u0301" * 31, "mark-floods"),
         ("a\u200db", "hidden-characters"),
         ("tag\U000e0041", "hidden-characters"),
         ("bell\x07", "control-characters"),
@@ -183,10 +187,18 @@ def test_suspicious_texts(text: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["naïve café – “quoted” €5 ÄÖÜß", "São João, NÃO", "Привет, мир", "你好", "می\u200cخواهم", "👩\u200d💻 work",
-     "x < y > z & so", "a\ttab\nand line", "\U0001f3f4\U000e0067\U000e0062\U000e007f flag", "R&D; done", "<3 you"],
+     "x < y > z & so", "a\ttab\nand line", "\U0001f3f4\U000e0067\U000e0062\U000e007f flag", "R&D; done", "<3 you",
+     "SMSки, СССР и PDF", "10 µm, 4 kΩ, ΔT, TNFα", "Tシャツ", "❤️ 1️⃣", "cafe" + "\u0301" * 30],
 )  # fmt: skip
 def test_honest_texts(text: str) -> None:
     assert text_findings(examples((text, "label"))) == []
+
+
+def test_a_lookalike_is_named_at_its_line() -> None:
+    rows = examples(("all is well", "spam"), ("a pаypal account", "spam"))
+    finding = next(one for one in text_findings(rows) if one.kind == "lookalikes")
+    assert [str(place) for place in finding.places] == [rows[1].source]
+    assert "'pаypal' with U+0430 CYRILLIC SMALL LETTER A" in finding.places[0].detail
 
 
 def test_pieces_are_counted_as_the_model_reads_them(tokenizer: AlbertTokenizer) -> None:

@@ -22,12 +22,11 @@ from conftest import ROOT
 
 ENGLISH = AlbertTokenizer.english()
 HARD = ENGLISH.with_hardening(Hardening())
-ENCODER = HARD._encoder
 CLEAN = sorted((ROOT / "recipes" / "clean_texts").glob("*.txt"))
 
 
 def harden(text: str, *, whole_words: bool = False) -> Hardened:
-    return Hardener(Hardening(whole_words=whole_words), spell=ENCODER._spelling)(text)
+    return Hardener(Hardening(whole_words=whole_words), spell=ENGLISH.spelling)(text)
 
 
 # --- rules -----------------------------------------------------------------------------------------------
@@ -57,6 +56,7 @@ SWAPPED = "\u202d\u2066\u202e\u2066{}\u2069\u2066{}\u2069\u2069\u202c\u2069\u202
         ("a fine moviе", "a fine movie", "lookalike"),
         ("привeт всем", "привет всем", "lookalike"),
         ("pαypal", "paypal", "lookalike"),
+        ("are yoυ feeӏing all right", "are you feeling all right", "lookalike"),
         ("ᴘᴀʏᴘᴀʟ", "PAYPAL", "lookalike"),
         ("🅿🅰🆈 now", "pay now", "styled"),
     ],
@@ -79,7 +79,7 @@ def test_what_is_genuine_stays(text: str) -> None:
 
 
 def test_a_mixed_word_that_cannot_be_folded_is_flagged() -> None:
-    text = "a new Twitterа"  # an ending, or a trick: folded it has as many pieces
+    text = "a new Twitterа, это да"  # an ending, or a trick: folded it has as many pieces
     assert (harden(text).text, harden(text).counts) == (text, {"mixed": 1})
     assert mixed_words("plain text, СССР, SMSки, pаypal") == ["pаypal"]
 

@@ -89,6 +89,12 @@ def _floods() -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
 
 
+def mark_flood(text: str) -> int:
+    """How many marks the first run of them has that is longer than any language writes; 0 without one."""
+    kept = _floods()[1].search(text)
+    return MOST_MARKS + len(kept[0]) if kept else 0
+
+
 # --- the layer -----------------------------------------------------------------------------------------------
 
 

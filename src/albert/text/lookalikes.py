@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import cache, lru_cache
 from itertools import groupby
 
@@ -24,7 +24,8 @@ _SMALL_CAPITALS = dict(zip("ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢꞯ"
 _STAND_INS = "sxqǫ"  # s, x and q drawn small are these
 _GREEK_SYMBOLS = frozenset("αγινρσυϱϳ")  # letters of formulas and names (TNFα): look-alikes in longer words only
 _ENOUGH_SMALL = 3
-_LONG = 4  # letters of a word in which a Greek minuscule is no symbol
+_SHORT, _LONG = 3, 4  # letters of a word in which a Greek minuscule may be, and is, no symbol
+_I_OR_L = str.maketrans("ӀӏΙІⲒꓲ", "llllll")  # folded to an i by their table, they may stand for an l
 _CACHED = 1 << 15  # words whose judgement is remembered
 
 _PROTOTYPES = {script: dict(zip(letters, looks, strict=True)) for script, (letters, looks) in LOOKALIKES.items()} | {
@@ -98,13 +99,20 @@ class Judgement:
     mixed: bool = False
 
 
+class Demand(Enum):
+    """What the vocabulary must say of a folded form."""
+
+    NO_MORE = "no more pieces than before"
+    FEWER = "fewer pieces"
+    A_WORD = "one piece"
+
+
 class Judge:
     """Decides word by word, with a vocabulary's `spell` as the witness.
 
     A word is folded if Latin meets another script inside it, all its foreign letters look like ASCII ones, and the
-    folded form has no more pieces and no more unknown ones. Fewer pieces are asked where a genuine word may look so:
-    where its scripts are two blocks, and for Greek minuscules. Behind a Latin stem two letters or more are an ending,
-    and one is where the text is not half Latin: they stay. Without `spell` so does what needs fewer pieces.
+    folded form has no more pieces and no more unknown ones. More is asked where a genuine word may look so (`demand`).
+    Without `spell` what more is asked of stays as it is.
     """
 
     def __init__(self, spell: Spell | None = None, *, whole_words: bool = False) -> None:
@@ -122,25 +130,41 @@ class Judge:
         if not foreign:
             return Judgement(word)
         if not latin:
-            new = _to_latin(word) if self.whole_words and share is Share.NEARLY_ALL else None
-            return Judgement(new if new and self._accepts(word, new, fewer=True) else word)
-        new = _to_latin(word) if latin > foreign or share is Share.NEARLY_ALL else _to_script(word, blocks)
-        if new is None:
-            return Judgement(word, mixed=len(blocks) > 2 and _to_latin(word) is not None)
-        ending = len(blocks) == 2 and blocks[0][0] == LATIN and (blocks[1][1] > 1 or share is Share.LESS)
-        symbols = not _GREEK_SYMBOLS.isdisjoint(word)
-        if ending or (symbols and (len(blocks) < 3 or latin + foreign < _LONG)):
+            spoof = self.whole_words and share is Share.NEARLY_ALL
+            return Judgement(self._accepted(word, _to_latin(word), Demand.FEWER) or word if spoof else word)
+        to_latin = latin > foreign or share is Share.NEARLY_ALL
+        forms = _to_latin(word) if to_latin else _to_script(word, blocks)
+        if not forms:
+            return Judgement(word, mixed=len(blocks) > 2 and bool(_to_latin(word)))
+        if (demand := _demand(word, blocks, share)) is None:
             return Judgement(word)
-        if self._accepts(word, new, fewer=len(blocks) == 2 or symbols):
-            return Judgement(new)
-        return Judgement(word, mixed=True)
+        new = self._accepted(word, forms, demand)
+        return Judgement(new or word, mixed=new is None)
 
-    def _accepts(self, word: str, new: str, *, fewer: bool) -> bool:
-        """Whether the vocabulary spells the new form as well, or with fewer pieces."""
-        if self.spell is None:
-            return not fewer
-        (pieces, unknown), (new_pieces, new_unknown) = self.spell(word), self.spell(new)
-        return new_unknown <= unknown and new_pieces <= pieces - fewer
+    def _accepted(self, word: str, forms: Sequence[str], demand: Demand) -> str | None:
+        """The form with the fewest pieces, if it meets the demand and has no more unknown ones."""
+        if self.spell is None or not forms:
+            return forms[0] if forms and demand is Demand.NO_MORE else None
+        (pieces, unknown), spelt = self.spell(word), [self.spell(form) for form in forms]
+        best = min(range(len(forms)), key=lambda index: spelt[index])
+        most = {Demand.NO_MORE: pieces, Demand.FEWER: pieces - 1, Demand.A_WORD: 1}[demand]
+        return forms[best] if spelt[best][0] <= most and spelt[best][1] <= unknown else None
+
+
+def _demand(word: str, blocks: Sequence[tuple[str, int]], share: Share) -> Demand | None:
+    """What is asked before this word is folded; None: it stays.
+
+    Two letters behind a Latin stem are an ending (SMSки), and one is where the text is not half Latin. Greek minuscules
+    stand for quantities, and name proteins. In a nearly Latin text other letters have no business at a word's edge.
+    """
+    letters = sum(count for _, count in blocks)
+    if len(blocks) == 2 and blocks[0][0] == LATIN and (blocks[1][1] > 1 or share is Share.LESS):
+        return None
+    if _GREEK_SYMBOLS.isdisjoint(word):
+        return Demand.FEWER if len(blocks) == 2 and share is not Share.NEARLY_ALL else Demand.NO_MORE
+    if len(blocks) > 2 and letters >= _LONG:
+        return Demand.FEWER
+    return Demand.A_WORD if letters >= _SHORT and share is Share.NEARLY_ALL else None
 
 
 def mixed_words(text: str) -> Sequence[str]:
@@ -164,26 +188,27 @@ def _all_small(word: str) -> bool:
     )
 
 
-def _to_latin(word: str) -> str | None:
-    """The word in ASCII, None where a foreign letter looks like none."""
-    if all(script_of(char) in ("", LATIN) or char in _TO_LATIN for char in word):
-        return "".join(_TO_LATIN.get(char, char) for char in word)
-    return None
+def _to_latin(word: str) -> list[str]:
+    """The word in ASCII, in two forms where i and l look the same; none where a foreign letter looks like no letter."""
+    if not all(script_of(char) in ("", LATIN) or char in _TO_LATIN for char in word):
+        return []
+    forms = (word, word.translate(_I_OR_L))
+    return list(dict.fromkeys("".join(_TO_LATIN.get(char, char) for char in form) for form in forms))
 
 
-def _to_script(word: str, blocks: Sequence[tuple[str, int]]) -> str | None:
-    """The word in its one other script, None where it has two or a Latin letter looks like none of it.
+def _to_script(word: str, blocks: Sequence[tuple[str, int]]) -> list[str]:
+    """The word in its one other script; none where it has two, or a Latin letter looks like none of it.
 
     Only where that script has the majority: of as many letters each either may be meant.
     """
     scripts = {script for script, _ in blocks} - {LATIN}
     counts = [sum(count for script, count in blocks if (script == LATIN) is latin) for latin in (True, False)]
     if len(scripts) > 1 or counts[0] >= counts[1]:
-        return None
+        return []
     looks = _from_latin(next(iter(scripts)))
     if all(script_of(char) != LATIN or char in looks for char in word):
-        return "".join(looks.get(char, char) for char in word)
-    return None
+        return ["".join(looks.get(char, char) for char in word)]
+    return []
 
 
 @cache

@@ -45,7 +45,7 @@ class PieceEncoder:
 
     def __init__(self, model: bytes, normalizer: Normalizer, hardening: Hardening | None = None) -> None:
         self.normalizer = normalizer
-        self._harden = None if hardening is None else Hardener(hardening, spell=self._spelling)
+        self._harden = None if hardening is None else Hardener(hardening, spell=self.spelling)
         self.proto = proto.ModelProto()
         try:
             self.proto.ParseFromString(model)
@@ -102,8 +102,8 @@ class PieceEncoder:
         hardened = self._harden(text)
         return self.normalizer(hardened.text).made_from(hardened)
 
-    def _spelling(self, word: str) -> tuple[int, int]:
-        """How many pieces a word has, and how many of them are unknown."""
+    def spelling(self, word: str) -> tuple[int, int]:
+        """How many pieces a word has, not hardened, and how many of them are unknown."""
         ids = self._sentencepiece.encode(self.normalizer.text(word), out_type=int)
         return len(ids), ids.count(UNK_ID)
 

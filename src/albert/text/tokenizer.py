@@ -159,6 +159,10 @@ class AlbertTokenizer:
         """The pieces of each text, without special tokens, uncut."""
         return self._encoder(texts)
 
+    def spelling(self, word: str) -> tuple[int, int]:
+        """How many pieces a word has, not hardened, and how many of them are unknown."""
+        return self._encoder.spelling(word)
+
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of `pieces` without their offsets, which are most of the cost: for whole corpora."""
         return self._encoder.ids(texts)

@@ -12,15 +12,10 @@ import numpy as np
 from albert.config import UNK_ID
 from albert.data.audit.findings import Finding, Place, Severity, canonical, excerpt, found, labels_of, texts_of
 from albert.data.examples import Example
+from albert.text.hardening import BIDI, INVISIBLE, mark_flood
+from albert.text.lookalikes import mixed_words
 from albert.text.tokenizer import AlbertTokenizer
 
-SURROGATE = re.compile("[\ud800-\udfff]")
-# Joiners (U+200C, U+200D) belong in emoji and in Arabic and Indic words, tags (U+E0020 on) behind a flag.
-_HIDDEN = re.compile(
-    "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
-    "|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0001-\U000e007f]"
-    "|(?<=[A-Za-z])[\u200c\u200d](?=[A-Za-z])"
-)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _MARKUP = re.compile(
     r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});"
@@ -38,8 +33,11 @@ def text_findings(examples: Sequence[Example]) -> list[Finding]:
     """Suspicious characters and texts that say nothing, of one or more files together."""
     return [
         *_matching(examples, "mojibake", "texts that were decoded with a wrong encoding", _mojibake),
-        *_matching(examples, "hidden-characters", "texts with characters that do not show", _pattern(_HIDDEN)),
+        *_matching(examples, "hidden-characters", "texts with characters that do not show", _hidden),
+        *_matching(examples, "bidi-controls", "texts with controls of their direction", _pattern(BIDI)),
         *_matching(examples, "control-characters", "texts with control characters", _pattern(_CONTROL)),
+        *_matching(examples, "lookalikes", "words with look-alikes from another script", _lookalike),
+        *_matching(examples, "mark-floods", "texts with more marks in a row than any language has", _marks),
         *_matching(examples, "markup", "texts with HTML tags or entities", _markup),
         *_wordless(examples),
         *_label_as_text(examples),
@@ -55,13 +53,36 @@ def _matching(examples: Sequence[Example], kind: str, message: str, look: Callab
     return found(kind, Severity.WARNING, message, places)
 
 
+def _named(char: str) -> str:
+    return f"U+{ord(char):04X} {unicodedata.name(char, '')}".rstrip()
+
+
+def _hidden(text: str) -> str | None:
+    """An invisible character that hardening would take out; those that scripts and emoji need are none."""
+    if text.isascii():
+        return None
+    return next((_named(match[0][0]) for match in INVISIBLE.finditer(text) if match["flag"] is None), None)
+
+
+def _lookalike(text: str) -> str | None:
+    """A word that mixes scripts, and its foreign letters."""
+    if not (mixed := mixed_words(text)):
+        return None
+    foreign = (_named(char) for char in dict.fromkeys(mixed[0]) if char.isalpha() and not char.isascii())
+    return f"{mixed[0]!r} with {', '.join(foreign)}"
+
+
+def _marks(text: str) -> str | None:
+    count = 0 if text.isascii() else mark_flood(text)
+    return f"{count} marks in a row" if count else None
+
+
 def _pattern(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
     """Looks for one of the pattern's characters and names it."""
 
     def look(text: str) -> str | None:
-        if (match := pattern.search(text)) is None:
-            return None
-        return f"U+{ord(match[0]):04X} {unicodedata.name(match[0], '')}".rstrip()
+        match = pattern.search(text)
+        return match and _named(match[0])
 
     return look
 
