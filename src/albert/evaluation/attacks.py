@@ -17,7 +17,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.tasks import Task
 from albert.tasks.base import Output
 
-# By eye, and wider than what hardening folds: ɑ, ɡ and ı it leaves alone.
+# By eye, and wider than what hardening folds: ı it leaves alone, a word of one letter, too.
 _HOMOGLYPHS = {
     "a": "аαɑａ𝐚", "b": "Ьｂ𝐛", "c": "сϲｃ𝐜", "d": "ԁｄ𝐝", "e": "еҽｅ𝐞", "f": "ｆ𝐟", "g": "ɡց𝐠", "h": "һհｈ𝐡",
     "i": "іıι𝐢", "j": "јϳ𝐣", "k": "ｋ𝐤", "l": "ӏ𝐥", "m": "ｍ𝐦", "n": "ո𝐧", "o": "оοօｏ𝐨", "p": "рρｐ𝐩", "q": "ԛզ𝐪",

@@ -1,7 +1,7 @@
 """The tokenizer as a `tokenizer.json` that transformers loads.
 
 What that format cannot say: the digit-comma rule, and Google's removal of combining characters, which
-becomes the nearest thing there (all marks). Ours reads `spiece.model` first.
+becomes the nearest thing there (all marks), and hardening. Ours reads `spiece.model` first.
 """
 
 from __future__ import annotations

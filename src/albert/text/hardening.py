@@ -179,21 +179,22 @@ class Hardener:
         return bool(meeting or (self.hardening.whole_words and LOOKALIKE.search(text)))
 
     def _round(self, draft: _Draft) -> None:
-        if SURROGATE.search(draft.text):
-            raise invalid_unicode(draft.text)
-        draft.delete((match.span() for match in CONTROL.finditer(draft.text)), "control")
-        if not draft.text.isascii():
-            draft.delete((match.span() for match in _floods()[1].finditer(draft.text)), "mark")
-            draft.delete(_expanding(draft.text), "expanding")
-            hidden = (match.span() for match in INVISIBLE.finditer(draft.text) if match["flag"] is None)
-            draft.delete(hidden, "invisible")
+        """Every rule once."""
+        if _SUSPECT.search(draft.text):
+            if SURROGATE.search(draft.text):
+                raise invalid_unicode(draft.text)
+            draft.delete((match.span() for match in CONTROL.finditer(draft.text)), "control")
+            draft.delete((match.span() for match in INVISIBLE.finditer(draft.text) if not match["flag"]), "invisible")
             draft.reorder(_displayed(draft.text), "reordered")
             draft.delete((match.span() for match in BIDI.finditer(draft.text)), "bidi")
-        if _BACKSPACE in draft.text:
-            draft.delete(_backspaced(draft.text), "backspace")
-        if not draft.text.isascii():
+            if _BACKSPACE in draft.text:
+                draft.delete(_backspaced(draft.text), "backspace")
+            draft.delete(_expanding(draft.text), "expanding")
             runs = _STYLED_RUN.finditer(draft.text)
             draft.replace([(run.start(), "".join(_STYLED[char] for char in run[0])) for run in runs], "styled")
+        if not draft.text.isascii():
+            if _floods()[0].search(draft.text):
+                draft.delete((match.span() for match in _floods()[1].finditer(draft.text)), "mark")
             self._fold(draft)
 
     def _fold(self, draft: _Draft) -> None:

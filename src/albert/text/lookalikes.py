@@ -17,10 +17,11 @@ from itertools import groupby
 from albert.text.lookalike_table import LOOKALIKES
 
 LATIN = "LATIN"
-_SMALL = "SMALL CAPITALS"
+_SMALL, _ONE_STOREY = "SMALL CAPITALS", "ONE STOREY"  # no scripts of Unicode's: Latin letters that mix like another
 # Of the capitals drawn small those that phonetic transcriptions use (U+0250 to 02AF) count only in words of them alone.
 _PHONETIC = dict(zip("ʙɢʜɪʟɴʀʏ", "BGHILNRY", strict=True))
 _SMALL_CAPITALS = dict(zip("ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢꞯ", "ACDEFJKMOPSTUVWZQ", strict=True))
+_ONE_STOREY_LETTERS = {"ɑ": "a", "ɡ": "g"}  # phonetic, too
 _STAND_INS = "sxqǫ"  # s, x and q drawn small are these
 _GREEK_SYMBOLS = frozenset("αγινρσυϱϳ")  # letters of formulas and names (TNFα): look-alikes in longer words only
 _ENOUGH_SMALL = 3
@@ -29,7 +30,8 @@ _I_OR_L = str.maketrans("ӀӏΙІⲒꓲ", "llllll")  # folded to an i by their t
 _CACHED = 1 << 15  # words whose judgement is remembered
 
 _PROTOTYPES = {script: dict(zip(letters, looks, strict=True)) for script, (letters, looks) in LOOKALIKES.items()} | {
-    _SMALL: _SMALL_CAPITALS
+    _SMALL: _SMALL_CAPITALS,
+    _ONE_STOREY: _ONE_STOREY_LETTERS,
 }
 _TO_LATIN = {letter: look for letters in _PROTOTYPES.values() for letter, look in letters.items()}
 _SMALL_WORD = str.maketrans({**_SMALL_CAPITALS, **_PHONETIC, "ǫ": "q"})
@@ -39,7 +41,7 @@ ASCII_LETTER = re.compile("[A-Za-z]")
 # Latin beside a script with look-alikes, maybe with digits or marks between: what is mixed within a word has this.
 _SCRIPTS = (
     "\u0370-\u052f\u0531-\u058f\u13a0-\u167f\u1c80-\u1c8f\u1f00-\u1fff\u2c80-\u2cff\ua4d0-\ua4ff\ua640-\ua69f\uab70-\uabbf"
-    "\U000118a0-\U000118df" + "".join(_SMALL_CAPITALS)
+    "\U000118a0-\U000118df" + "".join((*_SMALL_CAPITALS, *_ONE_STOREY_LETTERS))
 )
 OTHER = re.compile(f"[{_SCRIPTS}]")
 _LATIN_LETTERS, _BETWEEN = "[A-Za-z\u00c0-\u024f]", "[0-9\u0300-\u036f]{0,8}"
@@ -68,6 +70,8 @@ def script_of(char: str) -> str:
         return ""
     if char in _SMALL_CAPITALS:
         return _SMALL
+    if char in _ONE_STOREY_LETTERS:
+        return _ONE_STOREY
     first = unicodedata.name(char, "").split(" ", 1)[0]
     if first in _NO_SCRIPTS or (first != LATIN and unicodedata.normalize("NFKD", char)[0].isascii()):
         return ""  # units are no letters of a word, and NFKD folds FULLWIDTH, MATHEMATICAL and the like
@@ -139,7 +143,7 @@ class Judge:
         if (demand := _demand(word, blocks, share)) is None:
             return Judgement(word)
         new = self._accepted(word, forms, demand)
-        return Judgement(new or word, mixed=new is None)
+        return Judgement(new or word, mixed=new is None and demand is not Demand.A_WORD)
 
     def _accepted(self, word: str, forms: Sequence[str], demand: Demand) -> str | None:
         """The form with the fewest pieces, if it meets the demand and has no more unknown ones."""
@@ -155,14 +159,16 @@ def _demand(word: str, blocks: Sequence[tuple[str, int]], share: Share) -> Deman
     """What is asked before this word is folded; None: it stays.
 
     Two letters behind a Latin stem are an ending (SMSки), and one is where the text is not half Latin. Greek minuscules
-    stand for quantities, and name proteins. In a nearly Latin text other letters have no business at a word's edge.
+    stand for quantities, and name proteins; ɑ and ɡ are phonetic. In a nearly Latin text other letters have no business
+    at a word's edge.
     """
     letters = sum(count for _, count in blocks)
     if len(blocks) == 2 and blocks[0][0] == LATIN and (blocks[1][1] > 1 or share is Share.LESS):
         return None
-    if _GREEK_SYMBOLS.isdisjoint(word):
+    phonetic = not _ONE_STOREY_LETTERS.keys().isdisjoint(word)
+    if _GREEK_SYMBOLS.isdisjoint(word) and not phonetic:
         return Demand.FEWER if len(blocks) == 2 and share is not Share.NEARLY_ALL else Demand.NO_MORE
-    if len(blocks) > 2 and letters >= _LONG:
+    if len(blocks) > 2 and letters >= _LONG and not phonetic:
         return Demand.FEWER
     return Demand.A_WORD if letters >= _SHORT and share is Share.NEARLY_ALL else None
 
