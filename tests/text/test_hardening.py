@@ -48,6 +48,7 @@ SWAPPED = "\u202d\u2066\u202e\u2066{}\u2069\u2066{}\u2069\u2069\u202c\u2069\u202
         ("pay\u200epal", "paypal", "bidi"),
         ("see \u202etxet\u202c here", "see text here", "reordered"),
         (f"g{SWAPPED.format('e', 'r')}at", "great", "reordered"),
+        (f"room {SWAPPED.format('2', '1')}5", "room 125", "reordered"),
         ("gop\bod", "good", "backspace"),
         ("\b\bab", "ab", "backspace"),
         ("x\n\by", "x\ny", "backspace"),

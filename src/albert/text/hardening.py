@@ -17,7 +17,7 @@ import numpy as np
 
 from albert.errors import AlbertError, ErrorKind
 from albert.text import bidi
-from albert.text.lookalikes import ASCII_LETTER, LOOKALIKE, MEETING, OTHER, SMALL, Judge, Share, Spell, words
+from albert.text.lookalikes import LOOKALIKE, MEETING, OTHER, SMALL, Judge, Share, Spell, words
 from albert.text.normalize import NormalizedText
 
 VERSION = 1
@@ -54,6 +54,7 @@ INVISIBLE = re.compile(
 BIDI = re.compile("[" + "".join(sorted(bidi.CONTROLS)) + "]")
 CONTROL = re.compile("[\x00-\x07\x0e-\x1b\x7f]")  # white space stays, as str.isspace counts it; \b is applied
 _BACKSPACE = "\b"
+_READ_RIGHTWARDS = re.compile("[A-Za-z0-9]")
 _STYLED = {chr(first + letter): chr(ord("a") + letter) for first in (0x1F150, 0x1F170) for letter in range(26)}
 _STYLES = "\U0001f150-\U0001f169\U0001f170-\U0001f189"
 # Alone such a letter is an emoji: blood types, a car park.
@@ -283,11 +284,11 @@ class _Draft:
 
 
 def _displayed(text: str) -> Iterable[tuple[int, int, list[int]]]:
-    """Stretches with overrides and Latin letters, and their characters in the order in which they are read."""
+    """Stretches with overrides and Latin letters or digits, and their characters in the order in which they are read."""
     if bidi.OVERRIDES.isdisjoint(text):
         return
     for start, end in bidi.regions(text):
-        if ASCII_LETTER.search(stretch := text[start:end]):
+        if _READ_RIGHTWARDS.search(stretch := text[start:end]):
             yield start, end, [start + index for index in bidi.displayed(stretch)]
 
 

@@ -27,7 +27,7 @@ _GREEK_SYMBOLS = frozenset("αγινρσυϱϳ")  # letters of formulas and name
 _ENOUGH_SMALL = 3
 _SHORT, _LONG = 3, 4  # letters of a word in which a Greek minuscule may be, and is, no symbol
 _I_OR_L = str.maketrans("ӀӏΙІⲒꓲ", "llllll")  # folded to an i by their table, they may stand for an l
-_CACHED = 1 << 15  # words whose judgement is remembered
+_CACHED, _LONGEST = 1 << 15, 64  # words whose judgement is remembered, and their length: hostile ones may be megabytes
 
 _PROTOTYPES = {script: dict(zip(letters, looks, strict=True)) for script, (letters, looks) in LOOKALIKES.items()} | {
     _SMALL: _SMALL_CAPITALS,
@@ -122,10 +122,13 @@ class Judge:
     def __init__(self, spell: Spell | None = None, *, whole_words: bool = False) -> None:
         self.spell = spell
         self.whole_words = whole_words
-        self.judge = lru_cache(_CACHED)(self._judge)
+        self._remembered = lru_cache(_CACHED)(self._judge)
+
+    def judge(self, word: str, share: Share) -> Judgement:
+        """The judgement on one word of a text that is Latin to this share."""
+        return (self._remembered if len(word) <= _LONGEST else self._judge)(word, share)
 
     def _judge(self, word: str, share: Share) -> Judgement:
-        """The judgement on one word of a text that is Latin to this share."""
         blocks = [(script, len(list(run))) for script, run in groupby(filter(None, map(script_of, word)))]
         if _all_small(word):
             return Judgement(word.translate(_SMALL_WORD))
