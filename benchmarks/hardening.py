@@ -1,8 +1,8 @@
 """What hardening adds to the encoding of a text that has nothing hostile in it.
 
-    python benchmarks/hardening.py        half a minute
+    python benchmarks/hardening.py        a few seconds
 
-Prints microseconds a text (the least of several rounds, one thread): the layer alone, ids without and with it.
+Prints microseconds a text (the least of many rounds, one thread): the layer alone, ids without and with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TEXTS = {
     "Russian": "Это самое обычное предложение о погоде, о море и о трёх старых лодках у берега.",
     "Russian, Latin words": "Это самое обычное предложение о погоде, и USB-кабель, и две SMSки от банка.",
 }
-ROUNDS, COPIES = 7, 500
+ROUNDS, COPIES = 60, 100  # short rounds: the least of many is that of an undisturbed processor
 
 
 def microseconds(work: Callable[[], object]) -> float:

@@ -101,7 +101,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "epochs": 6.0, "initializer_range": 0.1, "batch_size": 16, "lr": 3e-3, "hidden_size": 32,
         "num_attention_heads": 2, "intermediate_size": 64, "precision": "fp32",
     }  # fmt: skip
-    data = str(write_reviews(folder / "a.csv", rows=200))
+    data = str(write_reviews(folder / "a.csv", rows=160))
     config = FinetuneConfig(train=data, out=folder / "m", size="tiny", settings=settings)
     return finetune(config).folder
 
@@ -130,7 +130,7 @@ def test_a_hardened_model_keeps_its_score(model: Path) -> None:
         for name in INVISIBLE_TO_READERS:
             scores[name, hardening] = score_under_attack(
                 clean.facts.outputs, predictor.outputs, clean.facts.task, clean.facts.labels, attack=name, budget=5,
-                trials=3,
+                trials=2,
             ).score  # fmt: skip
             assert scores[name, hardening] <= clean.scores["accuracy"]
             if name != "homoglyph" and hardening:
@@ -140,15 +140,15 @@ def test_a_hardened_model_keeps_its_score(model: Path) -> None:
 
 def test_the_command_prints_clean_and_attacked_scores(model: Path, albert: Albert) -> None:
     data = model.parent / "a.csv"
-    command = ("evaluate", model, data, "--attack", "invisible,delete", "--budget", "1,3")
-    done = albert(*command)
+    command = ("evaluate", model, data, "--attack", "invisible,delete", "--budget", "3")
+    done = albert(*command, "--min", "attacked_accuracy=0.9")
+    assert done.returncode == 0
     assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
-        ["clean", "0"], ["invisible", "1"], ["invisible", "3"], ["delete", "1"], ["delete", "3"],
+        ["clean", "0"], ["invisible", "3"], ["delete", "3"],
     ]  # fmt: skip
-    told = json.loads(albert(*command, "--json", "--no-hardening", "--trials", 3).stdout)
+    told = json.loads(albert(*command, "--json", "--no-hardening", "--trials", 2).stdout)
     assert told["scores"]["accuracy"] > min(row["score"] for row in told["attacks"])
-    assert albert(*command, "--min", "attacked_accuracy=0.9").returncode == 0
-    assert albert(*command, "--no-hardening", "--trials", 3, "--min", "attacked_accuracy=0.99").returncode == 4
+    assert albert(*command, "--no-hardening", "--trials", 2, "--min", "attacked_accuracy=0.99").returncode == 4
     assert albert("evaluate", model, data, "--attack", "magic").returncode == 2
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert.errors import AlbertError, ErrorKind
@@ -143,6 +143,7 @@ def test_nothing_is_left_that_a_rule_removes(text: str) -> None:
     assert len(unicodedata.normalize("NFKD", left)) <= 4 * len(left) + 17
 
 
+@settings(max_examples=50)
 @given(ANY)
 def test_offsets_of_pieces_are_in_bounds_and_never_go_back(text: str) -> None:
     last = 0
@@ -164,7 +165,8 @@ ATTACKED = (
 )
 
 
-@given(st.lists(st.sampled_from(ATTACKED), min_size=1))
+@settings(max_examples=40)
+@given(st.lists(st.sampled_from(ATTACKED), min_size=1, max_size=8))
 def test_a_piece_is_read_again_from_its_own_span(words: list[str]) -> None:
     text = " ".join(words)
     encoding = HARD(text)
@@ -182,6 +184,7 @@ def test_an_answer_is_sliced_from_the_original() -> None:
     assert [text[slice(*offsets[word])] for word in ("key", "good", "pay")] == ["k\u200bey", "gop\bod", "pаy"]
 
 
+@settings(max_examples=50)
 @given(ANY)
 def test_ids_alone_are_those_of_the_pieces(text: str) -> None:
     assert HARD.ids([text])[0].tolist() == HARD.pieces([text])[0].ids.tolist()
@@ -204,11 +207,6 @@ def test_latin_stems_with_russian_endings_stay() -> None:
     assert [harden(text).text for text in texts] == texts
 
 
-def test_the_bundled_messages_keep_every_token() -> None:
-    text = (ROOT / "src" / "albert" / "assets" / "messages.csv").read_text(encoding="utf-8")
-    assert HARD(text, max_length=100_000) == ENGLISH(text, max_length=100_000)
-
-
 # --- cost ------------------------------------------------------------------------------------------------
 
 
@@ -229,13 +227,16 @@ def test_the_bundled_messages_keep_every_token() -> None:
 )  # fmt: skip
 def test_time_is_linear(unit: str) -> None:
     def seconds(count: int) -> float:
-        text, start = "x" + unit * count + "y", time.perf_counter()
-        harden(text)
-        return time.perf_counter() - start
+        """Of the processor, so that a busy machine does not count; the less of two."""
+        text, spent = "x" + unit * count + "y", []
+        for _ in range(2):
+            start = time.process_time()
+            harden(text)
+            spent.append(time.process_time() - start)
+        return min(spent)
 
     seconds(10)
-    small = min(seconds(1_000) for _ in range(3))
-    assert seconds(8_000) < 30 * small + 0.05  # quadratic would be 64 times
+    assert seconds(4_000) < 20 * seconds(500) + 0.05  # quadratic would be 64 times
 
 
 # --- directional controls --------------------------------------------------------------------------------

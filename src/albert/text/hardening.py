@@ -284,7 +284,7 @@ class _Draft:
 
 
 def _displayed(text: str) -> Iterable[tuple[int, int, list[int]]]:
-    """Stretches with overrides and Latin letters or digits, and their characters in the order in which they are read."""
+    """Stretches with overrides and Latin letters or digits, and their characters in the order of display."""
     if bidi.OVERRIDES.isdisjoint(text):
         return
     for start, end in bidi.regions(text):
