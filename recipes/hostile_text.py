@@ -1,7 +1,7 @@
 """Hostile text: what imperceptible attacks cost a model, and how much of that hardening brings back.
 
     python recipes/hostile_text.py TASKS        about 15 minutes on one core
-    expected: at least 95 % of the lost accuracy recovered, no clean text changed (docs/hostile-text.md)
+    expected: SST-2 97.9 % of the lost accuracy recovered, no clean text changed (docs/hostile-text.md)
 
 Fine-tunes the starter on parts of SST-2 (its first rows, official dev) and of the hate-speech set (rows held out by
 `tasksets.py`), and attacks their texts with homoglyphs, invisible characters, reorderings and deletions, 1 to 5 a text
