@@ -178,7 +178,7 @@ class Predictor:
         options = options or DecodeOptions()
         if not options.thresholds:
             options = dataclasses.replace(options, thresholds=self.thresholds)
-        return [self.task.decode(output, self.labels, options) for output in self._outputs(examples)]
+        return [self.task.decode(output, self.labels, options) for output in self.outputs(examples)]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of length 1, [texts, hidden], of a model for similarity or retrieval.
@@ -189,12 +189,12 @@ class Predictor:
             raise AlbertError(
                 ErrorKind.MODEL, f"task {self.task.name}", expected="a model for similarity or retrieval", got="another"
             )
-        vectors = [output.logits[0] for output in self._outputs([Example(text) for text in texts])]
+        vectors = [output.logits[0] for output in self.outputs([Example(text) for text in texts])]
         table = np.stack(vectors) if vectors else np.zeros((0, self.model.config.hidden_size), np.float32)
         return np.asarray(table / np.linalg.norm(table, axis=1, keepdims=True))
 
-    def _outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
-        """What the head says about each; while a portion is computed those after it are encoded."""
+    def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
+        """What the head says about each example; while a portion is computed those after it are encoded."""
         portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
         encoded = (self._aside.map if len(portions) > 1 else map)(self._encode, portions)
         for portion, features in zip(portions, encoded, strict=True):

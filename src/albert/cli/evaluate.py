@@ -80,8 +80,8 @@ def run_attacks(
         attack_named(name)
     for name, number in itertools.product(kinds, budgets):
         yield score_under_attack(
-            facts.outputs, predictor.outputs, facts.task, facts.labels, attack=name, budget=number,
-            thresholds=facts.thresholds, trials=trials, seed=seed,
+            facts.outputs, lambda examples: list(predictor.outputs(examples)), facts.task, facts.labels,
+            attack=name, budget=number, thresholds=facts.thresholds, trials=trials, seed=seed,
         )  # fmt: skip
 
 
