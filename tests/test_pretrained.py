@@ -47,7 +47,7 @@ def test_fill_mask_is_what_transformers_computes(model: PretrainedModel, tmp_pat
 
 
 def test_what_follows_a_mask_without_a_space_goes_on_the_word(model: PretrainedModel) -> None:
-    ids, offsets = model._masked_ids("Two [MASK]s of x[MASK], ok [MASK]")
+    ids, offsets = model.masked("Two [MASK]s of x[MASK], ok [MASK]")
     pieces = [model.tokenizer.vocabulary[token] for token in ids]
     assert pieces == ["[CLS]", "▁two", "[MASK]", "s", "▁of", "▁x", "[MASK]", ",", "▁", "ok", "[MASK]", "[SEP]"]
     text = "Two [MASK]s of x[MASK], ok [MASK]"

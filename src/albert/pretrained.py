@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from jaxtyping import Float
 
 from albert.config import CLS_ID, MASK_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
@@ -43,11 +44,24 @@ class PretrainedModel:
         Several [MASK]s give a list each. Raises `AlbertError` (bad-data): no [MASK], or a text beyond the model's
         length.
         """
-        ids, offsets = self._masked_ids(text)
+        ids, offsets = self.masked(text)
+        hidden = self.model.albert(torch.tensor([ids])).last_hidden_state[0]
+        return self.fill(text, ids, offsets, hidden, top_k=top_k)
+
+    @torch.inference_mode()
+    def fill(
+        self,
+        text: str,
+        ids: list[int],
+        offsets: list[tuple[int, int]],
+        hidden: Float[torch.Tensor, "pieces hidden"],
+        *,
+        top_k: int,
+    ) -> list[Any]:
+        """`fill_mask` from what `masked` gave and the last hidden states of those pieces."""
         positions = [at for at, token in enumerate(ids) if token == MASK_ID]
-        hidden = self.model.albert(torch.tensor([ids])).last_hidden_state[0, positions]
         head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
-        scores = head(hidden, self.model.albert.embeddings.word.weight).softmax(1)
+        scores = head(hidden[positions], self.model.albert.embeddings.word.weight).softmax(1)
         best = scores.topk(top_k)
         filled = []
         for at, values, tokens in zip(positions, best.values.tolist(), best.indices.tolist(), strict=True):
@@ -73,18 +87,22 @@ class PretrainedModel:
         """
         if not isinstance(self.model.head, PreTrainingHead):
             raise AlbertError(ErrorKind.MODEL, "sentence order", expected="a head for it", got=self.model.head_name)
-        encoding = self.tokenizer(first, second, max_length=self._limit)
+        encoding = self.tokenizer(first, second, max_length=self.limit)
         _, order = self.model(
             torch.tensor([encoding.input_ids]), token_type_ids=torch.tensor([encoding.token_type_ids])
         )
         return float(order.softmax(1)[0, 0])
 
     @property
-    def _limit(self) -> int:
+    def limit(self) -> int:
+        """The pieces that it reads at once."""
         return min(self.tokenizer.max_length, self.model.config.max_position_embeddings)
 
-    def _masked_ids(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids with [MASK] where the text spells it, and the characters each came from."""
+    def masked(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids with [MASK] where the text spells it, and the characters each came from.
+
+        Raises `AlbertError` (bad-data): no [MASK], or a text beyond the model's length.
+        """
         parts = text.split(MASK)
         if len(parts) == 1:
             raise AlbertError(ErrorKind.DATA, f"{text[:60]!r}", expected=f"a {MASK} to fill", got="none")
@@ -105,9 +123,9 @@ class PretrainedModel:
             start += len(part) + len(MASK)
         ids.append(SEP_ID)
         offsets.append((0, 0))
-        if len(ids) > self._limit:
+        if len(ids) > self.limit:
             raise AlbertError(
-                ErrorKind.DATA, f"a text of {len(ids)} pieces", expected=f"at most {self._limit}", hint="shorten it"
+                ErrorKind.DATA, f"a text of {len(ids)} pieces", expected=f"at most {self.limit}", hint="shorten it"
             )
         return ids, offsets
 

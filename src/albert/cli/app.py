@@ -418,6 +418,74 @@ def prepare(
 
 
 @app.command()
+def serve(
+    models: Annotated[list[str], typer.Argument(help="Model folders or hub ids; NAME=FOLDER names one.")],
+    port: Annotated[int, typer.Option(help="Port; 0 is any that is free.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address; any but this machine's own needs --api-key-file.")] = "127.0.0.1",
+    api_key_file: Annotated[Path | None, typer.Option(help="Hashes of keys, as `albert serve-key` makes.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second for each key.")] = None,
+    burst: Annotated[int, typer.Option(help="How many of them may come at once.")] = 20,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file, for https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="A name that clients may use for a server without keys. Repeatable.")
+    ] = None,
+    safe_label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label that flags no text in /v1/moderations; else ok, none, … Repeatable."),
+    ] = None,
+    precision: InferencePrecision = "auto",
+    timeout: Annotated[float, typer.Option(help="Seconds within which a request is answered or refused.")] = 30.0,
+    drain: Annotated[float, typer.Option(help="Seconds for what is under way after SIGTERM.")] = 30.0,
+    max_batch_tokens: Annotated[int, typer.Option(help="Tokens computed at once.")] = 2048,
+    max_concurrent_requests: Annotated[int, typer.Option(help="Requests under way; more get 429.")] = 512,
+    max_inputs: Annotated[int, typer.Option(help="Texts of a request.")] = 32,
+) -> None:
+    """Serve models over HTTP: text-embeddings-inference's and OpenAI's shapes, answers, entities, summaries."""
+    from albert.cli.serve import require_serve
+
+    require_serve()
+    from albert.serve.hosted import SAFE_LABELS, Source
+    from albert.serve.limits import Limits
+    from albert.serve.run import ServeConfig
+    from albert.serve.run import serve as run
+
+    run(
+        ServeConfig(
+            models=tuple(map(Source.parse, models)),
+            host=host,
+            port=port,
+            key_file=api_key_file,
+            rate=rate,
+            burst=burst,
+            certificate=tls_certificate,
+            private_key=tls_key,
+            hosts=tuple(allowed_host or ()),
+            safe_labels=tuple(safe_label or SAFE_LABELS),
+            precision=precision,
+            limits=Limits(
+                timeout=timeout,
+                drain=drain,
+                batch_tokens=max_batch_tokens,
+                max_requests=max_concurrent_requests,
+                max_inputs=max_inputs,
+            ),
+        )
+    )
+
+
+@app.command("serve-key")
+def serve_key(
+    owner: Annotated[str, typer.Argument(help="Who gets the key.")],
+    admin: Annotated[bool, typer.Option("--admin", help="The key may also reload the models.")] = False,
+) -> None:
+    """Make an API key: the key on stderr, on stdout its hash, a line for the key file."""
+    from albert.cli.serve import print_key
+
+    print_key(owner, admin=admin)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model.")] = Path("demo-model"),
     seed: Annotated[int, typer.Option(help="Seed of order, weights and the held-out part.")] = 0,

@@ -86,6 +86,21 @@ class Features:
         )
         return features.with_gold(gold)
 
+    @classmethod
+    def join(cls, parts: Sequence[Features]) -> Features:
+        """The rows of all parts, one behind the other, as new examples; gold values are left out."""
+        tokens = np.cumsum([0, *(len(part.ids) for part in parts)])
+        examples = np.cumsum([0, *(part.owners[-1] + 1 if len(part) else 0 for part in parts)])
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([part.types for part in parts]),
+            np.concatenate([[0], *(part.starts[1:] + before for part, before in zip(parts, tokens, strict=False))]),
+            None,
+            offsets=None if parts[0].offsets is None else np.concatenate([part.offsets for part in parts]),
+            owners=np.concatenate([part.owners + before for part, before in zip(parts, examples, strict=False)]),
+            grouped=parts[0].grouped,
+        )
+
     def with_gold(self, gold: Gold | None) -> Features:
         """The same with these gold values: an array with one for each row, or a list of arrays piece by piece."""
         if not isinstance(gold, list):

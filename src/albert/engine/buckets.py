@@ -78,6 +78,19 @@ class BucketedModel:
             )
         return rows
 
+    @torch.inference_mode()
+    def states(self, features: Features) -> list[np.ndarray]:
+        """Each row's last hidden states, float32 [pieces, hidden], computed together."""
+        batch = features.batch(np.arange(len(features)))
+        with autocast(self.precision, self.device):
+            hidden = self.model.albert(
+                batch.input_ids.to(self.device),
+                attention_mask=batch.attention_mask.to(self.device),
+                token_type_ids=batch.token_type_ids.to(self.device),
+            ).last_hidden_state
+        pairs = zip(hidden.float().cpu().numpy(), features.lengths, strict=True)
+        return [row[:length] for row, length in pairs]
+
     def _run(self, bucket: Bucket, filled: Tensor) -> Tensor:
         if self.device.type != "cuda" or bucket.texts * bucket.length > _GRAPHED:
             return self._forward(filled.to(self.device, non_blocking=True))

@@ -74,6 +74,16 @@ class Engine:
             self.model.train(was_training)
         return Exits(rows, np.full(len(features), self.model.config.num_hidden_layers))
 
+    def states(self, features: Features) -> list[np.ndarray]:
+        """Each row's last hidden states as float32, [pieces, hidden], computed together."""
+        if self.bucketed is not None:
+            return self.bucketed.states(features)
+        assert self.packed is not None
+        lengths = features.lengths
+        order = np.argsort(-lengths, kind="stable")
+        found = self.packed.states(Packed(*features.flat(order), lengths[order]))
+        return [found[place] for place in np.argsort(order)]
+
     def _batches(self, features: Features, batches: list[np.ndarray]) -> Iterable[list[np.ndarray]]:
         lengths = features.lengths
         if self.packed is not None:

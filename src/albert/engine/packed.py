@@ -76,8 +76,16 @@ class PackedModel:
     def logits(self, packed: Packed) -> list[np.ndarray]:
         """What the head says about each text, float32: [labels], or [pieces, labels]."""
         starts = np.append(0, np.cumsum(packed.lengths))
-        values = self.read(self._encode(packed, starts), packed.lengths, self.model.head)
+        states = self._encode(packed, starts, first=self.model.reads_first)
+        values = self.read(states, packed.lengths, self.model.head)
         return [values[start:after] for start, after in itertools.pairwise(starts)] if self.by_piece else list(values)
+
+    @torch.inference_mode()
+    def states(self, packed: Packed) -> list[np.ndarray]:
+        """The last hidden states of each text, float32 [pieces, hidden], whatever the head reads."""
+        starts = np.append(0, np.cumsum(packed.lengths))
+        values = self._encode(packed, starts, first=False).float().numpy()
+        return [values[start:after] for start, after in itertools.pairwise(starts)]
 
     def read(self, states: Float[Tensor, "read hidden"], lengths: np.ndarray, head: Head) -> np.ndarray:
         """What a head says, float32: [texts, labels] or [tokens, labels].
@@ -93,14 +101,14 @@ class PackedModel:
         pooled = None if pooler is None else pooler(summary, None)
         return np.asarray(self.model.read(summary, pooled, head=head))
 
-    def _encode(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "read hidden"]:
-        """The last hidden states, those of the first pieces alone if the head reads no others."""
+    def _encode(self, packed: Packed, starts: np.ndarray, *, first: bool) -> Float[Tensor, "read hidden"]:
+        """The last hidden states, with `first` those of the first pieces alone."""
         x = self.embed(packed)
         attend = self.attention(packed.lengths, starts)
         for block, use in self.depths[:-1]:
             x = block(x, use, attend)
         block, use = self.depths[-1]
-        if not self.model.reads_first:
+        if not first:
             return block(x, use, attend)[: starts[-1]]
         texts = len(packed.lengths)
         read = np.append(starts[:-1], np.zeros(rows_for(texts) - texts, np.int64))

@@ -1,0 +1,302 @@
+"""What every request passes first: its id, its key, its size and time; and what becomes of one whose client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import numpy as np
+from pydantic_core import from_json
+
+from albert.serve.call import Call
+from albert.serve.logs import log
+from albert.serve.refusals import Refusal, invalid, not_found, overloaded, too_large, unavailable
+from albert.serve.service import Service
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Receive, Send], Awaitable[None]]
+CALL, JSON = "albert.call", "albert.json"  # keys of the scope
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_LINGER = 4  # bodies of the largest size that are read and thrown away, so that the refusal arrives
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class Guard:
+    """An ASGI application around another one. `work` are the paths of inference, `free` those that need no key, and
+    `admin` those that need an administrator's; all others are unknown."""
+
+    def __init__(
+        self,
+        app: Application,
+        service: Service,
+        *,
+        work: frozenset[str],
+        free: Callable[[str], bool],
+        known: Callable[[str], bool],
+        admin: frozenset[str],
+        hosts: frozenset[str] | None = None,
+    ) -> None:
+        self.app = app
+        self.service = service
+        self.work = work
+        self.free = free
+        self.known = known
+        self.admin = admin
+        self.hosts = hosts
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # no websockets here
+        await _Exchange(self, scope, receive, send).run()
+
+
+class _Exchange:
+    """One request and its response."""
+
+    def __init__(self, guard: Guard, scope: Any, receive: Receive, send: Send) -> None:
+        self.guard = guard
+        self.service = guard.service
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        self.error_type: str | None = None
+        given = self.headers.get(b"x-request-id", b"")
+        self.call = Call(
+            given.decode() if _ID.fullmatch(given) else secrets.token_hex(16),
+            time.monotonic() + self.service.limits.timeout,
+        )
+        self.path = scope["path"]
+        self.working = False
+
+    async def run(self) -> None:
+        self.scope[CALL] = self.call
+        try:
+            await self._admitted()
+        except Refusal as refusal:
+            await self._refuse(refusal)
+        except Exception as error:  # a fault of ours: told in the log, not to the client
+            log("error", "failed", id=self.call.id, kind=type(error).__name__,
+                where=traceback.format_tb(error.__traceback__)[-4:])  # fmt: skip
+            if not self.status:
+                await self._refuse(Refusal(500, "Internal", "internal error"))
+        finally:
+            self._tell()
+
+    async def _admitted(self) -> None:
+        service = self.service
+        self._find_model()
+        self.working = self.path in self.guard.work and self.scope["method"] == "POST"
+        self._authorize()
+        if not self.working:
+            body = b""
+            if self.scope["method"] == "POST":
+                body = await self._body()
+            await self._answered(body)
+            return
+        if service.draining:
+            raise unavailable("stopping", retry_after=1)
+        if service.under_way >= service.limits.max_requests:
+            raise overloaded("too many requests are under way", retry_after=1 + service.queue.backlog() / 2)
+        service.under_way += 1
+        service.metrics.under_way(service.under_way)
+        try:
+            body = await self._body()
+            self.scope[JSON] = _parsed(body, self.headers.get(b"content-type", b""), service.limits.max_depth)
+            service.accepted += 1
+            await self._answered(body)
+        finally:
+            service.under_way -= 1
+            service.metrics.under_way(service.under_way)
+
+    def _find_model(self) -> None:
+        """/NAME/predict is /predict with the model NAME."""
+        first, slash, rest = self.path[1:].partition("/")
+        if slash and first in self.service.models and f"/{rest}" in self.guard.work | {"/info"}:
+            self.call.model = first
+            self.path = f"/{rest}"
+            self.scope["path"] = self.path
+            self.scope["raw_path"] = self.path.encode()
+
+    def _authorize(self) -> None:
+        """Raises `Refusal`: 404 for unknown paths, 403 for foreign hosts, 401 without a key, 429 for too many."""
+        if not self.guard.known(self.path):
+            raise not_found("no such path; GET /docs lists them")
+        if self.guard.hosts is not None and _host(self.headers.get(b"host", b"")) not in self.guard.hosts:
+            raise Refusal(403, "Forbidden", "this server answers to its own addresses only")
+        keys = self.service.keys
+        if keys is None:
+            if self.path in self.guard.admin:
+                raise Refusal(403, "Forbidden", "this needs a key, and the server was started without keys")
+            return
+        if self.guard.free(self.path):
+            return
+        key = keys.find(self.headers.get(b"authorization", b"").decode("latin-1"))
+        if self.path in self.guard.admin and not key.admin:
+            raise Refusal(403, "Forbidden", "this needs the key of an administrator")
+        if self.service.rate is not None and self.working:
+            self.service.rate.take(key.owner)
+
+    async def _body(self) -> bytes:
+        """All of it, counted as it comes. Raises `Refusal`: 413, or 408 when it takes too long."""
+        limits = self.service.limits
+        told = self.headers.get(b"content-length", b"0")
+        parts, size = [], int(told) if told.isdigit() and len(told) < 20 else 0
+        if size > limits.max_body:
+            await self._linger()
+            raise too_large(f"the body has more than {limits.max_body:,} bytes")
+        size = 0
+        try:
+            async with asyncio.timeout(limits.body_timeout):
+                more = True
+                while more:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Gone()
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    more = message.get("more_body", False)
+                    if size > limits.max_body:
+                        break
+        except TimeoutError:
+            raise Refusal(408, "Timeout", "the body took too long") from None
+        if size > limits.max_body:
+            await self._linger()
+            raise too_large(f"the body has more than {limits.max_body:,} bytes")
+        return b"".join(parts)
+
+    async def _linger(self) -> None:
+        """Reads on for a moment: a connection that is closed with unread data loses the refusal, too."""
+        left = _LINGER * self.service.limits.max_body
+        try:
+            async with asyncio.timeout(2):
+                while left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            return
+
+    async def _answered(self, body: bytes) -> None:
+        """Runs the application; cancels it when the client leaves, which takes its work out of the queue."""
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return {"type": "http.disconnect"}
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        answer = asyncio.ensure_future(self.guard.app(self.scope, replay, self._outgoing))
+        leaving = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done() and not self.status:
+                answer.cancel()
+                raise _Gone()
+            await answer
+        except asyncio.CancelledError:  # the server gives up waiting
+            answer.cancel()
+            raise
+        finally:
+            leaving.cancel()
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _outgoing(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", []), (b"x-request-id", self.call.id.encode())]
+            present = {name for name, _ in headers}
+            headers += [pair for pair in _HEADERS if pair[0] not in present]
+            if self.service.draining:
+                headers.append((b"connection", b"close"))
+            if self.working and self.status == 200:
+                headers += [(name.encode(), value.encode()) for name, value in self.call.headers().items()]
+            message["headers"] = headers
+        await self._send(message)
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        if isinstance(refusal, _Gone):
+            return
+        self.error_type = refusal.error_type
+        body = refusal.encoded()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [(name.encode(), value.encode()) for name, value in refusal.headers().items()]
+        if refusal.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if refusal.status in (408, 413):  # the rest of the body is not read
+            headers.append((b"connection", b"close"))
+        await self._outgoing({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _tell(self) -> None:
+        """One line in the log, and the metrics."""
+        service, call = self.service, self.call
+        seconds = time.monotonic() - call.started
+        known = self.path if self.guard.known(self.path) else "unknown"
+        if not self.status:
+            service.metrics.dropped()
+        elif self.working:
+            service.answered += self.status == 200
+            service.metrics.lasted(seconds)
+        service.metrics.answered(known, self.status or 499, call if self.working else None,
+                                 self.error_type or self.scope.get("albert.error"))  # fmt: skip
+        if known not in ("/health", "/live", "/metrics") or self.status != 200:
+            log("info", "request", id=call.id, method=self.scope["method"], path=known, model=call.model,
+                status=self.status or 499, seconds=round(seconds, 4), inputs=call.inputs, tokens=call.tokens,
+                queued=round(call.queued, 4), cut=call.cut)  # fmt: skip
+
+
+class _Gone(Refusal):
+    """The client left: there is nobody to tell."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "Gone", "the client left")
+
+
+def _parsed(body: bytes, content_type: bytes, depth: int) -> Any:
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind != b"application/json":  # also what keeps other sites' pages from posting here
+        raise Refusal(415, "Validation", "expected Content-Type: application/json")
+    if deeper_than(body, depth):
+        raise invalid(f"JSON nested deeper than {depth}")
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise invalid("the body is not JSON in UTF-8 (NaN and Infinity are none)") from None
+
+
+def deeper_than(body: bytes, depth: int) -> bool:
+    """Whether brackets outside of strings are nested deeper; takes no recursion and milliseconds a megabyte."""
+    if body.count(b"[") + body.count(b"{") <= depth:
+        return False
+    plain = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    outside = np.cumsum(plain == ord('"')) % 2 == 0
+    steps = np.isin(plain, (ord("["), ord("{"))).astype(np.int8) - np.isin(plain, (ord("]"), ord("}")))
+    return bool(np.cumsum(steps * outside, dtype=np.int64).max(initial=0) > depth)
+
+
+def _host(header: bytes) -> str:
+    """The name in a Host header, without the port."""
+    text = header.decode("latin-1").lower()
+    return text[: text.find("]") + 1] if text.startswith("[") else text.partition(":")[0]

@@ -1,0 +1,191 @@
+"""The process: models loaded, an address bound, signals heeded, nothing lost on the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import resource
+import signal
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.serve.app import create_app
+from albert.serve.connection import protocol
+from albert.serve.hosted import SAFE_LABELS, Hosted, Source
+from albert.serve.keys import Keys, RateLimit
+from albert.serve.limits import Limits
+from albert.serve.logs import JsonLines, log
+from albert.serve.refusals import Refusal
+from albert.serve.service import Service
+
+_BACKLOG = 2048
+_LAME = 1.0  # seconds in which a server that stops still answers, with 503: balancers and clients learn of it
+_FLUSH = 3  # seconds for answers to leave after the last was given
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """What to serve, where and to whom. `rate` is requests a second for each key, `burst` how many may come at once."""
+
+    models: tuple[Source, ...]
+    host: str = "127.0.0.1"
+    port: int = 3000
+    key_file: Path | None = None
+    rate: float | None = None
+    burst: int = 20
+    certificate: Path | None = None
+    private_key: Path | None = None
+    hosts: tuple[str, ...] = ()
+    safe_labels: tuple[str, ...] = SAFE_LABELS
+    precision: str = "auto"
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        require_ranges(self, ("port", 0, 65_535), ("burst", 1, 1_000_000))
+        if self.rate is not None:
+            require_ranges(self, ("rate", 0.001, 1_000_000))
+        names = [source.name for source in self.models]
+        if len(set(names)) < len(names):
+            raise AlbertError(
+                ErrorKind.USAGE, "models", expected="each under a name of its own", got=", ".join(names),
+                hint="use NAME=FOLDER",
+            )  # fmt: skip
+        if self.key_file is None and not _is_loopback(self.host):
+            raise AlbertError(
+                ErrorKind.CONFIG, f"--host {self.host}", expected="API keys for an address that others can reach",
+                got="no --api-key-file", hint="albert serve-key OWNER >> keys, then --api-key-file keys",
+            )  # fmt: skip
+        if (self.certificate is None) != (self.private_key is None):
+            raise AlbertError(ErrorKind.USAGE, "TLS", expected="--tls-certificate and --tls-key", got="one of them")
+
+
+def serve(config: ServeConfig) -> None:
+    """Serves until SIGTERM or SIGINT, then answers what it accepted and returns; SIGHUP reloads the models.
+
+    Raises `AlbertError`: bad-model, bad-config (also for an address that is taken), internal when work under way did
+    not end in time.
+    """
+    keys = None if config.key_file is None else Keys.read(config.key_file)
+
+    def load(source: Source) -> Hosted:
+        return Hosted.load(source, precision=config.precision, safe=config.safe_labels)
+
+    service = Service(
+        [load(source) for source in config.models],
+        limits=config.limits,
+        keys=keys,
+        rate=None if config.rate is None else RateLimit(config.rate, config.burst),
+        load=load,
+    )
+    hosts = None if keys is not None else frozenset({"127.0.0.1", "localhost", "[::1]", *config.hosts})
+    _allow_open_files()
+    with _bound(config) as listener:
+        logger = logging.getLogger("uvicorn.error")
+        logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False
+        server = _Server(
+            uvicorn.Config(
+                create_app(service, hosts=hosts),
+                http=protocol(config.limits),
+                ws="none",
+                loop="asyncio",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=_FLUSH,
+                h11_max_incomplete_event_size=config.limits.header_bytes,
+                ssl_certfile=config.certificate,
+                ssl_keyfile=config.private_key,
+            ),
+            service,
+        )
+        scheme = "http" if config.certificate is None else "https"
+        server.address = f"{scheme}://{config.host}:{listener.getsockname()[1]}"
+        server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which on a signal first lets the service finish."""
+
+    address = ""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+        self._draining: asyncio.Task[None] | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        log("info", "listening", address=self.address, models=list(self.service.models), process=os.getpid())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.service.draining or not self.started:  # a second one, or nothing to finish
+            os._exit(128 + sig)
+        self.service.draining = True
+        self._loop.call_soon_threadsafe(self._drain, signal.Signals(sig).name)
+
+    def _drain(self, name: str) -> None:
+        self._draining = self._loop.create_task(self._finish(name))
+
+    async def _finish(self, name: str) -> None:
+        service = self.service
+        log("info", "stopping", signal=name, under_way=service.under_way)
+        end = self._loop.time() + service.limits.drain
+        await asyncio.sleep(min(_LAME, service.limits.drain))
+        while service.under_way and self._loop.time() < end:
+            await asyncio.sleep(0.02)
+        left = service.under_way
+        log("info" if not left else "error", "stopped", accepted=service.accepted, answered=service.answered, left=left)
+        if left:  # a thread that hangs would keep the process
+            os._exit(ErrorKind.INTERNAL.exit_code)
+        self.should_exit = True
+
+    def _reload(self) -> None:
+        async def reload() -> None:
+            with contextlib.suppress(Refusal):  # the log tells why
+                await self.service.reload()
+
+        task = self._loop.create_task(reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bound(config: ServeConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise AlbertError(
+            ErrorKind.CONFIG, f"address {config.host}:{config.port}", got=error.strerror or str(error),
+            hint="choose another --port or --host",
+        ) from None  # fmt: skip
+
+
+def _allow_open_files() -> None:
+    """As many connections as the system lets a process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

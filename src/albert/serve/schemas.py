@@ -1,0 +1,215 @@
+"""The shapes of requests and answers: text-embeddings-inference's, OpenAI's, and those of our own endpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Texts = Annotated[str | list[str], Field(description="A text, or a list of texts.", examples=["what is it?"])]
+Sequence = Annotated[list[str], Field(min_length=1, max_length=2, description="[text] or [text, second text]")]
+PredictInputs = Annotated[
+    str | Sequence | Annotated[list[Sequence], Field(min_length=1)],
+    Field(
+        description='A text; a flat list of two is ONE pair; a batch is a list of lists, [["a"], ["b", "c"]].',
+        examples=["great film"],
+    ),
+]
+Truncate = Annotated[
+    bool | None, Field(description="Texts beyond the model's length: cut (true, default) or refused with 413 (false).")
+]
+TopK = Annotated[int, Field(ge=1, le=100)]
+
+
+class _Request(BaseModel):
+    """Unknown fields are ignored, as clients of other servers send some."""
+
+    model_config = ConfigDict(strict=True)
+    model: str | None = Field(None, description="One of the served models; the first if left out.")
+
+
+class EmbedRequest(_Request):
+    inputs: Texts
+    normalize: bool = True
+    truncate: Truncate = None
+
+
+class PredictRequest(_Request):
+    inputs: PredictInputs
+    raw_scores: bool = Field(False, description="Logits instead of probabilities.")
+    truncate: Truncate = None
+
+
+class RerankRequest(_Request):
+    query: str
+    texts: list[str]
+    raw_scores: bool = Field(False, description="Of a cross-encoder: its number instead of the sigmoid of it.")
+    return_text: bool = False
+    truncate: Truncate = None
+
+
+class SimilarityInputs(BaseModel):
+    model_config = ConfigDict(strict=True)
+    source_sentence: str
+    sentences: list[str]
+
+
+class SimilarityRequest(_Request):
+    inputs: SimilarityInputs
+    truncate: Truncate = None
+
+
+class TokenizeRequest(_Request):
+    inputs: Texts
+    add_special_tokens: bool = True
+
+
+class EmbeddingsRequest(_Request):
+    input: Texts
+    encoding_format: Literal["float", "base64"] = "float"
+
+
+class ModerationsRequest(_Request):
+    input: Texts
+
+
+class AnswerRequest(_Request):
+    question: str
+    context: str
+    choices: list[str] | None = Field(None, description="For models that choose among answers.")
+    top_k: TopK = 1
+    max_answer: int = Field(30, ge=1, le=512, description="Pieces of the longest answer.")
+    handle_impossible_answer: bool | None = Field(None, description='Whether "" may be an answer; else as trained.')
+
+
+class EntitiesRequest(_Request):
+    inputs: Texts
+    aggregation: Literal["none", "simple", "first", "average", "max"] = "first"
+    truncate: Truncate = None
+
+
+class FillMaskRequest(_Request):
+    inputs: Annotated[str | list[str], Field(description="Each with a [MASK].", examples=["a cup of [MASK]"])]
+    top_k: TopK = 5
+
+
+class SummarizeRequest(_Request):
+    inputs: str
+    sentences: int = Field(3, ge=1, le=100)
+
+
+class Prediction(BaseModel):
+    score: float
+    label: str
+
+
+class Rank(BaseModel):
+    index: int
+    score: float
+    text: str | None = None
+
+
+class Token(BaseModel):
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
+
+
+class Embedding(BaseModel):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class Moderation(BaseModel):
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float]
+
+
+class Moderations(BaseModel):
+    id: str
+    model: str
+    results: list[Moderation]
+
+
+class Answer(BaseModel):
+    """An answer in the context, or a choice."""
+
+    score: float
+    start: int | None = None
+    end: int | None = None
+    answer: str | None = None
+    choice: str | None = None
+    index: int | None = None
+
+
+class Entity(BaseModel):
+    entity_group: str | None = None
+    entity: str | None = None
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+class Filled(BaseModel):
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+class SummarySentence(BaseModel):
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class Summary(BaseModel):
+    summary: str
+    sentences: list[SummarySentence]
+
+
+class Info(BaseModel):
+    """text-embeddings-inference's keys; `task`, `endpoints`, `labels` and `models` are ours."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    model_id: str
+    model_sha: str | None
+    model_dtype: str
+    model_type: dict[str, Any]
+    max_concurrent_requests: int
+    max_input_length: int
+    max_batch_tokens: int
+    max_batch_requests: int | None
+    max_client_batch_size: int
+    auto_truncate: bool
+    tokenization_workers: int
+    version: str
+    sha: str | None
+    docker_label: str | None
+    task: str
+    endpoints: list[str]
+    labels: list[str]
+    models: list[str]
+
+
+class Error(BaseModel):
+    error: str
+    error_type: str

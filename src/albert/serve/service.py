@@ -1,0 +1,213 @@
+"""What the endpoints share: the models, the queue, threads for text, and whether the server is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+
+from albert.data.batches import Features
+from albert.data.examples import Example
+from albert.errors import AlbertError
+from albert.serve.call import Call
+from albert.serve.hosted import Hosted, Source
+from albert.serve.keys import Keys, RateLimit
+from albert.serve.limits import Limits
+from albert.serve.logs import log
+from albert.serve.metrics import Metrics
+from albert.serve.queue import ComputeQueue, Lane
+from albert.serve.refusals import Refusal, invalid, not_found, too_large, unavailable
+from albert.tasks.base import Output
+
+_PORTION = 16_384  # characters that are tokenised in one go: others wait for so long at most
+_FRESH = 1.0  # seconds for which readiness is believed
+Loader = Callable[[Source], Hosted]
+Result = TypeVar("Result")
+
+
+class Service:
+    """Models by name, the first of them the default, behind one queue."""
+
+    def __init__(
+        self,
+        models: Sequence[Hosted],
+        *,
+        limits: Limits | None = None,
+        keys: Keys | None = None,
+        rate: RateLimit | None = None,
+        load: Loader = Hosted.load,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.metrics = Metrics()
+        self.keys = keys
+        self.rate = rate
+        self.models = {model.name: model for model in models}
+        self.default = models[0].name
+        self.queue = ComputeQueue(self.limits, self.metrics)
+        self.draining = False
+        self.under_way = 0  # requests for inference that were accepted and are not answered yet
+        self.accepted = 0
+        self.answered = 0
+        self._load = load
+        self._text = ThreadPoolExecutor(2, "text")
+        self._reloading = asyncio.Lock()
+        self._healthy: tuple[float, Refusal | None] = (-np.inf, None)
+        self._probing: asyncio.Task[Refusal | None] | None = None
+
+    async def start(self) -> None:
+        """Begins to compute, and does so once with each model, which tells how fast it is."""
+        self.queue.start()
+        for model in self.models.values():
+            await self._try(model)
+
+    async def stop(self) -> None:
+        """Ends the threads."""
+        await self.queue.stop()
+        self._text.shutdown(wait=False, cancel_futures=True)
+
+    def model(self, name: str | None) -> Hosted:
+        """The model of this name, the default for None. Raises `Refusal` (404)."""
+        try:
+            return self.models[self.default if name is None else name]
+        except KeyError:
+            raise not_found("no such model; GET /info lists them") from None
+
+    # --- work ------------------------------------------------------------------------------------------
+
+    async def text(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Runs work on texts in a thread, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
+
+    def measure(self, call: Call, texts: Sequence[str], length: int) -> None:
+        """Counts inputs and characters. Raises `Refusal` (413) beyond the limits."""
+        limit = self.limits.characters_a_piece * length
+        if any(len(text) > limit for text in texts):
+            raise too_large(f"a text has more than {limit:,} characters")
+        call.characters += sum(map(len, texts))
+
+    def count(self, call: Call, inputs: int) -> None:
+        """Raises `Refusal` for no inputs (422), or too many (413)."""
+        if not inputs:
+            raise invalid("inputs: expected at least one")
+        if inputs > self.limits.max_inputs:
+            raise too_large(f"{inputs} inputs, the maximum is {self.limits.max_inputs}")
+        call.inputs = inputs
+        call.method = "single" if inputs == 1 else "batch"
+
+    async def encoded(
+        self,
+        call: Call,
+        items: Sequence[Any],
+        lengths: Sequence[int],
+        encode: Callable[[Sequence[Any]], tuple[Features, int]],
+    ) -> Features:
+        """The rows of all items, in portions of characters, so that a large request does not stop the others."""
+        begun = time.monotonic()
+        parts = []
+        for portion in _portions(items, lengths):
+            features, cut = await self.text(encode, portion)
+            call.cut += cut
+            parts.append(features)
+            _ = call.left  # who cannot be answered in time any more is not tokenised further
+        features = parts[0] if len(parts) == 1 else Features.join(parts)
+        call.tokens += len(features.ids)
+        call.tokenizing += time.monotonic() - begun
+        return features
+
+    async def outputs(
+        self, call: Call, model: Hosted, examples: Sequence[Example], *, truncate: bool | None = None
+    ) -> list[Output]:
+        """What the model's head says of each example. Raises `Refusal` (413) if one was cut and `truncate` is False."""
+        self.count(call, len(examples))
+        texts = [[example.text, example.text_pair or "", *example.choices] for example in examples]
+        self.measure(call, [text for part in texts for text in part], model.max_length)
+        features = await self.encoded(call, examples, [sum(map(len, part)) for part in texts], model.encode)
+        _require_uncut(call, model, truncate)
+        rows = await self.queue.run(model.logits_lane, features, call)
+        return model.outputs(examples, features, rows)
+
+    async def vectors(
+        self, call: Call, model: Hosted, texts: Sequence[str], *, truncate: bool | None = None, normalize: bool = True,
+        counted: bool = True,
+    ) -> np.ndarray:  # fmt: skip
+        """A vector a text, [texts, hidden] float32, of length 1 if `normalize`. `counted`: at most `max_inputs`."""
+        if counted:
+            self.count(call, len(texts))
+        self.measure(call, texts, model.max_length)
+        features = await self.encoded(call, texts, [len(text) for text in texts], model.encode_texts)
+        _require_uncut(call, model, truncate)
+        table = np.stack(await self.queue.run(model.vectors_lane, features, call))
+        if normalize:
+            table = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
+        return np.asarray(table, np.float32)
+
+    # --- readiness and reload --------------------------------------------------------------------------
+
+    async def health(self) -> None:
+        """A forward of each model through the queue, on time; believed for a second. Raises `Refusal` (503)."""
+        if self.draining:
+            raise unavailable("stopping")
+        when, refusal = self._healthy
+        if time.monotonic() - when > _FRESH:
+            if self._probing is None or self._probing.done():  # one for all who ask
+                self._probing = asyncio.get_running_loop().create_task(self._probe())
+            refusal = await asyncio.shield(self._probing)
+        if refusal is not None:
+            raise refusal
+
+    async def _probe(self) -> Refusal | None:
+        found: Refusal | None = None
+        try:
+            for model in list(self.models.values()):
+                await self._try(model)
+        except Refusal as error:
+            found = unavailable("a forward was not done in time" if error.status == 504 else "a forward failed")
+        self._healthy = time.monotonic(), found
+        return found
+
+    async def _try(self, model: Hosted) -> None:
+        call = Call("probe", time.monotonic() + self.limits.health_timeout)
+        features, _ = await self.text(model.encode_texts, ["Is it well?"])
+        lane: Lane = model.vectors_lane if model.embeds else model.logits_lane
+        await self.queue.run(lane, features, call, probe=True)
+
+    async def reload(self) -> dict[str, str]:
+        """Reads, verifies and tries every model anew and swaps them all, or none: the old ones then stay.
+
+        Returns the fingerprints by name. Raises `Refusal` (409); the log says why.
+        """
+        if self._reloading.locked():
+            raise Refusal(409, "Backend", "a reload is under way")
+        async with self._reloading:
+            fresh = {}
+            for name, model in self.models.items():
+                try:
+                    loaded = await asyncio.to_thread(self._load, model.source)
+                    await self._try(loaded)
+                except (AlbertError, Refusal, OSError, MemoryError, RuntimeError, ValueError) as error:
+                    log("error", "reload refused", model=name, reason=str(error))
+                    raise Refusal(409, "Backend", f"model {name} was not reloaded; the old ones stay") from None
+                fresh[name] = loaded
+            self.models = fresh
+            told = {name: model.fingerprint for name, model in fresh.items()}
+            log("info", "reloaded", models=told)
+            return told
+
+
+def _require_uncut(call: Call, model: Hosted, truncate: bool | None) -> None:
+    if call.cut and truncate is False:
+        raise too_large(f"a text has more than {model.max_length} tokens; truncate: true cuts it")
+
+
+def _portions(items: Sequence[Any], lengths: Sequence[int]) -> list[Sequence[Any]]:
+    portions, start, size = [], 0, 0
+    for place, length in enumerate(lengths):
+        if size + length > _PORTION and place > start:
+            portions.append(items[start:place])
+            start, size = place, 0
+        size += length
+    return [*portions, items[start:]]

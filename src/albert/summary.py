@@ -1,0 +1,89 @@
+"""Extractive summaries: the sentences of a text that stand for the others, told by an encoder's vectors.
+
+A sentence is central if many others are like it (LexRank, Erkan and Radev 2004); of those that are, each is taken if it
+says something that the ones before it do not (maximal marginal relevance, Carbonell and Goldstein 1998).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from sentencex import segment
+
+_DAMPING = 0.85  # LexRank's
+_RELEVANCE = 0.7  # what centrality counts beside being new
+_ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A part of the text, [start, end), and how central it is; all of a text's sum up to 1."""
+
+    text: str
+    start: int
+    end: int
+    score: float = 0.0
+
+
+def sentences(text: str, *, language: str = "en") -> list[Sentence]:
+    """The sentences of a text where they stand, white space around them left out."""
+    found, at = [], 0
+    for part in segment(language, text):
+        words = part.strip()
+        if not words:
+            continue
+        start = text.find(words, at)
+        if start < 0:  # a rule of the language changed characters
+            continue
+        at = start + len(words)
+        found.append(Sentence(words, start, at))
+    return found
+
+
+def summarize(parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], count: int) -> list[Sentence]:
+    """At most `count` of the sentences, in the order of the text, from a vector each."""
+    if not parts:
+        return []
+    alike = similarity(vectors)
+    scores = centrality(alike)
+    chosen = diverse(scores, alike, count)
+    return [Sentence(parts[i].text, parts[i].start, parts[i].end, float(scores[i])) for i in sorted(chosen)]
+
+
+def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n"]:
+    """Cosines, 0 where they would be negative. What all sentences share is taken out first: it hides differences."""
+    rest = vectors - vectors.mean(0) if len(vectors) > 2 else vectors
+    units = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
+    return np.asarray(np.maximum(units @ units.T, 0.0))
+
+
+def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
+    """The share of time that a walk from sentence to sentence, nearer ones more often, spends at each."""
+    count = len(alike)
+    others = alike * (1 - np.eye(count))
+    steps = others / np.maximum(others.sum(1, keepdims=True), 1e-12)
+    scores = np.full(count, 1 / count)
+    for _ in range(_ROUNDS):
+        scores = _DAMPING * scores @ steps + (1 - _DAMPING) / count
+        scores /= scores.sum()
+    return np.asarray(scores)
+
+
+def diverse(scores: Float[np.ndarray, " n"], alike: Float[np.ndarray, "n n"], count: int) -> list[int]:
+    """The places of `count` sentences, best first, each central and unlike those before it."""
+    relevant = scores / scores.max()
+    chosen: list[int] = []
+    left = set(range(len(scores)))
+    while left and len(chosen) < count:
+        best = max(
+            left,
+            key=lambda i: (
+                _RELEVANCE * relevant[i] - (1 - _RELEVANCE) * max((alike[i, j] for j in chosen), default=0.0),
+                -i,
+            ),
+        )
+        chosen.append(best)
+        left.remove(best)
+    return chosen

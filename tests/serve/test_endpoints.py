@@ -1,0 +1,279 @@
+"""Every endpoint's shape, over a real connection to a process that serves a model of every family."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import albert
+from albert.text.tokenizer import AlbertTokenizer
+from served import PRETRAINED, Server, write_models
+
+LONG = "word " * 200  # beyond the 64 pieces that the models read
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("endpoints")
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, tokenizer: AlbertTokenizer) -> Iterator[httpx.Client]:
+    server = Server.start(*write_models(folder, tokenizer))
+    with server.client() as client:
+        yield client
+    assert server.stop() == 0
+
+
+def post(client: httpx.Client, path: str, status: int = 200, **body: Any) -> Any:
+    response = client.post(path, json=body)
+    assert response.status_code == status, response.text
+    if status != 200:
+        assert set(response.json()) == {"error", "error_type"}
+    return response.json()
+
+
+# --- text-embeddings-inference ---------------------------------------------------------------------------
+
+
+def test_predict_tells_a_pair_from_a_batch(client: httpx.Client) -> None:
+    one = post(client, "/predict", inputs="a")
+    assert {entry["label"] for entry in one} == {"bad", "good", "none"}
+    assert sum(entry["score"] for entry in one) == pytest.approx(1)
+    assert [entry["score"] for entry in one] == sorted((entry["score"] for entry in one), reverse=True)
+    assert post(client, "/predict", inputs=["a"]) == one
+    pair = post(client, "/predict", inputs=["a", "b"])
+    batch = post(client, "/predict", inputs=[["a"], ["a", "b"]])
+    assert isinstance(pair[0], dict)
+    assert [[e["label"] for e in each] for each in batch] == [[e["label"] for e in each] for each in (one, pair)]
+    assert batch[1][0]["score"] == pytest.approx(pair[0]["score"], abs=1e-2)
+    assert "shapes" in post(client, "/predict", 422, inputs=["a", "b", "c"])["error"]
+    assert post(client, "/predict", 422, inputs=[])["error_type"] == "Validation"
+
+
+def test_predictions_are_those_of_the_predictor(client: httpx.Client, folder: Path) -> None:
+    model = albert.load(folder / "classification")
+    wanted = model("a lovely day", top_k=None)
+    found = post(client, "/predict", inputs="a lovely day")
+    assert [entry["label"] for entry in found] == [entry["label"] for entry in wanted]
+    assert found[0]["score"] == pytest.approx(wanted[0]["score"], abs=1e-2)
+
+
+def test_raw_scores_are_logits(client: httpx.Client) -> None:
+    raw = post(client, "/predict", inputs="a", raw_scores=True)
+    shares = np.exp([entry["score"] for entry in raw])
+    plain = post(client, "/predict", inputs="a")
+    assert shares / shares.sum() == pytest.approx([entry["score"] for entry in plain], abs=1e-5)
+
+
+def test_long_texts_are_cut_and_told_or_refused(client: httpx.Client) -> None:
+    response = client.post("/predict", json={"inputs": [[LONG], ["a"]]})
+    assert response.headers["x-truncated-inputs"] == "1"
+    assert response.headers["x-compute-tokens"] == "67"
+    assert post(client, "/predict", 413, inputs=LONG, truncate=False)["error_type"] == "Validation"
+
+
+@pytest.mark.parametrize("model", ["similarity", "retrieval", PRETRAINED])
+def test_embed_gives_vectors_of_length_one(client: httpx.Client, model: str) -> None:
+    table = np.asarray(post(client, "/embed", inputs=["a b c", "b"], model=model))
+    assert table.shape == (2, 32)
+    assert np.linalg.norm(table, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    single = np.asarray(post(client, "/embed", inputs="a b c", model=model, normalize=False))
+    assert single.shape == (1, 32)
+    assert single[0] / np.linalg.norm(single) == pytest.approx(table[0], abs=2e-2)
+
+
+def test_similarity_and_rerank_agree_with_embed(client: httpx.Client) -> None:
+    texts = ["the cat sleeps", "rain", "a dog"]
+    query, *others = np.asarray(post(client, "/similarity/embed", inputs=["a cat", *texts]))
+    cosines = np.asarray(others) @ query
+    inputs = {"source_sentence": "a cat", "sentences": texts}
+    assert post(client, "/similarity/similarity", inputs=inputs) == pytest.approx(cosines.tolist(), abs=1e-2)
+    ranks = post(client, "/similarity/rerank", query="a cat", texts=texts, return_text=True)
+    assert [rank["index"] for rank in ranks] == np.argsort(-cosines).tolist()
+    assert all(rank["text"] == texts[rank["index"]] for rank in ranks)
+    assert "text" not in post(client, "/rerank", query="a", texts=["b"], model="retrieval")[0]
+
+
+def test_a_cross_encoder_ranks_by_its_number(client: httpx.Client) -> None:
+    texts = ["the cat sleeps", "rain", "a dog"]
+    raw = post(client, "/regression/rerank", query="a cat", texts=texts, raw_scores=True)
+    numbers = [post(client, "/regression/predict", inputs=["a cat", text])[0]["score"] for text in texts]
+    assert [rank["index"] for rank in raw] == np.argsort(-np.asarray(numbers)).tolist()
+    sigmoids = post(client, "/regression/rerank", query="a cat", texts=texts)
+    assert sigmoids[0]["score"] == pytest.approx(1 / (1 + np.exp(-raw[0]["score"])), abs=1e-2)
+
+
+def test_tokenize_points_into_the_text(client: httpx.Client) -> None:
+    text = "Café au lait, naïve"
+    (tokens,) = post(client, "/tokenize", inputs=text)
+    assert [tokens[0]["text"], tokens[-1]["text"]] == ["[CLS]", "[SEP]"]
+    assert all(t["special"] == (t["start"] is None) for t in tokens)
+    assert all(t["text"] == text[t["start"] : t["stop"]] for t in tokens[1:-1])
+    plain = post(client, "/tokenize", inputs=[text, LONG], add_special_tokens=False)
+    assert plain[0] == tokens[1:-1]
+    assert len(plain[1]) == 200
+
+
+def test_info_tells_the_model_and_the_limits(client: httpx.Client) -> None:
+    info = client.get("/info").json()
+    assert info["model_id"] == "classification"
+    assert info["model_type"]["classifier"]["id2label"] == {"0": "bad", "1": "good", "2": "none"}
+    assert info["max_client_batch_size"] == 32
+    assert info["max_input_length"] == 64
+    assert {"/predict", "/v1/moderations", "/tokenize"} <= set(info["endpoints"])
+    assert client.get("/retrieval/info").json()["model_type"] == {"embedding": {"pooling": "mean"}}
+    assert "reranker" in client.get("/info", params={"model": "regression"}).json()["model_type"]
+    assert PRETRAINED in info["models"]
+
+
+def test_metrics_have_the_usual_names(client: httpx.Client) -> None:
+    post(client, "/predict", inputs=[["a"], ["b " * 20]])
+    text = client.get("/metrics").text
+    for name in ("te_request_count{", "te_request_success{", "te_request_duration_bucket", "te_queue_size 0.0",
+                 "te_request_queue_duration_sum", "te_request_tokenization_duration_sum", "te_batch_next_size_count",
+                 "te_request_inference_duration_sum", "te_batch_next_tokens_sum",
+                 "te_request_input_length_sum"):  # fmt: skip
+        assert f"\n{name}" in text, name
+    saved = next(line for line in text.splitlines() if line.startswith("albert_padding_saved_tokens "))
+    assert float(saved.split()[1]) >= 18
+
+
+# --- OpenAI ----------------------------------------------------------------------------------------------
+
+
+def test_openai_embeddings_as_numbers_and_as_base64(client: httpx.Client) -> None:
+    body = {"input": ["a b", "c"], "model": "similarity"}
+    plain = post(client, "/v1/embeddings", **body)
+    assert plain["object"] == "list"
+    assert plain["model"] == "similarity"
+    assert [entry["index"] for entry in plain["data"]] == [0, 1]
+    assert plain["usage"]["prompt_tokens"] == plain["usage"]["total_tokens"] == 7
+    packed = post(client, "/v1/embeddings", **body, encoding_format="base64")
+    for one, other in zip(plain["data"], packed["data"], strict=True):
+        vector = np.frombuffer(base64.b64decode(other["embedding"]), np.float32)
+        assert vector == pytest.approx(one["embedding"], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["classification", "multilabel"])
+def test_moderations_flag_what_is_not_safe(client: httpx.Client, model: str) -> None:
+    texts = [f"text number {number}" for number in range(12)]
+    results = post(client, "/v1/moderations", input=texts, model=model)["results"]
+    labels = {label for label in results[0]["categories"] if label != "none"}
+    assert len(results) == 12
+    for result in results:
+        assert set(result) == {"flagged", "categories", "category_scores"}
+        assert result["flagged"] == any(result["categories"][label] for label in labels)
+        assert result["categories"].get("none", False) is False
+        if model == "multilabel":
+            assert result["categories"] == {k: v >= 0.5 for k, v in result["category_scores"].items()}
+        else:
+            best = max(result["category_scores"], key=result["category_scores"].get)
+            assert result["flagged"] == (best != "none")
+
+
+# --- our own ---------------------------------------------------------------------------------------------
+
+
+def test_answers_stand_in_the_context(client: httpx.Client) -> None:
+    context = "The cat is under the table. " * 12  # several windows
+    found = post(client, "/qa/answer", question="where?", context=context, top_k=5)
+    assert len(found) == 5
+    assert all(entry["answer"] == context[entry["start"] : entry["end"]] for entry in found)
+    assert post(client, "/qa/answer", question="where?", context="", handle_impossible_answer=True)[0]["answer"] == ""
+
+
+def test_a_model_of_choices_answers_with_one(client: httpx.Client) -> None:
+    body = {"question": "where?", "context": "under the table", "choices": ["table", "chair", "bed"]}
+    found = post(client, "/choice/answer", **body, top_k=3)
+    assert {entry["choice"] for entry in found} == set(body["choices"])
+    assert sum(entry["score"] for entry in found) == pytest.approx(1)
+    post(client, "/choice/answer", 422, question="where?", context="here")
+    post(client, "/qa/answer", 422, **body)
+
+
+def test_entities_are_slices_of_the_text(client: httpx.Client) -> None:
+    text = "Anna met Bob and Zoë in Paris. " * 8
+    single = post(client, "/ner/entities", inputs=text)
+    assert all(entry["word"] == text[entry["start"] : entry["end"]] for entry in single)
+    assert all(entry["entity_group"] == "PER" for entry in single)
+    both = post(client, "/ner/entities", inputs=[text, "x"], aggregation="none")
+    assert len(both) == 2
+    assert {entry["entity"] for entry in both[0]} <= {"B-PER", "I-PER"}
+
+
+def test_masks_are_filled(client: httpx.Client, folder: Path) -> None:
+    text = "a cup of [MASK]"
+    found = post(client, f"/{PRETRAINED}/fill-mask", inputs=text, top_k=3)
+    wanted = albert.load(folder / PRETRAINED).fill_mask(text, top_k=3)
+    assert [set(entry) for entry in found] == [{"score", "token", "token_str", "sequence"}] * 3
+    assert found[0]["score"] == pytest.approx(wanted[0]["score"], rel=0.1)
+    several = post(client, f"/{PRETRAINED}/fill-mask", inputs=[text, "[MASK] and [MASK]"])
+    assert [len(several), len(several[1]), len(several[1][0])] == [2, 2, 5]
+    post(client, f"/{PRETRAINED}/fill-mask", 422, inputs="no mask")
+    post(client, f"/{PRETRAINED}/fill-mask", 413, inputs="[MASK] " + LONG)
+
+
+def test_a_summary_is_made_of_sentences(client: httpx.Client) -> None:
+    text = "Cats sleep. Dogs bark at night. The weather was fine. Cats like to sleep. We went home."
+    found = post(client, "/summarize", inputs=text, sentences=2)
+    assert [text[s["start"] : s["end"]] for s in found["sentences"]] == [s["text"] for s in found["sentences"]]
+    assert found["summary"] == " ".join(s["text"] for s in found["sentences"])
+    assert len(found["sentences"]) == 2
+    assert post(client, "/summarize", inputs="One only.")["summary"] == "One only."
+    assert post(client, "/summarize", inputs="")["sentences"] == []
+
+
+# --- which model, which path -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/embed", "/rerank", "/entities", "/answer", "/fill-mask", "/v1/embeddings"])
+def test_what_a_classifier_does_not_do_is_refused(client: httpx.Client, path: str) -> None:
+    body = {"inputs": "a [MASK]", "input": "a", "query": "a", "texts": ["b"], "question": "a", "context": "b"}
+    assert post(client, path, 424, **body)["error_type"] == "Backend"
+
+
+@pytest.mark.parametrize("name", ["nope", "..", "../classification", "/etc", "classification/..", "Classification"])
+def test_unknown_models_are_not_found(client: httpx.Client, name: str) -> None:
+    post(client, "/predict", 404, inputs="a", model=name)
+    assert client.get("/info", params={"model": name}).status_code == 404
+    encoded = "".join(f"%{ord(character):02x}" for character in name)
+    post(client, f"/{encoded}/predict", 404, inputs="a")
+
+
+def test_the_path_counts_before_the_body(client: httpx.Client) -> None:
+    post(client, "/similarity/embed", inputs="a", model="classification")
+
+
+def test_pages_fetch_nothing_from_elsewhere(client: httpx.Client) -> None:
+    for path in ("/", "/docs"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "http://" not in page.text
+        assert "https://" not in page.text
+        assert page.headers["x-content-type-options"] == "nosniff"
+    assert "/v1/moderations" in client.get("/openapi.json").json()["paths"]
+
+
+def test_methods_and_paths_that_are_none(client: httpx.Client) -> None:
+    assert client.get("/predict").status_code == 405
+    assert client.get("/predict").json()["error_type"] == "Validation"
+    assert client.get("/nope").json() == {"error": "no such path; GET /docs lists them", "error_type": "NotFound"}
+
+
+def test_readiness_and_liveness(client: httpx.Client) -> None:
+    assert client.get("/health").status_code == 200
+    assert client.get("/live").status_code == 200
+
+
+def test_request_ids_come_back(client: httpx.Client) -> None:
+    assert client.get("/live", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    made = client.get("/live", headers={"x-request-id": "not; one"}).headers["x-request-id"]
+    assert len(made) == 32
