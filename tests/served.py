@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import torch
+import uvicorn
 
 from albert.config import AlbertConfig
 from albert.files import write_manifest
 from albert.model import AlbertForTask, save_model
+from albert.serve.run import settings
+from albert.serve.service import Service
 from albert.tasks import TASKS
 from albert.text.tokenizer import AlbertTokenizer
 
@@ -83,9 +90,9 @@ class Server:
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, *arguments: object) -> Server:
+    def start(cls, *arguments: object, program: Sequence[str] = ("-m", "albert", "serve"), port: int = 0) -> Server:
         process = subprocess.Popen(
-            [sys.executable, "-m", "albert", "serve", "--port", "0", *map(str, arguments)],
+            [sys.executable, *program, "--port", str(port), *map(str, arguments)],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -139,3 +146,103 @@ class Server:
             return self.process.wait(60)
         finally:
             self.process.kill()
+
+
+@dataclass
+class Load:
+    """Clients that ask without pause, each on a connection that it keeps, and what came of it."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    lost: int = 0  # requests that were sent and got no whole answer
+    refused: int = 0  # connections that were not made
+
+    async def run(self, address: tuple[str, int], *, clients: int, requests: int, body: dict[str, Any],
+                  path: str = "/predict", retry: bool = False) -> None:  # fmt: skip
+        """Until so many requests are answered, or each client was refused; with `retry` those come back."""
+        left = iter(range(requests))
+        raw = json.dumps(body).encode()
+        head = (f"POST {path} HTTP/1.1\r\nHost: {address[0]}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(raw)}\r\n\r\n").encode()  # fmt: skip
+        await asyncio.gather(*(self._client(address, head + raw, left, retry) for _ in range(clients)))
+
+    async def _client(self, address: tuple[str, int], message: bytes, left: Iterator[int], retry: bool) -> None:
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(*address)
+            except OSError:
+                self.refused += 1
+                if not retry:
+                    return
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                if await self._ask(reader, writer, message, left) and not retry:
+                    return
+                if next(left, None) is None:
+                    return
+            finally:
+                writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes,
+                   left: Iterator[int]) -> bool:  # fmt: skip
+        """Asks until the server closes the connection; False if that was without an answer."""
+        while next(left, None) is not None:
+            try:
+                writer.write(message)
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                size = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                await reader.readexactly(size)
+            except (OSError, asyncio.IncompleteReadError):
+                self.lost += 1
+                return False
+            self.statuses[int(head.split(maxsplit=2)[1])] += 1
+            if b"connection: close" in head:
+                return True
+        return True
+
+
+class Running:
+    """A service behind real connections, in a thread of this process."""
+
+    def __init__(self, service: Service, **options: Any) -> None:
+        self.service = service
+        self._server = uvicorn.Server(settings(service, **options))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive()
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def client(self, **options: Any) -> httpx.Client:
+        host, port = self.address
+        return httpx.Client(base_url=f"http://{host}:{port}", timeout=30, trust_env=False, **options)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=10)
+
+    def raw(self, data: bytes) -> bytes:
+        """Everything that comes back until the server closes."""
+        with self.connect() as connection:
+            connection.sendall(data)
+            return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Until the other side closes."""
+    parts = []
+    try:
+        while part := connection.recv(65_536):
+            parts.append(part)
+    except ConnectionResetError:
+        parts.append(b"<reset>")
+    return b"".join(parts)

@@ -100,6 +100,8 @@ class _Exchange:
 
     async def _admitted(self) -> None:
         service = self.service
+        if sum(len(name) + len(value) for name, value in self.scope["headers"]) > service.limits.header_bytes:
+            raise Refusal(431, "Validation", f"headers of more than {service.limits.header_bytes:,} bytes")
         self._find_model()
         self.working = self.path in self.guard.work and self.scope["method"] == "POST"
         self._authorize()
@@ -244,7 +246,7 @@ class _Exchange:
         headers += [(name.encode(), value.encode()) for name, value in refusal.headers().items()]
         if refusal.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
-        if refusal.status in (408, 413):  # the rest of the body is not read
+        if refusal.status in (408, 413, 431):  # what else comes is not read
             headers.append((b"connection", b"close"))
         await self._outgoing({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})

@@ -90,29 +90,31 @@ def serve(config: ServeConfig) -> None:
     with _bound(config) as listener:
         logger = logging.getLogger("uvicorn.error")
         logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False
-        server = _Server(
-            uvicorn.Config(
-                create_app(service, hosts=hosts),
-                http=protocol(config.limits),
-                ws="none",
-                loop="asyncio",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=_FLUSH,
-                h11_max_incomplete_event_size=config.limits.header_bytes,
-                ssl_certfile=config.certificate,
-                ssl_keyfile=config.private_key,
-            ),
-            service,
-        )
+        tls = {"ssl_certfile": config.certificate, "ssl_keyfile": config.private_key}
+        server = _Server(settings(service, hosts=hosts, **tls), service)
         scheme = "http" if config.certificate is None else "https"
         server.address = f"{scheme}://{config.host}:{listener.getsockname()[1]}"
         server.run(sockets=[listener])
+
+
+def settings(service: Service, *, hosts: frozenset[str] | None = None, **tls: Path | None) -> uvicorn.Config:
+    """uvicorn's, with the limits of the service; it believes no headers of proxies and names no server."""
+    return uvicorn.Config(
+        create_app(service, hosts=hosts),
+        http=protocol(service.limits),
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_FLUSH,
+        h11_max_incomplete_event_size=service.limits.header_bytes,
+        **tls,  # type: ignore[arg-type]
+    )
 
 
 class _Server(uvicorn.Server):

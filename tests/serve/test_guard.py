@@ -1,0 +1,400 @@
+"""What a server bears: sizes, depths, slow and vanished clients, bytes that are no HTTP, keys."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from albert.data.batches import Features
+from albert.errors import AlbertError, ErrorKind
+from albert.serve.guard import deeper_than
+from albert.serve.hosted import Hosted, Source
+from albert.serve.keys import Keys, RateLimit, new_key
+from albert.serve.limits import Limits
+from albert.serve.service import Service
+from albert.text.tokenizer import AlbertTokenizer
+from served import Running, read_all, write_model
+
+SLOW = 0.5  # seconds that headers and bodies may take here
+LIMITS = Limits(header_timeout=SLOW, body_timeout=SLOW, max_body=100_000, max_requests=8, timeout=5)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer) -> Source:
+    return Source("reviews", str(write_model(tmp_path_factory.mktemp("guard") / "m", "classification", tokenizer)))
+
+
+@pytest.fixture(scope="module")
+def server(source: Source) -> Iterator[Running]:
+    with Running(Service([Hosted.load(source)], limits=LIMITS), hosts=frozenset({"127.0.0.1"})) as running:
+        yield running
+
+
+def request(body: bytes, *headers: str, path: str = "/predict") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "Connection: close", "", ""]).encode() + body
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(maxsplit=2)[1])
+
+
+def works(server: Running) -> bool:
+    with server.client() as client:
+        return client.post("/predict", json={"inputs": "a"}).status_code == 200
+
+
+# --- bodies ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        (b'{"inputs": "a"}', 200),
+        (b'{"inputs": "a", "truncate": null, "unknown": [1, {"b": 2}]}', 200),
+        (b'{"inputs": "\\u0000\\u202e\xf0\x9f\x98\x80"}', 200),
+        (b"", 422),
+        (b"{", 422),
+        (b"null", 422),
+        (b"[]", 422),
+        (b'{"inputs": NaN}', 422),
+        (b'{"inputs": 1e999}', 422),
+        (b'{"inputs": ' + b"9" * 90_000 + b"}", 422),
+        (b'{"inputs": "a", "raw_scores": NaN}', 422),
+        (b'{"inputs": "a", "raw_scores": 1}', 422),
+        (b'{"inputs": "\xff\xfe"}', 422),
+        (b'{"inputs": "\xed\xa0\x80"}', 422),
+        (b'{"inputs": "\\ud800"}', 422),
+        (b'{"inputs": ' + b"[" * 101 + b"]" * 101 + b"}", 422),
+        (b'{"inputs": ' + b"[" * 40_000, 422),
+        (b'{"inputs": ' + b'{"a":' * 15_000, 422),
+        (json.dumps({"inputs": "[{" * 20_000}).encode(), 413),  # brackets in a text: no depth, only too long
+        (json.dumps({"inputs": "[{" * 7_000}).encode(), 200),
+        (json.dumps({"inputs": [["a"]] * 33}).encode(), 413),
+        (json.dumps({"inputs": [["a"]] * 32}).encode(), 200),
+        (b'{"inputs": "a", "inputs": ["b", "c", "d"]}', 422),
+    ],
+)  # fmt: skip
+def test_bodies(server: Running, body: bytes, wanted: int) -> None:
+    answer = server.raw(request(body))
+    assert status(answer) == wanted, answer[:500]
+    if wanted != 200:
+        told = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert set(told) == {"error", "error_type"}
+        assert "Traceback" not in told["error"]
+
+
+def test_nothing_of_a_refused_request_is_repeated(server: Running) -> None:
+    for body in ({"inputs": {"secret-1": "secret-2"}}, {"inputs": ["secret-1", "secret-2", "secret-3"]},
+                 {"inputs": "a", "model": "secret-1"}, {"secret-1": 1}):  # fmt: skip
+        assert b"secret" not in server.raw(request(json.dumps(body).encode(), path="/predict?secret-4"))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_beyond_the_limit_is_refused_while_it_comes(server: Running, chunked: bool) -> None:
+    body = b'{"inputs": "' + b"a" * 150_000
+    with server.client() as client:
+        content: Any = (body[start : start + 1000] for start in range(0, len(body), 1000)) if chunked else body
+        answer = client.post("/predict", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert works(server)
+
+
+def test_an_endless_body_is_cut_off(server: Running) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                           b"Transfer-Encoding: chunked\r\n\r\n")  # fmt: skip
+        chunk = b"2000\r\n" + b"a" * 0x2000 + b"\r\n"
+        begun = time.monotonic()
+        sent = 0
+        with contextlib.suppress(OSError):
+            while time.monotonic() - begun < 10:
+                sent += connection.send(chunk)
+    assert sent < 20_000_000  # what the system's own buffers take; in 10 seconds it would be gigabytes
+
+
+def test_other_content_types_are_refused(server: Running) -> None:
+    with server.client() as client:
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""):
+            answer = client.post("/predict", content=b'{"inputs": "a"}', headers={"content-type": kind})
+            assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "deep"),
+    [
+        (b"[" * 100 + b"]" * 100, False),
+        (b"[" * 101 + b"]" * 101, True),
+        (b'["' + b"[" * 500 + b'"]', False),
+        (b'["\\"' + b"[" * 500 + b'"]', False),
+        (b'["\\\\", ' + b"[" * 500 + b"]" * 500 + b"]", True),
+        (b"[]," * 1000, False),
+        (b'{"a":' * 101, True),
+    ],
+)
+def test_depth_counts_brackets_outside_of_strings(body: bytes, deep: bool) -> None:
+    assert deeper_than(body, 100) is deep
+
+
+# --- slow and vanished clients ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"POST /predict HT",
+        b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+    ],
+)
+def test_headers_that_trickle_end_the_connection(server: Running, start: bytes) -> None:
+    with server.connect() as connection:
+        begun = time.monotonic()
+        connection.sendall(start)
+        connection.settimeout(0.05)
+        left = False
+        while not left and time.monotonic() - begun < 5:
+            try:
+                left = connection.recv(100) == b""
+            except TimeoutError:
+                if start:
+                    connection.sendall(b"x")
+            except OSError:
+                left = True
+        assert left
+        assert SLOW * 0.8 < time.monotonic() - begun < SLOW + 2
+
+
+def test_a_second_request_may_not_trickle_either(server: Running) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert status(connection.recv(1000)) == 200
+        begun = time.monotonic()
+        connection.sendall(b"GET /li")
+        assert read_all(connection) == b""
+        assert time.monotonic() - begun < SLOW + 2
+
+
+def test_a_body_that_trickles_is_refused(server: Running) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                           b"Content-Length: 50\r\n\r\n{")  # fmt: skip
+        assert status(read_all(connection)) == 408
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\nConnection: close\r\n\r\n",
+        b"\0" * 100 + b"\r\n\r\n",
+        b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 300_000 + b"\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"GET /live HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET /li ve HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(server: Running, garbage: bytes) -> None:
+    answer = server.raw(garbage)
+    assert answer in (b"", b"<reset>") or status(answer) in (400, 403, 404, 431, 501), answer[:200]
+    assert works(server)
+
+
+def test_many_idle_connections_do_no_harm(server: Running) -> None:
+    idle = [server.connect() for _ in range(200)]
+    assert works(server)
+    for connection in idle:
+        connection.close()
+
+
+class Slow(Hosted):
+    """A model that takes its time, and tells which texts it was given."""
+
+    seconds = 0.0
+    rows = 0
+
+    def _logits(self, features: Features) -> list[np.ndarray]:
+        Slow.rows += len(features)
+        time.sleep(self.seconds)
+        return super()._logits(features)
+
+
+@pytest.fixture
+def slow(source: Source) -> Iterator[Running]:
+    Slow.seconds = 0.0
+    with Running(Service([Slow.load(source)], limits=Limits(max_requests=8, timeout=1, health_timeout=0.6))) as running:
+        Slow.seconds, Slow.rows = 0.3, 0
+        yield running
+        Slow.seconds = 0.0
+
+
+def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_the_work_of_a_client_that_left_is_dropped(slow: Running) -> None:
+    body = json.dumps({"inputs": "a"}).encode()
+    first = slow.connect()
+    first.sendall(request(body))
+    until(lambda: Slow.rows == 1)  # computing
+    others = [slow.connect() for _ in range(5)]
+    for other in others:
+        other.sendall(request(body))
+    until(lambda: slow.service.queue.tokens > 0 and slow.service.under_way == 6)
+    for other in others:
+        other.close()
+    until(lambda: slow.service.under_way == 1)
+    assert slow.service.queue.tokens == 0
+    assert status(read_all(first)) == 200
+    first.close()
+    assert Slow.rows == 1
+
+
+def test_too_many_requests_are_told_when_to_come_back(slow: Running) -> None:
+    body = json.dumps({"inputs": "a"}).encode()
+    connections = [slow.connect() for _ in range(12)]
+    for connection in connections:
+        connection.sendall(request(body))
+    answers = [read_all(connection) for connection in connections]
+    for connection in connections:
+        connection.close()
+    found = sorted(map(status, answers))
+    assert found.count(429) >= 4
+    assert set(found) <= {200, 429}
+    assert all(b"retry-after: " in answer for answer in answers if status(answer) == 429)
+
+
+def test_what_hangs_makes_it_unready_and_late_work_times_out(slow: Running) -> None:
+    with slow.client() as client:
+        assert client.get("/health").status_code == 200
+        Slow.seconds = 2.0
+        with slow.connect() as connection:
+            begun = time.monotonic()
+            connection.sendall(request(json.dumps({"inputs": "a"}).encode()))
+            until(lambda: time.monotonic() - begun > 1.01)  # what is believed of readiness is old by then
+            assert client.get("/health").json()["error_type"] == "Unhealthy"
+            assert client.get("/live").status_code == 200
+            assert status(read_all(connection)) == 504
+
+
+# --- keys ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keyed(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, dict[str, str]]]:
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    made = {owner: new_key(owner, admin=owner == "boss") for owner in ("ann", "bob", "boss")}
+    path.write_text("# who may ask\n\n" + "\n".join(key.line() for _, key in made.values()) + "\n")
+    path.chmod(0o600)
+    service = Service([Hosted.load(source)], keys=Keys.read(path), rate=RateLimit(2, 3))
+    with Running(service) as running:
+        yield running, {owner: text for owner, (text, _) in made.items()}
+
+
+def asked(running: Running, key: str, path: str = "/predict", scheme: str = "Bearer") -> Any:
+    with running.client() as client:
+        return client.post(path, json={"inputs": "a"}, headers={"authorization": f"{scheme} {key}".encode()})
+
+
+def test_a_key_is_needed_and_a_wrong_one_is_refused(keyed: tuple[Running, dict[str, str]]) -> None:
+    running, keys = keyed
+    assert asked(running, keys["ann"]).status_code == 200
+    wrong = keys["ann"][:-1] + ("a" if keys["ann"][-1] != "a" else "b")
+    for key in (wrong, ".", keys["ann"] + "a", "é"):
+        answer = asked(running, key)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert asked(running, keys["ann"], scheme="Basic").status_code == 401
+    with running.client() as client:
+        assert client.post("/predict", json={"inputs": "a"}).status_code == 401
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/info").status_code == 401
+        for path in ("/health", "/live", "/docs", "/openapi.json", "/"):
+            assert client.get(path).status_code == 200
+
+
+def test_a_key_that_asks_too_often_waits_and_others_do_not(keyed: tuple[Running, dict[str, str]]) -> None:
+    running, keys = keyed
+    answers = [asked(running, keys["bob"]) for _ in range(6)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) >= 2
+    assert refused[0].headers["retry-after"] == "1"
+    assert asked(running, keys["boss"]).status_code == 200
+    time.sleep(1.1)
+    assert asked(running, keys["bob"]).status_code == 200
+
+
+def test_reloading_needs_an_administrator(keyed: tuple[Running, dict[str, str]], server: Running) -> None:
+    running, keys = keyed
+    assert asked(running, keys["ann"], "/admin/reload").status_code == 403
+    answer = asked(running, keys["boss"], "/admin/reload")
+    assert answer.status_code == 200
+    assert set(answer.json()["models"]) == {"reviews"}
+    with server.client() as client:
+        assert client.post("/admin/reload").status_code == 403
+
+
+def test_keys_are_compared_all_of_them_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import hmac
+
+    made = [new_key(f"k{number}") for number in range(4)]
+    keys = Keys([key for _, key in made])
+    compared = []
+
+    def counted(a: bytes, b: bytes) -> bool:
+        compared.append((a, b))
+        return a == b
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    assert keys.find(f"Bearer {made[0][0]}").owner == "k0"
+    assert len(compared) == 4
+
+
+@pytest.mark.parametrize(
+    "content", ["", "# nothing\n", "ann:key:00:11", "ann:root:" + "0" * 32 + ":" + "0" * 64, "plain-secret"]
+)
+def test_key_files_that_are_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(AlbertError) as caught:
+        Keys.read(path)
+    assert caught.value.kind is ErrorKind.CONFIG
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(new_key("ann")[1].line())
+    path.chmod(0o666)
+    with pytest.raises(AlbertError, match="chmod"):
+        Keys.read(path)
+
+
+def test_without_keys_foreign_names_for_this_machine_are_refused(server: Running) -> None:
+    """A page elsewhere whose name was made to point here must not reach the server."""
+    with server.client() as client:
+        assert client.get("/info", headers={"host": "evil.example"}).status_code == 403
+        assert client.get("/info", headers={"host": "127.0.0.1:80"}).status_code == 200
+        answer = client.post("/predict", json={"inputs": "a"}, headers={"origin": "http://evil.example"})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        preflight = client.options("/predict", headers={"origin": "http://evil.example"})
+        assert preflight.status_code == 405
+
+
+def test_sockets_close_in_the_end(server: Running) -> None:
+    until(lambda: server.service.under_way == 0)
+    assert isinstance(server._listener, socket.socket)
