@@ -8,8 +8,9 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
@@ -70,6 +71,20 @@ def made(
     facts = facts_of(request.param, tokenizer, folder)
     write_report(folder / "report.html", facts)
     return facts, folder / "report.html"
+
+
+@pytest.fixture(scope="session")
+def every_model(tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
+    """A server of a random model of every family, in a thread, and the folder with the models' folders."""
+    from albert.serve.hosted import Hosted, Source
+    from albert.serve.limits import Limits
+    from albert.serve.service import Service
+    from served import Running, write_models
+
+    folder = tmp_path_factory.mktemp("served")
+    models = [Hosted.load(Source.parse(path)) for path in write_models(folder, tokenizer)]
+    with Running(Service(models, limits=Limits(max_body=100_000))) as running:
+        yield running, folder
 
 
 def small_config(**overrides: object) -> AlbertConfig:

@@ -227,6 +227,10 @@ class Running:
         host, port = self.address
         return httpx.Client(base_url=f"http://{host}:{port}", timeout=30, trust_env=False, **options)
 
+    def connections(self) -> list[Any]:
+        """The server's sides of them."""
+        return [found.transport.get_extra_info("socket") for found in self._server.server_state.connections]
+
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=10)
 

@@ -1,4 +1,4 @@
-"""Every endpoint's shape, over a real connection to a process that serves a model of every family."""
+"""Every endpoint's shape, over a real connection to a server of a model of every family."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ import numpy as np
 import pytest
 
 import albert
-from albert.text.tokenizer import AlbertTokenizer
-from served import PRETRAINED, Server, write_models
+from served import PRETRAINED, Running
 
 LONG = "word " * 200  # beyond the 64 pieces that the models read
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("endpoints")
+def folder(every_model: tuple[Running, Path]) -> Path:
+    return every_model[1]
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path, tokenizer: AlbertTokenizer) -> Iterator[httpx.Client]:
-    server = Server.start(*write_models(folder, tokenizer))
-    with server.client() as client:
+def client(every_model: tuple[Running, Path]) -> Iterator[httpx.Client]:
+    with every_model[0].client() as client:
         yield client
-    assert server.stop() == 0
 
 
 def post(client: httpx.Client, path: str, status: int = 200, **body: Any) -> Any:

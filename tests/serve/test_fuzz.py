@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +19,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from albert.serve.hosted import Hosted, Source
-from albert.serve.limits import Limits
-from albert.serve.service import Service
 from albert.tasks import TASKS
-from albert.text.tokenizer import AlbertTokenizer
-from served import PRETRAINED, Running, write_models
+from served import PRETRAINED, Running
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 LONG = int(os.environ.get("ALBERT_SERVE_EXAMPLES", "300"))
@@ -44,11 +40,8 @@ VALID = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer) -> Iterator[Running]:
-    folders = write_models(tmp_path_factory.mktemp("fuzz"), tokenizer)
-    service = Service([Hosted.load(Source.parse(folder)) for folder in folders], limits=Limits(max_body=100_000))
-    with Running(service) as running:
-        yield running
+def server(every_model: tuple[Running, Path]) -> Running:
+    return every_model[0]
 
 
 def fuzz(server: Running, examples: int) -> None:

@@ -395,6 +395,10 @@ def test_without_keys_foreign_names_for_this_machine_are_refused(server: Running
         assert preflight.status_code == 405
 
 
-def test_sockets_close_in_the_end(server: Running) -> None:
-    until(lambda: server.service.under_way == 0)
-    assert isinstance(server._listener, socket.socket)
+def test_an_answer_leaves_at_once(server: Running) -> None:
+    """Nagle's algorithm would hold the body back for 40 ms."""
+    with server.connect() as connection:
+        connection.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        connection.recv(1000)
+        (accepted,) = [c for c in server.connections() if c.getpeername() == connection.getsockname()]
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1

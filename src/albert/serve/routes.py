@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic_core import to_json
 
 from albert import __version__
@@ -298,24 +300,24 @@ async def summarized(body: shape.SummarizeRequest, request: Request) -> Response
 # --- about the server ------------------------------------------------------------------------------------
 
 
-@router.get("/health", response_model=None)
+@router.get("/health", response_class=Response)
 async def health(request: Request) -> Response:
     """Whether the server is ready: a forward through the queue, on time."""
     await service_of(request).health()
     return Response()
 
 
-@router.get("/live", response_model=None)
+@router.get("/live", response_class=Response)
 async def live() -> Response:
     """Whether the process answers at all."""
     await asyncio.sleep(0)
     return Response()
 
 
-@router.get("/metrics", response_model=None)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """For Prometheus."""
-    return Response(service_of(request).metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service_of(request).metrics.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @router.post("/admin/reload", response_model=dict[str, dict[str, str]])

@@ -1,0 +1,256 @@
+"""Our server beside FastAPI + transformers and FastAPI + OpenVINO: same model, same texts, same machine, loopback only.
+
+    pip install -e ".[serve,peers]"
+    python benchmarks/serving.py --short         a few minutes: the starter's shape, fewer and shorter phases
+    python benchmarks/serving.py                 the base shape, too; about half an hour
+
+Each arm is a process of its own and meets the same phases in turn: closed loops of 1, 8 and 32 clients that ask without
+pause; open loops with arrivals at random (Poisson) at half and at 80 % of what the arm answered in its best closed
+loop; and 5 times that rate, where only answers within the deadline count (goodput). Requests are a text each, of the
+packaged customer messages, strung together to mixed lengths (log-normal, mean 47 pieces, at most 126). Clients run in
+this process on the same cores: what they cost, they cost every arm. Ours is told the deadline by --timeout, the others
+cannot be told one; theirs are described in `serving_peers.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from albert.config import AlbertConfig
+from albert.model import AlbertForTask, save_model
+from albert.text.tokenizer import AlbertTokenizer
+
+SHAPES = {
+    "starter": {"size": "mini", "num_hidden_layers": 6},
+    "base": {"size": "base"},
+}
+CLIENTS = (1, 8, 32)
+OVERLOAD = 5
+MAX_OPEN = 2000  # connections of an open loop; an arrival beyond them counts as refused
+HERE = Path(__file__).parent
+
+
+def texts_of(count: int) -> list[str]:
+    """Messages strung together until each has its drawn length in words."""
+    with (resources.files("albert") / "assets" / "messages.csv").open(encoding="utf-8") as file:
+        messages = [row["text"] for row in csv.DictReader(file)]
+    rng, order = np.random.default_rng(0), random.Random(0)
+    texts = []
+    for wanted in np.clip(np.exp(rng.normal(np.log(38) - 0.18, 0.6, count)), 3, 95).astype(int):
+        words: list[str] = []
+        while len(words) < wanted:
+            words += order.choice(messages).split()
+        texts.append(" ".join(words[:wanted]))
+    return texts
+
+
+def write_model(folder: Path, shape: str) -> None:
+    """A random classifier; what it says does not matter, what it costs does."""
+    tokenizer = AlbertTokenizer.english()
+    settings = dict(SHAPES[shape])
+    config = AlbertConfig.named(
+        str(settings.pop("size")), vocab_size=tokenizer.vocab_size, id2label=("negative", "neutral", "positive"),
+        **settings,
+    ).with_(problem_type="single_label_classification", extra={"task": "classification", "max_length": 128})  # fmt: skip
+    model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0))
+    save_model(model.eval(), folder)
+    tokenizer.save(folder)
+
+
+@dataclass
+class Phase:
+    """What clients saw: seconds of each answer, and how many of each status; 0 is a connection that failed."""
+
+    name: str
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    def add(self, status: int, seconds: float) -> None:
+        self.statuses[status] += 1
+        (self.latencies if status == 200 else self.refusals).append(seconds)
+
+    def summary(self, deadline: float) -> dict[str, object]:
+        points = np.quantile(self.latencies, (0.5, 0.95, 0.99)) if self.latencies else np.full(3, np.nan)
+        return {
+            "phase": self.name,
+            "answers a second": round(len(self.latencies) / self.seconds, 1),
+            "in time a second": round(sum(s <= deadline for s in self.latencies) / self.seconds, 1),
+            **{f"p{p} ms": round(1000 * float(value), 1) for p, value in zip((50, 95, 99), points, strict=True)},
+            "refusal p99 ms": round(1000 * float(np.quantile(self.refusals, 0.99)), 1) if self.refusals else None,
+            "statuses": dict(self.statuses),
+        }
+
+
+class Connections:
+    """Kept open and handed out one at a time."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.open = 0
+
+    async def ask(self, text: str) -> int:
+        """The status; 0 when the connection fails."""
+        raw = json.dumps({"inputs": text}).encode()
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
+        )
+        self.open += 1
+        try:
+            reader, writer = self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(head.encode() + b"\r\n\r\n" + raw)
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        except (OSError, asyncio.IncompleteReadError):
+            return 0
+        finally:
+            self.open -= 1
+        if b"connection: close" in answer:
+            writer.close()
+        else:
+            self.free.append((reader, writer))
+        return int(answer.split(maxsplit=2)[1])
+
+
+async def closed(port: int, texts: list[str], clients: int, seconds: float) -> Phase:
+    """Clients that ask again as soon as they are answered."""
+    phase, connections = Phase(f"closed, {clients}"), Connections(port)
+    begun = time.perf_counter()
+
+    async def client(number: int) -> None:
+        turn = number
+        while (asked := time.perf_counter()) - begun < seconds:
+            status = await connections.ask(texts[turn % len(texts)])
+            phase.add(status, time.perf_counter() - asked)
+            turn += clients
+
+    await asyncio.gather(*map(client, range(clients)))
+    phase.seconds = time.perf_counter() - begun
+    return phase
+
+
+async def opened(port: int, texts: list[str], rate: float, seconds: float, name: str) -> Phase:
+    """Arrivals at random times, whatever became of those before; latency counts from the time of arrival."""
+    phase, connections, rng = Phase(name), Connections(port), random.Random(0)
+    begun = time.perf_counter()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def one(text: str, due: float) -> None:
+        status = await connections.ask(text) if connections.open < MAX_OPEN else 0
+        phase.add(status, time.perf_counter() - due)
+
+    due, number = begun, 0
+    while due - begun < seconds:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        task = asyncio.ensure_future(one(texts[number % len(texts)], due))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        due, number = due + rng.expovariate(rate), number + 1
+    phase.seconds = time.perf_counter() - begun
+    await asyncio.gather(*tasks)
+    return phase
+
+
+def started(command: list[str], port: int) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
+            return process
+        except OSError:
+            if process.poll() is not None:
+                raise SystemExit(f"{' '.join(command)} ended with {process.returncode}") from None
+            time.sleep(0.2)
+    raise SystemExit("no answer")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def commands(folder: Path, port: int, deadline: float) -> dict[str, list[str]]:
+    peer = [sys.executable, str(HERE / "serving_peers.py")]
+    return {
+        "ours": [sys.executable, "-m", "albert", "serve", str(folder), "--port", str(port), "--timeout", str(deadline)],
+        "FastAPI + OpenVINO": [*peer, "openvino", str(folder), "--port", str(port)],
+        "FastAPI + transformers": [*peer, "transformers", str(folder), "--port", str(port)],
+    }
+
+
+def measure(port: int, texts: list[str], seconds: float, deadline: float) -> list[dict[str, object]]:
+    """All phases of one arm, after a second of warming up."""
+    asyncio.run(closed(port, texts, 8, 1.0))
+    found = [asyncio.run(closed(port, texts, clients, seconds)) for clients in CLIENTS]
+    best = max(len(phase.latencies) / phase.seconds for phase in found)
+    for share in (0.5, 0.8, OVERLOAD):
+        found.append(asyncio.run(opened(port, texts, share * best, seconds, f"open, {share:g} of its best")))
+    told = [phase.summary(deadline) for phase in found]
+    told[-1]["goodput of its best"] = round(float(told[-1]["in time a second"]) / best, 3)  # type: ignore[arg-type]
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="the starter's shape, 5 seconds a phase")
+    parser.add_argument("--shapes", help="among " + ", ".join(SHAPES))
+    parser.add_argument("--seconds", type=float, help="of each phase")
+    parser.add_argument("--deadline", type=float, default=1.0, help="within which an answer counts, in seconds")
+    parser.add_argument("--arms", help="names with commas between; else all")
+    parser.add_argument("--out", type=Path, help="JSON file for every figure")
+    arguments = parser.parse_args()
+    shapes = arguments.shapes or ("starter" if arguments.short else "starter,base")
+    seconds = arguments.seconds or (5.0 if arguments.short else 30.0)
+    texts = texts_of(512)
+    every: dict[str, dict[str, list[dict[str, object]]]] = {}
+    for shape in shapes.split(","):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_model(folder, shape)
+            tokens = sum(len(e) for e in AlbertTokenizer.from_pretrained(folder).encode_batch(texts, max_length=128))
+            print(
+                f"\n## {shape}, {tokens / len(texts):.0f} pieces a text, deadline {arguments.deadline:g} s", flush=True
+            )
+            arms = every.setdefault(shape, {})
+            for arm in (arguments.arms or "ours,FastAPI + OpenVINO,FastAPI + transformers").split(","):
+                port = free_port()
+                process = started(commands(folder, port, arguments.deadline)[arm], port)
+                try:
+                    arms[arm] = measure(port, texts, seconds, arguments.deadline)
+                finally:
+                    process.send_signal(signal.SIGTERM)
+                    process.wait(60)
+                show(arm, arms[arm])
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(every, indent=1))
+
+
+def show(arm: str, phases: list[dict[str, object]]) -> None:
+    names = [name for name in phases[-1] if name != "statuses"]
+    print(f"\n### {arm}\n| " + " | ".join([*names, "statuses"]) + " |\n" + "|---" * (len(names) + 1) + "|")
+    for phase in phases:
+        cells = ["" if phase.get(name) is None else str(phase[name]) for name in names]
+        print("| " + " | ".join([*cells, str(phase["statuses"])]) + " |", flush=True)
+
+
+main()
