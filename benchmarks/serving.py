@@ -67,9 +67,10 @@ def write_model(folder: Path, shape: str) -> None:
     tokenizer = AlbertTokenizer.english()
     settings = dict(SHAPES[shape])
     config = AlbertConfig.named(
-        str(settings.pop("size")), vocab_size=tokenizer.vocab_size, id2label=("negative", "neutral", "positive"),
-        **settings,
-    ).with_(problem_type="single_label_classification", extra={"task": "classification", "max_length": 128})  # fmt: skip
+        str(settings.pop("size")), vocab_size=tokenizer.vocab_size, id2label=("no", "maybe", "yes"), **settings,
+    ).with_(
+        problem_type="single_label_classification", extra={"task": "classification", "max_length": 128}
+    )  # fmt: skip
     model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0))
     save_model(model.eval(), folder)
     tokenizer.save(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -15,13 +16,14 @@ import pytest
 
 from albert.data.batches import Features
 from albert.errors import AlbertError, ErrorKind
+from albert.serve.admission import Admission
 from albert.serve.guard import deeper_than
 from albert.serve.hosted import Hosted, Source
 from albert.serve.keys import Keys, RateLimit, new_key
 from albert.serve.limits import Limits
 from albert.serve.service import Service
 from albert.text.tokenizer import AlbertTokenizer
-from served import Running, read_all, write_model
+from served import Load, Running, read_all, write_model
 
 SLOW = 0.5  # seconds that headers and bodies may take here
 LIMITS = Limits(header_timeout=SLOW, body_timeout=SLOW, max_body=100_000, max_requests=8, timeout=5)
@@ -275,6 +277,21 @@ def test_too_many_requests_are_told_when_to_come_back(slow: Running) -> None:
     assert found.count(429) >= 4
     assert set(found) <= {200, 429}
     assert all(b"retry-after: " in answer for answer in answers if status(answer) == 429)
+
+
+def test_under_overload_what_is_admitted_is_done_in_time(slow: Running) -> None:
+    """80 clients ask for many times what 20 batches of 4 a second can give."""
+    Slow.seconds = 0.05
+    slow.service.limits = slow.service.queue.limits = Limits(batch_tokens=12, timeout=1)
+    slow.service.admission = Admission(slow.service.limits)
+    clients = Load()
+    begun = time.monotonic()
+    asyncio.run(clients.run(slow.address, clients=80, requests=2000, body={"inputs": "a"}))
+    seconds = time.monotonic() - begun
+    assert set(clients.statuses) <= {200, 429}
+    assert clients.statuses[429] > clients.statuses[200]
+    assert clients.slowest < 1, slow.service.admission.limit
+    assert clients.statuses[200] > 0.5 * 80 * seconds
 
 
 def test_what_hangs_makes_it_unready_and_late_work_times_out(slow: Running) -> None:

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from albert.serve.call import Call
 from albert.serve.logs import log
-from albert.serve.refusals import Refusal, invalid, not_found, overloaded, too_large, unavailable
+from albert.serve.refusals import Refusal, invalid, not_found, too_large, unavailable
 from albert.serve.service import Service
 
 Message = MutableMapping[str, Any]
@@ -113,18 +113,14 @@ class _Exchange:
             return
         if service.draining:
             raise unavailable("stopping", retry_after=1)
-        if service.under_way >= service.limits.max_requests:
-            raise overloaded("too many requests are under way", retry_after=1 + service.queue.backlog() / 2)
-        service.under_way += 1
-        service.metrics.under_way(service.under_way)
+        service.admission.enter()
         try:
             body = await self._body()
             self.scope[JSON] = _parsed(body, self.headers.get(b"content-type", b""), service.limits.max_depth)
             service.accepted += 1
             await self._answered(body)
         finally:
-            service.under_way -= 1
-            service.metrics.under_way(service.under_way)
+            service.admission.leave(time.monotonic() - self.call.started)
 
     def _find_model(self) -> None:
         """/NAME/predict is /predict with the model NAME."""
@@ -263,7 +259,9 @@ class _Exchange:
             service.metrics.lasted(seconds)
         service.metrics.answered(known, self.status or 499, call if self.working else None,
                                  self.error_type or self.scope.get("albert.error"))  # fmt: skip
-        if known not in ("/health", "/live", "/metrics") or self.status != 200:
+        if self.status == 429:  # at worst most of all there is: one line a second for all of them
+            service.refused()
+        elif known not in ("/health", "/live", "/metrics") or self.status != 200:
             log("info", "request", id=call.id, method=self.scope["method"], path=known, model=call.model,
                 status=self.status or 499, seconds=round(seconds, 4), inputs=call.inputs, tokens=call.tokens,
                 queued=round(call.queued, 4), cut=call.cut)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
+from albert.serve.admission import Admission
 from albert.serve.call import Call
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -23,7 +24,6 @@ class Metrics:
         self._responses = self._gauge("albert_responses", "Responses of any kind.", "path", "status")
         self._queue = self._gauge("te_queue_size", "Requests that wait for a batch.")
         self._queue_tokens = self._gauge("albert_queue_tokens", "Tokens that wait for a batch.")
-        self._open = self._gauge("albert_requests_under_way", "Requests that are not answered yet.")
         self._saved = self._gauge("albert_padding_saved_tokens", "Padding that packed batches did without, in tokens.")
         self._dropped = self._gauge("albert_dropped", "Requests whose client left before the answer.")
         self._cut = self._gauge("albert_truncated_inputs", "Texts that were longer than the model reads.")
@@ -36,6 +36,15 @@ class Metrics:
         self._tokens = self._histogram("te_batch_next_tokens", "Tokens of a batch.", _POWERS)
         self._batch_seconds = self._seconds("te_batch_inference_duration", "Seconds of a batch.")
         self._depth = self._histogram("albert_exit_depth", "Mean depth at which a batch's rows left.", _DEPTHS)
+
+    def watch(self, admission: Admission) -> None:
+        """Tells how many requests are under way, how many may be, and how late the event loop is."""
+        for name, what, value in (
+            ("albert_requests_under_way", "Requests that are not answered yet.", lambda: admission.under_way),
+            ("albert_requests_limit", "Requests that may be under way now.", lambda: admission.limit),
+            ("albert_loop_lag_seconds", "How late the event loop is.", lambda: admission.lag),
+        ):
+            self._gauge(name, what).set_function(value)
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(name, what, labels, registry=self.registry)
@@ -59,10 +68,6 @@ class Metrics:
         self._saved.inc(rows * longest - tokens)
         if depth:
             self._depth.observe(depth)
-
-    def under_way(self, requests: int) -> None:
-        """How many requests are not answered yet."""
-        self._open.set(requests)
 
     def answered(self, path: str, status: int, call: Call | None, error_type: str | None) -> None:
         """A response went out; `call` where it was for inference."""

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,9 @@ from albert.serve.service import Service
 
 _BACKLOG = 2048
 _LAME = 1.0  # seconds in which a server that stops still answers, with 503: balancers and clients learn of it
+# Seconds after which a thread that computes gets the interpreter from one that does not pause. Between two operations
+# it would otherwise wait up to 5 ms: beside a thread of Python that never pauses 376 tokens took 197 ms, so 57 ms.
+_SWITCH = 0.0002
 _FLUSH = 3  # seconds for answers to leave after the last was given
 
 
@@ -87,6 +91,7 @@ def serve(config: ServeConfig) -> None:
     )
     hosts = None if keys is not None else frozenset({"127.0.0.1", "localhost", "[::1]", *config.hosts})
     _allow_open_files()
+    sys.setswitchinterval(_SWITCH)
     with _bound(config) as listener:
         logger = logging.getLogger("uvicorn.error")
         logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False

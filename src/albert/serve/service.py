@@ -13,6 +13,7 @@ import numpy as np
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError
+from albert.serve.admission import Admission
 from albert.serve.call import Call
 from albert.serve.hosted import Hosted, Source
 from albert.serve.keys import Keys, RateLimit
@@ -49,10 +50,14 @@ class Service:
         self.default = models[0].name
         self.queue = ComputeQueue(self.limits, self.metrics)
         self.draining = False
-        self.under_way = 0  # requests for inference that were accepted and are not answered yet
+        self.admission = Admission(self.limits)
+        self.metrics.watch(self.admission)
         self.accepted = 0
         self.answered = 0
         self._load = load
+        self._refusals = 0  # since the last line about them
+        self._told = -np.inf
+        self._listening: asyncio.Task[None] | None = None
         self._text = ThreadPoolExecutor(2, "text")
         self._reloading = asyncio.Lock()
         self._healthy: tuple[float, Refusal | None] = (-np.inf, None)
@@ -61,13 +66,29 @@ class Service:
     async def start(self) -> None:
         """Begins to compute, and does so once with each model, which tells how fast it is."""
         self.queue.start()
+        self._listening = asyncio.get_running_loop().create_task(self.admission.listen())
         for model in self.models.values():
             await self._try(model)
 
     async def stop(self) -> None:
-        """Ends the threads."""
+        """Ends what runs."""
+        if self._listening is not None:
+            self._listening.cancel()
         await self.queue.stop()
         self._text.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def under_way(self) -> int:
+        """Requests for inference that are not answered yet."""
+        return self.admission.under_way
+
+    def refused(self) -> None:
+        """Counts a refusal of too much work, and logs them once a second."""
+        self._refusals += 1
+        if time.monotonic() - self._told > 1:
+            log("warning", "overloaded", refused=self._refusals, under_way=self.under_way,
+                limit=int(self.admission.limit), lag=round(self.admission.lag, 4))  # fmt: skip
+            self._refusals, self._told = 0, time.monotonic()
 
     def model(self, name: str | None) -> Hosted:
         """The model of this name, the default for None. Raises `Refusal` (404)."""
