@@ -17,7 +17,7 @@ import pytest
 from albert.data.batches import Features
 from albert.errors import AlbertError, ErrorKind
 from albert.serve.admission import Admission
-from albert.serve.guard import deeper_than
+from albert.serve.guard import intricate
 from albert.serve.hosted import Hosted, Source
 from albert.serve.keys import Keys, RateLimit, new_key
 from albert.serve.limits import Limits
@@ -140,10 +140,23 @@ def test_other_content_types_are_refused(server: Running) -> None:
         (b'["\\\\", ' + b"[" * 500 + b"]" * 500 + b"]", True),
         (b"[]," * 1000, False),
         (b'{"a":' * 101, True),
+        (b"[" + b"[]," * 25_000 + b"0]", True),
+        (b"[" + b"1," * 25_000 + b"0]", True),
+        (b'["' + b"1," * 25_000 + b'"]', False),
     ],
 )
-def test_depth_counts_brackets_outside_of_strings(body: bytes, deep: bool) -> None:
-    assert deeper_than(body, 100) is deep
+def test_depth_and_parts_are_counted_outside_of_strings(body: bytes, deep: bool) -> None:
+    assert intricate(body, 100) is deep
+
+
+@pytest.mark.parametrize("part", [b'"",', b"1,", b"[],", b'{"a":1},', b'[["a"]],'])
+@pytest.mark.parametrize("path", ["/predict", "/embed", "/rerank"])
+def test_a_body_of_many_parts_costs_little(server: Running, part: bytes, path: str) -> None:
+    """pydantic's list of all mistakes in 2 MB took 10 seconds, in which nobody was answered."""
+    body = b'{"query": "a", "inputs": [%b], "texts": [%b]}' % ((part * (45_000 // len(part)) + part[:-1],) * 2)
+    times = time.process_time()
+    assert status(server.raw(request(body, path=path))) in (413, 422)
+    assert time.process_time() - times < 0.25
 
 
 # --- slow and vanished clients ---------------------------------------------------------------------------
@@ -280,18 +293,20 @@ def test_too_many_requests_are_told_when_to_come_back(slow: Running) -> None:
 
 
 def test_under_overload_what_is_admitted_is_done_in_time(slow: Running) -> None:
-    """80 clients ask for many times what 20 batches of 4 a second can give."""
-    Slow.seconds = 0.05
-    slow.service.limits = slow.service.queue.limits = Limits(batch_tokens=12, timeout=1)
+    """80 clients ask for many times what 10 batches of 4 a second can give."""
+    Slow.seconds = 0.1
+    slow.service.limits = slow.service.queue.limits = Limits(batch_tokens=12, timeout=2)
     slow.service.admission = Admission(slow.service.limits)
     clients = Load()
     begun = time.monotonic()
-    asyncio.run(clients.run(slow.address, clients=80, requests=2000, body={"inputs": "a"}))
+    asyncio.run(clients.run(slow.address, clients=80, requests=1500, body={"inputs": "a"}))
     seconds = time.monotonic() - begun
-    assert set(clients.statuses) <= {200, 429}
+    late = clients.statuses.pop(504, 0)
+    assert set(clients.statuses) == {200, 429}
+    assert late <= 0.05 * clients.statuses[200]
     assert clients.statuses[429] > clients.statuses[200]
-    assert clients.slowest < 1, slow.service.admission.limit
-    assert clients.statuses[200] > 0.5 * 80 * seconds
+    assert clients.slowest < 2.2
+    assert clients.statuses[200] > 0.4 * 40 * seconds
 
 
 def test_what_hangs_makes_it_unready_and_late_work_times_out(slow: Running) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -92,6 +93,7 @@ def serve(config: ServeConfig) -> None:
     hosts = None if keys is not None else frozenset({"127.0.0.1", "localhost", "[::1]", *config.hosts})
     _allow_open_files()
     sys.setswitchinterval(_SWITCH)
+    gc.freeze()  # of the million objects of torch and the models none becomes garbage: collections need not look
     with _bound(config) as listener:
         logger = logging.getLogger("uvicorn.error")
         logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False
