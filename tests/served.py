@@ -156,6 +156,7 @@ class Load:
     slowest: float = 0.0  # seconds of an answer with 200
     lost: int = 0  # requests that were sent and got no whole answer
     refused: int = 0  # connections that were not made
+    pause: float = 0.05  # seconds after a 429
 
     async def run(self, address: tuple[str, int], *, clients: int, requests: int, body: dict[str, Any],
                   path: str = "/predict", retry: bool = False) -> None:  # fmt: skip
@@ -200,7 +201,7 @@ class Load:
             status = int(head.split(maxsplit=2)[1])
             self.statuses[status] += 1
             if status == 429:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(self.pause)
             if status == 200:
                 self.slowest = max(self.slowest, time.monotonic() - begun)
             if b"connection: close" in head:

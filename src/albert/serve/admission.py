@@ -8,7 +8,7 @@ import time
 from albert.serve.limits import Limits
 from albert.serve.refusals import overloaded
 
-_FIRST, _LEAST = 32, 4
+_FIRST, _LEAST = 32, 4  # at first, for each second that a request has; at last
 _TARGET = 0.5  # of the time that a request has
 _MORE, _LESS = 4, 0.9  # requests, in the time that as many answers take as there may be under way; of the limit
 _PAUSE = 0.1  # of the target, between two steps down: what is under way answers to the step before
@@ -25,7 +25,7 @@ class Admission:
     def __init__(self, limits: Limits) -> None:
         self.most = limits.max_requests
         self.target = _TARGET * limits.timeout
-        self.limit = float(min(_FIRST, self.most))
+        self.limit = float(min(max(_FIRST * limits.timeout, _LEAST), self.most))
         self.under_way = 0
         self.lag = 0.0  # seconds by which the event loop was late of late
         self._fell = -self.target
