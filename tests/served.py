@@ -106,6 +106,13 @@ class Server:
             raise
         return server
 
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()  # where it was not stopped
+        self.process.wait(60)
+
     def _read(self) -> None:
         assert self.process.stderr is not None
         with self.process.stderr as lines:

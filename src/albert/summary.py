@@ -1,7 +1,7 @@
 """Extractive summaries: the sentences of a text that stand for the others, told by an encoder's vectors.
 
-A sentence is central if many others are like it (LexRank, Erkan and Radev 2004); of those that are, each is taken if it
-says something that the ones before it do not (maximal marginal relevance, Carbonell and Goldstein 1998).
+A sentence is central if many others are like it (after LexRank, Erkan and Radev 2004); of those that are, each is taken
+if it says something that the ones before it do not (maximal marginal relevance, Carbonell and Goldstein 1998).
 """
 
 from __future__ import annotations
@@ -60,15 +60,17 @@ def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n
 
 
 def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
-    """The share of time that a walk from sentence to sentence, nearer ones more often, spends at each."""
+    """How like others a sentence is that are central themselves; all sum up to 1.
+
+    LexRank divides by a sentence's likeness to all, which makes the odd one among many as central as they are.
+    """
     count = len(alike)
     others = alike * (1 - np.eye(count))
-    steps = others / np.maximum(others.sum(1, keepdims=True), 1e-12)
     scores = np.full(count, 1 / count)
     for _ in range(_ROUNDS):
-        scores = _DAMPING * scores @ steps + (1 - _DAMPING) / count
-        scores /= scores.sum()
-    return np.asarray(scores)
+        spread = others @ scores
+        scores = _DAMPING * spread / max(spread.sum(), 1e-12) + (1 - _DAMPING) / count
+    return np.asarray(scores / scores.sum())
 
 
 def diverse(scores: Float[np.ndarray, " n"], alike: Float[np.ndarray, "n n"], count: int) -> list[int]:

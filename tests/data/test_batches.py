@@ -91,3 +91,15 @@ def test_the_fingerprint_sees_every_array(tokenizer: AlbertTokenizer, change: st
     before = features.fingerprint()
     getattr(features, change)[-1] += 1
     assert features.fingerprint() != before
+
+
+def test_joined_parts_are_what_encoding_at_once_gives(tokenizer: AlbertTokenizer) -> None:
+    encodings = tokenizer.encode_batch(["a b c", "d", "e f " * 9, "g", "h i"])
+    owners = [0, 0, 1, 2, 2]
+    whole = Features.build(encodings, offsets=True, owners=owners)
+    first = Features.build(encodings[:3], offsets=True, owners=[0, 0, 1])
+    second = Features.build(encodings[3:], offsets=True, owners=[0, 0])
+    joined = Features.join([first, second])
+    assert joined.fingerprint() == whole.fingerprint()
+    assert joined.example_bounds().tolist() == [0, 2, 3, 5]
+    assert joined.offsets_of(2).tolist() == whole.offsets_of(2).tolist()

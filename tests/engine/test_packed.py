@@ -131,3 +131,13 @@ def test_a_calibration_of_another_network_is_refused() -> None:
     found = calibrate(model("span", num_hidden_layers=3), features([9, 9]))
     with pytest.raises(AlbertError, match="int8 calibration"):
         Engine(model("span", num_hidden_layers=2), calibration=found)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_states_are_those_of_the_encoder_whatever_the_head_reads(head: str) -> None:
+    one, rows = model(head), features([5, 17, 1, 17, 40])
+    batches = [rows.batch([row]) for row in range(len(rows))]
+    with torch.inference_mode():
+        wanted = [one.albert(b.input_ids, token_type_ids=b.token_type_ids).last_hidden_state[0] for b in batches]
+    found = Engine(one, "fp32").states(rows)
+    assert error(found, [states.numpy() for states in wanted]) < 1e-5

@@ -205,6 +205,29 @@ def test_a_body_that_trickles_is_refused(server: Running) -> None:
         assert status(read_all(connection)) == 408
 
 
+def test_bodies_that_trickle_keep_nobody_waiting(server: Running) -> None:
+    half = request(b'{"inputs": "' + b"a" * 500)[:-300]
+    slow = [server.connect() for _ in range(4 * LIMITS.max_requests)]
+    for connection in slow:
+        connection.sendall(half)
+    until(lambda: server.service.held > 150 * len(slow))
+    assert works(server)
+    assert {status(read_all(connection)) for connection in slow} == {408}
+    for connection in slow:
+        connection.close()
+    until(lambda: server.service.held == 0)
+    assert works(server)
+
+
+def test_bodies_are_bounded_together(source: Source) -> None:
+    service = Service([Hosted.load(source)], limits=Limits(max_held=50_000))
+    with Running(service) as running, running.connect() as first:
+        first.sendall(request(b"a" * 45_000)[:-10])
+        until(lambda: service.held > 40_000)
+        assert status(running.raw(request(b'{"inputs": "' + b"a" * 9000 + b'"}'))) == 429
+        assert status(running.raw(request(b'{"inputs": "a"}'))) == 200
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

@@ -31,24 +31,24 @@ def folder(tmp_path: Path, tokenizer: AlbertTokenizer) -> Path:
 
 def test_signals_and_a_folder_that_changes(folder: Path, tokenizer: AlbertTokenizer) -> None:
     """Weights are in memory; SIGHUP takes a good new model and keeps the old one for a bad; SIGTERM loses nothing."""
-    server = Server.start(folder, "--max-batch-tokens", 64)
-    with server.client() as client:
-        before = client.post("/predict", json=BODY).json()
-        for path in folder.iterdir():  # in place: a mapped file would change under the server, or end it
-            path.write_bytes(b"\0" * 10)
-        assert client.post("/predict", json=BODY).json() == before
-        server.process.send_signal(signal.SIGHUP)
-        server.wait_for("reload refused")
-        assert client.post("/predict", json=BODY).json() == before
+    with Server.start(folder, "--max-batch-tokens", 64) as server:
+        with server.client() as client:
+            before = client.post("/predict", json=BODY).json()
+            for path in folder.iterdir():  # in place: a mapped file would change under the server, or end it
+                path.write_bytes(b"\0" * 10)
+            assert client.post("/predict", json=BODY).json() == before
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("reload refused")
+            assert client.post("/predict", json=BODY).json() == before
 
-        shutil.rmtree(folder)
-        write_model(folder, "classification", tokenizer, seed=1)
-        server.process.send_signal(signal.SIGHUP)
-        server.wait_for("reloaded")
-        after = client.post("/predict", json=BODY).json()
-        assert after != before
-        assert client.get("/info").json()["model_sha"] == Hosted.load(Source("m", str(folder))).fingerprint
-    sigterm_under_load(server)
+            shutil.rmtree(folder)
+            write_model(folder, "classification", tokenizer, seed=1)
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("reloaded")
+            after = client.post("/predict", json=BODY).json()
+            assert after != before
+            assert client.get("/info").json()["model_sha"] == Hosted.load(Source("m", str(folder))).fingerprint
+        sigterm_under_load(server)
 
 
 def sigterm_under_load(server: Server) -> None:
@@ -93,11 +93,11 @@ def test_tls(folder: Path, tmp_path: Path) -> None:
          "-keyout", paths[0], "-out", paths[1], "-days", "1", "-subj", "/CN=localhost"],
         check=True, capture_output=True,
     )  # fmt: skip
-    server = Server.start(folder, "--tls-key", paths[0], "--tls-certificate", paths[1])
-    assert server.url.startswith("https://")
-    with server.client(verify=False) as client:
-        assert client.post("/predict", json=BODY).status_code == 200
-    assert server.stop(signal.SIGINT) == 0
+    with Server.start(folder, "--tls-key", paths[0], "--tls-certificate", paths[1]) as server:
+        assert server.url.startswith("https://")
+        with server.client(verify=False) as client:
+            assert client.post("/predict", json=BODY).status_code == 200
+        assert server.stop(signal.SIGINT) == 0
 
 
 # --- what does not start ---------------------------------------------------------------------------------
@@ -171,21 +171,21 @@ def growth(server: Server, *, before: int, requests: int) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_memory_does_not_grow(folder: Path) -> None:
-    server = Server.start(folder)
-    count = int(os.environ.get("ALBERT_SERVE_REQUESTS", "100000"))
-    grown = growth(server, before=10_000, requests=count)
-    assert server.stop() == 0
-    print(f"{grown / 1e6:.1f} MB over {count:,} requests")
-    assert grown <= 20_000_000
+    with Server.start(folder) as server:
+        count = int(os.environ.get("ALBERT_SERVE_REQUESTS", "100000"))
+        grown = growth(server, before=10_000, requests=count)
+        assert server.stop() == 0
+        print(f"{grown / 1e6:.1f} MB over {count:,} requests")
+        assert grown <= 20_000_000
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_planted_leak_is_found(folder: Path) -> None:
-    server = Server.start(folder, program=[str(Path(__file__).with_name("leaking.py"))])
-    grown = growth(server, before=3000, requests=25_000)
-    assert server.stop() == 0
-    assert grown > 20_000_000
+    with Server.start(folder, program=[str(Path(__file__).with_name("leaking.py"))]) as server:
+        grown = growth(server, before=3000, requests=25_000)
+        assert server.stop() == 0
+        assert grown > 20_000_000
 
 
 @pytest.mark.slow
@@ -202,9 +202,9 @@ def test_restarts_under_load_lose_nothing(folder: Path) -> None:
         )
         accepted = answered = 0
         for _ in range(restarts):
-            server = await asyncio.to_thread(Server.start, folder, port=port)
-            await asyncio.sleep(0.5)
-            assert await asyncio.to_thread(server.stop) == 0
+            with await asyncio.to_thread(Server.start, folder, port=port) as server:
+                await asyncio.sleep(0.5)
+                assert await asyncio.to_thread(server.stop) == 0
             stopped = server.wait_for("stopped")
             accepted, answered = accepted + stopped["accepted"], answered + stopped["answered"]
         work.cancel()
@@ -220,12 +220,12 @@ def test_restarts_under_load_lose_nothing(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_thousand_clients(folder: Path) -> None:
-    server = Server.start(folder)
-    clients = Load(pause=1)  # what Retry-After asks for at least
-    begun = time.monotonic()
-    asyncio.run(clients.run(server.address, clients=1000, requests=6000, body=BODY))
-    assert set(clients.statuses) <= {200, 429}
-    assert clients.lost == clients.refused == 0
-    assert clients.statuses[200] > 3000
-    print(json.dumps({"seconds": round(time.monotonic() - begun, 1), **clients.statuses}))
-    assert server.stop() == 0
+    with Server.start(folder) as server:
+        clients = Load(pause=1)  # what Retry-After asks for at least
+        begun = time.monotonic()
+        asyncio.run(clients.run(server.address, clients=1000, requests=6000, body=BODY))
+        assert set(clients.statuses) <= {200, 429}
+        assert clients.lost == clients.refused == 0
+        assert clients.statuses[200] > 3000
+        print(json.dumps({"seconds": round(time.monotonic() - begun, 1), **clients.statuses}))
+        assert server.stop() == 0

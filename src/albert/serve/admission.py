@@ -30,10 +30,13 @@ class Admission:
         self.lag = 0.0  # seconds by which the event loop was late of late
         self._fell = -self.target
 
-    def enter(self) -> None:
-        """Counts a request in. Raises `Refusal` (429) beyond the limit."""
+    def check(self) -> None:
+        """Raises `Refusal` (429) where no more may enter."""
         if self.under_way >= int(self.limit):
-            raise overloaded("too many requests are under way", retry_after=2 * self.target)
+            raise overloaded("too many requests are under way", retry_after=1)
+
+    def enter(self) -> None:
+        """Counts a request in."""
         self.under_way += 1
 
     def leave(self, seconds: float) -> None:

@@ -25,6 +25,13 @@ class Call:
     queued: float = 0.0
     computing: float = 0.0
 
+    begun: float = 0.0  # when all of it had come
+
+    def begin(self, timeout: float) -> None:
+        """From now on it has so many seconds."""
+        self.begun = time.monotonic()
+        self.deadline = self.begun + timeout
+
     @property
     def left(self) -> float:
         """Seconds until the deadline. Raises `Refusal` (504) when there are none."""

@@ -8,14 +8,14 @@ import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from pydantic_core import from_json
 
 from albert.serve.call import Call
 from albert.serve.logs import log
-from albert.serve.refusals import Refusal, invalid, not_found, too_large, unavailable
+from albert.serve.refusals import Refusal, invalid, not_found, overloaded, too_large, unavailable
 from albert.serve.service import Service
 
 Message = MutableMapping[str, Any]
@@ -86,6 +86,7 @@ class _Exchange:
         )
         self.path = scope["path"]
         self.working = False
+        self.held = 0  # bytes
 
     async def run(self) -> None:
         self.scope[CALL] = self.call
@@ -99,6 +100,7 @@ class _Exchange:
             if not self.status:
                 await self._refuse(Refusal(500, "Internal", "internal error"))
         finally:
+            self.service.held -= self.held
             self._tell()
 
     async def _admitted(self) -> None:
@@ -114,16 +116,23 @@ class _Exchange:
                 body = await self._body()
             await self._answered(body)
             return
-        if service.draining:
-            raise unavailable("stopping", retry_after=1)
+        self._require_room()
+        body = await self._body()
+        self.scope[JSON] = _parsed(body, self.headers.get(b"content-type", b""), service.limits.max_depth)
+        self._require_room()  # it may have taken a while to come, in which nobody else was kept waiting
+        self.call.begin(service.limits.timeout)
         service.admission.enter()
+        service.accepted += 1
         try:
-            body = await self._body()
-            self.scope[JSON] = _parsed(body, self.headers.get(b"content-type", b""), service.limits.max_depth)
-            service.accepted += 1
             await self._answered(body)
         finally:
-            service.admission.leave(time.monotonic() - self.call.started)
+            service.admission.leave(time.monotonic() - self.call.begun)
+
+    def _require_room(self) -> None:
+        """Raises `Refusal`: 503 while stopping, 429 where no more may be under way."""
+        if self.service.draining:
+            raise unavailable("stopping", retry_after=1)
+        self.service.admission.check()
 
     def _find_model(self) -> None:
         """/NAME/predict is /predict with the model NAME."""
@@ -157,29 +166,34 @@ class _Exchange:
         """All of it, counted as it comes. Raises `Refusal`: 413, or 408 when it takes too long."""
         limits = self.service.limits
         told = self.headers.get(b"content-length", b"0")
-        parts, size = [], int(told) if told.isdigit() and len(told) < 20 else 0
-        if size > limits.max_body:
-            await self._linger()
-            raise too_large(f"the body has more than {limits.max_body:,} bytes")
-        size = 0
+        if told.isdigit() and (len(told) > 19 or int(told) > limits.max_body):
+            await self._too_large()
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout(limits.body_timeout):
-                more = True
                 while more:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
                         raise _Gone()
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
+                    self._hold(message.get("body", b""))
+                    body += message.get("body", b"")
                     more = message.get("more_body", False)
-                    if size > limits.max_body:
-                        break
+                    if len(body) > limits.max_body:
+                        await self._too_large()
         except TimeoutError:
             raise Refusal(408, "Timeout", "the body took too long") from None
-        if size > limits.max_body:
-            await self._linger()
-            raise too_large(f"the body has more than {limits.max_body:,} bytes")
-        return b"".join(parts)
+        return bytes(body)
+
+    def _hold(self, part: bytes) -> None:
+        """Counts what all bodies take together. Raises `Refusal` (429) when that is too much."""
+        if self.service.held + len(part) > self.service.limits.max_held:
+            raise overloaded("too much is being read", retry_after=1)
+        self.service.held += len(part)
+        self.held += len(part)
+
+    async def _too_large(self) -> NoReturn:
+        await self._linger()
+        raise too_large(f"the body has more than {self.service.limits.max_body:,} bytes")
 
     async def _linger(self) -> None:
         """Reads on for a moment: a connection that is closed with unread data loses the refusal, too."""

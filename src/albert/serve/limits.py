@@ -19,6 +19,7 @@ class Limits:
 
     max_inputs: int = 32
     max_body: int = 2_000_000
+    max_held: int = 64_000_000  # bytes of bodies that are read or answered now
     max_requests: int = 512
     max_connections: int = 4096
     max_depth: int = 100
@@ -37,6 +38,7 @@ class Limits:
             self,
             ("max_inputs", 1, 10_000),
             ("max_body", 1000, 2**30),
+            ("max_held", 1000, 2**40),
             ("max_requests", 1, 100_000),
             ("max_connections", 1, 1_000_000),
             ("batch_tokens", 1, 2**20),

@@ -52,6 +52,7 @@ class Service:
         self.draining = False
         self.admission = Admission(self.limits)
         self.metrics.watch(self.admission)
+        self.held = 0  # bytes of bodies
         self.accepted = 0
         self.answered = 0
         self._load = load
