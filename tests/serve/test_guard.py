@@ -1,4 +1,4 @@
-"""What a server bears: sizes, depths, slow and vanished clients, bytes that are no HTTP, keys."""
+"""What a server bears: sizes, depths, slow and vanished clients; bytes that are no HTTP."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from albert.data.batches import Features
-from albert.errors import AlbertError, ErrorKind
 from albert.serve.admission import Admission
 from albert.serve.guard import intricate
 from albert.serve.hosted import Hosted, Source
-from albert.serve.keys import Keys, RateLimit, new_key
 from albert.serve.limits import Limits
 from albert.serve.service import Service
 from albert.text.tokenizer import AlbertTokenizer
@@ -343,100 +340,6 @@ def test_what_hangs_makes_it_unready_and_late_work_times_out(slow: Running) -> N
             assert client.get("/health").json()["error_type"] == "Unhealthy"
             assert client.get("/live").status_code == 200
             assert status(read_all(connection)) == 504
-
-
-# --- keys ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def keyed(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, dict[str, str]]]:
-    path = tmp_path_factory.mktemp("keys") / "keys"
-    made = {owner: new_key(owner, admin=owner == "boss") for owner in ("ann", "bob", "boss")}
-    path.write_text("# who may ask\n\n" + "\n".join(key.line() for _, key in made.values()) + "\n")
-    path.chmod(0o600)
-    service = Service([Hosted.load(source)], keys=Keys.read(path), rate=RateLimit(2, 3))
-    with Running(service) as running:
-        yield running, {owner: text for owner, (text, _) in made.items()}
-
-
-def asked(running: Running, key: str, path: str = "/predict", scheme: str = "Bearer") -> Any:
-    with running.client() as client:
-        return client.post(path, json={"inputs": "a"}, headers={"authorization": f"{scheme} {key}".encode()})
-
-
-def test_a_key_is_needed_and_a_wrong_one_is_refused(keyed: tuple[Running, dict[str, str]]) -> None:
-    running, keys = keyed
-    assert asked(running, keys["ann"]).status_code == 200
-    wrong = keys["ann"][:-1] + ("a" if keys["ann"][-1] != "a" else "b")
-    for key in (wrong, ".", keys["ann"] + "a", "é"):
-        answer = asked(running, key)
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
-    assert asked(running, keys["ann"], scheme="Basic").status_code == 401
-    with running.client() as client:
-        assert client.post("/predict", json={"inputs": "a"}).status_code == 401
-        assert client.get("/metrics").status_code == 401
-        assert client.get("/info").status_code == 401
-        for path in ("/health", "/live", "/docs", "/openapi.json", "/"):
-            assert client.get(path).status_code == 200
-
-
-def test_a_key_that_asks_too_often_waits_and_others_do_not(keyed: tuple[Running, dict[str, str]]) -> None:
-    running, keys = keyed
-    answers = [asked(running, keys["bob"]) for _ in range(6)]
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(refused) >= 2
-    assert refused[0].headers["retry-after"] == "1"
-    assert asked(running, keys["boss"]).status_code == 200
-    time.sleep(1.1)
-    assert asked(running, keys["bob"]).status_code == 200
-
-
-def test_reloading_needs_an_administrator(keyed: tuple[Running, dict[str, str]], server: Running) -> None:
-    running, keys = keyed
-    assert asked(running, keys["ann"], "/admin/reload").status_code == 403
-    answer = asked(running, keys["boss"], "/admin/reload")
-    assert answer.status_code == 200
-    assert set(answer.json()["models"]) == {"reviews"}
-    with server.client() as client:
-        assert client.post("/admin/reload").status_code == 403
-
-
-def test_keys_are_compared_all_of_them_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    import hmac
-
-    made = [new_key(f"k{number}") for number in range(4)]
-    keys = Keys([key for _, key in made])
-    compared = []
-
-    def counted(a: bytes, b: bytes) -> bool:
-        compared.append((a, b))
-        return a == b
-
-    monkeypatch.setattr(hmac, "compare_digest", counted)
-    assert keys.find(f"Bearer {made[0][0]}").owner == "k0"
-    assert len(compared) == 4
-
-
-@pytest.mark.parametrize(
-    "content", ["", "# nothing\n", "ann:key:00:11", "ann:root:" + "0" * 32 + ":" + "0" * 64, "plain-secret"]
-)
-def test_key_files_that_are_none(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "keys"
-    path.write_text(content)
-    path.chmod(0o600)
-    with pytest.raises(AlbertError) as caught:
-        Keys.read(path)
-    assert caught.value.kind is ErrorKind.CONFIG
-    assert "secret" not in str(caught.value)
-
-
-def test_a_key_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text(new_key("ann")[1].line())
-    path.chmod(0o666)
-    with pytest.raises(AlbertError, match="chmod"):
-        Keys.read(path)
 
 
 def test_without_keys_foreign_names_for_this_machine_are_refused(server: Running) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from albert.errors import AlbertError, ErrorKind
@@ -123,6 +124,8 @@ def test_commands_that_make_no_sense(albert: Albert, folder: Path, tmp_path: Pat
         ([folder, "--host", "0.0.0.0"], 78),
         ([folder, "--api-key-file", tmp_path / "nothing"], 78),
         ([folder, "--tls-key", "x"], 2),
+        ([folder, "--tls-key", folder / "config.json", "--tls-certificate", folder / "config.json"], 78),
+        ([folder, "--rate", 5], 2),
         ([folder, "--timeout", "0"], 78),
     ):
         done = albert("serve", *arguments)
@@ -152,6 +155,25 @@ def test_names_of_models(text: str, name: str) -> None:
 
 
 # --- long ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_hung_engine_does_not_keep_the_process(folder: Path) -> None:
+    program = [str(Path(__file__).with_name("hanging.py"))]
+    with Server.start(folder, "--drain", 1.5, "--timeout", 60, program=program) as server, server.client() as client:
+        assert client.post("/predict", json=BODY).status_code == 200
+        with pytest.raises(httpx.TimeoutException):
+            client.post("/predict", json={"inputs": "word " * 30}, timeout=0.5)
+        assert client.get("/health", timeout=10).status_code == 503
+        assert client.get("/live").status_code == 200
+        with socket.create_connection(server.address) as waiting:
+            waiting.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                            b"Content-Length: 15\r\n\r\n{\"inputs\": \"a\"}")  # fmt: skip
+            time.sleep(0.3)
+            begun = time.monotonic()
+            assert server.stop() == ErrorKind.INTERNAL.exit_code
+            assert time.monotonic() - begun < 10
+        assert server.wait_for("stopped")["left"] == 1
 
 
 def growth(server: Server, *, before: int, requests: int) -> int:

@@ -12,9 +12,9 @@ class Limits:
     """Bounds on requests, batches and waiting. Sizes in bytes, times in seconds.
 
     `max_inputs`, `max_body`, `max_requests` and what a text may have in characters, 250 a piece, are
-    text-embeddings-inference's. `batch_tokens` is small for a processor: on two cores a batch of 2,048 runs as fast as
-    larger ones, and nobody waits long behind it. `queue_tokens` bounds what waits for the engine, and work that would
-    not be done within `timeout` is refused at once.
+    text-embeddings-inference's. `batch_tokens` is small for a processor: a batch of 2,048 costs a token as much as
+    larger ones do, and nobody waits long behind it. `queue_tokens` bounds what waits for the engine, and work that
+    would not be done within `timeout` is refused at once.
     """
 
     max_inputs: int = 32

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +69,18 @@ class ServeConfig:
                 ErrorKind.CONFIG, f"--host {self.host}", expected="API keys for an address that others can reach",
                 got="no --api-key-file", hint="albert serve-key OWNER >> keys, then --api-key-file keys",
             )  # fmt: skip
+        if self.key_file is None and self.rate is not None:
+            raise AlbertError(ErrorKind.USAGE, "--rate", expected="--api-key-file with it", got="no keys to count")
         if (self.certificate is None) != (self.private_key is None):
             raise AlbertError(ErrorKind.USAGE, "TLS", expected="--tls-certificate and --tls-key", got="one of them")
+        if self.certificate is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.private_key)
+            except OSError as error:  # SSLError is one
+                raise AlbertError(
+                    ErrorKind.CONFIG, "TLS", expected="a certificate and its private key as PEM files",
+                    got=error.strerror or str(error),
+                ) from None  # fmt: skip
 
 
 def serve(config: ServeConfig) -> None:
