@@ -25,6 +25,7 @@ from albert.serve.refusals import Refusal, invalid, not_found, too_large, unavai
 from albert.tasks.base import Output
 
 _PORTION = 16_384  # characters that are tokenised in one go: others wait for so long at most
+_FIRST_FORWARD = 120.0  # seconds, for the largest models on the slowest machines
 _FRESH = 1.0  # seconds for which readiness is believed
 Loader = Callable[[Source], Hosted]
 Result = TypeVar("Result")
@@ -69,7 +70,7 @@ class Service:
         self.queue.start()
         self._listening = asyncio.get_running_loop().create_task(self.admission.listen())
         for model in self.models.values():
-            await self._try(model)
+            await self._try(model, _FIRST_FORWARD)
 
     async def stop(self) -> None:
         """Ends what runs."""
@@ -185,14 +186,14 @@ class Service:
         found: Refusal | None = None
         try:
             for model in list(self.models.values()):
-                await self._try(model)
+                await self._try(model, self.limits.health_timeout)
         except Refusal as error:
             found = unavailable("a forward was not done in time" if error.status == 504 else "a forward failed")
         self._healthy = time.monotonic(), found
         return found
 
-    async def _try(self, model: Hosted) -> None:
-        call = Call("probe", time.monotonic() + self.limits.health_timeout)
+    async def _try(self, model: Hosted, seconds: float) -> None:
+        call = Call("probe", time.monotonic() + seconds)
         features, _ = await self.text(model.encode_texts, ["Is it well?"])
         lane: Lane = model.vectors_lane if model.embeds else model.logits_lane
         await self.queue.run(lane, features, call, probe=True)
@@ -209,7 +210,7 @@ class Service:
             for name, model in self.models.items():
                 try:
                     loaded = await asyncio.to_thread(self._load, model.source)
-                    await self._try(loaded)
+                    await self._try(loaded, _FIRST_FORWARD)
                 except (AlbertError, Refusal, OSError, MemoryError, RuntimeError, ValueError) as error:
                     log("error", "reload refused", model=name, reason=str(error))
                     raise Refusal(409, "Backend", f"model {name} was not reloaded; the old ones stay") from None
