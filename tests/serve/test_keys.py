@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,9 @@ def test_a_key_that_asks_too_often_waits_and_others_do_not(keyed: tuple[Running,
 def test_reloading_needs_an_administrator(keyed: tuple[Running, dict[str, str]], source: Source) -> None:
     running, keys = keyed
     assert asked(running, keys["ann"], "/admin/reload").status_code == 403
+    old = weakref.ref(running.service.models["reviews"])
     answer = asked(running, keys["boss"], "/admin/reload")
+    assert old() is None  # its memory is free
     assert answer.status_code == 200
     assert set(answer.json()["models"]) == {"reviews"}
     with Running(Service([Hosted.load(source)])) as keyless, keyless.client() as client:

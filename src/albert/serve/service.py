@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -216,6 +217,9 @@ class Service:
                     raise Refusal(409, "Backend", f"model {name} was not reloaded; the old ones stay") from None
                 fresh[name] = loaded
             self.models = fresh
+            del model, loaded
+            gc.unfreeze()
+            await asyncio.to_thread(gc.collect)  # the old ones: Python by itself would let several of them gather
             told = {name: model.fingerprint for name, model in fresh.items()}
             log("info", "reloaded", models=told)
             return told
