@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from albert import __version__
+from albert.serve import about
 from albert.serve.guard import Guard
 from albert.serve.pages import add_pages
 from albert.serve.refusals import Refusal, invalid
@@ -18,7 +19,7 @@ from albert.serve.service import Service
 
 _FREE = frozenset({"/health", "/live"})  # without a key: probes have none
 _ADMIN = frozenset({"/admin/reload"})
-_KNOWN = WORK | _FREE | _ADMIN | {"/info", "/metrics"}
+_KNOWN = WORK | _FREE | _ADMIN | {"/info", "/metrics", about.PATH}
 
 
 def create_app(service: Service, *, hosts: frozenset[str] | None = None) -> Guard:
@@ -34,6 +35,7 @@ def create_app(service: Service, *, hosts: frozenset[str] | None = None) -> Guar
                   lifespan=life)  # fmt: skip
     app.state.service = service
     app.include_router(router)
+    app.include_router(about.router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -27,6 +27,7 @@ from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
 from albert.text.tokenizer import Encoding
 
+_CARD_BYTES = 200_000  # of a model card are shown
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _EVERY = frozenset({"tokenize", "summarize"})
 _VECTORS = frozenset({"embed", "similarity"})
@@ -80,6 +81,7 @@ class Hosted:
         self.safe = {label.lower() for label in safe}
         self.engine = model.engine if isinstance(model, Predictor) else Engine(model.model)
         self.fingerprint = ""
+        self.card = ""  # Markdown
         self.abilities = _abilities(model)
         self.max_length = model.lengths.max_length if isinstance(model, Predictor) else model.limit
         self.embeds = "embed" in self.abilities
@@ -101,6 +103,7 @@ class Hosted:
         hosted = cls(source, model, safe=safe)
         stored = [folder / MANIFEST, folder / "config.json"]
         hosted.fingerprint = sha256(next(path for path in stored if path.is_file()))
+        hosted.card = _card(folder / "README.md")
         return hosted
 
     def require(self, ability: str) -> None:
@@ -239,6 +242,14 @@ def _abilities(model: Predictor | PretrainedModel) -> frozenset[str]:
     if model.task.problem_type == "regression":
         return _EVERY | {"predict", "rerank"}
     return _EVERY | _OF_PIPELINE[model.task.pipeline]
+
+
+def _card(path: Path) -> str:
+    """A model card, or its beginning; "" where there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(_CARD_BYTES).decode("utf-8", "replace")
 
 
 def _said(error: AlbertError) -> str:

@@ -1,0 +1,119 @@
+// Requests to the server this page came from: the key, errors in plain words, patience, and the same request as curl.
+
+const KEY = "albert-key";
+const WORDS = {
+  0: "The server does not answer. Is it still running?",
+  401: "The server wants a key, or did not accept this one.",
+  403: "The server does not allow that.",
+  404: "The server does not have that model. Reload the page.",
+  413: "That is more than the server takes at once.",
+  422: "The server could not read that.",
+  424: "This model could not do that.",
+  429: "The server is busy.",
+  503: "The server is not ready, or it is stopping.",
+  504: "The server did not get to it in time.",
+};
+const PASSING = new Set([0, 429, 503, 504]);
+const TRIES = 6; // of what passes by itself, unless the server says when to come back
+
+/** A request that failed: `status` 0 without any answer, `said` the server's words, `wait` seconds it asks for. */
+export class ApiError extends Error {
+  constructor(status, said = "", wait = undefined) {
+    const words = WORDS[status] ?? `The server failed (${status}).`;
+    super(said ? `${words} It said: ${said}` : words);
+    this.status = status;
+    this.said = said || words;
+    this.wait = wait;
+  }
+}
+
+// A browser that forbids storage keeps the key for as long as the page is open.
+let held = "";
+try {
+  held = sessionStorage.getItem(KEY) ?? "";
+} catch {
+  held = "";
+}
+
+/** Whether there is a key. */
+export function hasKey() {
+  return held !== "";
+}
+
+/** Keeps a key until the tab is closed; "" forgets it. */
+export function keepKey(key) {
+  held = key;
+  try {
+    if (key) sessionStorage.setItem(KEY, key);
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    return;
+  }
+}
+
+/** `{value, seconds, header}` of a POST, or a GET without a body. Throws `ApiError`; a DOMException when aborted. */
+export async function call(path, body, signal) {
+  const headers = held ? { Authorization: `Bearer ${held}` } : {};
+  const options = { signal, headers, cache: "no-store", credentials: "omit" };
+  if (body !== undefined) {
+    headers["Content-Type"] = "application/json";
+    Object.assign(options, { method: "POST", body: JSON.stringify(body) });
+  }
+  const begun = performance.now();
+  let response, value;
+  try {
+    response = await fetch(address(path), options);
+    value = await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(response && !response.ok ? response.status : 0);
+  }
+  if (!response.ok) throw new ApiError(response.status, value?.error, seconds(response.headers.get("retry-after")));
+  return { value, seconds: (performance.now() - begun) / 1000, header: (name) => response.headers.get(name) };
+}
+
+/** As `call`, but waits where the server is busy or away; `waiting(error, seconds)` is told before. */
+export async function patiently(path, body, signal, waiting) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await call(path, body, signal);
+    } catch (error) {
+      if (!(error instanceof ApiError) || !PASSING.has(error.status)) throw error;
+      if (tries >= TRIES && error.wait === undefined) throw error;
+      const wait = error.wait ?? 2 ** (tries - 1);
+      waiting(error, wait);
+      await pause(wait, signal);
+    }
+  }
+}
+
+/** The request as a shell command. The key stays out of it: $ALBERT_API_KEY stands in its place. */
+export function curl(path, body) {
+  const lines = [`curl -sS ${quoted(address(path))}`, "-H 'Content-Type: application/json'"];
+  if (held) lines.push('-H "Authorization: Bearer $ALBERT_API_KEY"');
+  lines.push(`--data-raw ${quoted(JSON.stringify(body))}`);
+  return lines.join(" \\\n  ");
+}
+
+function address(path) {
+  return new URL(path.slice(1), document.baseURI).href; // behind a proxy the page may not be at the root
+}
+
+function quoted(text) {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function seconds(header) {
+  const told = Number.parseFloat(header ?? "");
+  return Number.isFinite(told) && told >= 0 ? told : undefined;
+}
+
+function pause(wait, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, 1000 * wait);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("aborted", "AbortError"));
+    });
+  });
+}

@@ -1,0 +1,270 @@
+// The tabs: what each asks for, the request it makes, how it shows the answer, and what it makes of rows of a file.
+//
+// `fields`: kind "text", "lines" (one entry a line) or "number"; `folded(model)` ones are asked for on demand.
+// `body(values, model)` is null while something is missing. `say` is one sentence for those who listen, `show` the
+// picture. `rows`: the columns it reads, how many rows a request takes, and the cells that a row gets.
+
+import { bars, count, figure, make, marked } from "./dom.js";
+
+const EXAMPLE = "The parcel came two days early, but the box was torn and nobody answers the phone.";
+const ARTICLE =
+  "The city library opens again on Monday after a year of work. The roof was replaced, and the reading room has twice " +
+  "as many desks. Heating now comes from the river: a pump in the cellar takes the warmth out of the water. " +
+  "Members keep their cards. Whoever wants one needs an address in the city and five minutes. The café, run by two " +
+  "sisters from the market hall, serves soup until six. The children's books moved to the ground floor.";
+const MOST_COLUMNS = 20; // labels that get a column each in a scored file
+
+const kindOf = (model) => (model.numeric ? "number" : "share");
+
+function best([first], kind) {
+  return `${first.label}, ${figure(first.score, kind)}`;
+}
+
+/** The kinds of entities that a model knows, each with a colour of its own as long as they last. */
+function groups(model) {
+  return [...new Set(model.labels.map((label) => label.replace(/^[BILESU]-/, "")))].filter((label) => label !== "O");
+}
+
+function ranked(sentences, scores) {
+  return sentences.map((label, i) => ({ label, score: scores[i] })).sort((a, b) => b.score - a.score);
+}
+
+const classify = {
+  id: "classify",
+  name: "Classify",
+  endpoint: "/predict",
+  fields: [
+    { key: "text", label: "Text", kind: "text", example: EXAMPLE },
+    { key: "pair", label: "Second text, for models of pairs", kind: "text", folded: (model) => !model.pairs,
+      example: (model) => (model.pairs ? "The parcel arrived early." : "") },
+  ],
+  body: ({ text, pair }, model) => (text && (pair || !model.pairs) ? { inputs: pair ? [text, pair] : text } : null),
+  say: (result, values, model) => best(result, kindOf(model)),
+  show: (result, values, model) => [bars(result, { kind: kindOf(model) })],
+  rows: {
+    columns: [{ key: "text", label: "Text" }, { key: "pair", label: "Second text", optional: true }],
+    body: (rows) => ({ inputs: rows.map(({ text, pair }) => (pair ? [text, pair] : [text])) }),
+    results: (result) => result,
+    names: (model) => [
+      ...(model.numeric ? ["prediction"] : ["prediction", "score"]),
+      ...(columned(model) ? model.labels.map((label) => `score ${label}`) : []),
+    ],
+    cells: (result, model) => {
+      if (model.numeric) return [result[0].score];
+      const scores = new Map(result.map(({ label, score }) => [label, score]));
+      return [result[0].label, result[0].score, ...(columned(model) ? model.labels.map((label) => scores.get(label)) : [])];
+    },
+  },
+};
+
+function columned(model) {
+  return !model.numeric && model.labels.length <= MOST_COLUMNS;
+}
+
+const entities = {
+  id: "entities",
+  name: "Entities",
+  endpoint: "/entities",
+  fields: [{ key: "text", label: "Text", kind: "text",
+    example: "Marie Curie was born in Warsaw 🎓 and worked at the University of Paris with Pierre Curie." }],
+  body: ({ text }) => (text ? { inputs: text } : null),
+  say: (result) => count(result.length, "entity", "entities"),
+  show: (result, { text }, model) => {
+    const known = groups(model);
+    const spans = result.map(({ start, end, entity_group }) => ({
+      start, end, label: entity_group, tone: Math.max(0, known.indexOf(entity_group)),
+    }));
+    const entries = result.map(({ word, score, entity_group }) => ({ label: word, score, entity_group }));
+    return [marked(text, spans), ...(entries.length ? [bars(entries, { tag: (entry) => entry.entity_group })] : [])];
+  },
+  rows: {
+    columns: [{ key: "text", label: "Text" }],
+    body: (rows) => ({ inputs: rows.map(({ text }) => text) }),
+    results: (result) => result,
+    names: () => ["entities"],
+    cells: (result) => [JSON.stringify(result)],
+  },
+};
+
+const answers = {
+  id: "answers",
+  name: "Answers",
+  endpoint: "/answer",
+  suits: (model) => !model.chooses,
+  fields: [
+    { key: "question", label: "Question", kind: "line", example: "Where does the heating come from?" },
+    { key: "context", label: "Document", kind: "text", rows: 10, example: ARTICLE },
+  ],
+  body: ({ question, context }) => (question && context ? { question, context, top_k: 3 } : null),
+  say: (result) => (result[0].answer ? `${result[0].answer}, ${figure(result[0].score)}` : "No answer in this document"),
+  show: (result, { context }) => {
+    const place = make("div", {}, marked(context, result[0].answer ? [result[0]] : []));
+    const entries = result.map(({ answer, score }) => ({ label: answer || "no answer", score }));
+    return [bars(entries), make("h4", {}, "In the document"), place];
+  },
+  rows: {
+    columns: [{ key: "question", label: "Question" }, { key: "context", label: "Document" }],
+    atOnce: 1,
+    body: ([{ question, context }]) => ({ question, context }),
+    results: (result) => [result[0]],
+    names: () => ["answer", "score", "start", "end"],
+    cells: ({ answer, score, start, end }) => (answer ? [answer, score, start, end] : ["", score, "", ""]),
+  },
+};
+
+const choices = {
+  id: "choices",
+  name: "Choices",
+  endpoint: "/answer",
+  suits: (model) => model.chooses,
+  fields: [
+    { key: "question", label: "Question", kind: "line", example: "When does the library open?" },
+    { key: "context", label: "Document", kind: "text", rows: 8, example: ARTICLE },
+    { key: "options", label: "Choices, one a line", kind: "lines", example: "on Monday\nin a year\nnever" },
+  ],
+  body: ({ question, context, options }) =>
+    question && context && options.length > 1 ? { question, context, choices: options, top_k: 100 } : null,
+  say: (result) => `${result[0].choice}, ${figure(result[0].score)}`,
+  show: (result) => [bars(result.map(({ choice, score }) => ({ label: choice, score })))],
+};
+
+const similarity = {
+  id: "similarity",
+  name: "Similarity",
+  endpoint: "/similarity",
+  fields: [
+    { key: "source", label: "Text", kind: "line", example: "How do I get my money back?" },
+    { key: "sentences", label: "Others, one a line", kind: "lines",
+      example: "When will I be refunded?\nThe weather is lovely today.\nCan I return this coat?" },
+  ],
+  body: ({ source, sentences }) =>
+    source && sentences.length ? { inputs: { source_sentence: source, sentences } } : null,
+  say: (result, { sentences }) => best(ranked(sentences, result), "cosine"),
+  show: (result, { sentences }) => [bars(ranked(sentences, result), { kind: "cosine" })],
+  rows: {
+    columns: [{ key: "text", label: "Text" }, { key: "pair", label: "The other" }],
+    atOnce: 1,
+    body: ([{ text, pair }]) => ({ inputs: { source_sentence: text, sentences: [pair] } }),
+    results: (result) => result,
+    names: () => ["similarity"],
+    cells: (score) => [score],
+  },
+};
+
+const rerank = {
+  id: "search",
+  name: "Search",
+  endpoint: "/rerank",
+  fields: [
+    { key: "query", label: "Looking for", kind: "line", example: "opening hours" },
+    { key: "texts", label: "Texts, one a line", kind: "lines",
+      example: "We are here from nine to six.\nSocks are on the second floor.\nOn Sundays the shop is closed." },
+  ],
+  body: ({ query, texts }) => (query && texts.length ? { query, texts } : null),
+  say: (result, { texts }) => `First: ${texts[result[0].index]}`,
+  show: (result, { texts }, model) => {
+    const entries = result.map(({ index, score }) => ({ label: texts[index], score }));
+    return [bars(entries, { kind: model.numeric ? "share" : "cosine" })];
+  },
+};
+
+const fill = {
+  id: "fill",
+  name: "Fill in",
+  endpoint: "/fill-mask",
+  fields: [{ key: "text", label: "Text with [MASK] where a word is missing", kind: "text", insert: "[MASK]",
+    example: "She opened the [MASK] and looked at the rain." }],
+  body: ({ text }) => (text.includes("[MASK]") ? { inputs: text, top_k: 10 } : null),
+  say: (result) => masks(result).map(([first]) => first.token_str).join(", "),
+  show: (result) => masks(result).flatMap((entries, i, every) => [
+    ...(every.length > 1 ? [make("h4", {}, `[MASK] ${i + 1}`)] : []),
+    bars(entries.map(({ token_str, score }) => ({ label: token_str, score }))),
+  ]),
+  rows: {
+    columns: [{ key: "text", label: "Text with [MASK]" }],
+    body: (rows) => ({ inputs: rows.map(({ text }) => text), top_k: 1 }),
+    results: (result) => result,
+    names: () => ["prediction", "score"],
+    cells: (result) => {
+      const found = masks(result).map(([first]) => first);
+      return [found.map((entry) => entry.token_str).join(" "), found.map((entry) => entry.score).join(" ")];
+    },
+  },
+};
+
+/** A list a [MASK], also where there is one alone. */
+function masks(result) {
+  return Array.isArray(result[0]) ? result : [result];
+}
+
+const moderate = {
+  id: "moderate",
+  name: "Moderate",
+  endpoint: "/v1/moderations",
+  fields: [{ key: "text", label: "Text", kind: "text", example: EXAMPLE }],
+  body: ({ text }) => (text ? { input: text } : null),
+  say: ({ results: [first] }) => verdict(first),
+  show: ({ results: [first] }) => {
+    const entries = Object.entries(first.category_scores).map(([label, score]) => ({ label, score }));
+    entries.sort((a, b) => b.score - a.score);
+    return [bars(entries, { tag: ({ label }) => (first.categories[label] ? "flagged" : "") })];
+  },
+  rows: {
+    columns: [{ key: "text", label: "Text" }],
+    body: (rows) => ({ input: rows.map(({ text }) => text) }),
+    results: ({ results }) => results,
+    names: () => ["flagged", "categories"],
+    cells: (result) => [result.flagged, flags(result).join("; ")],
+  },
+};
+
+function flags({ categories }) {
+  return Object.keys(categories).filter((label) => categories[label]);
+}
+
+function verdict(result) {
+  return result.flagged ? `Flagged: ${flags(result).join(", ")}` : "Not flagged";
+}
+
+const summary = {
+  id: "summary",
+  name: "Summary",
+  endpoint: "/summarize",
+  fields: [
+    { key: "text", label: "Text", kind: "text", rows: 12, example: ARTICLE },
+    { key: "sentences", label: "Sentences", kind: "number", start: 2, least: 1, most: 100 },
+  ],
+  body: ({ text, sentences }) => (text && sentences ? { inputs: text, sentences } : null),
+  say: (result) => count(result.sentences.length, "sentence"),
+  show: (result, { text }) => [
+    make("ul", { class: "sentences" }, ...result.sentences.map((part) => make("li", { dir: "auto" }, part.text))),
+    make("h4", {}, "In the text"),
+    marked(text, result.sentences),
+  ],
+  rows: {
+    columns: [{ key: "text", label: "Text" }],
+    atOnce: 1,
+    body: ([{ text }]) => ({ inputs: text }),
+    results: (result) => [result],
+    names: () => ["summary"],
+    cells: (result) => [result.summary],
+  },
+};
+
+const tokens = {
+  id: "pieces",
+  name: "Pieces",
+  endpoint: "/tokenize",
+  fields: [{ key: "text", label: "Text", kind: "text", example: "Unbelievably good ☕ naïve café!" }],
+  body: ({ text }) => (text ? { inputs: text } : null),
+  say: ([pieces], values, model) => `${count(pieces.length, "piece")} of the ${model.max_length} read at once`,
+  show: ([pieces]) => [make("ol", { class: "pieces" }, ...pieces.map((piece) =>
+    make("li", { class: piece.special ? "special" : undefined, title: `id ${piece.id}` }, piece.text || "␣")))],
+};
+
+export const TASKS = [classify, entities, answers, choices, similarity, rerank, fill, moderate, summary, tokens];
+
+/** The models that a tab can use. */
+export function modelsFor(task, models) {
+  return models.filter((model) => model.endpoints.includes(task.endpoint) && (task.suits?.(model) ?? true));
+}
