@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,21 +11,15 @@ import pytest
 
 import albert.report
 from albert.report import Facts
+from browsers import contrast, launched
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 STYLE = (Path(albert.report.__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs a Chromium (CHROMIUM names one)")
-    with sync_api.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 def test_a_report_opens_quietly_and_fits_a_phone(browser: Any, made: tuple[Facts, Path]) -> None:
@@ -47,13 +39,6 @@ def test_a_report_opens_quietly_and_fits_a_phone(browser: Any, made: tuple[Facts
     assert [entry for entry in said if entry != path.as_uri() and not entry.startswith("data:")] == []
 
 
-def brightness(color: str) -> float:
-    """Relative luminance, as WCAG 2 defines it."""
-    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 @pytest.mark.parametrize("palette", range(3), ids=["light", "dark", "print"])
 def test_text_stands_out_from_what_is_behind_it(palette: int) -> None:
     block = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)[palette]
@@ -62,5 +47,4 @@ def test_text_stands_out_from_what_is_behind_it(palette: int) -> None:
     behind |= {"ink": ("paper", "card", "said", "right"), "muted": ("paper", "card", "said", "right")}
     for name, grounds in behind.items():
         for ground in grounds:
-            light, dark = sorted((brightness(colors[name]), brightness(colors[ground])), reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+            assert contrast(colors[name], colors[ground]) >= 4.5, (name, ground)

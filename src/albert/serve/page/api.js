@@ -3,7 +3,6 @@
 const KEY = "albert-key";
 const WORDS = {
   0: "The server does not answer. Is it still running?",
-  401: "The server wants a key, or did not accept this one.",
   403: "The server does not allow that.",
   404: "The server does not have that model. Reload the page.",
   413: "That is more than the server takes at once.",
@@ -19,8 +18,8 @@ const TRIES = 6; // of what passes by itself, unless the server says when to com
 /** A request that failed: `status` 0 without any answer, `said` the server's words, `wait` seconds it asks for. */
 export class ApiError extends Error {
   constructor(status, said = "", wait = undefined) {
-    const words = WORDS[status] ?? `The server failed (${status}).`;
-    super(said ? `${words} It said: ${said}` : words);
+    const words = status === 401 ? refused() : (WORDS[status] ?? `The server failed (${status}).`);
+    super(said && status !== 401 ? `${words} It said: ${said}` : words);
     this.status = status;
     this.said = said || words;
     this.wait = wait;
@@ -33,6 +32,10 @@ try {
   held = sessionStorage.getItem(KEY) ?? "";
 } catch {
   held = "";
+}
+
+function refused() {
+  return held ? "The server did not accept this key." : "The server wants a key.";
 }
 
 /** Whether there is a key. */

@@ -199,8 +199,9 @@ class FilePart {
     const { table, stop } = this;
     const ready = table ? table.done.size + table.failed.size : 0;
     this.chosen.disabled = stop !== null;
-    this.start.disabled = !table || stop !== null;
+    this.start.disabled = !table;
     this.start.textContent = ready && this.missing() ? "Go on" : "Score the rows";
+    this.start.hidden = stop !== null;
     this.end.hidden = stop === null;
     this.save.hidden = !ready || stop !== null;
     this.bar.hidden = this.told.hidden = !ready && stop === null;

@@ -1,6 +1,7 @@
 // Elements and what is shown of answers. Everything that comes from elsewhere becomes text, never markup.
 
 const SHOWN = 10; // labels before the rest is folded
+const LONG = 26; // characters of a label
 const TONES = 6;
 
 /** An element with attributes, listeners (`onclick`) and children; strings become text. */
@@ -20,10 +21,12 @@ export function figure(score, kind = "share") {
   return kind === "share" ? `${(100 * score).toFixed(1)} %` : score.toFixed(3);
 }
 
-/** Labels with figures, and bars unless they are any numbers. `tag(entry)` adds words behind a label. */
+/** Labels with figures, and bars unless they are any numbers. `tag(entry)` adds words behind a label; long labels
+ * stand above their bars. */
 export function bars(entries, { kind = "share", tag = () => "" } = {}) {
   const rows = entries.map((entry) => bar(entry, kind, tag(entry)));
-  const list = make("ol", { class: `bars ${kind}` }, ...rows.slice(0, SHOWN));
+  const long = entries.some(({ label }) => label.length > LONG);
+  const list = make("ol", { class: `bars ${kind}${long ? " long" : ""}` }, ...rows.slice(0, SHOWN));
   if (rows.length <= SHOWN) return list;
   const rest = make("ol", { class: list.className, start: SHOWN + 1 }, ...rows.slice(SHOWN));
   return make("div", {}, list, make("details", {}, make("summary", {}, `${rows.length - SHOWN} more`), rest));

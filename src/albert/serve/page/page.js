@@ -2,7 +2,7 @@
 
 import { ApiError, call, hasKey, keepKey } from "./api.js";
 import { card } from "./card.js";
-import { make } from "./dom.js";
+import { count, make } from "./dom.js";
 import { taskPanel } from "./panel.js";
 import { TASKS, modelsFor } from "./tasks.js";
 
@@ -36,8 +36,8 @@ function locked(error) {
 
 function build(about) {
   const [first] = about.models;
-  at("title").textContent = about.models.length === 1 ? first.name : about.models.map(({ name }) => name).join(", ");
-  document.title = `${about.models.length === 1 ? first.name : `${about.models.length} models`} · albert serve`;
+  at("title").textContent = about.models.length === 1 ? first.name : count(about.models.length, "model");
+  document.title = `${at("title").textContent} · albert serve`;
   for (const task of TASKS) {
     if (modelsFor(task, about.models).length) add(task.id, task.name, () => taskPanel(task, about, locked));
   }

@@ -49,10 +49,8 @@ class Panel {
   chooser() {
     const id = `${this.task.id}-model`;
     const options = this.models.map((model) => make("option", { value: model.name }, model.name));
-    const select = make("select", { id, onchange: () => {
-      this.model = this.models[select.selectedIndex];
-      this.refresh();
-    } }, ...options);
+    const choose = () => { this.model = this.models[select.selectedIndex]; }; // the form hears it, too, and asks anew
+    const select = make("select", { id, oninput: choose }, ...options);
     return make("div", { class: "field" }, make("label", { for: id }, "Model"), select);
   }
 
@@ -106,7 +104,7 @@ class Panel {
     for (const { key, example } of this.task.fields) {
       if (example) this.inputs.get(key).value = typeof example === "function" ? example(this.model) : example;
     }
-    this.ask();
+    this.refresh();
   }
 
   changed() {
@@ -118,10 +116,13 @@ class Panel {
   refresh({ later = false } = {}) {
     const body = this.request();
     this.copying.disabled = !body;
+    this.raw.hidden = !body;
     this.command.textContent = body ? curl(this.task.endpoint, body) : "";
     if (!body) {
       this.asking?.abort();
+      this.asking = null;
       this.clear("The result comes while you type.");
+      this.said.classList.add("idle");
     } else if (later) this.timer = setTimeout(() => this.ask(), PAUSE);
     else this.ask();
   }
@@ -134,8 +135,6 @@ class Panel {
     if (!body) return;
     const model = this.model;
     const asking = (this.asking = new AbortController());
-    this.copying.disabled = false;
-    this.command.textContent = curl(this.task.endpoint, body);
     this.picture.setAttribute("aria-busy", "true");
     try {
       const answer = await call(this.task.endpoint, body, asking.signal);
@@ -150,7 +149,7 @@ class Panel {
     this.said.textContent = this.task.say(value, values, model);
     this.picture.replaceChildren(...this.task.show(value, values, model));
     const facts = [`${Math.round(1000 * seconds)} ms`];
-    if (header("x-inference-time")) facts[0] += `, ${header("x-inference-time")} of them in the model`;
+    if (Number(header("x-inference-time"))) facts[0] += `, ${header("x-inference-time")} of them in the model`;
     if (Number(header("x-compute-tokens"))) facts.push(`${header("x-compute-tokens")} pieces`);
     if (Number(header("x-truncated-inputs"))) facts.push("longer than the model reads, so its end was left out");
     this.facts.textContent = facts.join(" · ");
@@ -174,6 +173,7 @@ class Panel {
     this.picture.replaceChildren();
     this.trouble.textContent = "";
     this.said.textContent = words;
+    this.said.classList.remove("idle");
     this.facts.textContent = "";
     this.json.textContent = "";
   }

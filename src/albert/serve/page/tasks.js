@@ -173,7 +173,7 @@ const fill = {
   name: "Fill in",
   endpoint: "/fill-mask",
   fields: [{ key: "text", label: "Text with [MASK] where a word is missing", kind: "text", insert: "[MASK]",
-    example: "She opened the [MASK] and looked at the rain." }],
+    example: "He put on his [MASK] and went out into the rain." }],
   body: ({ text }) => (text.includes("[MASK]") ? { inputs: text, top_k: 10 } : null),
   say: (result) => masks(result).map(([first]) => first.token_str).join(", "),
   show: (result) => masks(result).flatMap((entries, i, every) => [

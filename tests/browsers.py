@@ -1,0 +1,38 @@
+"""A real browser for the tests, and what WCAG says of colours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """A Chromium; the test skips where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs a Chromium (CHROMIUM names one)")
+    with sync_api.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+def contrast(color: str, other: str) -> float:
+    """The ratio that WCAG 2 defines, 1 to 21, of two colours like #1f5fbf."""
+    light, dark = sorted((_brightness(color), _brightness(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _brightness(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
