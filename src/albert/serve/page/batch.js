@@ -22,7 +22,8 @@ class FilePart {
     this.table = null;
     this.stop = null; // aborts what is under way
     const id = `${task.id}-file`;
-    this.chosen = make("input", { id, type: "file", accept: ".csv,.tsv,.txt,text/csv", onchange: () => this.open() });
+    this.chosen = make("input", { id, type: "file", accept: ".csv,.tsv,.txt,text/csv", onchange: () => this.open(),
+      onclick: () => { this.chosen.value = ""; } }); // else a file that was mended and chosen again goes unnoticed
     this.columns = make("div", { class: "row columns" });
     this.start = make("button", { type: "button", class: "primary", onclick: () => this.run() }, "Score the rows");
     this.end = make("button", { type: "button", onclick: () => this.stop?.abort() }, "Stop");
@@ -128,6 +129,7 @@ class FilePart {
     };
     try {
       await Promise.all(Array.from({ length: LANES }, lane));
+      stop.signal.throwIfAborted(); // between two batches
       this.tell(`Done: ${this.outcome()}.`);
     } catch (error) {
       stop.abort(); // the other lane, too

@@ -24,7 +24,7 @@ function next(lines) {
   if (line.startsWith("```")) {
     const code = taken(lines, (each) => !each.startsWith("```"));
     lines.shift();
-    return make("pre", { tabindex: "0" }, code.join("\n"));
+    return make("pre", { role: "region", "aria-label": "Code", tabindex: "0" }, code.join("\n"));
   }
   const heading = HEADING.exec(line);
   if (heading) return make(`h${Math.min(6, heading[1].length + 2)}`, {}, ...inline(heading[2])); // below the page's h2
@@ -49,7 +49,7 @@ function table(lines) {
   const row = (cells, tag) => make("tr", {}, ...cells.map((cell) => make(tag, {}, ...inline(cell))));
   const parts = [make("tbody", {}, ...body.map((cells) => row(cells, "td")))];
   if (head.some(Boolean)) parts.unshift(make("thead", {}, row(head, "th")));
-  return make("div", { class: "scroll", tabindex: "0" }, make("table", {}, ...parts));
+  return make("div", { class: "scroll", role: "region", "aria-label": "Table", tabindex: "0" }, make("table", {}, ...parts));
 }
 
 function inline(text) {

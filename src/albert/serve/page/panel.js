@@ -27,8 +27,8 @@ class Panel {
     this.picture = make("div", { class: "picture" });
     this.facts = make("p", { class: "facts" });
     this.trouble = make("p", { class: "trouble", role: "alert" });
-    this.command = make("pre", { tabindex: "0", "aria-label": "The request as curl" });
-    this.json = make("pre", { tabindex: "0", "aria-label": "The answer as JSON" });
+    this.command = make("pre", { role: "region", tabindex: "0", "aria-label": "The request as curl" });
+    this.json = make("pre", { role: "region", tabindex: "0", "aria-label": "The answer as JSON" });
     this.raw = make("details", { class: "raw" }, make("summary", {}, "Request and answer"), this.command, this.json);
     this.node = make("div", {}, make("div", { class: "beside" }, this.form(), this.result()));
     if (task.rows) this.node.append(filePart(task, about, () => this.model, locked));
