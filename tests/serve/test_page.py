@@ -55,7 +55,8 @@ def server(browser: Any, tokenizer: AlbertTokenizer, tmp_path_factory: pytest.Te
         patch.setitem(served.LABELS, "classification", (HOSTILE, "fine"))
         models.append(str(write_model(folder / "hostile", "classification", tokenizer)))
     (folder / "hostile" / "README.md").write_text(
-        f"---\nx: y\n---\n# {HOSTILE}\n\n- **{HOSTILE}**\n\n|a|\n|-|\n|{HOSTILE}|\n"
+        f"---\nx: y\n---\n# {HOSTILE}\n[here](javascript:alert(3)) ![a](x.png)\n\n"
+        f"- **{HOSTILE}**\n\n|a|\n|-|\n|{HOSTILE}|\n"
     )
     server = Server.start(*models)
     yield server
@@ -150,6 +151,18 @@ def test_the_page_answers_while_one_types(page: Any, server: Server) -> None:
     assert panel.locator(".bars").count() == 0
 
 
+def test_another_model_answers_at_once(page: Any, server: Server) -> None:
+    panel = shown(page, "Classify")
+    panel.get_by_role("button", name="Try an example").click()
+    answered(panel)
+    choose(panel, "regression")
+    panel.locator(".bars.number").wait_for()
+    text = panel.get_by_label("Text", exact=True).input_value()
+    number = post(server, "/predict", inputs=text, model="regression")[0]["score"]
+    assert float(panel.locator(".bars .score").inner_text()) == pytest.approx(number, abs=0.05)
+    assert panel.locator(".track").count() == 0
+
+
 def test_texts_labels_and_cards_stay_text(page: Any) -> None:
     classify = shown(page, "Classify")
     choose(classify, "hostile")
@@ -166,8 +179,9 @@ def test_texts_labels_and_cards_stay_text(page: Any) -> None:
     about.locator("summary", has_text="hostile").click()
     assert about.locator(".prose:visible h3").inner_text() == HOSTILE
     assert about.locator(".prose:visible td").inner_text() == HOSTILE
+    assert about.locator(".prose:visible p").inner_text() == "here (javascript:alert(3)) Picture: a"
     assert "x: y" not in about.inner_text()
-    assert page.evaluate("document.querySelectorAll('img, main script, [onerror]').length") == 0
+    assert page.evaluate("document.querySelectorAll('img, main a, main script, [onerror]').length") == 0
 
 
 def test_marks_stand_where_the_server_says(page: Any, server: Server) -> None:

@@ -4,6 +4,8 @@ import { make } from "./dom.js";
 
 const HEADING = /^(#{1,6})\s+(.*)$/;
 const ITEM = /^\s*[-*+]\s+(.*)$/;
+const PICTURE = /!\[([^\]]{0,300})\]\([^)]{0,300}\)/g; // bounded: a card may be hostile, and searching takes squares
+const LINK = /\[([^\]]{1,300})\]\(([^)]{0,300})\)/g;
 const INLINE = /(`[^`]+`|\*\*[^*]+\*\*)/;
 
 /** A card as one element. The metadata block at its top is left out. */
@@ -56,6 +58,6 @@ function inline(text) {
   return text.split(INLINE).filter(Boolean).map((part) => {
     if (part.length > 2 && part.startsWith("`") && part.endsWith("`")) return make("code", {}, part.slice(1, -1));
     if (part.length > 4 && part.startsWith("**") && part.endsWith("**")) return make("strong", {}, part.slice(2, -2));
-    return part;
+    return part.replace(PICTURE, "Picture: $1").replace(LINK, "$1 ($2)");
   });
 }
