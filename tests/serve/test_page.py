@@ -267,6 +267,8 @@ def test_scoring_stops_and_goes_on(page: Any, tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text("text\n" + "".join(f"row {i}\n" for i in range(70)))
     asked: list[str] = []
+    sizes: list[int] = []
+    page.on("request", lambda request: request.post_data and sizes.append(len(request.post_data_json["inputs"])))
     page.route("**/predict", lambda route: asked.append(route.request.url) or len(asked) > 1 or route.continue_())
     panel = shown(page, "Classify")
     panel.get_by_text("A whole file").click()
@@ -278,6 +280,7 @@ def test_scoring_stops_and_goes_on(page: Any, tmp_path: Path) -> None:
     page.unroute_all()
     panel.get_by_role("button", name="Go on").click()
     panel.get_by_text("Done: 70 of 70 rows scored.").wait_for()
+    assert sorted(sizes) == [6, 6, 32, 32, 32]  # what was scored is not sent again
 
 
 def test_files_that_are_none_are_told(page: Any, tmp_path: Path) -> None:
