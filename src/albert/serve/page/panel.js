@@ -116,6 +116,7 @@ class Panel {
   refresh({ later = false } = {}) {
     const body = this.request();
     this.copying.disabled = !body;
+    this.copied.textContent = "";
     this.raw.hidden = !body;
     this.command.textContent = body ? curl(this.task.endpoint, body) : "";
     if (!body) {

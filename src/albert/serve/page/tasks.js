@@ -98,9 +98,8 @@ const answers = {
   body: ({ question, context }) => (question && context ? { question, context, top_k: 3 } : null),
   say: (result) => (result[0].answer ? `${result[0].answer}, ${figure(result[0].score)}` : "No answer in this document"),
   show: (result, { context }) => {
-    const place = make("div", {}, marked(context, result[0].answer ? [result[0]] : []));
     const entries = result.map(({ answer, score }) => ({ label: answer || "no answer", score }));
-    return [bars(entries), make("h4", {}, "In the document"), place];
+    return [bars(entries), make("h4", {}, "In the document"), marked(context, result[0].answer ? [result[0]] : [])];
   },
   rows: {
     columns: [{ key: "question", label: "Question" }, { key: "context", label: "Document" }],
