@@ -26,6 +26,25 @@ def launched() -> Iterator[Any]:
         chromium.close()
 
 
+@contextmanager
+def opened(browser: Any, url: str, *, allowed: str = "\0", **options: Any) -> Iterator[Any]:
+    """A page at a server. Fails afterwards if the console got anything but `allowed`, or another host was asked."""
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("request", lambda request: request.url.startswith((url, "blob:", "data:")) or said.append(request.url))
+    try:
+        page.goto(url)
+        yield page
+        assert [entry for entry in said if not entry.startswith(allowed)] == []
+    finally:
+        context.close()
+
+
 def contrast(color: str, other: str) -> float:
     """The ratio that WCAG 2 defines, 1 to 21, of two colours like #1f5fbf."""
     light, dark = sorted((_brightness(color), _brightness(other)), reverse=True)

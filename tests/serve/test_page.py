@@ -27,7 +27,7 @@ from albert.serve.hosted import Hosted, Source
 from albert.serve.keys import Keys, new_key
 from albert.serve.service import Service
 from albert.text.tokenizer import AlbertTokenizer
-from browsers import contrast, launched
+from browsers import contrast, launched, opened
 from served import PRETRAINED, Server, write_model
 
 MODELS = ["classification", "regression", "ner", "qa", "choice", "similarity", PRETRAINED]
@@ -61,25 +61,6 @@ def server(browser: Any, tokenizer: AlbertTokenizer, tmp_path_factory: pytest.Te
     server = Server.start(*models)
     yield server
     assert server.stop() == 0
-
-
-@contextmanager
-def opened(browser: Any, url: str, *, allowed: str = "\0", **options: Any) -> Iterator[Any]:
-    """A page at a server. Fails afterwards if the console got anything but `allowed`, or another host was asked."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
-    page.on("request", lambda request: request.url.startswith((url, "blob:", "data:")) or said.append(request.url))
-    try:
-        page.goto(url)
-        yield page
-        assert [entry for entry in said if not entry.startswith(allowed)] == []
-    finally:
-        context.close()
 
 
 @pytest.fixture
