@@ -81,11 +81,12 @@ class Hosted:
         self.safe = {label.lower() for label in safe}
         self.engine = model.engine if isinstance(model, Predictor) else Engine(model.model)
         self.fingerprint = ""
+        self.depth = 0.0  # the mean one at which rows of the last batch left
         self.card = ""  # Markdown
         self.abilities = _abilities(model)
         self.max_length = model.lengths.max_length if isinstance(model, Predictor) else model.limit
         self.embeds = "embed" in self.abilities
-        self.logits_lane = Lane(f"{self.name}/logits", self._logits, lambda: self.engine.depth)
+        self.logits_lane = Lane(f"{self.name}/logits", self._logits, lambda: self.depth)
         self.states_lane = Lane(f"{self.name}/states", self.engine.states)
         self.vectors_lane = Lane(f"{self.name}/vectors", self._vectors)
         if self.embeds and isinstance(model, Predictor):  # its logits are vectors
@@ -153,7 +154,9 @@ class Hosted:
 
     def _logits(self, features: Features) -> list[np.ndarray]:
         # One batch: the queue kept the budget already, in tokens without padding.
-        return self.engine.logits(features, max_tokens=len(features) * int(features.lengths.max()))
+        found = self.engine.exits(features, max_tokens=len(features) * int(features.lengths.max()))
+        self.depth = float(found.depths.mean())
+        return found.logits
 
     def _vectors(self, features: Features) -> list[np.ndarray]:
         return [states.mean(0) for states in self.engine.states(features)]
