@@ -88,6 +88,7 @@ class Server:
     process: subprocess.Popen[str]
     url: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
+    deaf: bool = False
 
     @classmethod
     def start(cls, *arguments: object, program: Sequence[str] = ("-m", "albert", "serve"), port: int = 0) -> Server:
@@ -117,7 +118,16 @@ class Server:
         assert self.process.stderr is not None
         with self.process.stderr as lines:
             for line in lines:
+                if self.deaf:
+                    return
                 self.lines.append(json.loads(line) if line.startswith("{") else {"event": "other", "line": line})
+
+    def hang_up(self) -> None:
+        """Closes the pipe that its log goes to, at its next line."""
+        self.deaf = True
+        with self.client() as client:
+            client.get("/info")
+        time.sleep(0.2)
 
     def wait_for(self, event: str, *, seconds: float = 60) -> dict[str, Any]:
         """The first line of this event."""

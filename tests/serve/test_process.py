@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 
 from albert.errors import AlbertError, ErrorKind
 from albert.serve.hosted import Hosted, Source
+from albert.serve.logs import log
 from albert.serve.run import ServeConfig, serve
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert
@@ -155,6 +157,28 @@ def test_names_of_models(text: str, name: str) -> None:
 
 
 # --- long ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_nobody_needs_to_read_the_log(folder: Path) -> None:
+    with Server.start(folder) as server:
+        server.hang_up()
+        with server.client() as client:
+            assert client.post("/predict", json=BODY).status_code == 200
+        assert server.stop() == 0
+
+
+def test_a_log_that_nobody_reads_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", buffering=1) as pipe:
+        monkeypatch.setattr("sys.stderr", pipe)
+        with pytest.raises(BrokenPipeError):
+            print("a line", file=pipe, flush=True)
+        log("info", "nobody hears this")
+        monkeypatch.undo()
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -13,7 +14,8 @@ def log(level: str, event: str, **fields: Any) -> None:
     """Writes one line: time (UTC), level, event, and what else is known."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03}Z"
     line = json.dumps({"time": stamp, "level": level, "event": event, **fields}, default=str)
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError, ValueError):  # who reads them is gone: that must not keep a server from stopping
+        print(line, file=sys.stderr, flush=True)
 
 
 class JsonLines(logging.Handler):
