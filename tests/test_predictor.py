@@ -139,15 +139,6 @@ def test_regression_on_pairs_end_to_end(tmp_path: Path) -> None:
     assert load_model(tmp_path / "out").config.problem_type == "regression"
 
 
-def test_overfits_twenty_examples(tmp_path: Path) -> None:
-    lines = ["text,label"] + [f"item {i} code {i * 7919 % 97},{'abcd'[i % 4]}" for i in range(20)]
-    (tmp_path / "t.csv").write_text("\n".join(lines))
-    settings = {**QUICK, "epochs": 60.0, "classifier_dropout_prob": 0.0, "patience": 0}
-    data = tmp_path / "t.csv"
-    model = albert.train(data, dev=data, out=tmp_path / "o", size="tiny", settings=settings, quiet=True)
-    assert model.evaluate(tmp_path / "t.csv").scores["accuracy"] == 1.0
-
-
 def test_fine_tuning_from_a_folder_beats_its_own_start(trained: Predictor, tmp_path: Path,
                                                        tmp_path_factory: pytest.TempPathFactory) -> None:  # fmt: skip
     data = write_reviews(tmp_path / "more.csv", rows=80, seed=9)

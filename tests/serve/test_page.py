@@ -201,7 +201,7 @@ def test_a_file_is_scored_row_by_row(browser: Any, server: Server, tmp_path: Pat
         asked.append(len(route.request.post_data_json["inputs"]))
         if len(asked) == 1:
             body = json.dumps({"error": "too many", "error_type": "Overloaded"})
-            route.fulfill(status=429, headers={"retry-after": "1", "content-type": "application/json"}, body=body)
+            route.fulfill(status=429, headers={"retry-after": "2", "content-type": "application/json"}, body=body)
         else:
             route.continue_()
 
@@ -214,7 +214,7 @@ def test_a_file_is_scored_row_by_row(browser: Any, server: Server, tmp_path: Pat
         panel.get_by_label("File").set_input_files(source)
         assert panel.get_by_label("Column: Text").evaluate("each => each.selectedOptions[0].text") == "text"
         panel.get_by_role("button", name="Score the rows").click()
-        panel.get_by_text("Going on in 1 s.").wait_for()
+        panel.get_by_text("Going on in 2 s.").wait_for()
         panel.get_by_text("Done: 70 of 71 rows scored, 1 left out").wait_for()
         with page.expect_download() as download:
             panel.get_by_role("button", name="Download CSV").click()

@@ -118,7 +118,7 @@ def test_transformers_loads_the_result_with_both_heads(shards: Path, tmp_path: P
 GROWING = {"lengths": (16,), "batches": (4,), "grown_by": 0.4}
 
 
-@pytest.mark.parametrize("settings", [{"optimizer": "adamw"}, {"optimizer": "lamb"}, GROWING])
+@pytest.mark.parametrize("settings", [{"optimizer": "lamb"}, {"optimizer": "adamw", **GROWING}])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     shards: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
@@ -292,6 +292,7 @@ def test_two_processes_compute_what_one_does(shards: Path, two_ranks: Path, tmp_
             assert right["loss"] == pytest.approx(left["loss"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(shards: Path, two_ranks: Path, tmp_path: Path) -> None:
     with pytest.raises(AlbertError, match="stopped by"):
         interrupted(shards, tmp_path / "out", signal.SIGTERM, {})

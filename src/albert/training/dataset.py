@@ -115,8 +115,7 @@ def read_dataset(
             got=f"{len(train) + len(dev)} rows",
             hint="give more rows, or a file with --dev",
         )
-    baseline = task.baseline(train, dev, labels)
-    train = text.augmented(train, task, seed=seed)
+    plain, train = train, text.augmented(train, task, seed=seed)
     # The dev part first: it may have labels that the training part lacks.
     (dev_features, dev_cut), (train_features, train_cut) = (
         _features(task, tokenizer, part, labels, lengths, remarks) for part in (dev, train)
@@ -130,7 +129,7 @@ def read_dataset(
         dev_features,
         dev,
         task.shape_loss(loss, train, labels),
-        baseline,
+        task.baseline(plain, dev, labels),
         held_out,
         len(train),
         train_cut + dev_cut,
