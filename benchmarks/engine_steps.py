@@ -69,7 +69,7 @@ class NotLaidOut(Unfused):
 
 
 class WholeLastLayer(PackedModel):
-    def _encode(self, packed: Packed, starts: np.ndarray) -> Tensor:
+    def _encode(self, packed: Packed, starts: np.ndarray, *, first: bool) -> Tensor:
         x, attend = self.embed(packed), self.attention(packed.lengths, starts)
         for block, use in self.depths:
             x = block(x, use, attend)
