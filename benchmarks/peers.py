@@ -78,9 +78,13 @@ def of_onnxruntime(folder: Path, *, int8: bool = False) -> Run:
 
     path = exported(folder)
     if int8:
+        import onnx
+
+        model = onnx.load(path)
+        del model.graph.value_info[:]  # the exporter's shapes of fused parts contradict what the quantiser infers
         path = folder / "model-int8.onnx"
         with quiet():
-            quantize_dynamic(exported(folder), path, weight_type=QuantType.QInt8, per_channel=True)
+            quantize_dynamic(model, path, weight_type=QuantType.QInt8, per_channel=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
