@@ -49,6 +49,16 @@ class Linear:
         return product(x, self.weight, self.bias, add=add, activation=activation)
 
 
+class Norm:
+    """A LayerNorm, computed in float32 whatever its input is."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        self.inputs = norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps
+
+    def __call__(self, x: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
+        return torch.native_layer_norm(x, *self.inputs)[0]
+
+
 class Block:
     """One block's weights, query, key and value joined."""
 
@@ -58,7 +68,7 @@ class Block:
         self.output: Product = Linear(dtype, attention.output)
         self.inner: Product = Linear(dtype, ffn.inner)
         self.outer: Product = Linear(dtype, ffn.outer)
-        self.norm, self.norm2 = attention.norm, ffn.norm
+        self.norm, self.norm2 = Norm(attention.norm), Norm(ffn.norm)
         self.activation = activation
 
     def __call__(
@@ -66,9 +76,5 @@ class Block:
     ) -> Float[Tensor, "read hidden"]:
         """The block's output, at the pieces `read` if given: then the first of each text."""
         context = attend(self.qkv(x, use), rows=len(x if read is None else read), first=read is not None)
-        y = _norm(self.output(context, use, add=x if read is None else x[read]), self.norm)
-        return _norm(self.outer(self.inner(y, use, activation=self.activation), use, add=y), self.norm2)
-
-
-def _norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    return torch.native_layer_norm(x, x.shape[1:], norm.weight, norm.bias, norm.eps)[0]
+        y = self.norm(self.output(context, use, add=x if read is None else x[read]))
+        return self.norm2(self.outer(self.inner(y, use, activation=self.activation), use, add=y))
