@@ -41,7 +41,7 @@ SHAPES = {
     "base": {"size": "base"},
     "starter": {"size": "mini", "vocab_size": 16_000, "num_hidden_layers": 6},
 }
-PROFILES = {"short": 256, "mixed": 64, "passages": 16}  # texts
+PROFILES = {"short": 256, "mixed": 128, "passages": 16}  # texts
 BATCHES = (1, 8, 32, 128)
 ONE_STREAM = ", one stream"
 
