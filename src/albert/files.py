@@ -125,6 +125,12 @@ def verify_manifest(folder: Path) -> str | None:
     return None
 
 
+def folder_fingerprint(folder: Path) -> str:
+    """SHA-256 of a model folder's manifest, of its configuration where it has none: which files it holds."""
+    stored = folder / MANIFEST, folder / "config.json"
+    return sha256(next(path for path in stored if path.is_file()))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what a killed writer left: everything under a temporary name."""
     if folder.is_dir():

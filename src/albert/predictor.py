@@ -20,7 +20,7 @@ from albert.engine import Engine, Precision
 from albert.engine.precision import has_int8
 from albert.engine.quantized import INT8, Calibration, load_ranges
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, sha256, write_json
+from albert.files import folder_fingerprint, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.report import Facts, write_report
@@ -123,7 +123,6 @@ class Predictor:
         task = task_named(task_name).measured_by(extra.get("metric"))
         tokenizer = AlbertTokenizer.from_pretrained(folder)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
-        stored = [folder / MANIFEST, folder / "config.json"]
         return cls(
             model,
             tokenizer,
@@ -137,7 +136,7 @@ class Predictor:
             precision="auto" if precision == "int8" else precision,
             calibration=_calibration(folder, precision),
             exit_threshold=extra.get("early_exit", {}).get("threshold") if early_exit else None,
-            fingerprint=sha256(next(path for path in stored if path.is_file())),
+            fingerprint=folder_fingerprint(folder),
             name=str(name),
         )
 

@@ -16,7 +16,7 @@ from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, sha256
+from albert.files import folder_fingerprint
 from albert.hub import model_folder
 from albert.model.checkpoint import stored_head
 from albert.predictor import Predictor
@@ -102,8 +102,7 @@ class Hosted:
         else:
             model = Predictor.load(folder, precision=precision)  # type: ignore[arg-type]
         hosted = cls(source, model, safe=safe)
-        stored = [folder / MANIFEST, folder / "config.json"]
-        hosted.fingerprint = sha256(next(path for path in stored if path.is_file()))
+        hosted.fingerprint = folder_fingerprint(folder)
         hosted.card = _card(folder / "README.md")
         return hosted
 
