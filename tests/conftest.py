@@ -14,6 +14,8 @@ from typing import Any
 
 from jaxtyping import install_import_hook
 
+os.environ["OMP_NUM_THREADS"] = "1"  # the networks here are too small for two, in processes of their own as in this one
+
 install_import_hook(
     [
         "albert.model",
@@ -22,7 +24,7 @@ install_import_hook(
         "albert.evaluation.bootstrap",
         "albert.evaluation.calibration",
     ],
-    "beartype.beartype",
+    "shapes.checked",
 )
 
 import pytest  # noqa: E402
@@ -40,7 +42,6 @@ SHARED = Path(os.environ.get("ALBERT_SHARED_DATA", ROOT.parent / "shared" / "dat
 settings.register_profile("suite", max_examples=100, deadline=None)
 settings.load_profile("suite")
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach a network
-torch.set_num_threads(1)  # the networks here are too small for two
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -172,7 +173,7 @@ def albert_process() -> Albert:
             text=True,
             timeout=240,
             check=False,
-            env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "COLUMNS": "200"},
         )
 
     return call

@@ -96,7 +96,6 @@ class Server:
             [sys.executable, *program, "--port", str(port), *map(str, arguments)],
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         server = cls(process)
         threading.Thread(target=server._read, daemon=True).start()

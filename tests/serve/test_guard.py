@@ -312,10 +312,11 @@ def test_too_many_requests_are_told_when_to_come_back(slow: Running) -> None:
 
 
 def test_under_overload_what_is_admitted_is_done_in_time(slow: Running) -> None:
-    """80 clients ask for many times what 10 batches of 4 a second can give."""
+    """80 clients ask for many times what 10 batches of 4 a second can give, of a server that knows its speed."""
     Slow.seconds = 0.1
     slow.service.limits = slow.service.queue.limits = Limits(batch_tokens=12, timeout=2)
     slow.service.admission = Admission(slow.service.limits)
+    asyncio.run(Load().run(slow.address, clients=4, requests=20, body={"inputs": "a"}))
     clients = Load()
     begun = time.monotonic()
     asyncio.run(clients.run(slow.address, clients=80, requests=1500, body={"inputs": "a"}))

@@ -156,12 +156,27 @@ def test_a_model_that_was_idle_has_no_claim_on_the_past() -> None:
     within(test, batch_tokens=20)
 
 
+def test_a_batch_that_takes_longer_than_others_did_is_believed() -> None:
+    async def test(queue: ComputeQueue) -> None:
+        record = Recorder(0.0)
+        lane = Lane("a", record)
+        assert await status_of(queue.run(lane, rows_of(100), call())) == 200
+        record.seconds_a_token = 0.002
+        first = asyncio.ensure_future(status_of(queue.run(lane, rows_of(100), call())))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        assert await status_of(queue.run(lane, rows_of(100), call(0.1))) == 429
+        assert await first == 200
+
+    within(test)
+
+
 def test_expired_work_is_dropped_before_it_is_computed() -> None:
     async def test(queue: ComputeQueue) -> None:
         record = Recorder(0.002)
         lane = Lane("a", record)
         first = asyncio.ensure_future(status_of(queue.run(lane, rows_of(100, mark=1), call())))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.005)  # it is not known yet how long that takes
         late = await status_of(queue.run(lane, rows_of(10, mark=2), call(0.05)))
         assert late == 504
         assert await first == 200

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -43,16 +42,15 @@ class Run:
         self.folder = folder
         settings = [word for setting in SETTINGS[verb] + NETWORK for word in ("--set", setting)]
         self.arguments = [verb, str(data), "-o", str(folder), "--size", "tiny", "--resume", "--quiet", *settings]
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def to_boundary(self, number: int) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(CHILD), str(number), *self.arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=240, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
     def for_seconds(self, seconds: float) -> int | None:
         """Kills after a time; the exit code if it finished before."""
         command = [sys.executable, "-m", "albert", *self.arguments]
-        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -61,10 +61,19 @@ class Lane:
     spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
     tokens: float = 0.0  # of late, with the seconds that they took
     seconds: float = 0.0
+    computing: int = 0  # tokens of the batch under way, with the time that it began
+    begun: float = 0.0
 
-    def estimate(self, tokens: int) -> float:
-        """The seconds that so many tokens will take, by what others took."""
-        return tokens * self.seconds / self.tokens if self.tokens else 0.0
+    def seconds_for(self, tokens: int) -> float:
+        """That so many tokens will take, by what others took and what the batch under way takes already."""
+        pace = self.seconds / self.tokens if self.tokens else 0.0
+        if self.computing:
+            pace = max(pace, (time.monotonic() - self.begun) / self.computing)
+        return tokens * pace
+
+    def backlog(self) -> float:
+        """The estimated seconds until all of its own would be done."""
+        return self.seconds_for(self.computing + self.waiting)
 
 
 class ComputeQueue:
@@ -77,7 +86,7 @@ class ComputeQueue:
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._worker: asyncio.Task[None] | None = None
-        self._under_way = 0.0  # estimated seconds of the batch that is computed now
+        self._computing: list[Lane] = []  # whose batch is under way
 
     def start(self) -> None:
         """Begins to compute, on the running event loop."""
@@ -101,7 +110,7 @@ class ComputeQueue:
 
     def backlog(self) -> float:
         """The estimated seconds until all that waits now would be done."""
-        return self._under_way + sum(lane.estimate(lane.waiting) for lane in self._lanes)
+        return sum(lane.backlog() for lane in {*self._lanes, *self._computing})
 
     async def run(self, lane: Lane, features: Features, call: Call, *, probe: bool = False) -> list[np.ndarray]:
         """What the lane computes of each row.
@@ -133,7 +142,7 @@ class ComputeQueue:
         backlog = self.backlog()
         if self.tokens + tokens > self.limits.queue_tokens:
             raise overloaded("the queue is full", retry_after=backlog / 2)
-        if backlog and backlog + lane.estimate(tokens) > _HOPEFUL * call.left:
+        if backlog and backlog + lane.seconds_for(tokens) > _HOPEFUL * call.left:
             raise overloaded("this would not be done in time", retry_after=backlog / 2)
 
     def _enqueue(self, job: Job) -> None:
@@ -200,15 +209,15 @@ class ComputeQueue:
                 continue
             lane = batch[0][0].lane
             features = _gather(batch)
-            self._under_way = lane.estimate(len(features.ids))
-            begun = time.monotonic()
+            lane.computing, lane.begun = len(features.ids), time.monotonic()
+            self._computing = [lane]
             try:
                 rows = await loop.run_in_executor(self._thread, lane.compute, features)
             except Exception as error:  # a batch that fails must not end the server
                 self._failed(batch, error)
             else:
                 self._give(batch, rows)
-            seconds = time.monotonic() - begun
+            seconds = time.monotonic() - lane.begun
             self._account(lane, features, seconds)
             for job in {job for job, _ in batch}:
                 job.call.computing += seconds
@@ -236,7 +245,7 @@ class ComputeQueue:
         lane.spent += seconds
         lane.tokens = _FORGET * lane.tokens + tokens
         lane.seconds = _FORGET * lane.seconds + seconds + _SOON
-        self._under_way = 0.0
+        lane.computing, self._computing = 0, []
         self.metrics.batch(len(features), tokens, int(features.lengths.max()), seconds, lane.depth())
         self.metrics.queued(self._size(), self.tokens)
 
