@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 from albert.data.batches import Features
@@ -18,6 +17,7 @@ from albert.serve.admission import Admission
 from albert.serve.guard import intricate
 from albert.serve.hosted import Hosted, Source
 from albert.serve.limits import Limits
+from albert.serve.queue import Computed
 from albert.serve.service import Service
 from albert.text.tokenizer import AlbertTokenizer
 from served import Load, Running, read_all, write_model
@@ -258,7 +258,7 @@ class Slow(Hosted):
     seconds = 0.0
     rows = 0
 
-    def _logits(self, features: Features) -> list[np.ndarray]:
+    def _logits(self, features: Features) -> Computed:
         Slow.rows += len(features)
         time.sleep(self.seconds)
         return super()._logits(features)

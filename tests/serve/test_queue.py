@@ -14,7 +14,7 @@ from albert.data.batches import Features
 from albert.serve.call import Call
 from albert.serve.limits import Limits
 from albert.serve.metrics import Metrics
-from albert.serve.queue import ComputeQueue, Lane
+from albert.serve.queue import Computed, ComputeQueue, Lane
 from albert.serve.refusals import Refusal
 
 
@@ -37,18 +37,18 @@ class Recorder:
         self.batches: list[list[int]] = []
         self.seconds_a_token = seconds_a_token
 
-    def __call__(self, features: Features) -> list[np.ndarray]:
+    def __call__(self, features: Features) -> Computed:
         time.sleep(self.seconds_a_token * len(features.ids))
         marks = features.ids[features.starts[:-1]].tolist()
         self.batches.append(marks)
-        return [np.asarray([mark], np.float32) for mark in marks]
+        return Computed([np.asarray([mark], np.float32) for mark in marks])
 
 
-def within(test: Callable[[ComputeQueue], Awaitable[None]], **limits: Any) -> None:
+def within(test: Callable[[ComputeQueue], Awaitable[None]], workers: int = 1, **limits: Any) -> None:
     """Runs a test with a queue."""
 
     async def run() -> None:
-        queue = ComputeQueue(Limits(**limits), Metrics())
+        queue = ComputeQueue(Limits(**limits), Metrics(), workers=workers)
         queue.start()
         try:
             await test(queue)
@@ -82,9 +82,9 @@ def test_batches_keep_the_budget_but_a_row_beyond_it_goes_alone() -> None:
     async def test(queue: ComputeQueue) -> None:
         sizes: list[int] = []
 
-        def compute(features: Features) -> list[np.ndarray]:
+        def compute(features: Features) -> Computed:
             sizes.append(len(features.ids))
-            return [np.zeros(1)] * len(features)
+            return Computed([np.zeros(1)] * len(features))
 
         lane = Lane("a", compute)
         await asyncio.gather(*(queue.run(lane, rows_of(30, 100, 30, 30), call()) for _ in range(3)))
@@ -109,6 +109,22 @@ def test_a_small_request_does_not_wait_for_a_large_one() -> None:
     within(test, batch_tokens=256)
 
 
+def test_idle_workers_share_a_request_and_compute_at_once() -> None:
+    async def test(queue: ComputeQueue) -> None:
+        record = Recorder(0.002)
+        lane = Lane("a", record)
+        await asyncio.sleep(0)  # both wait for work
+        begun = time.monotonic()
+        await queue.run(lane, rows_of(*[10] * 8), call())
+        assert [len(batch) for batch in record.batches] == [4, 4]
+        assert time.monotonic() - begun < 0.13  # one after the other: 0.16
+        alone = [asyncio.ensure_future(queue.run(lane, rows_of(10), call())) for _ in range(2)]
+        await asyncio.gather(*alone)
+        assert [len(batch) for batch in record.batches[2:]] == [1, 1]
+
+    within(test, workers=2)
+
+
 def test_requests_take_turns_row_by_row() -> None:
     async def test(queue: ComputeQueue) -> None:
         record = Recorder()
@@ -124,10 +140,10 @@ def test_a_busy_model_leaves_half_of_the_time_to_another() -> None:
         order: list[str] = []
 
         def lane(name: str, seconds: float) -> Lane:
-            def compute(features: Features) -> list[np.ndarray]:
+            def compute(features: Features) -> Computed:
                 order.append(name)
                 time.sleep(seconds)
-                return [np.zeros(1)] * len(features)
+                return Computed([np.zeros(1)] * len(features))
 
             return Lane(name, compute)
 
@@ -218,10 +234,10 @@ def test_the_queue_is_bounded_in_tokens() -> None:
 )
 def test_a_batch_that_fails_costs_only_itself(error: Exception, wanted: int) -> None:
     async def test(queue: ComputeQueue) -> None:
-        def compute(features: Features) -> list[np.ndarray]:
+        def compute(features: Features) -> Computed:
             if 1 in features.ids:
                 raise error
-            return [np.zeros(1)] * len(features)
+            return Computed([np.zeros(1)] * len(features))
 
         lane = Lane("a", compute)
         bad = status_of(queue.run(lane, rows_of(*[10] * 6, mark=1), call()))
@@ -235,8 +251,8 @@ def test_a_batch_that_fails_costs_only_itself(error: Exception, wanted: int) -> 
 
 def test_numbers_that_are_none_are_not_given_out() -> None:
     async def test(queue: ComputeQueue) -> None:
-        def compute(features: Features) -> list[np.ndarray]:
-            return [np.asarray([np.nan if mark == 1 else 1.0]) for mark in features.ids[features.starts[:-1]]]
+        def compute(features: Features) -> Computed:
+            return Computed([np.asarray([np.nan if mark == 1 else 1.0]) for mark in features.ids[features.starts[:-1]]])
 
         lane = Lane("a", compute)
         bad = status_of(queue.run(lane, rows_of(*[10] * 9, mark=1), call()))

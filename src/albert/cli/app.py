@@ -435,6 +435,9 @@ def serve(
         typer.Option(help="A label that flags no text in /v1/moderations; else ok, none, … Repeatable."),
     ] = None,
     precision: InferencePrecision = "auto",
+    workers: Annotated[
+        int | None, typer.Option(help="Batches computed at once, which share the cores; else one a core, at most 4.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds within which a request is answered or refused.")] = 30.0,
     drain: Annotated[float, typer.Option(help="Seconds for what is under way after SIGTERM.")] = 30.0,
     max_batch_tokens: Annotated[int, typer.Option(help="Tokens computed at once.")] = 2048,
@@ -463,6 +466,7 @@ def serve(
             hosts=tuple(allowed_host or ()),
             safe_labels=tuple(safe_label or SAFE_LABELS),
             precision=precision,
+            workers=workers,
             limits=Limits(
                 timeout=timeout,
                 drain=drain,

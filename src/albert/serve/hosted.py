@@ -21,7 +21,7 @@ from albert.hub import model_folder
 from albert.model.checkpoint import stored_head
 from albert.predictor import Predictor
 from albert.pretrained import PretrainedModel
-from albert.serve.queue import Lane
+from albert.serve.queue import Computed, Lane
 from albert.serve.refusals import invalid, too_large, unsupported
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
@@ -81,13 +81,12 @@ class Hosted:
         self.safe = {label.lower() for label in safe}
         self.engine = model.engine if isinstance(model, Predictor) else Engine(model.model)
         self.fingerprint = ""
-        self.depth = 0.0  # the mean one at which rows of the last batch left
         self.card = ""  # Markdown
         self.abilities = _abilities(model)
         self.max_length = model.lengths.max_length if isinstance(model, Predictor) else model.limit
         self.embeds = "embed" in self.abilities
-        self.logits_lane = Lane(f"{self.name}/logits", self._logits, lambda: self.depth)
-        self.states_lane = Lane(f"{self.name}/states", self.engine.states)
+        self.logits_lane = Lane(f"{self.name}/logits", self._logits)
+        self.states_lane = Lane(f"{self.name}/states", self._states)
         self.vectors_lane = Lane(f"{self.name}/vectors", self._vectors)
         if self.embeds and isinstance(model, Predictor):  # its logits are vectors
             self.vectors_lane = self.logits_lane
@@ -151,14 +150,16 @@ class Hosted:
         encodings = self.tokenizer.encode_batch(list(texts), max_length=self.max_length)
         return Features.build(encodings), sum(encoding.cut > 0 for encoding in encodings)
 
-    def _logits(self, features: Features) -> list[np.ndarray]:
+    def _logits(self, features: Features) -> Computed:
         # One batch: the queue kept the budget already, in tokens without padding.
         found = self.engine.exits(features, max_tokens=len(features) * int(features.lengths.max()))
-        self.depth = float(found.depths.mean())
-        return found.logits
+        return Computed(found.logits, float(found.depths.mean()))
 
-    def _vectors(self, features: Features) -> list[np.ndarray]:
-        return [states.mean(0) for states in self.engine.states(features)]
+    def _states(self, features: Features) -> Computed:
+        return Computed(self.engine.states(features))
+
+    def _vectors(self, features: Features) -> Computed:
+        return Computed([states.mean(0) for states in self.engine.states(features)])
 
     # --- predictions -----------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The queue between requests and the engine: batches of a token budget, filled row by row from all that wait.
 
-Its state belongs to the event loop; one thread computes. Requests take turns within a model, models by the seconds they
-have had, so that neither a large request nor a busy model keeps the others waiting longer than a batch.
+Its state belongs to the event loop; a few threads compute, each a batch of its own. Requests take turns within a model,
+models by the seconds they have had, so that neither a large request nor a busy model keeps the others waiting longer
+than a batch.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from albert.data.batches import Features
 from albert.serve.call import Call
@@ -49,59 +52,76 @@ class Job:
             self.done.set_exception(error)
 
 
+class Computed(NamedTuple):
+    """What came of a batch: an array a row, and with early exit the mean depth at which rows left, else 0."""
+
+    rows: list[np.ndarray]
+    depth: float = 0.0
+
+
+class Batch(NamedTuple):
+    """One under way."""
+
+    tokens: int
+    begun: float
+
+
 @dataclass(eq=False)
 class Lane:
-    """What computes one kind of rows of one model, and who waits for it. `depth` is the mean one of the last batch."""
+    """What computes one kind of rows of one model, and who waits for it."""
 
     name: str
-    compute: Callable[[Features], list[np.ndarray]]
-    depth: Callable[[], float] = lambda: 0.0
+    compute: Callable[[Features], Computed]
     jobs: deque[Job] = field(default_factory=deque)
     waiting: int = 0  # tokens
     spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
     tokens: float = 0.0  # of late, with the seconds that they took
     seconds: float = 0.0
-    computing: int = 0  # tokens of the batch under way, with the time that it began
-    begun: float = 0.0
+    under_way: list[Batch] = field(default_factory=list)
 
     def seconds_for(self, tokens: int) -> float:
-        """That so many tokens will take, by what others took and what the batch under way takes already."""
+        """That a thread will take for so many, by what others took and what batches under way take already."""
+        now = time.monotonic()
         pace = self.seconds / self.tokens if self.tokens else 0.0
-        if self.computing:
-            pace = max(pace, (time.monotonic() - self.begun) / self.computing)
-        return tokens * pace
+        return tokens * max([pace, *((now - batch.begun) / batch.tokens for batch in self.under_way)])
 
     def backlog(self) -> float:
-        """The estimated seconds until all of its own would be done."""
-        return self.seconds_for(self.computing + self.waiting)
+        """The estimated seconds of computing until all of its own is done."""
+        return self.seconds_for(self.waiting + sum(batch.tokens for batch in self.under_way))
 
 
 class ComputeQueue:
-    """Feeds lanes in batches; bounded in tokens and by what can be done in time."""
+    """Feeds lanes in batches; bounded in tokens and by what can be done in time.
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+    Each of `workers` computes a batch at a time, with `threads` threads of its own.
+    """
+
+    def __init__(self, limits: Limits, metrics: Metrics, *, workers: int = 1, threads: int = 1) -> None:
         self.limits = limits
         self.metrics = metrics
+        self.workers = workers
         self._lanes: list[Lane] = []  # with waiting jobs
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "engine")
-        self._worker: asyncio.Task[None] | None = None
-        self._computing: list[Lane] = []  # whose batch is under way
+        self._idle = 0  # workers
+        self._threads = ThreadPoolExecutor(workers, "engine", torch.set_num_threads, (threads,))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._computing: list[Lane] = []  # once for each batch under way
 
     def start(self) -> None:
         """Begins to compute, on the running event loop."""
-        self._worker = asyncio.get_running_loop().create_task(self._work())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._work()) for _ in range(self.workers)]
 
     async def stop(self) -> None:
         """Ends what computes. What waits is failed with 503."""
-        if self._worker is not None:
-            self._worker.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._worker
+                await task
         for lane in self._lanes:
             for job in lane.jobs:
                 job.fail(unavailable("the server stopped"))
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def tokens(self) -> int:
@@ -110,7 +130,7 @@ class ComputeQueue:
 
     def backlog(self) -> float:
         """The estimated seconds until all that waits now would be done."""
-        return sum(lane.backlog() for lane in {*self._lanes, *self._computing})
+        return sum(lane.backlog() for lane in {*self._lanes, *self._computing}) / self.workers
 
     async def run(self, lane: Lane, features: Features, call: Call, *, probe: bool = False) -> list[np.ndarray]:
         """What the lane computes of each row.
@@ -142,7 +162,7 @@ class ComputeQueue:
         backlog = self.backlog()
         if self.tokens + tokens > self.limits.queue_tokens:
             raise overloaded("the queue is full", retry_after=backlog / 2)
-        if backlog and backlog + lane.seconds_for(tokens) > _HOPEFUL * call.left:
+        if backlog and backlog + lane.seconds_for(tokens) / self.workers > _HOPEFUL * call.left:
             raise overloaded("this would not be done in time", retry_after=backlog / 2)
 
     def _enqueue(self, job: Job) -> None:
@@ -174,10 +194,13 @@ class ComputeQueue:
         return sum(len(lane.jobs) for lane in self._lanes)
 
     def _next(self) -> list[tuple[Job, int]]:
-        """The next batch, from the lane that had the least: a row of each job in turn, until the budget is full."""
+        """The next batch, from the lane that had the least: a row of each job in turn, until the budget is full.
+
+        Where other workers are idle, it is no more than a fair share of what waits.
+        """
         lane = min(self._lanes, key=lambda lane: lane.spent)
         batch: list[tuple[Job, int]] = []
-        room = self.limits.batch_tokens
+        room = min(self.limits.batch_tokens, lane.waiting // (1 + self._idle))
         now = time.monotonic()
         while lane.jobs:
             job = lane.jobs[0]
@@ -201,24 +224,32 @@ class ComputeQueue:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._lanes:
+            while not self._lanes:
                 self._wake.clear()
-                await self._wake.wait()
+                self._idle += 1
+                try:
+                    await self._wake.wait()
+                finally:
+                    self._idle -= 1
             batch = self._next()
             if not batch:
                 continue
             lane = batch[0][0].lane
             features = _gather(batch)
-            lane.computing, lane.begun = len(features.ids), time.monotonic()
-            self._computing = [lane]
+            measured = Batch(len(features.ids), time.monotonic())
+            lane.under_way.append(measured)
+            self._computing.append(lane)
+            depth = 0.0
             try:
-                rows = await loop.run_in_executor(self._thread, lane.compute, features)
+                rows, depth = await loop.run_in_executor(self._threads, lane.compute, features)
             except Exception as error:  # a batch that fails must not end the server
                 self._failed(batch, error)
             else:
                 self._give(batch, rows)
-            seconds = time.monotonic() - lane.begun
-            self._account(lane, features, seconds)
+            lane.under_way.remove(measured)
+            self._computing.remove(lane)
+            seconds = time.monotonic() - measured.begun
+            self._account(lane, features, seconds, depth)
             for job in {job for job, _ in batch}:
                 job.call.computing += seconds
 
@@ -240,13 +271,12 @@ class ComputeQueue:
             self._forget(job)
             job.fail(unavailable("out of memory", retry_after=1) if memory else unsupported("inference failed"))
 
-    def _account(self, lane: Lane, features: Features, seconds: float) -> None:
+    def _account(self, lane: Lane, features: Features, seconds: float, depth: float) -> None:
         tokens = len(features.ids)
         lane.spent += seconds
         lane.tokens = _FORGET * lane.tokens + tokens
         lane.seconds = _FORGET * lane.seconds + seconds + _SOON
-        lane.computing, self._computing = 0, []
-        self.metrics.batch(len(features), tokens, int(features.lengths.max()), seconds, lane.depth())
+        self.metrics.batch(len(features), tokens, int(features.lengths.max()), seconds, depth)
         self.metrics.queued(self._size(), self.tokens)
 
 

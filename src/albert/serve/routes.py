@@ -107,7 +107,7 @@ async def embed(body: shape.EmbedRequest, request: Request) -> Response:
     service, call, model = _found(request, body.model, "embed")
     texts = _listed(body.inputs)
     table = await service.vectors(call, model, texts, truncate=body.truncate, normalize=body.normalize)
-    return answer(await service.text(_floats, table))
+    return answer(await service.text(call, _floats, table))
 
 
 @router.post("/predict", response_model=list[shape.Prediction] | list[list[shape.Prediction]])
@@ -121,7 +121,7 @@ async def predict(body: shape.PredictRequest, request: Request) -> Response:
         sequences = [body.inputs] if single else body.inputs  # type: ignore[assignment,list-item]
     examples = [Example(texts[0], texts[1] if len(texts) == 2 else None) for texts in sequences]
     outputs = await service.outputs(call, model, examples, truncate=body.truncate)
-    scores = await service.text(lambda: model.scores(outputs, raw=body.raw_scores))
+    scores = await service.text(call, lambda: model.scores(outputs, raw=body.raw_scores))
     return answer(scores[0] if single else scores)
 
 
@@ -162,7 +162,7 @@ async def tokenize(body: shape.TokenizeRequest, request: Request) -> Response:
     texts = _listed(body.inputs)
     service.count(call, len(texts))
     service.measure(call, texts, model.max_length)
-    return answer([await service.text(model.tokens, text, body.add_special_tokens) for text in texts])
+    return answer([await service.text(call, model.tokens, text, body.add_special_tokens) for text in texts])
 
 
 @router.get("/info", response_model=shape.Info)
@@ -204,7 +204,7 @@ async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Respons
     table = await service.vectors(call, model, _listed(body.input))
     vectors = (
         [base64.b64encode(row.tobytes()).decode() for row in table] if body.encoding_format == "base64"
-        else await service.text(_floats, table)
+        else await service.text(call, _floats, table)
     )  # fmt: skip
     data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
     usage = {"prompt_tokens": call.tokens, "total_tokens": call.tokens}
@@ -216,8 +216,8 @@ async def moderations(body: shape.ModerationsRequest, request: Request) -> Respo
     """OpenAI's moderations: a text is flagged if it gets a label other than those that say that nothing is wrong."""
     service, call, model = _found(request, body.model, "moderations")
     outputs = await service.outputs(call, model, [Example(text) for text in _listed(body.input)])
-    scores = await service.text(lambda: model.scores(outputs, raw=False))
-    flagged = await service.text(model.flagged, outputs)
+    scores = await service.text(call, lambda: model.scores(outputs, raw=False))
+    flagged = await service.text(call, model.flagged, outputs)
     results = [
         {
             "flagged": bool(found),
@@ -251,7 +251,7 @@ async def answers(body: shape.AnswerRequest, request: Request) -> Response:
         no_answer=body.handle_impossible_answer,
         thresholds=model.predictor.thresholds,
     )
-    return answer((await service.text(model.decode, outputs, options))[0])
+    return answer((await service.text(call, model.decode, outputs, options))[0])
 
 
 @router.post("/entities", response_model=list[shape.Entity] | list[list[shape.Entity]])
@@ -260,7 +260,7 @@ async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
     service, call, model = _found(request, body.model, "entities")
     examples = [Example(text) for text in _listed(body.inputs)]
     outputs = await service.outputs(call, model, examples, truncate=body.truncate)
-    found = await service.text(model.decode, outputs, DecodeOptions(aggregation=body.aggregation))
+    found = await service.text(call, model.decode, outputs, DecodeOptions(aggregation=body.aggregation))
     return answer(found[0] if isinstance(body.inputs, str) else found)
 
 
@@ -271,11 +271,11 @@ async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
     texts = _listed(body.inputs)
     service.count(call, len(texts))
     service.measure(call, texts, model.max_length)
-    features, places = await service.text(model.masked, texts)
+    features, places = await service.text(call, model.masked, texts)
     call.tokens += len(features.ids)
     hidden = await service.queue.run(model.states_lane, features, call)
     filled = [
-        await service.text(model.fill, text, place, states, body.top_k)
+        await service.text(call, model.fill, text, place, states, body.top_k)
         for text, place, states in zip(texts, places, hidden, strict=True)
     ]
     return answer(filled[0] if isinstance(body.inputs, str) else filled)
@@ -286,11 +286,11 @@ async def summarized(body: shape.SummarizeRequest, request: Request) -> Response
     """The sentences of a text that stand for the others, in its order, from the vectors of all of them."""
     service, call, model = _found(request, body.model, "summarize")
     service.measure(call, [body.inputs], model.max_length)
-    parts = await service.text(sentences, body.inputs)
+    parts = await service.text(call, sentences, body.inputs)
     chosen = parts
     if len(parts) > body.sentences:
         table = await service.vectors(call, model, [part.text for part in parts], counted=False)
-        chosen = await service.text(summarize, parts, table, body.sentences)
+        chosen = await service.text(call, summarize, parts, table, body.sentences)
     told: Sequence[dict[str, Any]] = [
         {"text": part.text, "start": part.start, "end": part.end, "score": part.score} for part in chosen
     ]

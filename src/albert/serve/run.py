@@ -52,12 +52,15 @@ class ServeConfig:
     hosts: tuple[str, ...] = ()
     safe_labels: tuple[str, ...] = SAFE_LABELS
     precision: str = "auto"
+    workers: int | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         require_ranges(self, ("port", 0, 65_535), ("burst", 1, 1_000_000))
         if self.rate is not None:
             require_ranges(self, ("rate", 0.001, 1_000_000))
+        if self.workers is not None:
+            require_ranges(self, ("workers", 1, 1024))
         names = [source.name for source in self.models]
         if len(set(names)) < len(names):
             raise AlbertError(
@@ -100,6 +103,7 @@ def serve(config: ServeConfig) -> None:
         keys=keys,
         rate=None if config.rate is None else RateLimit(config.rate, config.burst),
         load=load,
+        workers=config.workers,
     )
     hosts = None if keys is not None else frozenset({"127.0.0.1", "localhost", "[::1]", *config.hosts})
     _allow_open_files()

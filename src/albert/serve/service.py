@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from albert.data.batches import Features
 from albert.data.examples import Example
@@ -26,14 +27,19 @@ from albert.serve.refusals import Refusal, invalid, not_found, too_large, unavai
 from albert.tasks.base import Output
 
 _PORTION = 16_384  # characters that are tokenised in one go: others wait for so long at most
+_SHORT = 1000  # characters of a request whose tokenising takes less time than handing it to a thread and back
 _FIRST_FORWARD = 120.0  # seconds, for the largest models on the slowest machines
+_WORKERS = 4  # that compute at most, unless told otherwise: they share one interpreter
 _FRESH = 1.0  # seconds for which readiness is believed
 Loader = Callable[[Source], Hosted]
 Result = TypeVar("Result")
 
 
 class Service:
-    """Models by name, the first of them the default, behind one queue."""
+    """Models by name, the first of them the default, behind one queue.
+
+    `workers` batches are computed at once, by default one a core and at most four; the cores are divided among them.
+    """
 
     def __init__(
         self,
@@ -43,6 +49,7 @@ class Service:
         keys: Keys | None = None,
         rate: RateLimit | None = None,
         load: Loader = Hosted.load,
+        workers: int | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.metrics = Metrics()
@@ -50,7 +57,9 @@ class Service:
         self.rate = rate
         self.models = {model.name: model for model in models}
         self.default = models[0].name
-        self.queue = ComputeQueue(self.limits, self.metrics)
+        cores = torch.get_num_threads()
+        workers = workers or min(cores, _WORKERS)
+        self.queue = ComputeQueue(self.limits, self.metrics, workers=workers, threads=max(cores // workers, 1))
         self.draining = False
         self.admission = Admission(self.limits)
         self.metrics.watch(self.admission)
@@ -102,8 +111,10 @@ class Service:
 
     # --- work ------------------------------------------------------------------------------------------
 
-    async def text(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Runs work on texts in a thread, off the event loop."""
+    async def text(self, call: Call, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Does work on a request's texts: a long one's in a thread, off the event loop."""
+        if call.characters <= _SHORT:
+            return function(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
 
     def measure(self, call: Call, texts: Sequence[str], length: int) -> None:
@@ -133,7 +144,7 @@ class Service:
         begun = time.monotonic()
         parts = []
         for portion in _portions(items, lengths):
-            features, cut = await self.text(encode, portion)
+            features, cut = await self.text(call, encode, portion)
             call.cut += cut
             parts.append(features)
             _ = call.left  # who cannot be answered in time any more is not tokenised further
@@ -195,7 +206,7 @@ class Service:
 
     async def _try(self, model: Hosted, seconds: float) -> None:
         call = Call("probe", time.monotonic() + seconds)
-        features, _ = await self.text(model.encode_texts, ["Is it well?"])
+        features, _ = await self.text(call, model.encode_texts, ["Is it well?"])
         lane: Lane = model.vectors_lane if model.embeds else model.logits_lane
         await self.queue.run(lane, features, call, probe=True)
 

@@ -23,6 +23,7 @@ from albert.text.normalize import NormalizedText, Normalizer
 SPACE = "▁"
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # sentencepiece_model.proto
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
+_WORTH_THREADS = 16_384  # characters: for fewer, making threads takes longer than they save
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,11 @@ class PieceEncoder:
     def __call__(self, texts: Sequence[str]) -> list[Pieces]:
         """The pieces of each text. Raises `AlbertError` (bad-data) for text that is not valid Unicode."""
         normalized = [self._normalized(text) for text in texts]
+        many = sum(len(text.text) for text in normalized) > _WORTH_THREADS
         with _valid_unicode(texts):
-            surfaces = self._sentencepiece.encode([text.text for text in normalized], out_type=str)
+            surfaces = self._sentencepiece.encode(
+                [text.text for text in normalized], out_type=str, num_threads=-1 if many else 1
+            )
         return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
