@@ -2,6 +2,7 @@
 
     python benchmarks/serving_peers.py transformers FOLDER --port 3001
     python benchmarks/serving_peers.py openvino FOLDER --port 3001
+    python benchmarks/serving_peers.py openvino-int8 FOLDER --port 3001
 
 `transformers` is what tutorials show: an endpoint that runs the model on the texts of its request, in a thread of its
 own. `openvino` batches across requests as text-embeddings-inference does: in order of arrival, as many texts as there
@@ -133,7 +134,7 @@ def batching(app: FastAPI, texts: Texts, run: Run) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("engine", choices=("transformers", "openvino"))
+    parser.add_argument("engine", choices=("transformers", "openvino", "openvino-int8"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
@@ -143,7 +144,8 @@ def main() -> None:
     if arguments.engine == "transformers":
         run, add = of_transformers(arguments.folder, torch.bfloat16 if bf16 else torch.float32), simple
     else:
-        run = of_openvino(arguments.folder, "bf16" if bf16 else "fp32", "THROUGHPUT", sample)
+        precision = "int8" if arguments.engine == "openvino-int8" else "bf16" if bf16 else "fp32"
+        run = of_openvino(arguments.folder, precision, "THROUGHPUT", sample)
         add = batching
     app = FastAPI()
     add(app, Texts(arguments.folder), run)
