@@ -39,7 +39,7 @@ from albert.text.tokenizer import AlbertTokenizer  # noqa: E402
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("ALBERT_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
-settings.register_profile("suite", max_examples=100, deadline=None)
+settings.register_profile("suite", max_examples=int(os.environ.get("ALBERT_EXAMPLES", "100")), deadline=None)
 settings.load_profile("suite")
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach a network
 

@@ -163,7 +163,7 @@ def test_a_body_of_many_parts_costs_little(server: Running, part: bytes, path: s
     "start",
     [
         b"",
-        b"POST /predict HT",
+        b"POST /predict",
         b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n",
     ],
 )
@@ -243,6 +243,28 @@ def test_what_is_no_http_is_refused(server: Running, garbage: bytes) -> None:
     answer = server.raw(garbage)
     assert answer in (b"", b"<reset>") or status(answer) in (400, 403, 404, 431, 501), answer[:200]
     assert works(server)
+
+
+def test_endless_headers_are_cut_off(server: Running) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 10_000_000:
+                sent += connection.send(b"X: " + b"a" * 1000 + b"\r\n")
+    assert sent < 10_000_000
+
+
+def test_the_rest_of_a_refused_body_is_no_new_request(server: Running) -> None:
+    body = b'{"inputs": "' + b"a" * 60_000 + b'"}'
+    with server.connect() as connection:
+        connection.sendall(request(body, path="/unknown").replace(b"Connection: close\r\n", b"")[:-50_000])
+        assert status(connection.recv(2000)) == 404
+        for start in range(0, 50_000, 5000):
+            connection.sendall(body[-50_000:][start : start + 5000])
+            time.sleep(0.005)
+        connection.sendall(request(b'{"inputs": "a"}'))
+        assert status(read_all(connection)) == 200
 
 
 def test_many_idle_connections_do_no_harm(server: Running) -> None:

@@ -9,7 +9,7 @@ from albert.errors import require_extra
 
 def require_serve() -> None:
     """Raises `AlbertError` (bad-config) with a hint where the extra `serve` is not installed."""
-    for module in ("fastapi", "uvicorn", "prometheus_client"):
+    for module in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
         require_extra(module, "serve")
 
 

@@ -1,13 +1,11 @@
-"""One connection: uvicorn's protocol on h11, with the time limits and the bound on their number that it lacks."""
+"""One connection: uvicorn's protocol on httptools, with the limits on time, headers and number that it lacks."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from albert.serve.limits import Limits
 from albert.serve.refusals import Refusal
@@ -15,15 +13,17 @@ from albert.serve.refusals import Refusal
 _FLUSH = 5.0  # seconds for what was written to leave, once a connection is to end
 
 
-def protocol(limits: Limits) -> type[H11Protocol]:
+def protocol(limits: Limits) -> type[HttpToolsProtocol]:
     """The class of a server's connections.
 
-    A request's headers must be there `header_timeout` after the connection or its first byte; uvicorn itself waits for
-    ever. A client that does not read its answer is left after a moment.
+    A request's headers must be there `header_timeout` after the connection or its first byte, within `header_bytes`;
+    uvicorn itself waits and reads for ever. A client that does not read its answer is left after a moment.
     """
 
-    class Connection(H11Protocol):
+    class Connection(HttpToolsProtocol):
         _timer: asyncio.TimerHandle | None = None
+        _in_head = True
+        _head = 0  # bytes
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -40,28 +40,37 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            self._head += len(data)
             super().data_received(data)
-            if self.transport.is_closing() or (self.cycle is not None and not self.cycle.response_complete):
+            if not self._in_head:
+                self._head = 0
+            elif self._head > limits.header_bytes:
+                self.send_400_response(f"headers of more than {limits.header_bytes:,} bytes")
+            if self.transport.is_closing() or self._answering:
                 self._disarm()
             elif self._timer is None and self.timeout_keep_alive_task is None:
                 self._arm()
+
+        def on_message_begin(self) -> None:
+            self._in_head = True
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._in_head = False
+            super().on_headers_complete()
+
+        @property
+        def _answering(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
 
         def timeout_keep_alive_handler(self) -> None:
             self._end()
 
         def send_400_response(self, msg: str) -> None:
-            if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-                self._end()
-                return
-            body = Refusal(400, "Validation", msg).encoded()
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),
-                       (b"connection", b"close")]  # fmt: skip
-            parts: tuple[Any, ...] = (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(data=body),
-                h11.EndOfMessage(),
-            )  # fmt: skip
-            for part in parts:
-                self.transport.write(self.conn.send(part) or b"")
+            if not (self._answering and self.cycle.response_started):
+                body = Refusal(400, "Validation", msg).encoded()
+                head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close"
+                self.transport.write(f"{head}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
             self._end()
 
         def _arm(self) -> None:

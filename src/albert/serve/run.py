@@ -134,7 +134,6 @@ def settings(service: Service, *, hosts: frozenset[str] | None = None, **tls: Pa
         backlog=_BACKLOG,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_FLUSH,
-        h11_max_incomplete_event_size=service.limits.header_bytes,
         **tls,  # type: ignore[arg-type]
     )
 
