@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import csv
 import json
+import os
 import random
 import signal
 import socket
@@ -27,6 +28,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -91,6 +93,7 @@ class Phase:
 
     name: str
     seconds: float = 0.0
+    processor: float = 0.0  # seconds that the server had of it
     latencies: list[float] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -106,6 +109,7 @@ class Phase:
             "answers a second": round(len(self.latencies) / self.seconds, 1),
             "in time a second": round(sum(s <= deadline for s in self.latencies) / self.seconds, 1),
             **{f"p{p} ms": round(1000 * float(value), 1) for p, value in zip((50, 95, 99), points, strict=True)},
+            "core ms an answer": round(1000 * self.processor / max(len(self.latencies), 1), 2),
             "refusal p99 ms": round(1000 * float(np.quantile(self.refusals, 0.99)), 1) if self.refusals else None,
             "statuses": dict(self.statuses),
         }
@@ -196,6 +200,12 @@ def started(command: list[str], port: int) -> subprocess.Popen[bytes]:
     raise SystemExit("no answer")
 
 
+def processor_seconds(process: int) -> float:
+    """What a process has had so far, of all cores (Linux)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
@@ -214,13 +224,20 @@ def commands(folder: Path, port: int, deadline: float) -> dict[str, list[str]]:
     }
 
 
-def measure(port: int, texts: list[str], seconds: float, deadline: float) -> list[dict[str, Any]]:
+def measure(process: int, port: int, texts: list[str], seconds: float, deadline: float) -> list[dict[str, Any]]:
     """All phases of one arm, after a second of warming up."""
+
+    def during(load: Coroutine[Any, Any, Phase]) -> Phase:
+        before = processor_seconds(process)
+        phase = asyncio.run(load)
+        phase.processor = processor_seconds(process) - before
+        return phase
+
     asyncio.run(closed(port, texts, 8, 1.0))
-    found = [asyncio.run(closed(port, texts, clients, seconds)) for clients in CLIENTS]
+    found = [during(closed(port, texts, clients, seconds)) for clients in CLIENTS]
     best = max(len(phase.latencies) / phase.seconds for phase in found)
     for share in (0.5, 0.8, OVERLOAD):
-        found.append(asyncio.run(opened(port, texts, share * best, seconds, f"open, {share:g} of its best")))
+        found.append(during(opened(port, texts, share * best, seconds, f"open, {share:g} of its best")))
     told = [phase.summary(deadline) for phase in found]
     told[-1]["goodput of its best"] = round(told[-1]["in time a second"] / best, 3)
     return told
@@ -252,7 +269,7 @@ def main() -> None:
                 port = free_port()
                 process = started(commands(folder, port, arguments.deadline)[arm], port)
                 try:
-                    arms[arm] = measure(port, texts, seconds, arguments.deadline)
+                    arms[arm] = measure(process.pid, port, texts, seconds, arguments.deadline)
                 finally:
                     process.send_signal(signal.SIGTERM)
                     process.wait(60)
