@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 import albert
+from albert.serve.hosted import Hosted, Source
+from albert.serve.service import Service
 from served import PRETRAINED, Running
 
 LONG = "word " * 200  # beyond the 64 pieces that the models read
@@ -52,6 +55,16 @@ def test_predict_tells_a_pair_from_a_batch(client: httpx.Client) -> None:
     assert batch[1][0]["score"] == pytest.approx(pair[0]["score"], abs=1e-2)
     assert "shapes" in post(client, "/predict", 422, inputs=["a", "b", "c"])["error"]
     assert post(client, "/predict", 422, inputs=[])["error_type"] == "Validation"
+
+
+def test_several_workers_answer_as_one_thread_does(folder: Path) -> None:
+    texts = ["a lovely day " * (1 + number % 9) for number in range(120)]
+    model = Hosted.load(Source.parse(str(folder / "classification")), precision="fp32")
+    wanted = [model.predictor(text)[0]["score"] for text in texts[:9]]
+    with Running(Service([model], workers=3)) as running, running.client() as client, ThreadPoolExecutor(6) as clients:
+        found = clients.map(lambda text: post(client, "/predict", inputs=text), texts)
+        for number, entries in enumerate(found):
+            assert entries[0]["score"] == pytest.approx(wanted[number % 9], abs=1e-5)
 
 
 def test_predictions_are_those_of_the_predictor(client: httpx.Client, folder: Path) -> None:
