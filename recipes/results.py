@@ -4,7 +4,8 @@
     python recipes/results.py TASKS --scratch --only CoLA    the same network without pre-training, too
 
 TASKS is the folder of the task sets. Each run trains on the training part, chooses its checkpoint on dev and is scored
-on test (on dev where the test labels are not public). "majority" answers without reading, "linear" is `baselines.py`.
+on test (on dev where the test labels are not public). "majority" is what `albert evaluate` compares with: the commonest
+label, for entities what the training part's words had, for similarity shared words. "linear" is `baselines.py`.
 A finished run is kept in --out as JSON, so a repeated call goes on; --table prints what is there.
 """
 
@@ -71,7 +72,8 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
         likely = [next(p["score"] for p in found if p["label"] == "1")
                   for found in predictor.predict(test, DecodeOptions(top_k=None))]  # fmt: skip
         scores = ranked(likely, test, "1")
-    return {"scores": scores, "majority": evaluation.baseline, "seconds": seconds}
+    majority = evaluation.baseline if evaluation.metric == wanted.metric else None
+    return {"scores": scores, "majority": majority, "seconds": seconds}
 
 
 def examples(predictor: Predictor, path: Path) -> list[Example]:
@@ -136,7 +138,7 @@ def row(name: str, wanted: TaskSet) -> str | None:
     simple = kept(f"{name}-linear", lambda: linear(name, files))
     return " | ".join(
         [f"| {name}", wanted.metric, *cells, f"{simple['scores'][wanted.metric]:.3f}" if simple else "–",
-         f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}", wanted.published, f"{wanted.note} |"]
+         "–" if first["majority"] is None else f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}", wanted.published, f"{wanted.note} |"]
     )  # fmt: skip
 
 
