@@ -33,8 +33,6 @@ from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
-SCRATCH_LR = 1e-3
-
 
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     """One fine-tuning and its score."""
@@ -55,7 +53,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
             size="mini" if side == "scratch" else None,
             settings={
                 "seed": seed, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0,
-                "lr": wanted.lr if side == "starter" else SCRATCH_LR,
+                "lr": wanted.lr if side == "starter" else wanted.scratch_lr,
                 **(shape if side == "scratch" else {}),
             },
             **wanted.options,

@@ -31,7 +31,8 @@ class Files:
 class TaskSet:
     """How a set is read and learned, and what is known of it.
 
-    `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter. `start`
+    `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter,
+    `scratch_lr` for the same network without pre-training. `start`
     names another set whose model is the beginning, in the place of the starter. `published` is albert-base-v2's figure
     on the same data.
     """
@@ -41,6 +42,7 @@ class TaskSet:
     epochs: float
     options: dict[str, Any] = field(default_factory=dict)
     lr: float = 2e-4
+    scratch_lr: float = 1e-3
     seeds: int = 3
     published: str = ""
     start: str = ""
@@ -271,7 +273,7 @@ SETS: dict[str, TaskSet] = {
     "WikiANN": TaskSet(wikiann, "f1", 4),
     "CLINC150": TaskSet(clinc, "accuracy", 8, lr=5e-4, note="151 classes, out of scope among them"),
     "Hate speech": TaskSet(hate, "macro_f1", 3, {"metric": "macro_f1"}),
-    "AG News": TaskSet(ag_news, "accuracy", 4),
+    "AG News": TaskSet(ag_news, "accuracy", 4, scratch_lr=5e-4),
     "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),
     "DREAM": TaskSet(as_is("dream", "train.json", "dev.json", "test.json"), "accuracy", 3, seeds=1),
     "TREC-QA": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "map", 4,
