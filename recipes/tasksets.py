@@ -32,9 +32,8 @@ class TaskSet:
     """How a set is read and learned, and what is known of it.
 
     `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter,
-    `scratch_lr` for the same network without pre-training. `start`
-    names another set whose model is the beginning, in the place of the starter. `published` is albert-base-v2's figure
-    on the same data.
+    `scratch_lr` for the same network without pre-training. `start` names another set whose model is the beginning, in
+    the place of the starter. `published` is albert-base-v2's figure on the same data.
     """
 
     files: Callable[[Path, Path], Files]
