@@ -136,7 +136,8 @@ def row(name: str, wanted: TaskSet) -> str | None:
     simple = kept(f"{name}-linear", lambda: linear(name, files))
     return " | ".join(
         [f"| {name}", wanted.metric, *cells, f"{simple['scores'][wanted.metric]:.3f}" if simple else "–",
-         "–" if first["majority"] is None else f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}", wanted.published, f"{wanted.note} |"]
+         "–" if first["majority"] is None else f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}",
+         wanted.published, f"{wanted.note} |"]
     )  # fmt: skip
 
 
