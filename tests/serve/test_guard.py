@@ -342,7 +342,7 @@ def test_under_overload_what_is_admitted_is_done_in_time(slow: Running) -> None:
     slow.service.limits = slow.service.queue.limits = Limits(batch_tokens=12, timeout=2)
     slow.service.admission = Admission(slow.service.limits)
     asyncio.run(Load().run(slow.address, clients=4, requests=20, body={"inputs": "a"}))
-    clients = Load()
+    clients = Load(pause=0.2)
     begun = time.monotonic()
     asyncio.run(clients.run(slow.address, clients=80, requests=1500, body={"inputs": "a"}))
     seconds = time.monotonic() - begun

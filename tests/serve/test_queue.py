@@ -111,13 +111,13 @@ def test_a_small_request_does_not_wait_for_a_large_one() -> None:
 
 def test_idle_workers_share_a_request_and_compute_at_once() -> None:
     async def test(queue: ComputeQueue) -> None:
-        record = Recorder(0.002)
+        record = Recorder(0.005)
         lane = Lane("a", record)
         await asyncio.sleep(0)  # both wait for work
         begun = time.monotonic()
         await queue.run(lane, rows_of(*[10] * 8), call())
         assert [len(batch) for batch in record.batches] == [4, 4]
-        assert time.monotonic() - begun < 0.13  # one after the other: 0.16
+        assert time.monotonic() - begun < 0.325  # one after the other: 0.4
         alone = [asyncio.ensure_future(queue.run(lane, rows_of(10), call())) for _ in range(2)]
         await asyncio.gather(*alone)
         assert [len(batch) for batch in record.batches[2:]] == [1, 1]
@@ -147,12 +147,12 @@ def test_a_busy_model_leaves_half_of_the_time_to_another() -> None:
 
             return Lane(name, compute)
 
-        slow, quick = lane("slow", 0.02), lane("quick", 0.005)
+        slow, quick = lane("slow", 0.04), lane("quick", 0.01)
         jobs = [queue.run(slow, rows_of(*[10] * 8), call()) for _ in range(4)]
         jobs += [queue.run(quick, rows_of(*[10] * 20), call()) for _ in range(4)]
         await asyncio.gather(*jobs)
         first = order[:20]
-        seconds = first.count("slow") * 0.02, first.count("quick") * 0.005
+        seconds = first.count("slow") * 0.04, first.count("quick") * 0.01
         assert min(seconds) > 0.25 * sum(seconds), order
 
     within(test, batch_tokens=20)
@@ -177,7 +177,7 @@ def test_a_batch_that_takes_longer_than_others_did_is_believed() -> None:
         record = Recorder(0.0)
         lane = Lane("a", record)
         assert await status_of(queue.run(lane, rows_of(100), call())) == 200
-        record.seconds_a_token = 0.002
+        record.seconds_a_token = 0.005
         first = asyncio.ensure_future(status_of(queue.run(lane, rows_of(100), call())))
         await asyncio.sleep(0)
         await asyncio.sleep(0.1)
@@ -193,7 +193,7 @@ def test_expired_work_is_dropped_before_it_is_computed() -> None:
         lane = Lane("a", record)
         first = asyncio.ensure_future(status_of(queue.run(lane, rows_of(100, mark=1), call())))
         await asyncio.sleep(0.005)  # it is not known yet how long that takes
-        late = await status_of(queue.run(lane, rows_of(10, mark=2), call(0.05)))
+        late = await status_of(queue.run(lane, rows_of(10, mark=2), call(0.15)))
         assert late == 504
         assert await first == 200
         assert await status_of(queue.run(lane, rows_of(10, mark=3), call())) == 200
@@ -207,7 +207,7 @@ def test_what_would_not_be_done_in_time_is_refused_at_once() -> None:
         lane = Lane("a", Recorder(0.001))
         await queue.run(lane, rows_of(50), call())  # so long takes a token
         begun = time.monotonic()
-        work = [asyncio.ensure_future(status_of(queue.run(lane, rows_of(50), call(0.5)))) for _ in range(40)]
+        work = [asyncio.ensure_future(status_of(queue.run(lane, rows_of(50), call(0.8)))) for _ in range(40)]
         found = await asyncio.gather(*work)
         assert 4 <= found.count(200) <= 10
         assert found.count(429) >= 40 - 10

@@ -28,7 +28,7 @@ from albert.serve.metrics import Metrics
 from albert.serve.refusals import Refusal, expired, overloaded, too_large, unavailable, unsupported
 
 _FORGET = 0.8  # of what was measured, with each batch
-_HOPEFUL = 0.8  # the share of a deadline within which work must look done, to be admitted
+_HOPEFUL = 0.5  # the share of a deadline within which work must look done, to be admitted: speed may halve
 _SOON = 1e-9
 
 
@@ -59,13 +59,6 @@ class Computed(NamedTuple):
     depth: float = 0.0
 
 
-class Batch(NamedTuple):
-    """One under way."""
-
-    tokens: int
-    begun: float
-
-
 @dataclass(eq=False)
 class Lane:
     """What computes one kind of rows of one model, and who waits for it."""
@@ -77,17 +70,14 @@ class Lane:
     spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
     tokens: float = 0.0  # of late, with the seconds that they took
     seconds: float = 0.0
-    under_way: list[Batch] = field(default_factory=list)
 
-    def seconds_for(self, tokens: int) -> float:
-        """That a thread will take for so many, by what others took and what batches under way take already."""
-        now = time.monotonic()
-        pace = self.seconds / self.tokens if self.tokens else 0.0
-        return tokens * max([pace, *((now - batch.begun) / batch.tokens for batch in self.under_way)])
 
-    def backlog(self) -> float:
-        """The estimated seconds of computing until all of its own is done."""
-        return self.seconds_for(self.waiting + sum(batch.tokens for batch in self.under_way))
+class Batch(NamedTuple):
+    """One under way."""
+
+    lane: Lane
+    tokens: int
+    begun: float
 
 
 class ComputeQueue:
@@ -105,7 +95,7 @@ class ComputeQueue:
         self._idle = 0  # workers
         self._threads = ThreadPoolExecutor(workers, "engine", torch.set_num_threads, (threads,))
         self._tasks: list[asyncio.Task[None]] = []
-        self._computing: list[Lane] = []  # once for each batch under way
+        self._under_way: list[Batch] = []
 
     def start(self) -> None:
         """Begins to compute, on the running event loop."""
@@ -130,7 +120,15 @@ class ComputeQueue:
 
     def backlog(self) -> float:
         """The estimated seconds until all that waits now would be done."""
-        return sum(lane.backlog() for lane in {*self._lanes, *self._computing}) / self.workers
+        waiting = sum(self._seconds(lane, lane.waiting) for lane in self._lanes)
+        return waiting + sum(self._seconds(batch.lane, batch.tokens) for batch in self._under_way)
+
+    def _seconds(self, lane: Lane, tokens: int) -> float:
+        """That so many tokens will take, by what others took and by what batches under way take already."""
+        now = time.monotonic()
+        pace = lane.seconds / lane.tokens if lane.tokens else 0.0
+        paces = [(now - batch.begun) / batch.tokens for batch in self._under_way if batch.lane is lane]
+        return tokens * max([pace, *paces]) / self.workers
 
     async def run(self, lane: Lane, features: Features, call: Call, *, probe: bool = False) -> list[np.ndarray]:
         """What the lane computes of each row.
@@ -162,7 +160,7 @@ class ComputeQueue:
         backlog = self.backlog()
         if self.tokens + tokens > self.limits.queue_tokens:
             raise overloaded("the queue is full", retry_after=backlog / 2)
-        if backlog and backlog + lane.seconds_for(tokens) / self.workers > _HOPEFUL * call.left:
+        if backlog and backlog + self._seconds(lane, tokens) > _HOPEFUL * call.left:
             raise overloaded("this would not be done in time", retry_after=backlog / 2)
 
     def _enqueue(self, job: Job) -> None:
@@ -236,9 +234,8 @@ class ComputeQueue:
                 continue
             lane = batch[0][0].lane
             features = _gather(batch)
-            measured = Batch(len(features.ids), time.monotonic())
-            lane.under_way.append(measured)
-            self._computing.append(lane)
+            begun = time.monotonic()
+            self._under_way.append(under_way := Batch(lane, len(features.ids), begun))
             depth = 0.0
             try:
                 rows, depth = await loop.run_in_executor(self._threads, lane.compute, features)
@@ -246,9 +243,8 @@ class ComputeQueue:
                 self._failed(batch, error)
             else:
                 self._give(batch, rows)
-            lane.under_way.remove(measured)
-            self._computing.remove(lane)
-            seconds = time.monotonic() - measured.begun
+            self._under_way.remove(under_way)
+            seconds = time.monotonic() - begun
             self._account(lane, features, seconds, depth)
             for job in {job for job, _ in batch}:
                 job.call.computing += seconds

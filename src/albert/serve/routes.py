@@ -275,7 +275,7 @@ async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
     call.tokens += len(features.ids)
     hidden = await service.queue.run(model.states_lane, features, call)
     filled = [
-        await service.text(call, model.fill, text, place, states, body.top_k)
+        await service.in_thread(model.fill, text, place, states, body.top_k)
         for text, place, states in zip(texts, places, hidden, strict=True)
     ]
     return answer(filled[0] if isinstance(body.inputs, str) else filled)

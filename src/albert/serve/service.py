@@ -27,7 +27,7 @@ from albert.serve.refusals import Refusal, invalid, not_found, too_large, unavai
 from albert.tasks.base import Output
 
 _PORTION = 16_384  # characters that are tokenised in one go: others wait for so long at most
-_SHORT = 1000  # characters of a request whose tokenising takes less time than handing it to a thread and back
+_SHORT = 1000  # characters of a text whose tokenising takes less time than handing it to a thread and back
 _FIRST_FORWARD = 120.0  # seconds, for the largest models on the slowest machines
 _WORKERS = 4  # that compute at most, unless told otherwise: they share one interpreter
 _FRESH = 1.0  # seconds for which readiness is believed
@@ -112,9 +112,13 @@ class Service:
     # --- work ------------------------------------------------------------------------------------------
 
     async def text(self, call: Call, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Does work on a request's texts: a long one's in a thread, off the event loop."""
-        if call.characters <= _SHORT:
+        """Does work on a request's texts: in a thread, but for a single short one."""
+        if call.inputs <= 1 and call.characters <= _SHORT:
             return function(*arguments)
+        return await self.in_thread(function, *arguments)
+
+    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Does work off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
 
     def measure(self, call: Call, texts: Sequence[str], length: int) -> None:

@@ -119,6 +119,7 @@ class FilePart {
     const stop = (this.stop = new AbortController());
     const left = this.batches(this.waiting());
     this.begun = { at: performance.now(), done: this.table.done.size };
+    this.held = new Set(); // batches that the server put off
     this.trouble.textContent = "";
     this.tell("Scoring.");
     this.settle();
@@ -146,10 +147,10 @@ class FilePart {
     const body = { ...task.rows.body(rows), model: model.name };
     try {
       const { value } = await patiently(task.endpoint, body, signal, (error, wait) => {
+        this.held.add(rows);
         this.tell(`${error.message} Going on in ${wait} s.`);
       });
       task.rows.results(value).forEach((result, i) => this.table.done.set(rows[i].index, task.rows.cells(result, model)));
-      this.tell("Scoring.");
     } catch (error) {
       if (!(error instanceof ApiError) || !BLAMES_ROWS.has(error.status)) throw error;
       if (rows.length === 1) this.table.failed.set(rows[0].index, error.said);
@@ -158,6 +159,8 @@ class FilePart {
         await this.scored(rows.slice(rows.length >> 1), model, signal);
       }
     }
+    this.held.delete(rows);
+    if (!this.held.size) this.tell("Scoring."); // else what was said of the other lane stays
     this.advance();
   }
 
