@@ -16,7 +16,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.labels import require_known
 from albert.tasks.losses import PLAIN, LossConfig, LossShape, balanced_weights, cross_entropy
-from albert.tasks.metrics import classification_scores, softmax
+from albert.tasks.metrics import classification_score, classification_scores, softmax
 from albert.tasks.review import Review, Verdict, label_scores, mean_of
 
 MAX_LABELS = 10_000
@@ -81,14 +81,14 @@ class Classification(Task):
         majority = max(labels, key=lambda label: counts[label])
         gold = _ids(examples, labels)
         said = np.full_like(gold, labels.index(majority))
-        return f"always {majority!r}", classification_scores(said, gold, labels=len(labels))[self.metric]
+        return f"always {majority!r}", classification_score(self.metric, said, gold, labels=len(labels))
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         probabilities = softmax(np.stack([output.pooled for output in outputs]))
         gold, said = _ids([output.example for output in outputs], labels), probabilities.argmax(1)
 
         def measure(chosen: np.ndarray) -> float:
-            return classification_scores(said[chosen], gold[chosen], labels=len(labels))[self.metric]
+            return classification_score(self.metric, said[chosen], gold[chosen], labels=len(labels))
 
         verdicts = [
             Verdict(output.example, labels[right], labels[best], float(right != best), float(row[best]))
