@@ -6,13 +6,15 @@
 TASKS is the folder of the task sets. Each run trains on the training part, chooses its checkpoint on dev and is scored
 on test (on dev where the test labels are not public). "majority" is what `albert evaluate` compares with: the commonest
 label, for entities what the training part's words had, for similarity shared words. "linear" is `baselines.py`.
-A finished run is kept in --out as JSON, so a repeated call goes on; --table prints what is there.
+A finished run is kept in --out as JSON and one that was interrupted resumes, so a repeated call goes on; --table prints
+what is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -37,13 +39,13 @@ from albert.training.progress import ConsoleProgress
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     """One fine-tuning and its score."""
     wanted, began = SETS[name], time.monotonic()
-    start = str(arguments.out / f"{wanted.start}-model") if wanted.start else "starter"
+    start = str(model_of(wanted.start)) if wanted.start else "starter"
     network = AlbertConfig.load(model_folder("starter"))
     shape = {
         "hidden_size": network.hidden_size, "num_hidden_layers": network.num_hidden_layers,
         "num_attention_heads": network.num_attention_heads, "intermediate_size": network.intermediate_size,
     }  # fmt: skip
-    folder = arguments.out / f"{name}-model"
+    folder = model_of(name) if (side, seed) == ("starter", 0) else arguments.out / f"{name}-{side}-{seed}"
     finetune(
         FinetuneConfig(
             train=str(files.train),
@@ -58,7 +60,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
             },
             **wanted.options,
         ),
-        overwrite=True,
+        resume=True,
         progress=ConsoleProgress(quiet=arguments.quiet),
     )  # fmt: skip
     seconds = time.monotonic() - began
@@ -71,7 +73,14 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
                   for found in predictor.predict(test, DecodeOptions(top_k=None))]  # fmt: skip
         scores = ranked(likely, test, "1")
     majority = evaluation.baseline if evaluation.metric == wanted.metric else None
+    if folder != model_of(name):
+        shutil.rmtree(folder)
     return {"scores": scores, "majority": majority, "seconds": seconds}
+
+
+def model_of(name: str) -> Path:
+    """The set's first model: others may start from it."""
+    return Path(arguments.out / f"{name}-model")
 
 
 def examples(predictor: Predictor, path: Path) -> list[Example]:
