@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -133,6 +135,22 @@ MIXED = ANY_TEXT | st.lists(st.sampled_from(["1999,", "2,", "1,024,", "9,9,", "x
 
 
 @pytest.mark.parametrize("tokenizer", [ENGLISH, COMMAS], ids=["english", "commas"])
+@given(texts=st.lists(MIXED, min_size=1, max_size=3), limit=st.integers(8, 30))
+def test_rows_without_offsets_are_the_same(tokenizer: AlbertTokenizer, texts: list[str], limit: int) -> None:
+    items = [*texts, (texts[0], texts[-1])]
+    for windows in (False, True):
+        placed, bare = (rows_of(tokenizer, items, limit, windows=windows, offsets=offsets) for offsets in (True, False))
+        assert bare == [replace(row, offsets=[], word_ids=[], sequence_ids=[]) for row in placed]
+
+
+def rows_of(
+    tokenizer: AlbertTokenizer, items: list[Any], limit: int, *, windows: bool, offsets: bool
+) -> list[Encoding]:
+    if not windows:
+        return tokenizer.encode_batch(items, max_length=limit, offsets=offsets)
+    return [row for rows in tokenizer.windows(items, max_length=limit, stride=2, offsets=offsets) for row in rows]
+
+
 @given(texts=st.lists(MIXED, max_size=5))
 def test_ids_alone_are_those_of_the_pieces(tokenizer: AlbertTokenizer, texts: list[str]) -> None:
     assert [row.tolist() for row in tokenizer.ids(texts)] == [row.ids.tolist() for row in tokenizer.pieces(texts)]

@@ -147,7 +147,7 @@ class Hosted:
 
     def encode_texts(self, texts: Sequence[str]) -> tuple[Features, int]:
         """A row a text, and how many were cut."""
-        encodings = self.tokenizer.encode_batch(list(texts), max_length=self.max_length)
+        encodings = self.tokenizer.encode_batch(texts, max_length=self.max_length, offsets=False)
         return Features.build(encodings), sum(encoding.cut > 0 for encoding in encodings)
 
     def _logits(self, features: Features) -> Computed:

@@ -124,11 +124,14 @@ class ComputeQueue:
         return waiting + sum(self._seconds(batch.lane, batch.tokens) for batch in self._under_way)
 
     def _seconds(self, lane: Lane, tokens: int) -> float:
-        """That so many tokens will take, by what others took and by what batches under way take already."""
+        """That so many tokens will take, by what others took, or would have if what is under way ended now."""
         now = time.monotonic()
         pace = lane.seconds / lane.tokens if lane.tokens else 0.0
-        paces = [(now - batch.begun) / batch.tokens for batch in self._under_way if batch.lane is lane]
-        return tokens * max([pace, *paces]) / self.workers
+        for batch in self._under_way:
+            if batch.lane is lane:
+                seconds, had = _FORGET * lane.seconds + now - batch.begun, _FORGET * lane.tokens + batch.tokens
+                pace = max(pace, seconds / had)
+        return tokens * pace / self.workers
 
     async def run(self, lane: Lane, features: Features, call: Call, *, probe: bool = False) -> list[np.ndarray]:
         """What the lane computes of each row.

@@ -212,8 +212,9 @@ class Task(ABC):
         """The rows of each example; `Encoding.cut` says how much of it they left out."""
         texts = [example.texts for example in examples]
         if lengths.stride is None:
-            return [[encoding] for encoding in tokenizer.encode_batch(texts, max_length=lengths.max_length)]
-        return tokenizer.windows(texts, max_length=lengths.max_length, stride=lengths.stride)
+            rows = tokenizer.encode_batch(texts, max_length=lengths.max_length, offsets=self.points)
+            return [[row] for row in rows]
+        return tokenizer.windows(texts, max_length=lengths.max_length, stride=lengths.stride, offsets=self.points)
 
     def features(
         self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths

@@ -111,7 +111,7 @@ class MultipleChoice(Task):
         if any(len(example.choices) < 2 for example in examples):
             raise AlbertError(ErrorKind.DATA, "multiple choice", expected="at least two choices", got="fewer")
         pairs = [(example.text, _question(example, choice)) for example in examples for choice in example.choices]
-        rows = iter(tokenizer.encode_batch(pairs, max_length=lengths.max_length))
+        rows = iter(tokenizer.encode_batch(pairs, max_length=lengths.max_length, offsets=False))
         return [[next(rows) for _ in example.choices] for example in examples]
 
 

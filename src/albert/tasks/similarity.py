@@ -49,7 +49,7 @@ class _Embedding(Task):
     def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         texts = [self.texts(example) for example in examples]
         flat = [text for part in texts for text in part]
-        rows = iter(tokenizer.encode_batch(flat, max_length=lengths.max_length))
+        rows = iter(tokenizer.encode_batch(flat, max_length=lengths.max_length, offsets=False))
         return [[next(rows) for _ in part] for part in texts]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,20 @@ from albert.text.normalize import NormalizedText, Normalizer
 SPACE = "▁"
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # sentencepiece_model.proto
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
-_WORTH_THREADS = 16_384  # characters: for fewer, making threads takes longer than they save
+# Characters: for a list sentencepiece makes threads anew, which takes longer than so many take one after the other.
+_WORTH_THREADS = 16_384
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """One text's pieces: ids, [start, end) offsets into the original text, index of each one's word."""
+    """One text's pieces: ids, [start, end) offsets into the original text, index of each one's word.
+
+    Those of ids alone have neither offsets nor words.
+    """
 
     ids: np.ndarray  # [n]
-    offsets: np.ndarray  # [n, 2]
-    word_ids: np.ndarray  # [n]
+    offsets: np.ndarray = field(default_factory=partial(np.zeros, (0, 2), np.int64))  # [n, 2]
+    word_ids: np.ndarray = field(default_factory=partial(np.zeros, 0, np.int64))  # [n]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,11 +87,10 @@ class PieceEncoder:
     def __call__(self, texts: Sequence[str]) -> list[Pieces]:
         """The pieces of each text. Raises `AlbertError` (bad-data) for text that is not valid Unicode."""
         normalized = [self._normalized(text) for text in texts]
-        many = sum(len(text.text) for text in normalized) > _WORTH_THREADS
+        plain = [text.text for text in normalized]
+        encode = partial(self._sentencepiece.encode, out_type=str)
         with _valid_unicode(texts):
-            surfaces = self._sentencepiece.encode(
-                [text.text for text in normalized], out_type=str, num_threads=-1 if many else 1
-            )
+            surfaces = encode(plain) if sum(map(len, plain)) > _WORTH_THREADS else list(map(encode, plain))
         return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -94,8 +98,7 @@ class PieceEncoder:
         harden = self._harden
         with _valid_unicode(texts):
             hardened = texts if harden is None else [harden.text(text) for text in texts]
-            normalized = [self.normalizer.text(text) for text in hardened]
-            rows = self._sentencepiece.encode(normalized, out_type=int, num_threads=1)
+            rows = [self._sentencepiece.encode(self.normalizer.text(text), out_type=int) for text in hardened]
         if self._digit_comma:
             rows = [row if self._digit_comma.keys().isdisjoint(row) else self._split_commas(row) for row in rows]
         return [np.asarray(row, np.int64) for row in rows]
@@ -118,7 +121,7 @@ class PieceEncoder:
         if not self._digit_comma.keys().isdisjoint(ids):
             ids, widths = self._apply_digit_comma(ids, widths)
         if not ids:
-            return Pieces(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
+            return Pieces(np.zeros(0, np.int64))
         joined = "".join(surfaces)
         starts, ends = self._sources(inner, len(joined))
         bounds = np.cumsum([0, *widths])
@@ -174,7 +177,7 @@ def _valid_unicode(texts: Sequence[str]) -> Iterator[None]:
     """Turns what sentencepiece raises for a lone surrogate into one clear error (bad-data)."""
     try:
         yield
-    except (UnicodeEncodeError, TypeError):
+    except (UnicodeEncodeError, TypeError, RuntimeError):
         bad = next(filter(SURROGATE.search, texts), None)
         if bad is None:
             raise

@@ -29,7 +29,8 @@ class Encoding:
 
     `offsets` are [start, end) into the original text that `sequence_ids` names (0 first, 1 second, None for
     special tokens, whose offsets are (0, 0)); `word_ids` count the words of that text. `cut` is the number
-    of pieces that truncation left out; `window` numbers the overlapping windows of one text.
+    of pieces that truncation left out; `window` numbers the overlapping windows of one text. Encoded without
+    `offsets` the lists `offsets`, `word_ids` and `sequence_ids` are empty.
     """
 
     input_ids: list[int]
@@ -185,10 +186,14 @@ class AlbertTokenizer:
         *,
         max_length: int | None = None,
         truncation: Truncation = "longest_first",
+        offsets: bool = True,
     ) -> list[Encoding]:
-        """Encodes many texts or pairs; see `__call__`. Raises `AlbertError` for a cut that is not possible."""
+        """Encodes many texts or pairs; see `__call__`. Without `offsets` it takes a third of the time.
+
+        Raises `AlbertError` for a cut that is not possible.
+        """
         limit = self.max_length if max_length is None else max_length
-        return [_cut(first, second, limit, truncation) for first, second in self._parts(items)]
+        return [_cut(first, second, limit, truncation, offsets) for first, second in self._parts(items, offsets)]
 
     def windows(
         self,
@@ -196,6 +201,7 @@ class AlbertTokenizer:
         *,
         max_length: int | None = None,
         stride: int = 128,
+        offsets: bool = True,
     ) -> list[list[Encoding]]:
         """Encodes each long text or pair as windows; neighbours share `stride` pieces and nothing is left out.
 
@@ -203,7 +209,7 @@ class AlbertTokenizer:
         it, and the second is divided. Raises `AlbertError` when a window has no room to move on.
         """
         limit = self.max_length if max_length is None else max_length
-        return [_windows(first, second, limit, stride) for first, second in self._parts(items)]
+        return [_windows(first, second, limit, stride, offsets) for first, second in self._parts(items, offsets)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the pieces, special tokens left out."""
@@ -214,24 +220,25 @@ class AlbertTokenizer:
         """The id of a piece, that of <unk> when it is none."""
         return self._ids.get(piece, UNK_ID)
 
-    def _parts(self, items: Sequence[TextOrPair]) -> Iterator[tuple[Pieces, Pieces | None]]:
+    def _parts(self, items: Sequence[TextOrPair], offsets: bool) -> Iterator[tuple[Pieces, Pieces | None]]:
         flat: list[str] = []
         for item in items:
             flat.extend((item,) if isinstance(item, str) else item)
-        pieces = iter(self._encoder(flat))
+        pieces = iter(self._encoder(flat) if offsets else map(Pieces, self._encoder.ids(flat)))
         for item in items:
             yield next(pieces), None if isinstance(item, str) else next(pieces)
 
 
-def _cut(first: Pieces, second: Pieces | None, limit: int, truncation: Truncation) -> Encoding:
+def _cut(first: Pieces, second: Pieces | None, limit: int, truncation: Truncation, offsets: bool) -> Encoding:
     lengths = (len(first), 0 if second is None else len(second))
     room = limit - (2 if second is None else 3)
     keep = _kept_lengths(lengths, room, truncation)
     cut = sum(lengths) - sum(keep)
-    return _join(_slice(first, 0, keep[0]), None if second is None else _slice(second, 0, keep[1]), cut=cut)
+    kept = _slice(first, 0, keep[0]), None if second is None else _slice(second, 0, keep[1])
+    return _join(*kept, placed=offsets, cut=cut)
 
 
-def _windows(first: Pieces, second: Pieces | None, limit: int, stride: int) -> list[Encoding]:
+def _windows(first: Pieces, second: Pieces | None, limit: int, stride: int, offsets: bool) -> list[Encoding]:
     moving, fixed, cut = first, None, 0
     room = limit - 2
     if second is not None:
@@ -251,7 +258,7 @@ def _windows(first: Pieces, second: Pieces | None, limit: int, stride: int) -> l
     while True:
         part = _slice(moving, start, start + room)
         pair = (part, None) if fixed is None else (fixed, part)
-        encodings.append(_join(*pair, cut=cut, window=len(encodings)))
+        encodings.append(_join(*pair, placed=offsets, cut=cut, window=len(encodings)))
         if start + room >= len(moving):
             return encodings
         start += room - stride
@@ -284,22 +291,23 @@ def _slice(pieces: Pieces, start: int, end: int) -> Pieces:
     return Pieces(pieces.ids[start:end], pieces.offsets[start:end], pieces.word_ids[start:end])
 
 
-def _join(first: Pieces, second: Pieces | None, *, cut: int = 0, window: int = 0) -> Encoding:
-    """[CLS] first [SEP], then second [SEP] with token type 1."""
+def _join(first: Pieces, second: Pieces | None, *, placed: bool, cut: int = 0, window: int = 0) -> Encoding:
+    """[CLS] first [SEP], then second [SEP] with token type 1; `placed` asks for offsets and words, too."""
     ids: list[int] = [CLS_ID]
-    offsets: list[tuple[int, int]] = [(0, 0)]
-    words: list[int | None] = [None]
-    sequences: list[int | None] = [None]
     types: list[int] = [0]
+    offsets: list[tuple[int, int]] = [(0, 0)] * placed
+    words: list[int | None] = [None] * placed
+    sequences: list[int | None] = [None] * placed
     for index, pieces in enumerate((first, second)):
         if pieces is None:
             continue
         count = len(pieces)
         ids += [*pieces.ids.tolist(), SEP_ID]
-        offsets += [*map(tuple, pieces.offsets.tolist()), (0, 0)]
-        words += [*pieces.word_ids.tolist(), None]
-        sequences += [*[index] * count, None]
         types += [index] * (count + 1)
+        if placed:
+            offsets += [*map(tuple, pieces.offsets.tolist()), (0, 0)]
+            words += [*pieces.word_ids.tolist(), None]
+            sequences += [*[index] * count, None]
     return Encoding(ids, types, [1] * len(ids), offsets, words, sequences, cut, window)
 
 
