@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import json
 import os
 import random
@@ -30,12 +29,12 @@ import urllib.request
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from texts import texts_of
 
 from albert.config import AlbertConfig
 from albert.data.batches import Features
@@ -55,20 +54,6 @@ RETRY = 0.05  # seconds
 MAX_OPEN = 2000  # connections of an open loop; an arrival beyond them counts as refused
 OPENVINO = "FastAPI + OpenVINO"
 HERE = Path(__file__).parent
-
-
-def texts_of(count: int) -> list[str]:
-    """Messages strung together until each has its drawn length in words."""
-    with (resources.files("albert") / "assets" / "messages.csv").open(encoding="utf-8") as file:
-        messages = [row["text"] for row in csv.DictReader(file)]
-    rng, order = np.random.default_rng(0), random.Random(0)
-    texts = []
-    for wanted in np.clip(np.exp(rng.normal(np.log(38) - 0.18, 0.6, count)), 3, 95).astype(int):
-        words: list[str] = []
-        while len(words) < wanted:
-            words += order.choice(messages).split()
-        texts.append(" ".join(words[:wanted]))
-    return texts
 
 
 def write_model(folder: Path, shape: str, texts: list[str]) -> None:
