@@ -63,7 +63,8 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
         resume=True,
         progress=ConsoleProgress(quiet=arguments.quiet),
     )  # fmt: skip
-    seconds = time.monotonic() - began
+    steps = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    seconds = max(time.monotonic() - began, sum(step.get("seconds", 0) for step in steps))  # a resumed run's, too
     predictor = Predictor.load(folder)
     evaluation = predictor.evaluate(files.test)
     scores = evaluation.scores
