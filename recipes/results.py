@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from baselines import BASELINES, ranked
+from sklearn.metrics import precision_recall_fscore_support
 from tasksets import SETS, Files, TaskSet
 
 from albert.config import AlbertConfig
@@ -68,6 +69,10 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     predictor = Predictor.load(folder)
     evaluation = predictor.evaluate(files.test)
     scores = evaluation.scores
+    if wanted.label:
+        test = examples(predictor, files.test)
+        said = [found[0]["label"] for found in predictor.predict(test)]
+        scores |= of_label(wanted.label, [example.gold for example in test], said)
     if wanted.metric == "map":
         test = examples(predictor, files.test)
         likely = [next(p["score"] for p in found if p["label"] == "1")
@@ -77,6 +82,12 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     if folder != model_of(name):
         shutil.rmtree(folder)
     return {"scores": scores, "majority": majority, "seconds": seconds}
+
+
+def of_label(label: str, gold: list[str], said: list[str]) -> dict[str, float]:
+    """How well one label by itself is found."""
+    precision, recall, f1, _ = precision_recall_fscore_support(gold, said, labels=[label], average="micro")
+    return {f"{label} precision": float(precision), f"{label} recall": float(recall), f"{label} f1": float(f1)}
 
 
 def model_of(name: str) -> Path:
@@ -144,10 +155,11 @@ def row(name: str, wanted: TaskSet) -> str | None:
         if side == "starter":
             first = results[0]
     simple = kept(f"{name}-linear", lambda: linear(name, files))
+    beside = [f"{key} {value:.3f}" for key, value in first["scores"].items() if wanted.label and wanted.label in key]
     return " | ".join(
         [f"| {name}", wanted.metric, *cells, f"{simple['scores'][wanted.metric]:.3f}" if simple else "–",
          "–" if first["majority"] is None else f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}",
-         wanted.published, f"{wanted.note} |"]
+         wanted.published, "; ".join(filter(None, [wanted.note, ", ".join(beside)])) + " |"]
     )  # fmt: skip
 
 

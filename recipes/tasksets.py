@@ -33,7 +33,8 @@ class TaskSet:
 
     `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter,
     `scratch_lr` for the same network without pre-training. `start` names another set whose model is the beginning, in
-    the place of the starter. `published` is albert-base-v2's figure on the same data.
+    the place of the starter. `label` is one of which is told by itself how well it is found. `published` is
+    albert-base-v2's figure on the same data.
     """
 
     files: Callable[[Path, Path], Files]
@@ -45,6 +46,7 @@ class TaskSet:
     seeds: int = 3
     published: str = ""
     start: str = ""
+    label: str = ""
     note: str = ""
 
 
@@ -270,7 +272,7 @@ SETS: dict[str, TaskSet] = {
                               note="unanswerable training questions made: a third moved to another paragraph"),
     "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15),
     "WikiANN": TaskSet(wikiann, "f1", 4),
-    "CLINC150": TaskSet(clinc, "accuracy", 8, lr=5e-4, note="151 classes, out of scope among them"),
+    "CLINC150": TaskSet(clinc, "accuracy", 8, lr=5e-4, label="oos", note="151 classes, out of scope among them"),
     "Hate speech": TaskSet(hate, "macro_f1", 3, {"metric": "macro_f1"}),
     "AG News": TaskSet(ag_news, "accuracy", 4, scratch_lr=5e-4),
     "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),
