@@ -134,7 +134,10 @@ COMMAS = with_digit_commas()
 MIXED = ANY_TEXT | st.lists(st.sampled_from(["1999,", "2,", "1,024,", "9,9,", "x", " ", "٣,", "[CLS]"])).map(" ".join)
 
 
-@pytest.mark.parametrize("tokenizer", [ENGLISH, COMMAS], ids=["english", "commas"])
+BOTH = pytest.mark.parametrize("tokenizer", [ENGLISH, COMMAS], ids=["english", "commas"])
+
+
+@BOTH
 @given(texts=st.lists(MIXED, min_size=1, max_size=3), limit=st.integers(8, 30))
 def test_rows_without_offsets_are_the_same(tokenizer: AlbertTokenizer, texts: list[str], limit: int) -> None:
     items = [*texts, (texts[0], texts[-1])]
@@ -151,6 +154,7 @@ def rows_of(
     return [row for rows in tokenizer.windows(items, max_length=limit, stride=2, offsets=offsets) for row in rows]
 
 
+@BOTH
 @given(texts=st.lists(MIXED, max_size=5))
 def test_ids_alone_are_those_of_the_pieces(tokenizer: AlbertTokenizer, texts: list[str]) -> None:
     assert [row.tolist() for row in tokenizer.ids(texts)] == [row.ids.tolist() for row in tokenizer.pieces(texts)]
