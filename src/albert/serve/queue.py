@@ -71,6 +71,10 @@ class Lane:
     tokens: float = 0.0  # of late, with the seconds that they took
     seconds: float = 0.0
 
+    def with_batch(self, tokens: int, seconds: float) -> tuple[float, float]:
+        """What `tokens` and `seconds` are after another batch."""
+        return _FORGET * self.tokens + tokens, _FORGET * self.seconds + seconds + _SOON
+
 
 class Batch(NamedTuple):
     """One under way."""
@@ -129,7 +133,7 @@ class ComputeQueue:
         pace = lane.seconds / lane.tokens if lane.tokens else 0.0
         for batch in self._under_way:
             if batch.lane is lane:
-                seconds, had = _FORGET * lane.seconds + now - batch.begun, _FORGET * lane.tokens + batch.tokens
+                had, seconds = lane.with_batch(batch.tokens, now - batch.begun)
                 pace = max(pace, seconds / had)
         return tokens * pace / self.workers
 
@@ -273,8 +277,7 @@ class ComputeQueue:
     def _account(self, lane: Lane, features: Features, seconds: float, depth: float) -> None:
         tokens = len(features.ids)
         lane.spent += seconds
-        lane.tokens = _FORGET * lane.tokens + tokens
-        lane.seconds = _FORGET * lane.seconds + seconds + _SOON
+        lane.tokens, lane.seconds = lane.with_batch(tokens, seconds)
         self.metrics.batch(len(features), tokens, int(features.lengths.max()), seconds, depth)
         self.metrics.queued(self._size(), self.tokens)
 
