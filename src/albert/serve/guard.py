@@ -167,21 +167,21 @@ class _Exchange:
         limits = self.service.limits
         told = self.headers.get(b"content-length", b"0")
         if told.isdigit() and (len(told) > 19 or int(told) > limits.max_body):
-            await self._too_large()
+            await self._too_large(True)
         body, more = bytearray(), True
         try:
             async with asyncio.timeout(limits.body_timeout):
-                while more:
+                while more and len(body) <= limits.max_body:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
                         raise _Gone()
                     self._hold(message.get("body", b""))
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
-                    if len(body) > limits.max_body:
-                        await self._too_large()
         except TimeoutError:
             raise Refusal(408, "Timeout", "the body took too long") from None
+        if len(body) > limits.max_body:
+            await self._too_large(more)
         return bytes(body)
 
     def _hold(self, part: bytes) -> None:
@@ -191,8 +191,9 @@ class _Exchange:
         self.service.held += len(part)
         self.held += len(part)
 
-    async def _too_large(self) -> NoReturn:
-        await self._linger()
+    async def _too_large(self, more: bool) -> NoReturn:
+        if more:
+            await self._linger()
         raise too_large(f"the body has more than {self.service.limits.max_body:,} bytes")
 
     async def _linger(self) -> None:
