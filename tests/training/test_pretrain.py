@@ -268,7 +268,7 @@ def torchrun(processes: int, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     return output
 
@@ -304,7 +304,7 @@ def test_a_run_goes_on_with_another_number_of_processes(shards: Path, two_ranks:
 def test_a_dying_rank_ends_the_run_and_the_restart_is_exact(shards: Path, two_ranks: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = torchrun(2, *command(shards, out, save_seconds=0, steps=8))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     children = subprocess.run(
@@ -312,9 +312,9 @@ def test_a_dying_rank_ends_the_run_and_the_restart_is_exact(shards: Path, two_ra
     ).stdout.split()
     os.kill(int(children[-1]), signal.SIGKILL)
     killed = time.monotonic()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode != 0
-    assert time.monotonic() - killed < 30
+    assert time.monotonic() - killed < 60
     finish(torchrun(2, *command(shards, out, "--resume", save_seconds=0)))
     assert digest(out) == digest(two_ranks)
     assert records(out) == records(two_ranks)
