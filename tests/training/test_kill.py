@@ -10,9 +10,9 @@ import signal
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import kill_at
 import pytest
 
-import kill_at
 from conftest import write_reviews
 from corpora import make_corpus
 
