@@ -186,7 +186,7 @@ def test_embeddings_from_cooccurrence_are_where_a_run_begins(shards: Path, tmp_p
 
 
 def test_going_on_from_a_checkpoint_starts_where_it_ended(shards: Path, tmp_path: Path) -> None:
-    first = run(shards, tmp_path / "first", steps=60)
+    first = run(shards, tmp_path / "first", steps=30)
     second = run(shards, tmp_path / "second", init=str(tmp_path / "first"), steps=4, lr=1e-3)
     assert records(tmp_path / "second")[0]["mlm"] < 1.3 * first.scores["mlm_loss"]
     assert second.scores["mlm_loss"] < 1.1 * first.scores["mlm_loss"]
