@@ -39,11 +39,14 @@ class Admission:
         """Counts a request in."""
         self.under_way += 1
 
-    def leave(self, seconds: float) -> None:
-        """Counts it out, after so long."""
+    def leave(self, seconds: float, *, crowded_out: bool = False) -> None:
+        """Counts it out, after so long. Where the queue refused it because of the others, they are as many as fit:
+        the next is refused before it costs anything."""
         full = self.under_way >= self.limit / 2
         self.under_way -= 1
-        if seconds + self.lag <= self.target:
+        if crowded_out:
+            self.limit = max(_LEAST, min(self.limit, self.under_way))
+        elif seconds + self.lag <= self.target:
             self.limit = min(self.most, self.limit + full * _MORE / self.limit)
         elif (now := time.monotonic()) - self._fell > _PAUSE * self.target:
             self.limit, self._fell = max(_LEAST, _LESS * self.limit), now

@@ -24,8 +24,8 @@ class Call:
     tokenizing: float = 0.0
     queued: float = 0.0
     computing: float = 0.0
-
     begun: float = 0.0  # when all of it had come
+    crowded_out: bool = False  # refused for the sake of what waited already
 
     def begin(self, timeout: float) -> None:
         """From now on it has so many seconds."""

@@ -126,7 +126,8 @@ class _Exchange:
         try:
             await self._answered(body)
         finally:
-            service.admission.leave(time.monotonic() - self.call.begun)
+            seconds = time.monotonic() - self.call.begun
+            service.admission.leave(seconds, crowded_out=self.call.crowded_out)
 
     def _require_room(self) -> None:
         """Raises `Refusal`: 503 while stopping, 429 where no more may be under way."""

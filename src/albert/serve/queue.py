@@ -167,7 +167,9 @@ class ComputeQueue:
         backlog = self.backlog()
         if self.tokens + tokens > self.limits.queue_tokens:
             raise overloaded("the queue is full", retry_after=backlog / 2)
-        if backlog and backlog + self._seconds(lane, tokens) > _HOPEFUL * call.left:
+        own = self._seconds(lane, tokens)
+        if backlog and backlog + own > _HOPEFUL * call.left:
+            call.crowded_out = backlog > own
             raise overloaded("this would not be done in time", retry_after=backlog / 2)
 
     def _enqueue(self, job: Job) -> None:
