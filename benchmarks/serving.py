@@ -4,7 +4,7 @@
     python benchmarks/serving.py --short         a few minutes: the starter's shape, fewer and shorter phases
     python benchmarks/serving.py                 the base shape, too; about half an hour
 
-Each arm is a process of its own and meets the same phases in turn: closed loops of 1, 8 and 32 clients that ask without
+Each arm is a process of its own and meets the same phases in turn: closed loops of 1, 8, 32 and 64 clients that ask without
 pause; open loops with arrivals at random (Poisson) at half and at 80 % of what the arm answered in its best closed
 loop; and 5 times that rate, where only answers within the deadline count (goodput). Requests are a text each, of the
 packaged customer messages, strung together to mixed lengths (log-normal, mean 47 pieces, at most 126). Clients run in
@@ -48,7 +48,7 @@ SHAPES = {
     "starter": {"size": "mini", "num_hidden_layers": 6},
     "base": {"size": "base"},
 }
-CLIENTS = (1, 8, 32)
+CLIENTS = (1, 8, 32, 64)
 OVERLOAD = 5
 RETRY = 0.05  # seconds
 MAX_OPEN = 2000  # connections of an open loop; an arrival beyond them counts as refused

@@ -70,11 +70,14 @@ class Block:
         self.outer: Product = Linear(dtype, ffn.outer)
         self.norm, self.norm2 = Norm(attention.norm), Norm(ffn.norm)
         self.activation = activation
+        self.fused: Callable[..., Tensor | None] | None = None  # the same in one call (engine/fused.py)
 
     def __call__(
         self, x: Float[Tensor, "tokens hidden"], use: int, attend: Attend, *, read: Tensor | None = None
     ) -> Float[Tensor, "read hidden"]:
         """The block's output, at the pieces `read` if given: then the first of each text."""
+        if self.fused is not None and (out := self.fused(x, use, attend, read=read)) is not None:
+            return out
         context = attend(self.qkv(x, use), rows=len(x if read is None else read), first=read is not None)
         y = self.norm(self.output(context, use, add=x if read is None else x[read]))
         return self.norm2(self.outer(self.inner(y, use, activation=self.activation), use, add=y))

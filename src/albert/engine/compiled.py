@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,34 +24,44 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
+_TORCH = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"  # loaded already, for its C interface
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
-_NAMES = {torch.float32: "attend_float32", torch.bfloat16: "attend_bfloat16"}
+_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 _ARGUMENTS = {  # pointers, then numbers
     "attend_float32": (3, 4), "attend_bfloat16": (3, 4), "quantize_bfloat16": (3, 3),
+    "block_float32": (5, 4), "block_bfloat16": (5, 4),
 }  # fmt: skip
 _LANES = 16  # numbers in a register: a head's size is a multiple of it
 
 
-def attention(dtype: torch.dtype, size: int) -> Callable[..., Tensor] | None:
-    """`attend` for heads of this size where this machine has it."""
-    function = _functions().get(_NAMES[dtype])
-    if function is None or size % _LANES:
-        return None
+@dataclass(frozen=True)
+class Attention:
+    """Each text's attention to itself, texts end to end between `starts`."""
 
-    def attend(
-        qkv: Float[Tensor, "tokens width"], *, starts: Int[Tensor, " bounds"], heads: int, rows: int, first: bool
-    ) -> Float[Tensor, "rows hidden"]:
-        """Each text's attention to itself, texts end to end between `starts`; with `first` of its first piece alone.
+    function: Callable[..., int]
+    size: int
+    heads: int
+    starts: Int[Tensor, " bounds"]
 
-        Of the `rows` those after the texts are copies of the first.
-        """
-        texts = len(starts) - 1
-        context = qkv.new_empty(rows, heads * size)
-        function(qkv.data_ptr(), context.data_ptr(), starts.data_ptr(), texts, heads, size, first)
-        context[texts if first else int(starts[-1]) :] = context[0]
+    def __call__(self, qkv: Float[Tensor, "tokens width"], *, rows: int, first: bool) -> Float[Tensor, "rows hidden"]:
+        """With `first` that of each text's first piece alone. Of the `rows` those after the texts repeat the first."""
+        texts = len(self.starts) - 1
+        context = qkv.new_empty(rows, self.heads * self.size)
+        self.function(
+            qkv.data_ptr(), context.data_ptr(), self.starts.data_ptr(), texts, self.heads, self.size, first
+        )  # fmt: skip
+        context[texts if first else int(self.starts[-1]) :] = context[0]
         return context
 
-    return attend
+
+def attention(dtype: torch.dtype, size: int) -> Callable[..., int] | None:
+    """What `Attention` calls for heads of this size, where this machine has it."""
+    return None if size % _LANES else _functions().get(f"attend_{_NAMES[dtype]}")
+
+
+def block_function(dtype: torch.dtype) -> Callable[..., int] | None:
+    """What `FusedBlock` calls, where this machine has it."""
+    return _functions().get(f"block_{_NAMES[dtype]}")
 
 
 def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"], zero: int) -> Tensor:
@@ -64,7 +75,7 @@ def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"],
 
 
 @cache
-def _functions() -> dict[str, Callable[..., None]]:
+def _functions() -> dict[str, Callable[..., int]]:
     """What there is, by name."""
     path = _library()
     if path is None:
@@ -78,7 +89,7 @@ def _functions() -> dict[str, Callable[..., None]]:
         if hasattr(library, name):
             function = getattr(library, name)
             function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * numbers
-            function.restype = None
+            function.restype = ctypes.c_int64 if name.startswith("block") else None
             found[name] = function
     return found
 
@@ -98,8 +109,8 @@ def _library() -> Path | None:
         print("compiling kernels for this machine, once: a few seconds", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             made = Path(temporary) / path.name
-            subprocess.run([compiler, *_FLAGS, str(_SOURCE), "-o", str(made)], check=True, capture_output=True,
-                           timeout=120)  # fmt: skip
+            command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made), str(_TORCH)]
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
             made.replace(path)
     except (OSError, subprocess.SubprocessError) as error:
         print(f"not compiled, PyTorch's operators do it: {type(error).__name__}", file=sys.stderr)
@@ -110,5 +121,5 @@ def _library() -> Path | None:
 def _fingerprint(compiler: str) -> str:
     """What a compiled file depends on: the source, how and by what it is compiled, and what the processor can."""
     parts = [_SOURCE.read_bytes(), " ".join((compiler, *_FLAGS)).encode(), platform.machine().encode()]
-    parts.append(str(sorted(torch.cpu.get_capabilities().items())).encode())
+    parts += [torch.__version__.encode(), str(sorted(torch.cpu.get_capabilities().items())).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

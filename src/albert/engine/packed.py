@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albert.engine.blocks import Attend, Block, Linear, filled, rows_for
-from albert.engine.compiled import attention
+from albert.engine.compiled import Attention, attention
+from albert.engine.fused import fused
 from albert.engine.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
 from albert.errors import AlbertError, ErrorKind
 from albert.memory import keep_freed_memory
@@ -51,17 +52,26 @@ class PackedModel:
         self.dtype = _DTYPES[precision]
         config, encoder = model.config, model.albert.encoder
         self.heads = config.num_attention_heads
-        self.compiled = attention(self.dtype, config.hidden_size // self.heads)
+        self.size = config.hidden_size // self.heads
+        self.compiled = attention(self.dtype, self.size)
         self.mapping = Linear(self.dtype, encoder.mapping) if isinstance(encoder.mapping, nn.Linear) else None
         layers = list(encoder.layers())
         blocks = {layer: Block(layer, config.hidden_act, self.dtype) for layer in layers}
         self.uses = {blocks[layer]: layers.count(layer) for layer in blocks}
         self.depths = [(blocks[layer], layers[:depth].count(layer)) for depth, layer in enumerate(layers)]
+        self._fuse()
         self.by_piece = not model.head.needs_pooler and model.head_name != "embedding"
+
+    def _fuse(self) -> None:
+        """Lets every block be one call, where it can be."""
+        for block, uses in self.uses.items():
+            block.fused = None if self.compiled is None else fused(block, uses, self.heads, self.dtype)
 
     def watch(self) -> list[dict[str, Watched]]:
         """Makes every product remember the ranges of its inputs, block by block."""
-        return [watch(block, uses) for block, uses in self.uses.items()]
+        watched = [watch(block, uses) for block, uses in self.uses.items()]
+        self._fuse()
+        return watched
 
     def quantize(self, calibration: Calibration) -> None:
         """Turns every product into int8. Raises `AlbertError` (bad-model) for ranges of another network."""
@@ -71,6 +81,7 @@ class PackedModel:
             raise AlbertError(ErrorKind.MODEL, "int8 calibration", expected="that of this network", got="another's")
         for block, ranges in zip(self.uses, calibration, strict=True):
             quantize_block(block, ranges)
+        self._fuse()
 
     @torch.inference_mode()
     def logits(self, packed: Packed) -> list[np.ndarray]:
@@ -117,7 +128,7 @@ class PackedModel:
     def attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
         """Attention over texts that lie between `starts`."""
         if self.compiled is not None:
-            return partial(self.compiled, starts=torch.from_numpy(starts), heads=self.heads)
+            return Attention(self.compiled, self.size, self.heads, torch.from_numpy(starts))
         return partial(_attend, groups=_groups(lengths, starts, self.dtype), heads=self.heads)
 
     def embed(self, packed: Packed) -> Float[Tensor, "rows hidden"]:

@@ -100,6 +100,7 @@ class QuantizedLinear:
 
     def __init__(self, linear: Linear, ranges: Ranges, *, smooth: bool) -> None:
         weight, self.dtype = linear.source, linear.bias.dtype
+        self.reads_whole = not smooth
         sizes = ranges.sizes.clamp(min=_LEAST)
         if smooth:
             widths = weight.abs().amax(0).clamp(min=_LEAST)
