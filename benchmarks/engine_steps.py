@@ -3,8 +3,9 @@
     python benchmarks/engine_steps.py                  about two minutes
 
 128 texts of log-normal length (mean 47, at most 148), random pieces and weights, in order of arrival, batches of 32.
-Prints the median over rounds of the time without a step to the time with all of them. The last row runs in a process
-of its own, since what the C library's allocator keeps is a matter of the process.
+Prints the median over rounds of the time without a step to the time with all of them; of steps that are within the one
+call of a block, to the time of all but that. The last row runs in a process of its own, since what the C library's
+allocator keeps is a matter of the process.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ class WholeLastLayer(PackedModel):
         return x[torch.from_numpy(starts[:-1])]
 
 
-def change(model: PackedModel, step: Callable[[Block], None]) -> PackedModel:
+def change(model: PackedModel, step: Callable[[Block], None] = lambda block: None) -> PackedModel:
+    """With blocks that are computed step by step, and changed."""
     for block in model.uses:
+        block.fused = None
         step(block)
     return model
 
@@ -121,12 +124,14 @@ def measure(config: AlbertConfig) -> None:
     model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0)).eval()
     real, padded = batches(), batches(padded=True)
     best = "bf16" if has_bf16("cpu") else "fp32"
-    without_kernel = PackedModel(model, best)
+    without_kernel = change(PackedModel(model, best))
     without_kernel.compiled = None
+    one_call = "a block in one call"
     arms: dict[str, tuple[PackedModel, list[Packed]]] = {
         "all steps": (PackedModel(model, best), real),
         "no padding in products": (PackedModel(model, best), padded),
         "bf16": (PackedModel(model, "fp32"), real),
+        one_call: (change(PackedModel(model, best)), real),
         "weights laid out, GELU and residual fused": (
             change(PackedModel(model, best), lambda block: unfuse(block, NotLaidOut)),
             real,
@@ -134,7 +139,7 @@ def measure(config: AlbertConfig) -> None:
         "GELU and residual fused": (change(PackedModel(model, best), unfuse), real),
         "query, key and value in one product": (change(PackedModel(model, best), one_by_one), real),
         "attention in C++, not PyTorch's": (without_kernel, real),
-        "of the last layer what the head reads": (WholeLastLayer(model, best), real),
+        "of the last layer what the head reads": (change(WholeLastLayer(model, best)), real),
     }
     times: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(ROUNDS + 1):
@@ -145,9 +150,12 @@ def measure(config: AlbertConfig) -> None:
     tokens = sum(int(batch.lengths.sum()) for batch in real)
     every = statistics.median(times["all steps"])
     print(f"| all steps | {tokens / every:,.0f} tokens/s |")
+    beside = "all steps"
     for name, own in times.items():
         if name != "all steps":
-            print(f"| {name} | {statistics.median(a / b for a, b in zip(own, times['all steps'], strict=True)):.2f}x |")
+            print(f"| {name} | {statistics.median(a / b for a, b in zip(own, times[beside], strict=True)):.2f}x |")
+        if name == one_call:
+            beside = one_call
     alone = [memory(config, keep=keep) for _ in range(3) for keep in (True, False)]
     print(f"| freed memory kept | {statistics.median(alone[1::2]) / statistics.median(alone[::2]):.2f}x |")
 

@@ -220,6 +220,21 @@ def test_what_would_not_be_done_in_time_is_refused_at_once() -> None:
     within(test, batch_tokens=50)
 
 
+def test_only_what_others_leave_no_time_for_counts_as_crowded_out() -> None:
+    async def test(queue: ComputeQueue) -> None:
+        lane = Lane("a", Recorder(0.003))
+        await queue.run(lane, rows_of(50), call())  # so long takes a token
+        waiting = [asyncio.ensure_future(queue.run(lane, rows_of(50), call())) for _ in range(3)]
+        await asyncio.sleep(0)
+        small, large = call(0.8), call(0.8)
+        assert await status_of(queue.run(lane, rows_of(50), small)) == 429
+        assert await status_of(queue.run(lane, rows_of(500), large)) == 429
+        assert (small.crowded_out, large.crowded_out) == (True, False)
+        await asyncio.gather(*waiting)
+
+    within(test, batch_tokens=50)
+
+
 def test_the_queue_is_bounded_in_tokens() -> None:
     async def test(queue: ComputeQueue) -> None:
         lane = Lane("a", Recorder(1e-4))
