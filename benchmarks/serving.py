@@ -265,7 +265,7 @@ def main() -> None:
 
 
 def conclude(shape: str, arms: dict[str, list[dict[str, Any]]]) -> None:
-    """The most answers of each arm at no higher p99 than OpenVINO's with so many clients, and how well it bears load."""
+    """Each arm's most answers at no higher p99 than OpenVINO's with as many clients, and what overload leaves."""
     loops = {arm: [phase for phase in phases if phase["phase"].startswith("closed")] for arm, phases in arms.items()}
     print()
     for arm, phases in arms.items():
