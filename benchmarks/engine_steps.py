@@ -4,8 +4,8 @@
 
 128 texts of log-normal length (mean 47, at most 148), random pieces and weights, in order of arrival, batches of 32.
 Prints the median over rounds of the time without a step to the time with all of them; of steps that are within the one
-call of a block, to the time of all but that. The last row runs in a process of its own, since what the C library's
-allocator keeps is a matter of the process.
+call of the encoder, to the time of all but that, which is with oneDNN's products. The last row runs in a process of its
+own, since what the C library's allocator keeps is a matter of the process.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from albert.config import AlbertConfig
 from albert.engine import blocks, packed
 from albert.engine.blocks import Block
+from albert.engine.fused import FusedEncoder
 from albert.engine.packed import Packed, PackedModel
 from albert.engine.precision import has_bf16
 from albert.model import AlbertForTask
@@ -71,17 +72,21 @@ class NotLaidOut(Unfused):
 
 class WholeLastLayer(PackedModel):
     def _encode(self, packed: Packed, starts: np.ndarray, *, first: bool) -> Tensor:
-        x, attend = self.embed(packed), self.attention(packed.lengths, starts)
-        for block, use in self.depths:
-            x = block(x, use, attend)
-        return x[torch.from_numpy(starts[:-1])]
+        return super()._encode(packed, starts, first=False)[torch.from_numpy(starts[:-1])]
 
 
 def change(model: PackedModel, step: Callable[[Block], None] = lambda block: None) -> PackedModel:
     """With blocks that are computed step by step, and changed."""
+    model.fused = None
     for block in model.uses:
-        block.fused = None
         step(block)
+    return model
+
+
+def by_pytorch(model: PackedModel) -> PackedModel:
+    """With oneDNN's products in the one call."""
+    assert model.fused is not None
+    model.fused = FusedEncoder(model.fused.network, ours=False)
     return model
 
 
@@ -126,11 +131,12 @@ def measure(config: AlbertConfig) -> None:
     best = "bf16" if has_bf16("cpu") else "fp32"
     without_kernel = change(PackedModel(model, best))
     without_kernel.compiled = None
-    one_call = "a block in one call"
+    one_call = "all in one call"
     arms: dict[str, tuple[PackedModel, list[Packed]]] = {
         "all steps": (PackedModel(model, best), real),
         "no padding in products": (PackedModel(model, best), padded),
         "bf16": (PackedModel(model, "fp32"), real),
+        "products of our own": (by_pytorch(PackedModel(model, best)), real),
         one_call: (change(PackedModel(model, best)), real),
         "weights laid out, GELU and residual fused": (
             change(PackedModel(model, best), lambda block: unfuse(block, NotLaidOut)),

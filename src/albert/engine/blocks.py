@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -24,9 +25,9 @@ def rows_for(tokens: int) -> int:
     return -(-tokens // step) * step
 
 
-def filled(x: Float[Tensor, "tokens width"], rows: int | None = None) -> Float[Tensor, "rows width"]:
-    """With copies of the first row after the others, `rows` in all (None: as `rows_for` says)."""
-    missing = (rows_for(len(x)) if rows is None else rows) - len(x)
+def filled(x: Float[Tensor, "tokens width"], rows: int) -> Float[Tensor, "rows width"]:
+    """With copies of the first row after the others, `rows` in all."""
+    missing = rows - len(x)
     return torch.cat([x, x[:1].expand(missing, -1)]) if missing else x
 
 
@@ -43,7 +44,11 @@ class Linear:
         weights = [part.weight.detach() for part in parts]
         self.source = weights[0] if len(weights) == 1 else torch.cat(weights)
         self.bias = torch.cat([part.bias for part in parts]).detach().to(dtype)
-        self.weight = lay_out(self.source.to(dtype))
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """As `product` wants it."""
+        return lay_out(self.source.to(self.bias.dtype))
 
     def __call__(self, x: Tensor, use: int = 0, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
         return product(x, self.weight, self.bias, add=add, activation=activation)
@@ -70,14 +75,16 @@ class Block:
         self.outer: Product = Linear(dtype, ffn.outer)
         self.norm, self.norm2 = Norm(attention.norm), Norm(ffn.norm)
         self.activation = activation
-        self.fused: Callable[..., Tensor | None] | None = None  # the same in one call (engine/fused.py)
+        self.hidden = len(ffn.outer.bias)
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        return self.qkv, self.output, self.inner, self.outer
 
     def __call__(
         self, x: Float[Tensor, "tokens hidden"], use: int, attend: Attend, *, read: Tensor | None = None
     ) -> Float[Tensor, "read hidden"]:
         """The block's output, at the pieces `read` if given: then the first of each text."""
-        if self.fused is not None and (out := self.fused(x, use, attend, read=read)) is not None:
-            return out
         context = attend(self.qkv(x, use), rows=len(x if read is None else read), first=read is not None)
         y = self.norm(self.output(context, use, add=x if read is None else x[read]))
         return self.norm2(self.outer(self.inner(y, use, activation=self.activation), use, add=y))

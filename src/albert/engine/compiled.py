@@ -27,11 +27,8 @@ _SOURCE = Path(__file__).with_name("kernels.cpp")
 _TORCH = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"  # loaded already, for its C interface
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-_ARGUMENTS = {  # pointers, then numbers
-    "attend_float32": (3, 4), "attend_bfloat16": (3, 4), "quantize_bfloat16": (3, 3),
-    "block_float32": (5, 4), "block_bfloat16": (5, 4),
-}  # fmt: skip
-_LANES = 16  # numbers in a register: a head's size is a multiple of it
+_ARGUMENTS = {"attend": (3, 4), "quantize": (3, 3), "embed": (5, 2), "encode": (4, 5)}  # pointers, then numbers
+LANES = 16  # numbers in a register: a head's size is a multiple of it
 
 
 @dataclass(frozen=True)
@@ -56,22 +53,22 @@ class Attention:
 
 def attention(dtype: torch.dtype, size: int) -> Callable[..., int] | None:
     """What `Attention` calls for heads of this size, where this machine has it."""
-    return None if size % _LANES else _functions().get(f"attend_{_NAMES[dtype]}")
-
-
-def block_function(dtype: torch.dtype) -> Callable[..., int] | None:
-    """What `FusedBlock` calls, where this machine has it."""
-    return _functions().get(f"block_{_NAMES[dtype]}")
+    return None if size % LANES else function_of("attend", dtype)
 
 
 def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"], zero: int) -> Tensor:
     """round(x * factor of the column) + zero, kept within 0 and 255, as uint8."""
-    function = _functions().get("quantize_bfloat16")
-    if function is None or x.dtype != torch.bfloat16 or x.shape[1] % _LANES or not x.is_contiguous():
+    function = function_of("quantize", x.dtype)
+    if function is None or x.shape[1] % LANES or not x.is_contiguous():
         return (x * factors).round_().add_(zero).clamp_(0, 255).to(torch.uint8)
     out = torch.empty(x.shape, dtype=torch.uint8)
     function(x.data_ptr(), out.data_ptr(), factors.data_ptr(), *x.shape, zero)
     return out
+
+
+def function_of(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
+    """One of the kernels for numbers of this kind, where this machine has it."""
+    return _functions().get(f"{name}_{_NAMES[dtype]}")
 
 
 @cache
@@ -85,12 +82,13 @@ def _functions() -> dict[str, Callable[..., int]]:
     except OSError:
         return {}
     found = {}
-    for name, (pointers, numbers) in _ARGUMENTS.items():
-        if hasattr(library, name):
-            function = getattr(library, name)
-            function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * numbers
-            function.restype = ctypes.c_int64 if name.startswith("block") else None
-            found[name] = function
+    for kind, (pointers, numbers) in _ARGUMENTS.items():
+        for name in (f"{kind}_{number}" for number in _NAMES.values()):
+            if hasattr(library, name):
+                function = getattr(library, name)
+                function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * numbers
+                function.restype = ctypes.c_int64 if kind in ("embed", "encode") else None
+                found[name] = function
     return found
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from albert.data.batches import Features, inference_batches
 from albert.engine.blocks import filled
-from albert.engine.packed import Packed, PackedModel
+from albert.engine.packed import Packed, PackedModel, bounds
 from albert.errors import AlbertError, ErrorKind
 from albert.model.heads import Head
 
@@ -52,7 +52,6 @@ class EarlyExit:
     @torch.inference_mode()
     def logits(self, features: Features, *, max_tokens: int) -> Exits:
         """All rows, the longest first, `max_tokens` of them under way at a time."""
-        block, _ = self.packed.depths[0]
         lengths = features.lengths
         waiting = deque(np.argsort(-lengths, kind="stable").tolist())
         found = Exits([np.zeros(0, np.float32)] * len(features), np.zeros(len(features), np.int64))
@@ -62,12 +61,13 @@ class EarlyExit:
         while waiting or len(rows):
             admitted = _admit(waiting, lengths, max_tokens - int(lengths[rows].sum()), max_tokens)
             if admitted:
-                new = self.packed.embed(Packed(*features.flat(admitted), lengths[admitted]))
-                own = lengths[rows].sum(), lengths[admitted].sum()
-                x = filled(torch.cat([x[: own[0]], new[: own[1]]])) if len(rows) else new
+                new_lengths = lengths[admitted]
+                new = self.packed.embed(Packed(*features.flat(admitted), new_lengths), bounds(new_lengths))
+                own = lengths[rows].sum(), new_lengths.sum()
+                x = self._filled(torch.cat([x[: own[0]], new[: own[1]]])) if len(rows) else new
                 rows = np.append(rows, admitted)
-            starts = np.append(0, np.cumsum(lengths[rows]))
-            x = block(x, 0, self.packed.attention(lengths[rows], starts))
+            starts = bounds(lengths[rows])
+            x = self.packed.run(x, starts, depths=slice(1))
             found.depths[rows] += 1
             leaves = np.zeros(len(rows), bool)
             for depth in np.unique(found.depths[rows]).tolist():
@@ -79,9 +79,12 @@ class EarlyExit:
                 if not self.packed.by_piece:
                     before[rows[places]] = said
             if leaves.any():
-                x = filled(x[torch.from_numpy(np.flatnonzero(np.repeat(~leaves, np.diff(starts))))])
+                x = self._filled(x[torch.from_numpy(np.flatnonzero(np.repeat(~leaves, np.diff(starts))))])
                 rows = rows[~leaves]
         return found
+
+    def _filled(self, x: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "rows hidden"]:
+        return filled(x, self.packed.rows(len(x)))
 
     def _judge(
         self, x: Float[Tensor, "tokens hidden"], starts: np.ndarray, places: np.ndarray, depth: int, before: np.ndarray
@@ -93,12 +96,11 @@ class EarlyExit:
         else:
             read = np.concatenate([np.arange(starts[place], starts[place + 1]) for place in places])
         values = self.packed.read(x[torch.from_numpy(read)], lengths, self.heads[depth - 1])
-        bounds = np.append(0, np.cumsum(lengths))
         sure = sureness(values, before, self.packed.model.config.problem_type)
         if not self.packed.by_piece:
             return list(values), sure
-        parts = [values[start:after] for start, after in itertools.pairwise(bounds)]
-        return parts, np.minimum.reduceat(sure, bounds[:-1])
+        own = bounds(lengths)
+        return [values[start:after] for start, after in itertools.pairwise(own)], np.minimum.reduceat(sure, own[:-1])
 
 
 def sureness(said: np.ndarray, before: np.ndarray, problem_type: str | None) -> np.ndarray:
@@ -135,11 +137,11 @@ def every_depth(
     sure = np.zeros((len(early.heads), len(features)))
     for indices in inference_batches(lengths, max_tokens=max_tokens):
         own = lengths[indices]
-        starts = np.append(0, np.cumsum(own))
-        x, attend = packed.embed(Packed(*features.flat(indices), own)), packed.attention(own, starts)
+        starts = bounds(own)
+        x = packed.embed(Packed(*features.flat(indices), own), starts)
         before = np.full((len(indices), 1), np.inf, np.float32)
-        for depth, (block, use) in enumerate(packed.depths):
-            x = block(x, use, attend)
+        for depth in range(len(packed.depths)):
+            x = packed.run(x, starts, depths=slice(depth, depth + 1))
             said, sure[depth, indices] = early._judge(x, starts, np.arange(len(indices)), depth + 1, before)
             for index, logits in zip(indices, said, strict=True):
                 found[depth][index] = logits

@@ -1,4 +1,4 @@
-// What PyTorch's operators do slowly to texts that lie end to end, and a block of the encoder in one call.
+// The encoder for texts that lie end to end.
 //
 // Attention, without padding and without a call for each length, reads rows of queries, keys and values side by side,
 // [tokens, 3 * heads * size], writes [tokens, heads * size], or [texts, heads * size] if only the first piece of each
@@ -38,27 +38,39 @@ inline __mmask16 first_lanes(int count) {
   return count >= kLanes ? static_cast<__mmask16>(0xFFFF) : static_cast<__mmask16>((1u << count) - 1);
 }
 
-// How numbers are read, turned, multiplied and written; Pair is what one lane holds of a key or a value.
+// round(x * factor) + zero, kept within 0 and 255.
+inline void put_whole(uint8_t* to, __m512 x, __m512 factor, __m512i zero) {
+  const __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(x, factor)), zero);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtusepi32_epi8(_mm512_max_epi32(shifted, _mm512_setzero_si512())));
+}
+
+// How numbers are read, turned, multiplied and written; Group is what one lane holds of a weight, a key or a value.
 struct Float32 {
   static constexpr int32_t kType = 6;  // PyTorch's number for it (c10::ScalarType)
   using Number = float;
-  using Pair = float;
-  static constexpr int kPer = 1;  // columns of a key, or rows of values, that one product takes
-  static __m512 multiply_add(__m512 sum, Pair x, const Pair* y) {
+  using Group = float;
+  using Sum = __m512;
+  static constexpr int kPer = 1;  // columns of a weight or a key, or rows of values, that one product takes
+  static Sum none() { return _mm512_setzero_ps(); }
+  static __m512 real(Sum sum) { return sum; }
+  static Sum multiply_add(Sum sum, Group x, const Group* y) {
     return _mm512_fmadd_ps(_mm512_set1_ps(x), _mm512_loadu_ps(y), sum);
   }
   static __m512 get(const Number* from) { return _mm512_loadu_ps(from); }
   static void put(Number* to, __m512 x) { _mm512_storeu_ps(to, x); }
-  static void values(const Number* row, const Number*, Pair* to) { _mm512_storeu_ps(to, _mm512_loadu_ps(row)); }
+  static void values(const Number* row, const Number*, Group* to) { _mm512_storeu_ps(to, _mm512_loadu_ps(row)); }
 };
 
 #ifdef __AVX512BF16__
 struct BFloat16 {
   static constexpr int32_t kType = 15;
   using Number = uint16_t;
-  using Pair = uint32_t;
+  using Group = uint32_t;
+  using Sum = __m512;
   static constexpr int kPer = 2;
-  static __m512 multiply_add(__m512 sum, Pair x, const Pair* y) {
+  static Sum none() { return _mm512_setzero_ps(); }
+  static __m512 real(Sum sum) { return sum; }
+  static Sum multiply_add(Sum sum, Group x, const Group* y) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(x))),
                             reinterpret_cast<__m512bh>(_mm512_loadu_si512(y)));
   }
@@ -69,7 +81,7 @@ struct BFloat16 {
   static void put(Number* to, __m512 x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
   }
-  static void values(const Number* row, const Number* next, Pair* to) {
+  static void values(const Number* row, const Number* next, Group* to) {
     const __m512i a = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
     const __m512i b = next == nullptr
                           ? _mm512_setzero_si512()
@@ -81,48 +93,67 @@ struct BFloat16 {
 };
 #endif
 
-// sums[query][tile] of x[query][step] * y[step][tile], both in pairs; x may be anywhere, y has `stride` lanes a step.
-template <class Format, int Tiles>
-inline void multiply(const typename Format::Pair* const* x, int queries, const typename Format::Pair* y, int64_t stride,
-                     int steps, __m512 (&sums)[kQueries][Tiles]) {
-  for (auto& row : sums)
-    for (auto& sum : row) sum = _mm512_setzero_ps();
-  if (queries == kQueries) {
-    for (int step = 0; step < steps; ++step, y += stride)
-      for (int query = 0; query < kQueries; ++query)
-        for (int tile = 0; tile < Tiles; ++tile)
-          sums[query][tile] = Format::multiply_add(sums[query][tile], x[query][step], y + tile * kLanes);
-  } else {
-    for (int query = 0; query < queries; ++query) {
-      const typename Format::Pair* at = y;
-      for (int step = 0; step < steps; ++step, at += stride)
-        for (int tile = 0; tile < Tiles; ++tile)
-          sums[query][tile] = Format::multiply_add(sums[query][tile], x[query][step], at + tile * kLanes);
-    }
+#ifdef __AVX512VNNI__
+// Inputs of uint8 with weights of int8.
+struct Whole {
+  using Number = uint8_t;
+  using Group = int32_t;
+  using Sum = __m512i;
+  static constexpr int kPer = 4;
+  static Sum none() { return _mm512_setzero_si512(); }
+  static __m512 real(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+  static Sum multiply_add(Sum sum, Group x, const Group* y) {
+    // For _mm512_dpbusd_epi32 GCC 12 copies every sum at every step, at half the speed.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_epi32(x)), "v"(_mm512_loadu_si512(y)));
+    return sum;
   }
+};
+#endif
+
+// sums[row][tile] of x[row][step] * y[step][tile], both in groups; y has `stride` lanes a step.
+template <class Format, int Rows, int Tiles>
+inline void multiply(const typename Format::Group* const* x, const typename Format::Group* y, int64_t stride,
+                     int64_t steps, typename Format::Sum (*sums)[Tiles]) {
+  typename Format::Sum own[Rows][Tiles];
+  for (auto& row : own)
+    for (auto& sum : row) sum = Format::none();
+  for (int64_t step = 0; step < steps; ++step, y += stride)
+    for (int row = 0; row < Rows; ++row)
+      for (int tile = 0; tile < Tiles; ++tile)
+        own[row][tile] = Format::multiply_add(own[row][tile], x[row][step], y + tile * kLanes);
+  for (int row = 0; row < Rows; ++row)
+    for (int tile = 0; tile < Tiles; ++tile) sums[row][tile] = own[row][tile];
+}
+
+// The same for up to kQueries rows.
+template <class Format, int Tiles>
+inline void multiply_some(const typename Format::Group* const* x, int rows, const typename Format::Group* y,
+                          int64_t stride, int64_t steps, typename Format::Sum (*sums)[Tiles]) {
+  if (rows == kQueries) return multiply<Format, kQueries, Tiles>(x, y, stride, steps, sums);
+  for (int row = 0; row < rows; ++row) multiply<Format, 1, Tiles>(x + row, y, stride, steps, sums + row);
 }
 
 template <class Format>
 struct Scratch {
-  std::vector<typename Format::Pair> keys, values, weights;
+  std::vector<typename Format::Group> keys, values, weights;
   std::vector<float> scores;
 };
 
 // Up to kQueries rows of scores against `Tiles` registers of keys.
 template <class Format, int Tiles>
-inline void score(const typename Format::Pair* const* queries, int count, const typename Format::Pair* keys,
+inline void score(const typename Format::Group* const* queries, int count, const typename Format::Group* keys,
                   int64_t padded, int pairs, float* scores) {
   __m512 sums[kQueries][Tiles];
-  multiply<Format, Tiles>(queries, count, keys, padded, pairs, sums);
+  multiply_some<Format, Tiles>(queries, count, keys, padded, pairs, sums);
   for (int query = 0; query < count; ++query)
     for (int tile = 0; tile < Tiles; ++tile) _mm512_storeu_ps(scores + query * padded + tile * kLanes, sums[query][tile]);
 }
 
 template <class Format, int Tiles>
-inline void mix(const typename Format::Pair* const* weights, int count, const typename Format::Pair* values,
+inline void mix(const typename Format::Group* const* weights, int count, const typename Format::Group* values,
                 int64_t size, int steps, const float* shares, typename Format::Number* const* out) {
   __m512 sums[kQueries][Tiles];
-  multiply<Format, Tiles>(weights, count, values, size, steps, sums);
+  multiply_some<Format, Tiles>(weights, count, values, size, steps, sums);
   for (int query = 0; query < count; ++query)
     for (int tile = 0; tile < Tiles; ++tile)
       Format::put(out[query] + tile * kLanes, _mm512_mul_ps(sums[query][tile], _mm512_set1_ps(shares[query])));
@@ -150,7 +181,7 @@ template <class Format>
 void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidden, int64_t length, int64_t size,
                  int64_t asking, typename Format::Number* context, int64_t out_width, Scratch<Format>& scratch) {
   using Number = typename Format::Number;
-  using Pair = typename Format::Pair;
+  using Group = typename Format::Group;
   const int64_t padded = (length + kLanes - 1) / kLanes * kLanes, pairs = size / Format::kPer;
   const int64_t steps = (length + Format::kPer - 1) / Format::kPer;
   scratch.keys.resize(pairs * padded);
@@ -158,13 +189,13 @@ void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidd
   scratch.weights.resize(kQueries * padded / Format::kPer);
   scratch.scores.resize(kQueries * padded);
   const Number *query = qkv, *key = qkv + hidden, *value = qkv + 2 * hidden;
-  Pair* keys = scratch.keys.data();
+  Group* keys = scratch.keys.data();
   for (int64_t at = 0; at < length; ++at) {
-    const Pair* row = reinterpret_cast<const Pair*>(key + at * width);
+    const Group* row = reinterpret_cast<const Group*>(key + at * width);
     for (int64_t pair = 0; pair < pairs; ++pair) keys[pair * padded + at] = row[pair];
   }
   for (int64_t pair = 0; pair < pairs; ++pair)
-    std::memset(keys + pair * padded + length, 0, (padded - length) * sizeof(Pair));
+    std::memset(keys + pair * padded + length, 0, (padded - length) * sizeof(Group));
   for (int64_t step = 0; step < steps; ++step) {
     const int64_t at = step * Format::kPer;
     const Number* row = value + at * width;
@@ -175,11 +206,11 @@ void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidd
   const float scale = kLog2E / std::sqrt(static_cast<float>(size));
   for (int64_t first = 0; first < asking; first += kQueries) {
     const int count = static_cast<int>(asking - first < kQueries ? asking - first : kQueries);
-    const Pair *asked[kQueries], *weighed[kQueries];
+    const Group *asked[kQueries], *weighed[kQueries];
     Number* out[kQueries];
     float shares[kQueries];
     for (int row = 0; row < count; ++row) {
-      asked[row] = reinterpret_cast<const Pair*>(query + (first + row) * width);
+      asked[row] = reinterpret_cast<const Group*>(query + (first + row) * width);
       out[row] = context + (first + row) * out_width;
     }
     float* scores = scratch.scores.data();
@@ -191,12 +222,12 @@ void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidd
     for (; at < padded; at += kLanes)
       score<Format, 1>(asked, count, keys + at, padded, static_cast<int>(pairs), scores + at);
     for (int row = 0; row < count; ++row) {
-      Pair* weights = scratch.weights.data() + row * padded / Format::kPer;
+      Group* weights = scratch.weights.data() + row * padded / Format::kPer;
       shares[row] = soften<Format>(scores + row * padded, length, padded, scale, reinterpret_cast<Number*>(weights));
       weighed[row] = weights;
     }
     for (int64_t column = 0; column < size;) {
-      const Pair* values = scratch.values.data() + column;
+      const Group* values = scratch.values.data() + column;
       Number* to[kQueries];
       for (int row = 0; row < count; ++row) to[row] = out[row] + column;
       if (size - column >= 4 * kLanes) {
@@ -226,17 +257,102 @@ void attend(const typename Format::Number* qkv, typename Format::Number* context
   }
 }
 
-// round(x * factor of the column) + zero, kept within 0 and 255.
 template <class Format>
 void quantize(const typename Format::Number* x, uint8_t* out, const float* factors, int64_t tokens, int64_t width,
               int64_t zero) {
-  const __m512i shift = _mm512_set1_epi32(static_cast<int>(zero)), none = _mm512_setzero_si512();
+  const __m512i shift = _mm512_set1_epi32(static_cast<int>(zero));
 #pragma omp parallel for
   for (int64_t token = 0; token < tokens; ++token) {
-    for (int64_t at = 0; at < width; at += kLanes) {
-      const __m512 value = _mm512_mul_ps(Format::get(x + token * width + at), _mm512_loadu_ps(factors + at));
-      const __m512i shifted = _mm512_max_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(value), shift), none);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + token * width + at), _mm512_cvtusepi32_epi8(shifted));
+    for (int64_t at = token * width, column = 0; column < width; at += kLanes, column += kLanes)
+      put_whole(out + at, Format::get(x + at), _mm512_loadu_ps(factors + column), shift);
+  }
+}
+
+enum Activation : int64_t { kNone, kGelu, kGeluTanh, kRelu };
+
+inline __m512 activate(__m512 x, Activation activation) {
+  const __m512 one = _mm512_set1_ps(1.0f), zero = _mm512_setzero_ps(), square = _mm512_mul_ps(x, x);
+  if (activation == kRelu) return _mm512_max_ps(x, zero);
+  if (activation == kGeluTanh) {  // x (1 + tanh z) / 2 = x / (1 + e^-2z), z = sqrt(2 / pi) (x + 0.044715 x^3)
+    const __m512 cubed = _mm512_fmadd_ps(_mm512_set1_ps(0.044715f), _mm512_mul_ps(square, x), x);
+    const __m512 power = exp2_of(_mm512_mul_ps(_mm512_set1_ps(-2 * 0.79788456080286535588f * kLog2E), cubed));
+    return _mm512_div_ps(x, _mm512_add_ps(one, power));
+  }
+  if (activation == kGelu) {  // x (1 + erf(x / sqrt 2)) / 2, erf by Abramowitz and Stegun 7.1.26, within 1.5e-7
+    const __m512 size = _mm512_abs_ps(x);
+    const __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(_mm512_set1_ps(0.3275911f * 0.70710678118654752440f), size, one));
+    __m512 y = _mm512_set1_ps(1.061405429f);
+    y = _mm512_fmadd_ps(y, t, _mm512_set1_ps(-1.453152027f));
+    y = _mm512_fmadd_ps(y, t, _mm512_set1_ps(1.421413741f));
+    y = _mm512_fmadd_ps(y, t, _mm512_set1_ps(-0.284496736f));
+    y = _mm512_mul_ps(_mm512_fmadd_ps(y, t, _mm512_set1_ps(0.254829592f)), t);
+    y = _mm512_mul_ps(y, exp2_of(_mm512_mul_ps(_mm512_set1_ps(-0.5f * kLog2E), square)));
+    return _mm512_fnmadd_ps(_mm512_mul_ps(_mm512_set1_ps(0.5f), size), y, _mm512_max_ps(x, zero));
+  }
+  return x;
+}
+
+// A weight in panels of 64 columns, [panel][step][column] of groups, filled up with zeros. What comes out is
+// sum * scale + offset of the column, plus what is added, activated; as uint8 where `out_factor` is not 0.
+struct Panels {
+  const void* weights;
+  const float *scales, *offsets;
+  int64_t in, out;
+  Activation activation;
+  float out_factor;
+  int32_t out_zero;
+};
+
+constexpr int kRows = 6, kTiles = 4, kPanel = kTiles * kLanes;  // 24 sums lie in registers
+
+template <class Format, class Reads, int Rows>
+void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t panel, const typename Format::Number* add,
+                   void* out) {
+  using Group = typename Reads::Group;
+  const int64_t steps = by.in / Reads::kPer;
+  const Group* rows[Rows];
+  for (int row = 0; row < Rows; ++row) rows[row] = reinterpret_cast<const Group*>(x + row * by.in);
+  typename Reads::Sum sums[Rows][kTiles];
+  multiply<Reads, Rows, kTiles>(rows, static_cast<const Group*>(by.weights) + panel * steps * kPanel, kPanel, steps, sums);
+  for (int tile = 0; tile < kTiles; ++tile) {
+    const int64_t column = panel * kPanel + tile * kLanes;
+    if (column >= by.out) return;
+    const __m512 scale = _mm512_loadu_ps(by.scales + column), offset = _mm512_loadu_ps(by.offsets + column);
+    for (int row = 0; row < Rows; ++row) {
+      const int64_t at = row * by.out + column;
+      __m512 y = _mm512_fmadd_ps(Reads::real(sums[row][tile]), scale, offset);
+      if (add != nullptr) y = _mm512_add_ps(y, Format::get(add + at));
+      y = activate(y, by.activation);
+      if (by.out_factor == 0) {
+        Format::put(static_cast<typename Format::Number*>(out) + at, y);
+      } else {
+        put_whole(static_cast<uint8_t*>(out) + at, y, _mm512_set1_ps(by.out_factor), _mm512_set1_epi32(by.out_zero));
+      }
+    }
+  }
+}
+
+// x W^T + b and what follows; `Reads` is how x is read, `Format` what is added and written, unless that is uint8.
+template <class Format, class Reads>
+void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t rows, const typename Format::Number* add,
+                   void* out) {
+  const int64_t panels = (by.out + kPanel - 1) / kPanel, tiles = (rows + kRows - 1) / kRows;
+  const int64_t out_size = by.out_factor == 0 ? sizeof(typename Format::Number) : 1;
+#pragma omp parallel for collapse(2) schedule(static)
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t first = tile * rows / tiles, count = (tile + 1) * rows / tiles - first;
+      const auto* from = x + first * by.in;
+      const auto* more = add == nullptr ? nullptr : add + first * by.out;
+      void* to = static_cast<char*>(out) + first * by.out * out_size;
+      switch (count) {
+        case 1: multiply_tile<Format, Reads, 1>(by, from, panel, more, to); break;
+        case 2: multiply_tile<Format, Reads, 2>(by, from, panel, more, to); break;
+        case 3: multiply_tile<Format, Reads, 3>(by, from, panel, more, to); break;
+        case 4: multiply_tile<Format, Reads, 4>(by, from, panel, more, to); break;
+        case 5: multiply_tile<Format, Reads, 5>(by, from, panel, more, to); break;
+        default: multiply_tile<Format, Reads, kRows>(by, from, panel, more, to);
+      }
     }
   }
 }
@@ -246,28 +362,29 @@ struct Norm {
   double eps;
 };
 
-// LayerNorm; `out` may be `x`.
+// LayerNorm of a row; `out` may be `x`.
+template <class In, class Out>
+void normalize_row(const typename In::Number* x, typename Out::Number* out, const Norm& norm, int64_t width) {
+  __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
+  for (int64_t at = 0; at < width; at += kLanes) sum = _mm512_add_ps(sum, In::get(x + at));
+  const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / static_cast<float>(width));
+  for (int64_t at = 0; at < width; at += kLanes) {
+    const __m512 far = _mm512_sub_ps(In::get(x + at), mean);
+    squares = _mm512_fmadd_ps(far, far, squares);
+  }
+  const double variance = _mm512_reduce_add_ps(squares) / static_cast<double>(width);
+  const __m512 scale = _mm512_set1_ps(static_cast<float>(1 / std::sqrt(variance + norm.eps)));
+  for (int64_t at = 0; at < width; at += kLanes) {
+    const __m512 even = _mm512_mul_ps(_mm512_sub_ps(In::get(x + at), mean), scale);
+    Out::put(out + at, _mm512_fmadd_ps(even, _mm512_loadu_ps(norm.weight + at), _mm512_loadu_ps(norm.bias + at)));
+  }
+}
+
 template <class Format>
-void normalize(const typename Format::Number* x, typename Format::Number* out, const Norm& norm, int64_t tokens,
+void normalize(const typename Format::Number* x, typename Format::Number* out, const Norm& norm, int64_t rows,
                int64_t width) {
 #pragma omp parallel for
-  for (int64_t token = 0; token < tokens; ++token) {
-    const auto* row = x + token * width;
-    __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
-    for (int64_t at = 0; at < width; at += kLanes) sum = _mm512_add_ps(sum, Format::get(row + at));
-    const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / static_cast<float>(width));
-    for (int64_t at = 0; at < width; at += kLanes) {
-      const __m512 far = _mm512_sub_ps(Format::get(row + at), mean);
-      squares = _mm512_fmadd_ps(far, far, squares);
-    }
-    const double variance = _mm512_reduce_add_ps(squares) / static_cast<double>(width);
-    const __m512 scale = _mm512_set1_ps(static_cast<float>(1 / std::sqrt(variance + norm.eps)));
-    for (int64_t at = 0; at < width; at += kLanes) {
-      const __m512 even = _mm512_mul_ps(_mm512_sub_ps(Format::get(row + at), mean), scale);
-      Format::put(out + token * width + at,
-                  _mm512_fmadd_ps(even, _mm512_loadu_ps(norm.weight + at), _mm512_loadu_ps(norm.bias + at)));
-    }
-  }
+  for (int64_t row = 0; row < rows; ++row) normalize_row<Format, Format>(x + row * width, out + row * width, norm, width);
 }
 
 }  // namespace
@@ -311,7 +428,10 @@ class Rows {
   }
   Rows(Handle handle, int64_t rows, int64_t width) : handle(handle), rows(rows), width(width) {}
   Rows(const Rows&) = delete;
-  ~Rows() { aoti_torch_delete_tensor_object(handle); }
+  Rows(Rows&& other) : handle(other.handle), rows(other.rows), width(other.width) { other.handle = nullptr; }
+  ~Rows() {
+    if (handle != nullptr) aoti_torch_delete_tensor_object(handle);
+  }
 
   template <class Number>
   Number* data() const {
@@ -324,40 +444,59 @@ class Rows {
   const int64_t rows, width;
 };
 
-// A linear layer; in int8 with scales and zeros, and with factors if it reads numbers and not uint8.
+// A linear layer. It reads and writes numbers or, in int8, uint8: with factors it turns the numbers that come into that.
 struct Product {
-  Handle weight, bias, scale, zero, weight_scales, weight_zeros;
   const float* factors;
-  int64_t shift, out;
-  double out_scale;  // of the uint8 that it writes; 0 where it writes numbers
-  int64_t out_zero;
+  int64_t shift, whole;  // the zero of that uint8; are weights int8?
+  Panels panels;         // if it is ours
+  Handle weight, bias, scale, zero, weight_scales, weight_zeros;  // if it is PyTorch's
+  const char *activation, *form;
+  double out_scale;
 
   template <class Format>
-  Rows apply(const Rows& x, Handle add, const char* activation = "none", const char* form = "") const {
-    if (factors == nullptr) return Rows(multiply<Format>(x.handle, add, activation, form), x.rows, out);
-    const Rows whole(nullptr, x.rows, x.width, kUInt8);
-    quantize<Format>(x.data<typename Format::Number>(), whole.data<uint8_t>(), factors, x.rows, x.width, shift);
-    return Rows(multiply<Format>(whole.handle, add, activation, form), x.rows, out);
+  Rows apply(const Rows& x, const Rows* add = nullptr) const {
+    if (factors == nullptr) return multiply<Format>(x, add);
+    const Rows quantized(nullptr, x.rows, x.width, kUInt8);
+    quantize<Format>(x.data<typename Format::Number>(), quantized.data<uint8_t>(), factors, x.rows, x.width, shift);
+    return multiply<Format>(quantized, add);
   }
 
  private:
   template <class Format>
-  Handle multiply(Handle x, Handle add, const char* activation, const char* form) const {
+  Rows multiply(const Rows& x, const Rows* add) const {
+    const int32_t type = panels.out_factor == 0 ? Format::kType : kUInt8;
+    if (panels.weights == nullptr) return Rows(by_pytorch(x.handle, add == nullptr ? nullptr : add->handle, type), x.rows, panels.out);
+    using Number = typename Format::Number;
+    Rows y(nullptr, x.rows, panels.out, type);
+    const Number* added = add == nullptr ? nullptr : add->data<Number>();
+    if (!whole) {
+      multiply_rows<Format, Format>(panels, x.data<Number>(), x.rows, added, y.data<void>());
+    } else {
+#ifdef __AVX512VNNI__
+      multiply_rows<Format, Whole>(panels, x.data<uint8_t>(), x.rows, added, y.data<void>());
+#else
+      require(1);
+#endif
+    }
+    return y;
+  }
+
+  Handle by_pytorch(Handle x, Handle add, int32_t type) const {
     Handle made = nullptr, bias = this->bias;
-    const int32_t type = out_scale == 0 ? Format::kType : kUInt8;
-    const double by = out_scale == 0 ? 1.0 : out_scale;
+    const char* form = this->form;
     int32_t failed;
-    if (weight_scales == nullptr && add == nullptr) {
+    if (!whole && add == nullptr) {
       failed = aoti_torch_cpu__linear_pointwise(x, weight, &bias, activation, nullptr, 0, &form, &made);
-    } else if (weight_scales == nullptr) {
+    } else if (!whole) {
       failed = aoti_torch_cpu__linear_pointwise_binary(x, add, weight, &bias, "add", &made);
     } else if (add == nullptr) {
-      failed = aoti_torch_cpu__qlinear_pointwise_tensor(x, scale, zero, weight, weight_scales, weight_zeros, &bias, by,
-                                                        out_zero, &type, activation, nullptr, 0, form, &made);
+      failed = aoti_torch_cpu__qlinear_pointwise_tensor(x, scale, zero, weight, weight_scales, weight_zeros, &bias,
+                                                        out_scale, panels.out_zero, &type, activation, nullptr, 0, form,
+                                                        &made);
     } else {
       failed = aoti_torch_cpu__qlinear_pointwise_binary_tensor(
-          x, scale, zero, weight, weight_scales, weight_zeros, &add, &bias, by, out_zero, &type, 1.0, 0, "add", 1.0, "none",
-          nullptr, 0, "", &made);
+          x, scale, zero, weight, weight_scales, weight_zeros, &add, &bias, out_scale, panels.out_zero, &type, 1.0, 0, "add",
+          1.0, "none", nullptr, 0, "", &made);
     }
     require(failed);
     return made;
@@ -367,40 +506,96 @@ struct Product {
 struct Block {
   Product qkv, output, inner, outer;
   Norm norm, norm2;
-  const char *activation, *form;
   int64_t heads, size;
 };
 
-// `skipped` are the rows that are wanted: all of x, or the pieces that ask.
+// Copies of the first row behind `count` of them.
+template <class Number>
+void fill(Number* x, int64_t count, int64_t rows, int64_t width) {
+  for (int64_t row = count; row < rows; ++row) std::memcpy(x + row * width, x, width * sizeof(Number));
+}
+
+// x of a text's pieces or, with `first_only`, of each text's first piece, to `wanted` rows of out.
 template <class Format>
-void run_block(const Block& block, typename Format::Number* x, typename Format::Number* skipped,
-               typename Format::Number* out, const int64_t* starts, int64_t rows, int64_t wanted, int64_t texts,
-               int64_t first_only) {
+void run_block(const Block& block, typename Format::Number* x, typename Format::Number* out, const int64_t* starts,
+               int64_t rows, int64_t wanted, int64_t texts, bool first_only) {
   using Number = typename Format::Number;
   const int64_t hidden = block.heads * block.size;
-  const Rows before(x, rows, hidden, Format::kType), kept(skipped, wanted, hidden, Format::kType);
-  const Rows context(nullptr, wanted, hidden, Format::kType);
+  const Rows before(x, rows, hidden, Format::kType), context(nullptr, wanted, hidden, Format::kType);
   Number* contexts = context.data<Number>();
   {
-    const Rows qkv = block.qkv.apply<Format>(before, nullptr);
+    const Rows qkv = block.qkv.apply<Format>(before);
     attend<Format>(qkv.data<Number>(), contexts, starts, texts, block.heads, block.size, first_only);
   }
-  for (int64_t row = first_only ? texts : starts[texts]; row < wanted; ++row)
-    std::memcpy(contexts + row * hidden, contexts, hidden * sizeof(Number));
-  const Rows y = block.output.apply<Format>(context, kept.handle);
+  fill(contexts, first_only ? texts : starts[texts], wanted, hidden);
+  const Rows asking(first_only ? nullptr : x, wanted, hidden, Format::kType);
+  if (first_only) {
+    Number* to = asking.data<Number>();
+    for (int64_t text = 0; text < texts; ++text)
+      std::memcpy(to + text * hidden, x + starts[text] * hidden, hidden * sizeof(Number));
+    fill(to, texts, wanted, hidden);
+  }
+  const Rows y = block.output.apply<Format>(context, &asking);
   normalize<Format>(y.data<Number>(), y.data<Number>(), block.norm, wanted, hidden);
-  const Rows middle = block.inner.apply<Format>(y, nullptr, block.activation, block.form);
-  const Rows z = block.outer.apply<Format>(middle, y.handle);
+  const Rows middle = block.inner.apply<Format>(y);
+  const Rows z = block.outer.apply<Format>(middle, &y);
   normalize<Format>(z.data<Number>(), out, block.norm2, wanted, hidden);
 }
 
-// Whether it failed.
+// All of some depths; of the last one `wanted` rows.
 template <class Format>
-int64_t tried_block(const Block* block, typename Format::Number* x, typename Format::Number* skipped,
-                    typename Format::Number* out, const int64_t* starts, int64_t rows, int64_t wanted, int64_t texts,
-                    int64_t first_only) {
+void run_blocks(const Block* const* blocks, typename Format::Number* x, typename Format::Number* out,
+                const int64_t* starts, int64_t depths, int64_t rows, int64_t wanted, int64_t texts, bool first_only) {
+  const Rows between(nullptr, depths > 1 ? rows : 0, blocks[0]->heads * blocks[0]->size, Format::kType);
+  auto* states = between.data<typename Format::Number>();
+  for (int64_t depth = 0; depth + 1 < depths; ++depth)
+    run_block<Format>(*blocks[depth], depth ? states : x, states, starts, rows, rows, texts, false);
+  run_block<Format>(*blocks[depths - 1], depths > 1 ? states : x, out, starts, rows, wanted, texts, first_only);
+}
+
+struct Embedding {
+  const float *word, *type, *position;
+  int64_t words, types, positions, width;
+  Norm norm;
+  Product mapping;  // to the hidden size; of no outputs where that is the same
+};
+
+// Raises where a table is too small.
+template <class Format>
+void embed(const Embedding& tables, const int64_t* ids, const int64_t* types, const int64_t* starts,
+           typename Format::Number* out, int64_t texts, int64_t rows) {
+  using Number = typename Format::Number;
+  const int64_t width = tables.width, tokens = starts[texts];
+  for (int64_t token = 0; token < tokens; ++token)
+    require(ids[token] < 0 || ids[token] >= tables.words || types[token] < 0 || types[token] >= tables.types);
+  for (int64_t text = 0; text < texts; ++text) require(starts[text + 1] - starts[text] > tables.positions);
+  const bool mapped = tables.mapping.panels.out != 0;
+  const Rows narrow(mapped ? nullptr : out, rows, width, Format::kType);
+  Number* normed = narrow.data<Number>();
+#pragma omp parallel
+  {
+    std::vector<float> sum(width);
+#pragma omp for
+    for (int64_t text = 0; text < texts; ++text) {
+      for (int64_t token = starts[text]; token < starts[text + 1]; ++token) {
+        const float *word = tables.word + ids[token] * width, *type = tables.type + types[token] * width;
+        const float* position = tables.position + (token - starts[text]) * width;
+        for (int64_t at = 0; at < width; ++at) sum[at] = word[at] + type[at] + position[at];
+        normalize_row<Float32, Format>(sum.data(), normed + token * width, tables.norm, width);
+      }
+    }
+  }
+  fill(normed, tokens, rows, width);
+  if (!mapped) return;
+  const Rows wide = tables.mapping.apply<Format>(narrow);
+  std::memcpy(out, wide.data<Number>(), rows * wide.width * sizeof(Number));
+}
+
+// Whether it failed.
+template <class Work>
+int64_t tried(const Work& work) {
   try {
-    run_block<Format>(*block, x, skipped, out, starts, rows, wanted, texts, first_only);
+    work();
     return 0;
   } catch (...) {
     return 1;
@@ -409,32 +604,27 @@ int64_t tried_block(const Block* block, typename Format::Number* x, typename For
 
 }  // namespace
 
+#define ALBERT_KERNELS(NAME, FORMAT)                                                                                   \
+  int64_t embed_##NAME(const Embedding* tables, const int64_t* ids, const int64_t* types, const int64_t* starts,       \
+                       FORMAT::Number* out, int64_t texts, int64_t rows) {                                             \
+    return tried([&] { embed<FORMAT>(*tables, ids, types, starts, out, texts, rows); });                               \
+  }                                                                                                                    \
+  int64_t encode_##NAME(const Block* const* blocks, FORMAT::Number* x, FORMAT::Number* out, const int64_t* starts,     \
+                        int64_t depths, int64_t rows, int64_t wanted, int64_t texts, int64_t first_only) {             \
+    return tried([&] { run_blocks<FORMAT>(blocks, x, out, starts, depths, rows, wanted, texts, first_only); });        \
+  }                                                                                                                    \
+  void attend_##NAME(const FORMAT::Number* qkv, FORMAT::Number* context, const int64_t* starts, int64_t texts,         \
+                     int64_t heads, int64_t size, int64_t first_only) {                                                \
+    attend<FORMAT>(qkv, context, starts, texts, heads, size, first_only);                                              \
+  }                                                                                                                    \
+  void quantize_##NAME(const FORMAT::Number* x, uint8_t* out, const float* factors, int64_t tokens, int64_t width,     \
+                       int64_t zero) {                                                                                 \
+    quantize<FORMAT>(x, out, factors, tokens, width, zero);                                                            \
+  }
+
 extern "C" {
-
-int64_t block_float32(const Block* block, float* x, float* skipped, float* out, const int64_t* starts, int64_t rows,
-                      int64_t wanted, int64_t texts, int64_t first_only) {
-  return tried_block<Float32>(block, x, skipped, out, starts, rows, wanted, texts, first_only);
-}
-
-void attend_float32(const float* qkv, float* context, const int64_t* starts, int64_t texts, int64_t heads, int64_t size,
-                    int64_t first_only) {
-  attend<Float32>(qkv, context, starts, texts, heads, size, first_only);
-}
-
+ALBERT_KERNELS(float32, Float32)
 #ifdef __AVX512BF16__
-void quantize_bfloat16(const uint16_t* x, uint8_t* out, const float* factors, int64_t tokens, int64_t width,
-                       int64_t zero) {
-  quantize<BFloat16>(x, out, factors, tokens, width, zero);
-}
-
-int64_t block_bfloat16(const Block* block, uint16_t* x, uint16_t* skipped, uint16_t* out, const int64_t* starts,
-                       int64_t rows, int64_t wanted, int64_t texts, int64_t first_only) {
-  return tried_block<BFloat16>(block, x, skipped, out, starts, rows, wanted, texts, first_only);
-}
-
-void attend_bfloat16(const uint16_t* qkv, uint16_t* context, const int64_t* starts, int64_t texts, int64_t heads,
-                     int64_t size, int64_t first_only) {
-  attend<BFloat16>(qkv, context, starts, texts, heads, size, first_only);
-}
+ALBERT_KERNELS(bfloat16, BFloat16)
 #endif
 }

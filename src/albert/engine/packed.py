@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from albert.engine.blocks import Attend, Block, Linear, filled, rows_for
 from albert.engine.compiled import Attention, attention
-from albert.engine.fused import fused
+from albert.engine.fused import Network, fused
 from albert.engine.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
 from albert.errors import AlbertError, ErrorKind
 from albert.memory import keep_freed_memory
@@ -38,6 +38,11 @@ class Packed:
     ids: Int[Tensor, " tokens"]
     types: Int[Tensor, " tokens"]
     lengths: Int[np.ndarray, " texts"]
+
+
+def bounds(lengths: Int[np.ndarray, " texts"]) -> Int[np.ndarray, " bounds"]:
+    """Where texts of these lengths begin and end, one behind the other."""
+    return np.append(0, np.cumsum(lengths, dtype=np.int64))
 
 
 class PackedModel:
@@ -59,18 +64,18 @@ class PackedModel:
         blocks = {layer: Block(layer, config.hidden_act, self.dtype) for layer in layers}
         self.uses = {blocks[layer]: layers.count(layer) for layer in blocks}
         self.depths = [(blocks[layer], layers[:depth].count(layer)) for depth, layer in enumerate(layers)]
-        self._fuse()
+        self.fuse()
         self.by_piece = not model.head.needs_pooler and model.head_name != "embedding"
 
-    def _fuse(self) -> None:
-        """Lets every block be one call, where it can be."""
-        for block, uses in self.uses.items():
-            block.fused = None if self.compiled is None else fused(block, uses, self.heads, self.dtype)
+    def fuse(self) -> None:
+        """Makes the encoder one call, where it can be."""
+        network = Network(self.model.albert.embeddings, self.mapping, self.uses, self.heads, self.dtype)
+        self.fused = None if self.compiled is None else fused(network)
 
     def watch(self) -> list[dict[str, Watched]]:
         """Makes every product remember the ranges of its inputs, block by block."""
         watched = [watch(block, uses) for block, uses in self.uses.items()]
-        self._fuse()
+        self.fuse()
         return watched
 
     def quantize(self, calibration: Calibration) -> None:
@@ -81,12 +86,12 @@ class PackedModel:
             raise AlbertError(ErrorKind.MODEL, "int8 calibration", expected="that of this network", got="another's")
         for block, ranges in zip(self.uses, calibration, strict=True):
             quantize_block(block, ranges)
-        self._fuse()
+        self.fuse()
 
     @torch.inference_mode()
     def logits(self, packed: Packed) -> list[np.ndarray]:
         """What the head says about each text, float32: [labels], or [pieces, labels]."""
-        starts = np.append(0, np.cumsum(packed.lengths))
+        starts = bounds(packed.lengths)
         states = self._encode(packed, starts, first=self.model.reads_first)
         values = self.read(states, packed.lengths, self.model.head)
         return [values[start:after] for start, after in itertools.pairwise(starts)] if self.by_piece else list(values)
@@ -94,7 +99,7 @@ class PackedModel:
     @torch.inference_mode()
     def states(self, packed: Packed) -> list[np.ndarray]:
         """The last hidden states of each text, float32 [pieces, hidden], whatever the head reads."""
-        starts = np.append(0, np.cumsum(packed.lengths))
+        starts = bounds(packed.lengths)
         values = self._encode(packed, starts, first=False).float().numpy()
         return [values[start:after] for start, after in itertools.pairwise(starts)]
 
@@ -114,29 +119,50 @@ class PackedModel:
 
     def _encode(self, packed: Packed, starts: np.ndarray, *, first: bool) -> Float[Tensor, "read hidden"]:
         """The last hidden states, with `first` those of the first pieces alone."""
-        x = self.embed(packed)
-        attend = self.attention(packed.lengths, starts)
-        for block, use in self.depths[:-1]:
-            x = block(x, use, attend)
-        block, use = self.depths[-1]
-        if not first:
-            return block(x, use, attend)[: starts[-1]]
-        texts = len(packed.lengths)
-        read = np.append(starts[:-1], np.zeros(rows_for(texts) - texts, np.int64))
-        return block(x, use, attend, read=torch.from_numpy(read))[:texts]
+        read = len(packed.lengths) if first else len(packed.ids)
+        return self.run(self.embed(packed, starts), starts, first=first)[:read]
 
-    def attention(self, lengths: np.ndarray, starts: np.ndarray) -> Attend:
+    def run(
+        self, x: Float[Tensor, "rows hidden"], starts: np.ndarray, *, depths: slice = slice(None), first: bool = False
+    ) -> Float[Tensor, "read hidden"]:
+        """What these depths make of x, whose texts lie between `starts`, with `first` of the first pieces alone.
+
+        It is filled up like x.
+        """
+        texts, chosen = len(starts) - 1, self.depths[depths]
+        if self.fused is not None:
+            wanted = self.rows(texts) if first else len(x)
+            found = self.fused.run(x, starts, chosen, wanted=wanted, first=first)
+            if found is not None:
+                return found
+        attend = self.attention(starts)
+        for block, use in chosen[:-1]:
+            x = block(x, use, attend)
+        block, use = chosen[-1]
+        read = None
+        if first:
+            read = torch.from_numpy(np.append(starts[:-1], np.zeros(self.rows(texts) - texts, np.int64)))
+        return block(x, use, attend, read=read)
+
+    def rows(self, tokens: int) -> int:
+        """How many rows so many tokens are filled up to: none more where products are our own."""
+        return tokens if self.fused is not None and self.fused.ours else rows_for(tokens)
+
+    def attention(self, starts: np.ndarray) -> Attend:
         """Attention over texts that lie between `starts`."""
         if self.compiled is not None:
             return Attention(self.compiled, self.size, self.heads, torch.from_numpy(starts))
-        return partial(_attend, groups=_groups(lengths, starts, self.dtype), heads=self.heads)
+        return partial(_attend, groups=_groups(np.diff(starts), starts, self.dtype), heads=self.heads)
 
-    def embed(self, packed: Packed) -> Float[Tensor, "rows hidden"]:
+    def embed(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "rows hidden"]:
         """What the first depth reads, filled up with copies of the first row."""
+        rows = self.rows(len(packed.ids))
+        if self.fused is not None and (found := self.fused.embed(packed.ids, packed.types, starts, rows)) is not None:
+            return found
         tables = self.model.albert.embeddings
         positions = torch.from_numpy(np.concatenate([np.arange(length) for length in packed.lengths]))
         x = tables.norm(tables.word(packed.ids) + tables.token_type(packed.types) + tables.position(positions))
-        x = filled(x.to(self.dtype))
+        x = filled(x.to(self.dtype), rows)
         return x if self.mapping is None else self.mapping(x)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -115,11 +116,15 @@ class QuantizedLinear:
             self.zeros = (-least / torch.tensor(self.scales)).round().int().tolist()
             self.factors = [torch.full_like(sizes[0], 1 / scale) for scale in self.scales]
         self.weight_scales = weight.abs().amax(1).clamp(min=_LEAST) / 127
-        whole = (weight / self.weight_scales[:, None]).round().to(torch.int8)
-        self.weight = onednn.qlinear_prepack(whole, None)
-        self.weight_zeros = torch.zeros(len(whole), dtype=torch.int32)
+        self.source = (weight / self.weight_scales[:, None]).round().to(torch.int8)
+        self.weight_zeros = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = linear.bias.float()
         self.following: QuantizedLinear | None = None  # reads what this one writes, as uint8
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """As oneDNN wants it."""
+        return onednn.qlinear_prepack(self.source, None)
 
     def __call__(self, x: Tensor, use: int, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
         if x.dtype != torch.uint8:
