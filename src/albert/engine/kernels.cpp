@@ -9,6 +9,9 @@
 // A block calls PyTorch's products through the C interface that compiled models use.
 #include <immintrin.h>
 
+#include <omp.h>
+
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -113,24 +116,25 @@ struct Whole {
 // sums[row][tile] of x[row][step] * y[step][tile], both in groups; y has `stride` lanes a step.
 template <class Format, int Rows, int Tiles>
 inline void multiply(const typename Format::Group* const* x, const typename Format::Group* y, int64_t stride,
-                     int64_t steps, typename Format::Sum (*sums)[Tiles]) {
-  typename Format::Sum own[Rows][Tiles];
-  for (auto& row : own)
+                     int64_t steps, typename Format::Sum (&sums)[Rows][Tiles]) {
+  for (auto& row : sums)
     for (auto& sum : row) sum = Format::none();
   for (int64_t step = 0; step < steps; ++step, y += stride)
     for (int row = 0; row < Rows; ++row)
       for (int tile = 0; tile < Tiles; ++tile)
-        own[row][tile] = Format::multiply_add(own[row][tile], x[row][step], y + tile * kLanes);
-  for (int row = 0; row < Rows; ++row)
-    for (int tile = 0; tile < Tiles; ++tile) sums[row][tile] = own[row][tile];
+        sums[row][tile] = Format::multiply_add(sums[row][tile], x[row][step], y + tile * kLanes);
 }
 
 // The same for up to kQueries rows.
 template <class Format, int Tiles>
 inline void multiply_some(const typename Format::Group* const* x, int rows, const typename Format::Group* y,
-                          int64_t stride, int64_t steps, typename Format::Sum (*sums)[Tiles]) {
-  if (rows == kQueries) return multiply<Format, kQueries, Tiles>(x, y, stride, steps, sums);
-  for (int row = 0; row < rows; ++row) multiply<Format, 1, Tiles>(x + row, y, stride, steps, sums + row);
+                          int64_t stride, int64_t steps, typename Format::Sum (&sums)[kQueries][Tiles]) {
+  if (rows == kQueries) return multiply<Format>(x, y, stride, steps, sums);
+  for (int row = 0; row < rows; ++row) {
+    typename Format::Sum own[1][Tiles];
+    multiply<Format>(x + row, y, stride, steps, own);
+    for (int tile = 0; tile < Tiles; ++tile) sums[row][tile] = own[0][tile];
+  }
 }
 
 template <class Format>
@@ -304,6 +308,7 @@ struct Panels {
 };
 
 constexpr int kRows = 6, kTiles = 4, kPanel = kTiles * kLanes;  // 24 sums lie in registers
+constexpr int kTilesOfShare = 8;  // at least, where threads share out the rows
 
 template <class Format, class Reads, int Rows>
 void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t panel, const typename Format::Number* add,
@@ -311,9 +316,14 @@ void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t pa
   using Group = typename Reads::Group;
   const int64_t steps = by.in / Reads::kPer;
   const Group* rows[Rows];
-  for (int row = 0; row < Rows; ++row) rows[row] = reinterpret_cast<const Group*>(x + row * by.in);
+  const int64_t out_size = by.out_factor == 0 ? sizeof(typename Format::Number) : 1;
+  for (int row = 0; row < Rows; ++row) {
+    rows[row] = reinterpret_cast<const Group*>(x + row * by.in);
+    const char* to = static_cast<const char*>(out) + (row * by.out + panel * kPanel) * out_size;
+    for (int64_t at = 0; at < kPanel * out_size; at += 64) __builtin_prefetch(to + at, 1);
+  }
   typename Reads::Sum sums[Rows][kTiles];
-  multiply<Reads, Rows, kTiles>(rows, static_cast<const Group*>(by.weights) + panel * steps * kPanel, kPanel, steps, sums);
+  multiply<Reads>(rows, static_cast<const Group*>(by.weights) + panel * steps * kPanel, kPanel, steps, sums);
   for (int tile = 0; tile < kTiles; ++tile) {
     const int64_t column = panel * kPanel + tile * kLanes;
     if (column >= by.out) return;
@@ -333,25 +343,33 @@ void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t pa
 }
 
 // x W^T + b and what follows; `Reads` is how x is read, `Format` what is added and written, unless that is uint8.
+// Threads share out the rows, which then stay in their caches from product to product, and of few rows the panels.
 template <class Format, class Reads>
 void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t rows, const typename Format::Number* add,
                    void* out) {
   const int64_t panels = (by.out + kPanel - 1) / kPanel, tiles = (rows + kRows - 1) / kRows;
-  const int64_t out_size = by.out_factor == 0 ? sizeof(typename Format::Number) : 1;
+  const int64_t out_size = by.out_factor == 0 ? sizeof(typename Format::Number) : 1, threads = omp_get_max_threads();
+  int64_t shares = std::min(threads, std::max<int64_t>(1, tiles / kTilesOfShare));
+  while (threads % shares) --shares;
+  const int64_t parts = threads / shares;
 #pragma omp parallel for collapse(2) schedule(static)
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t first = tile * rows / tiles, count = (tile + 1) * rows / tiles - first;
-      const auto* from = x + first * by.in;
-      const auto* more = add == nullptr ? nullptr : add + first * by.out;
-      void* to = static_cast<char*>(out) + first * by.out * out_size;
-      switch (count) {
-        case 1: multiply_tile<Format, Reads, 1>(by, from, panel, more, to); break;
-        case 2: multiply_tile<Format, Reads, 2>(by, from, panel, more, to); break;
-        case 3: multiply_tile<Format, Reads, 3>(by, from, panel, more, to); break;
-        case 4: multiply_tile<Format, Reads, 4>(by, from, panel, more, to); break;
-        case 5: multiply_tile<Format, Reads, 5>(by, from, panel, more, to); break;
-        default: multiply_tile<Format, Reads, kRows>(by, from, panel, more, to);
+  for (int64_t share = 0; share < shares; ++share) {
+    for (int64_t part = 0; part < parts; ++part) {
+      for (int64_t panel = part * panels / parts; panel < (part + 1) * panels / parts; ++panel) {
+        for (int64_t tile = share * tiles / shares; tile < (share + 1) * tiles / shares; ++tile) {
+          const int64_t first = tile * rows / tiles, count = (tile + 1) * rows / tiles - first;
+          const auto* from = x + first * by.in;
+          const auto* more = add == nullptr ? nullptr : add + first * by.out;
+          void* to = static_cast<char*>(out) + first * by.out * out_size;
+          switch (count) {
+            case 1: multiply_tile<Format, Reads, 1>(by, from, panel, more, to); break;
+            case 2: multiply_tile<Format, Reads, 2>(by, from, panel, more, to); break;
+            case 3: multiply_tile<Format, Reads, 3>(by, from, panel, more, to); break;
+            case 4: multiply_tile<Format, Reads, 4>(by, from, panel, more, to); break;
+            case 5: multiply_tile<Format, Reads, 5>(by, from, panel, more, to); break;
+            default: multiply_tile<Format, Reads, kRows>(by, from, panel, more, to);
+          }
+        }
       }
     }
   }
