@@ -3,9 +3,9 @@
     python benchmarks/engine_steps.py                  about two minutes
 
 128 texts of log-normal length (mean 47, at most 148), random pieces and weights, in order of arrival, batches of 32.
-Prints the median over rounds of the time without a step to the time with all of them; of steps that are within the one
-call of the encoder, to the time of all but that, which is with oneDNN's products. The last row runs in a process of its
-own, since what the C library's allocator keeps is a matter of the process.
+Prints the median over rounds of the time without a step to the time with all of them. Without products of our own they
+are oneDNN's; what comes below that row is without them, too, and what comes below the row of the one call without that.
+The last row runs in a process of its own, since what the C library's allocator keeps is a matter of the process.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -131,12 +132,12 @@ def measure(config: AlbertConfig) -> None:
     best = "bf16" if has_bf16("cpu") else "fp32"
     without_kernel = change(PackedModel(model, best))
     without_kernel.compiled = None
-    one_call = "all in one call"
+    ours, one_call = "products of our own", "all in one call"
     arms: dict[str, tuple[PackedModel, list[Packed]]] = {
         "all steps": (PackedModel(model, best), real),
         "no padding in products": (PackedModel(model, best), padded),
         "bf16": (PackedModel(model, "fp32"), real),
-        "products of our own": (by_pytorch(PackedModel(model, best)), real),
+        ours: (by_pytorch(PackedModel(model, best)), real),
         one_call: (change(PackedModel(model, best)), real),
         "weights laid out, GELU and residual fused": (
             change(PackedModel(model, best), lambda block: unfuse(block, NotLaidOut)),
@@ -160,10 +161,30 @@ def measure(config: AlbertConfig) -> None:
     for name, own in times.items():
         if name != "all steps":
             print(f"| {name} | {statistics.median(a / b for a, b in zip(own, times[beside], strict=True)):.2f}x |")
-        if name == one_call:
-            beside = one_call
+        if name in (ours, one_call):
+            beside = name
+    for pieces in (16, 47):
+        one_text(model, best, pieces)
     alone = [memory(config, keep=keep) for _ in range(3) for keep in (True, False)]
     print(f"| freed memory kept | {statistics.median(alone[1::2]) / statistics.median(alone[::2]):.2f}x |")
+
+
+def one_text(model: AlbertForTask, precision: Literal["fp32", "bf16"], pieces: int) -> None:
+    """The same for the steps that a single text gains by; an arm's turn is some texts, the first ones not counted."""
+    arms = {
+        "all steps": PackedModel(model, precision),
+        "products of our own": by_pytorch(PackedModel(model, precision)),
+        "all in one call": change(PackedModel(model, precision)),
+    }
+    text = [Packed(torch.full((pieces,), 5), torch.zeros(pieces, dtype=torch.int64), np.array([pieces]))]
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for _ in range(3 * ROUNDS):
+        for name, arm in arms.items():
+            times[name].append(statistics.median([seconds(arm, text) for _ in range(16)][8:]))
+    print(f"| one text of {pieces} pieces, all steps | {1000 * statistics.median(times['all steps']):.2f} ms |")
+    for name, beside in (("products of our own", "all steps"), ("all in one call", "products of our own")):
+        ratio = statistics.median(a / b for a, b in zip(times[name], times[beside], strict=True))
+        print(f"| one text of {pieces} pieces, {name} | {ratio:.2f}x |")
 
 
 def memory(config: AlbertConfig, *, keep: bool) -> float:

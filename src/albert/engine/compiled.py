@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_SOURCE = Path(__file__).with_name("kernels.cpp")
+_SOURCES = Path(__file__).with_name("kernels")
 _TORCH = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"  # loaded already, for its C interface
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
@@ -107,7 +107,7 @@ def _library() -> Path | None:
         print("compiling kernels for this machine, once: a few seconds", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             made = Path(temporary) / path.name
-            command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made), str(_TORCH)]
+            command = [compiler, *_FLAGS, str(_SOURCES / "kernels.cpp"), "-o", str(made), str(_TORCH)]
             subprocess.run(command, check=True, capture_output=True, timeout=120)
             made.replace(path)
     except (OSError, subprocess.SubprocessError) as error:
@@ -117,7 +117,8 @@ def _library() -> Path | None:
 
 
 def _fingerprint(compiler: str) -> str:
-    """What a compiled file depends on: the source, how and by what it is compiled, and what the processor can."""
-    parts = [_SOURCE.read_bytes(), " ".join((compiler, *_FLAGS)).encode(), platform.machine().encode()]
+    """What a compiled file depends on: the sources, how and by what it is compiled, and what the processor can."""
+    parts = [path.read_bytes() for path in sorted(_SOURCES.iterdir())]
+    parts += [" ".join((compiler, *_FLAGS)).encode(), platform.machine().encode()]
     parts += [torch.__version__.encode(), str(sorted(torch.cpu.get_capabilities().items())).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

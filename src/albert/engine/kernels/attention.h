@@ -1,0 +1,155 @@
+// Attention of texts that lie end to end, without padding and without a call for each length.
+//
+// Reads rows of queries, keys and values side by side, [tokens, 3 * heads * size], writes [tokens, heads * size], or
+// [texts, heads * size] if only the first piece of each text asks. Sums and softmax are float32. A task is one head of
+// one text: its keys are turned so that 16 of them lie in a register, and 4 queries go over them at a time. bfloat16
+// products add pairs (VDPBF16PS), hence the pairs of neighbouring columns of keys and of rows of values.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "numbers.h"
+
+namespace albert {
+
+constexpr int kQueries = 4;
+
+// `multiply` for up to kQueries rows.
+template <class Format, int Tiles>
+inline void multiply_some(const typename Format::Group* const* x, int rows, const typename Format::Group* y,
+                          int64_t stride, int64_t steps, typename Format::Sum (&sums)[kQueries][Tiles]) {
+  if (rows == kQueries) return multiply<Format>(x, y, stride, steps, sums);
+  for (int row = 0; row < rows; ++row) {
+    typename Format::Sum own[1][Tiles];
+    multiply<Format>(x + row, y, stride, steps, own);
+    for (int tile = 0; tile < Tiles; ++tile) sums[row][tile] = own[0][tile];
+  }
+}
+
+template <class Format>
+struct Scratch {
+  std::vector<typename Format::Group> keys, values, weights;
+  std::vector<float> scores;
+};
+
+// Up to kQueries rows of scores against `Tiles` registers of keys.
+template <class Format, int Tiles>
+inline void score(const typename Format::Group* const* queries, int count, const typename Format::Group* keys,
+                  int64_t padded, int pairs, float* scores) {
+  __m512 sums[kQueries][Tiles];
+  multiply_some<Format, Tiles>(queries, count, keys, padded, pairs, sums);
+  for (int query = 0; query < count; ++query)
+    for (int tile = 0; tile < Tiles; ++tile)
+      _mm512_storeu_ps(scores + query * padded + tile * kLanes, sums[query][tile]);
+}
+
+template <class Format, int Tiles>
+inline void mix(const typename Format::Group* const* weights, int count, const typename Format::Group* values,
+                int64_t size, int steps, const float* shares, typename Format::Number* const* out) {
+  __m512 sums[kQueries][Tiles];
+  multiply_some<Format, Tiles>(weights, count, values, size, steps, sums);
+  for (int query = 0; query < count; ++query)
+    for (int tile = 0; tile < Tiles; ++tile)
+      Format::put(out[query] + tile * kLanes, _mm512_mul_ps(sums[query][tile], _mm512_set1_ps(shares[query])));
+}
+
+// Weights 2^(scale * (score - greatest)), written for the products to come; returns 1 / their sum.
+template <class Format>
+inline float soften(const float* scores, int64_t count, int64_t padded, float scale, typename Format::Number* weights) {
+  __m512 most = _mm512_set1_ps(-INFINITY);
+  for (int64_t at = 0; at < count; at += kLanes)
+    most = _mm512_mask_max_ps(most, first_lanes(static_cast<int>(count - at)), most, _mm512_loadu_ps(scores + at));
+  const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(-scale * _mm512_reduce_max_ps(most));
+  __m512 sum = _mm512_setzero_ps();
+  for (int64_t at = 0; at < padded; at += kLanes) {
+    const __m512 raw = exp2_of(_mm512_fmadd_ps(_mm512_loadu_ps(scores + at), factor, shift));
+    const __m512 weight = _mm512_maskz_mov_ps(first_lanes(static_cast<int>(count > at ? count - at : 0)), raw);
+    sum = _mm512_add_ps(sum, weight);
+    Format::put(weights + at, weight);
+  }
+  return 1.0f / _mm512_reduce_add_ps(sum);
+}
+
+template <class Format>
+void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidden, int64_t length, int64_t size,
+                 int64_t asking, typename Format::Number* context, int64_t out_width, Scratch<Format>& scratch) {
+  using Number = typename Format::Number;
+  using Group = typename Format::Group;
+  const int64_t padded = (length + kLanes - 1) / kLanes * kLanes, pairs = size / Format::kPer;
+  const int64_t steps = (length + Format::kPer - 1) / Format::kPer;
+  scratch.keys.resize(pairs * padded);
+  scratch.values.resize(steps * size);
+  scratch.weights.resize(kQueries * padded / Format::kPer);
+  scratch.scores.resize(kQueries * padded);
+  const Number *query = qkv, *key = qkv + hidden, *value = qkv + 2 * hidden;
+  Group* keys = scratch.keys.data();
+  for (int64_t at = 0; at < length; ++at) {
+    const Group* row = reinterpret_cast<const Group*>(key + at * width);
+    for (int64_t pair = 0; pair < pairs; ++pair) keys[pair * padded + at] = row[pair];
+  }
+  for (int64_t pair = 0; pair < pairs; ++pair)
+    std::memset(keys + pair * padded + length, 0, (padded - length) * sizeof(Group));
+  for (int64_t step = 0; step < steps; ++step) {
+    const int64_t at = step * Format::kPer;
+    const Number* row = value + at * width;
+    for (int64_t column = 0; column < size; column += kLanes)
+      Format::values(row + column, at + 1 < length ? row + width + column : nullptr,
+                     scratch.values.data() + step * size + column);
+  }
+  const float scale = kLog2E / std::sqrt(static_cast<float>(size));
+  for (int64_t first = 0; first < asking; first += kQueries) {
+    const int count = static_cast<int>(asking - first < kQueries ? asking - first : kQueries);
+    const Group *asked[kQueries], *weighed[kQueries];
+    Number* out[kQueries];
+    float shares[kQueries];
+    for (int row = 0; row < count; ++row) {
+      asked[row] = reinterpret_cast<const Group*>(query + (first + row) * width);
+      out[row] = context + (first + row) * out_width;
+    }
+    float* scores = scratch.scores.data();
+    int64_t at = 0;
+    for (; at + 4 * kLanes <= padded; at += 4 * kLanes)
+      score<Format, 4>(asked, count, keys + at, padded, static_cast<int>(pairs), scores + at);
+    for (; at + 2 * kLanes <= padded; at += 2 * kLanes)
+      score<Format, 2>(asked, count, keys + at, padded, static_cast<int>(pairs), scores + at);
+    for (; at < padded; at += kLanes)
+      score<Format, 1>(asked, count, keys + at, padded, static_cast<int>(pairs), scores + at);
+    for (int row = 0; row < count; ++row) {
+      Group* weights = scratch.weights.data() + row * padded / Format::kPer;
+      shares[row] = soften<Format>(scores + row * padded, length, padded, scale, reinterpret_cast<Number*>(weights));
+      weighed[row] = weights;
+    }
+    for (int64_t column = 0; column < size;) {
+      const Group* values = scratch.values.data() + column;
+      Number* to[kQueries];
+      for (int row = 0; row < count; ++row) to[row] = out[row] + column;
+      if (size - column >= 4 * kLanes) {
+        mix<Format, 4>(weighed, count, values, size, static_cast<int>(steps), shares, to);
+        column += 4 * kLanes;
+      } else {
+        mix<Format, 1>(weighed, count, values, size, static_cast<int>(steps), shares, to);
+        column += kLanes;
+      }
+    }
+  }
+}
+
+template <class Format>
+void attend(const typename Format::Number* qkv, typename Format::Number* context, const int64_t* starts, int64_t texts,
+            int64_t heads, int64_t size, int64_t first_only) {
+  const int64_t hidden = heads * size, width = 3 * hidden;
+#pragma omp parallel
+  {
+    Scratch<Format> scratch;
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t task = 0; task < texts * heads; ++task) {
+      const int64_t text = task / heads, head = task % heads, start = starts[text], length = starts[text + 1] - start;
+      attend_head<Format>(qkv + start * width + head * size, width, hidden, length, size, first_only ? 1 : length,
+                          context + (first_only ? text : start) * hidden + head * size, hidden, scratch);
+    }
+  }
+}
+
+}  // namespace albert

@@ -1,0 +1,116 @@
+// Numbers in registers of 16, and products of rows with them.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace albert {
+
+constexpr int kLanes = 16;
+constexpr float kLog2E = 1.44269504088896340736f;
+
+inline __m512 exp2_of(__m512 x) {
+  // 2^x by its whole part and a polynomial on [-0.5, 0.5]; relative error 2e-7.
+  const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 f = _mm512_sub_ps(x, whole);
+  __m512 y = _mm512_set1_ps(1.535336188319500e-4f);
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.339887440266574e-3f));
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(9.618437357674640e-3f));
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(5.550332471162809e-2f));
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(2.402264791363012e-1f));
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(6.931472028550421e-1f));
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(y, whole);
+}
+
+inline __mmask16 first_lanes(int count) {
+  return count >= kLanes ? static_cast<__mmask16>(0xFFFF) : static_cast<__mmask16>((1u << count) - 1);
+}
+
+// round(x * factor) + zero, kept within 0 and 255.
+inline void put_whole(uint8_t* to, __m512 x, __m512 factor, __m512i zero) {
+  const __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(x, factor)), zero);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                   _mm512_cvtusepi32_epi8(_mm512_max_epi32(shifted, _mm512_setzero_si512())));
+}
+
+// How numbers are read, turned, multiplied and written; Group is what one lane holds of a weight, a key or a value.
+struct Float32 {
+  static constexpr int32_t kType = 6;  // PyTorch's number for it (c10::ScalarType)
+  using Number = float;
+  using Group = float;
+  using Sum = __m512;
+  static constexpr int kPer = 1;  // columns of a weight or a key, or rows of values, that one product takes
+  static Sum none() { return _mm512_setzero_ps(); }
+  static __m512 real(Sum sum) { return sum; }
+  static Sum multiply_add(Sum sum, Group x, const Group* y) {
+    return _mm512_fmadd_ps(_mm512_set1_ps(x), _mm512_loadu_ps(y), sum);
+  }
+  static __m512 get(const Number* from) { return _mm512_loadu_ps(from); }
+  static void put(Number* to, __m512 x) { _mm512_storeu_ps(to, x); }
+  static void values(const Number* row, const Number*, Group* to) { _mm512_storeu_ps(to, _mm512_loadu_ps(row)); }
+};
+
+#ifdef __AVX512BF16__
+struct BFloat16 {
+  static constexpr int32_t kType = 15;
+  using Number = uint16_t;
+  using Group = uint32_t;
+  using Sum = __m512;
+  static constexpr int kPer = 2;
+  static Sum none() { return _mm512_setzero_ps(); }
+  static __m512 real(Sum sum) { return sum; }
+  static Sum multiply_add(Sum sum, Group x, const Group* y) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(x))),
+                            reinterpret_cast<__m512bh>(_mm512_loadu_si512(y)));
+  }
+  static __m512 get(const Number* from) {
+    const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16));
+  }
+  static void put(Number* to, __m512 x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+  }
+  static void values(const Number* row, const Number* next, Group* to) {
+    const __m512i a = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
+    const __m512i b = next == nullptr
+                          ? _mm512_setzero_si512()
+                          : _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(next)));
+    const __m512i turns = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, turns, b));
+  }
+};
+#endif
+
+#ifdef __AVX512VNNI__
+// Inputs of uint8 with weights of int8.
+struct Whole {
+  using Number = uint8_t;
+  using Group = int32_t;
+  using Sum = __m512i;
+  static constexpr int kPer = 4;
+  static Sum none() { return _mm512_setzero_si512(); }
+  static __m512 real(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+  static Sum multiply_add(Sum sum, Group x, const Group* y) {
+    // For _mm512_dpbusd_epi32 GCC 12 copies every sum at every step, at half the speed.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_epi32(x)), "v"(_mm512_loadu_si512(y)));
+    return sum;
+  }
+};
+#endif
+
+// sums[row][tile] of x[row][step] * y[step][tile], both in groups; y has `stride` lanes a step.
+template <class Format, int Rows, int Tiles>
+inline void multiply(const typename Format::Group* const* x, const typename Format::Group* y, int64_t stride,
+                     int64_t steps, typename Format::Sum (&sums)[Rows][Tiles]) {
+  for (auto& row : sums)
+    for (auto& sum : row) sum = Format::none();
+  for (int64_t step = 0; step < steps; ++step, y += stride)
+    for (int row = 0; row < Rows; ++row)
+      for (int tile = 0; tile < Tiles; ++tile)
+        sums[row][tile] = Format::multiply_add(sums[row][tile], x[row][step], y + tile * kLanes);
+}
+
+}  // namespace albert
