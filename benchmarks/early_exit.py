@@ -50,10 +50,10 @@ def pabee(engine: Engine, rows: Features, patience: int) -> Exits:
     for row in range(len(rows)):
         lengths = rows.lengths[[row]]
         starts = np.append(0, lengths)
-        x, attend = packed.embed(Packed(*rows.flat([row]), lengths)), packed.attention(lengths, starts)
+        x = packed.embed(Packed(*rows.flat([row]), lengths), starts)
         before, agreed = -1, 0
-        for depth, ((block, use), head) in enumerate(zip(packed.depths, heads, strict=True), 1):
-            x = block(x, use, attend)
+        for depth, head in enumerate(heads, 1):
+            x = packed.run(x, starts, depths=slice(depth - 1, depth))
             said = packed.read(x[:1] if model.reads_first else x, lengths, head)[0]
             agreed = agreed + 1 if said.argmax() == before else 0
             before = said.argmax()
