@@ -44,6 +44,7 @@ SHAPES = {
 PROFILES = {"short": 256, "mixed": 128, "passages": 16}  # texts
 BATCHES = (1, 8, 32, 128)
 ONE_STREAM = ", one stream"
+REFERENCE = "transformers fp32"  # whose logits the others' are compared with
 
 
 def lengths_of(profile: str, texts: int) -> np.ndarray:
@@ -98,8 +99,8 @@ def of_ours(model: AlbertForTask, precision: Precision, *, int8: bool = False) -
     return lambda work: [np.stack(engine.logits(features)) for features in work.flat]
 
 
-def arms_of(model: AlbertForTask, folder: Path, *, short: bool) -> dict[str, Arm]:
-    """Every arm that this machine and installation have."""
+def arms_of(model: AlbertForTask, folder: Path, *, short: bool, only: str | None) -> dict[str, Arm]:
+    """Every arm that this machine and installation have, of the peers `only` those whose names begin like that."""
     sample = Work.of("mixed", "arrival", 8, 32).padded
     bf16 = has_bf16("cpu")
     arms = {"ours fp32": of_ours(model, "fp32")}
@@ -107,7 +108,7 @@ def arms_of(model: AlbertForTask, folder: Path, *, short: bool) -> dict[str, Arm
         arms["ours bf16"] = of_ours(model, "bf16")
     arms["ours int8"] = of_ours(model, "auto", int8=True)
     peers: dict[str, Callable[[], Run]] = {
-        "transformers fp32": lambda: of_transformers(folder, torch.float32),
+        REFERENCE: lambda: of_transformers(folder, torch.float32),
         "transformers bf16": lambda: of_transformers(folder, torch.bfloat16),
         "ONNX Runtime int8": lambda: of_onnxruntime(folder, int8=True),
     }
@@ -119,6 +120,8 @@ def arms_of(model: AlbertForTask, folder: Path, *, short: bool) -> dict[str, Arm
         peers["transformers bf16, compiled"] = lambda: of_transformers(folder, torch.bfloat16, compiled=True)
     for name, make in peers.items():
         if "bf16" in name and not bf16:
+            continue
+        if only is not None and name != REFERENCE and not name.startswith(only):
             continue
         try:
             arms[name] = of_peer(make())
@@ -162,7 +165,7 @@ def compare(arms: dict[str, Arm], work: Work, rounds: int) -> dict[str, dict[str
             said[name] = np.concatenate(logits)
             if number:
                 times[name].append(seconds)
-    wanted = said["transformers fp32"]
+    wanted = said[REFERENCE]
     return {
         name: {
             "seconds": statistics.median(found),
@@ -240,6 +243,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="mixed lengths in batches of 32, fewer arms and rounds")
     parser.add_argument("--shapes", default="base,starter")
     parser.add_argument("--profiles", default=",".join(PROFILES))
+    parser.add_argument("--only", help='compare with this peer alone, e.g. "OpenVINO bf16"')
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--out", type=Path, help="JSON file for every figure")
     parser.add_argument("--plot", type=Path, help="picture of the speeds")
@@ -262,7 +266,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0)).eval()
             save_model(model, Path(folder))
-            arms = arms_of(model, Path(folder), short=arguments.short)
+            arms = arms_of(model, Path(folder), short=arguments.short, only=arguments.only)
             for profile, batch in works:
                 for order in ("arrival",) if batch == 1 or profile == "passages" else ("arrival", "sorted"):
                     work = Work.of(profile, order, batch, PROFILES[profile])

@@ -1,7 +1,7 @@
-"""Kernels compiled for this machine, once: a C++ file of ours, the compiler that is there, a cache of the user's.
+"""Kernels compiled for this machine, once: C++ of ours, the compiler that is there, a cache of the user's.
 
-It takes a second or two, and says so. Without a compiler, without AVX-512, or with ALBERT_COMPILE=0 there is none, and
-PyTorch's own operators do the same.
+It takes two to three seconds, and says so. Without a compiler, without AVX-512, or with ALBERT_COMPILE=0 there is none,
+and PyTorch's own operators do the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The forward pass for inference on a CPU: real tokens alone, flat from the embeddings to the head.
 
 Products see no padding in any layer, weights are cast and laid out once for all depths, and of the last layer only what
-the head reads is computed. Attention goes text by text in C++ where that can be compiled, else it takes texts of like
-length together. Equal to the reference by tests/engine/test_packed.py; measurements in docs/performance.md.
+the head reads is computed. Where C++ can be compiled the encoder is one call of it (engine/fused.py); else it goes step
+by step, and attention takes texts of like length together. Equal to the reference by tests/engine/test_packed.py;
+measurements in docs/performance.md.
 """
 
 from __future__ import annotations
