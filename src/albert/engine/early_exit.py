@@ -69,9 +69,9 @@ class EarlyExit:
             starts = bounds(lengths[rows])
             x = self.packed.run(x, starts, depths=slice(1))
             found.depths[rows] += 1
-            leaves = np.zeros(len(rows), bool)
-            for depth in np.unique(found.depths[rows]).tolist():
-                places = np.flatnonzero(found.depths[rows] == depth)
+            depths, leaves = found.depths[rows], np.zeros(len(rows), bool)
+            for depth in sorted(set(depths.tolist())):
+                places = np.flatnonzero(depths == depth)
                 said, sure = self._judge(x, starts, places, depth, before[rows[places]])
                 leaves[places] = (sure >= self.threshold) | (depth == len(self.heads))
                 for place, logits in zip(places, said, strict=True):
@@ -112,7 +112,7 @@ def sureness(said: np.ndarray, before: np.ndarray, problem_type: str | None) -> 
         return np.asarray(-np.abs(said - before).max(1))
     if problem_type == "multi_label_classification":
         return np.asarray(1 / (1 + np.exp(-np.abs(said).min(1))))
-    return torch.from_numpy(said).softmax(1).amax(1).numpy()
+    return np.asarray(1 / np.exp(said - said.max(1, keepdims=True)).sum(1))
 
 
 def _admit(waiting: deque[int], lengths: np.ndarray, free: int, budget: int) -> list[int]:
