@@ -27,6 +27,8 @@ def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
     if compiled.function_of("encode", torch.float32) is None:
         pytest.skip("kernels are not compiled on this machine")
     chosen = bool(request.param == "ours")
+    if not chosen and not ABLE.get("avx512_bf16"):
+        pytest.skip("PyTorch lays no weights out without bfloat16")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {**ABLE, "amx_tile": not chosen})
     return chosen
 
@@ -61,9 +63,9 @@ def test_where_there_is_a_compiler_it_is_compiled() -> None:
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-5), ("bf16", 0.02), ("int8", 0.05)])
 def test_it_is_the_same(precision: str, bound: float, activation: str, ours: bool) -> None:
+    if not ABLE.get({"fp32": "avx512_f", "bf16": "avx512_bf16", "int8": "avx512_vnni"}[precision]):
+        pytest.skip(f"no {precision} here")
     engine, packed = packed_of(precision, activation)
-    if precision == "bf16" and not ABLE.get("avx512_bf16"):
-        pytest.skip("no bfloat16 here")
     assert packed.fused is not None
     assert packed.fused.ours == ours
     rows: Features = features(ROWS)
@@ -145,8 +147,8 @@ def test_ids_beyond_a_table_raise(ours: bool, row: int, value: int) -> None:
 def test_weights_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reloaded model must not stay in memory."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {**ABLE, "amx_tile": True})
-    if compiled.function_of("encode", torch.float32) is None:
-        pytest.skip("kernels are not compiled on this machine")
+    if compiled.function_of("encode", torch.bfloat16) is None:
+        pytest.skip("kernels are not compiled on this machine, or not for bfloat16")
     _, packed = packed_of("bf16")
     weight = packed.depths[0][0].qkv.weight  # type: ignore[attr-defined]
     held = weight._use_count()
