@@ -24,8 +24,6 @@ ABLE = torch.cpu.get_capabilities()
 @pytest.fixture(params=["ours", "PyTorch's"])
 def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whose products are called: PyTorch's where the processor says that it has AMX."""
-    if compiled.function_of("encode", torch.float32) is None:
-        pytest.skip("kernels are not compiled on this machine")
     chosen = bool(request.param == "ours")
     if not chosen and not ABLE.get("avx512_bf16"):
         pytest.skip("PyTorch lays no weights out without bfloat16")
@@ -35,6 +33,8 @@ def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 
 def packed_of(precision: str, activation: str = "gelu_new", **shape: int) -> tuple[Engine, PackedModel]:
     """Two groups of blocks, each used twice."""
+    if compiled.function_of("encode", torch.float32) is None:
+        pytest.skip("kernels are not compiled on this machine")
     shape = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 144, "num_hidden_layers": 4, **shape}
     config = AlbertConfig.named(
         "tiny", vocab_size=60, num_hidden_groups=2, initializer_range=0.1, id2label=("a", "b"), hidden_act=activation,
@@ -83,8 +83,6 @@ def test_any_shape_and_number_of_rows(
     tokens: int, heads: int, inner: int, embedding: int, first: bool, seed: int
 ) -> None:
     """Panels that are not full, tiles of one to six rows, texts of any length, with and without a mapping."""
-    if compiled.function_of("encode", torch.float32) is None:
-        pytest.skip("kernels are not compiled on this machine")
     _, packed = packed_of(
         "fp32", hidden_size=16 * heads, num_attention_heads=heads, intermediate_size=16 * inner,
         embedding_size=16 * embedding,
@@ -105,13 +103,10 @@ def test_any_shape_and_number_of_rows(
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
 def test_tails_of_the_activation(activation: str) -> None:
     """Also where inputs are so large that powers in it overflow."""
-    if compiled.function_of("encode", torch.float32) is None:
-        pytest.skip("kernels are not compiled on this machine")
     _, packed = packed_of("fp32", activation)
     block, _ = packed.depths[0]
     with torch.no_grad():
         block.inner.source.mul_(300)  # type: ignore[attr-defined]
-    packed.fuse()
     x, starts = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)), np.array([0, 40])
     said = packed.run(x, starts, depths=slice(1))
     packed.fused = None
@@ -150,6 +145,7 @@ def test_weights_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     if compiled.function_of("encode", torch.bfloat16) is None:
         pytest.skip("kernels are not compiled on this machine, or not for bfloat16")
     _, packed = packed_of("bf16")
+    assert packed.fused is not None
     weight = packed.depths[0][0].qkv.weight  # type: ignore[attr-defined]
     held = weight._use_count()
     packed.fused = None

@@ -37,8 +37,8 @@ class _Panels(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("weights", "scales", "offsets")),
         *((name, ctypes.c_int64) for name in ("columns", "out", "activation")),
-        ("out_factor", ctypes.c_float),
-        ("out_zero", ctypes.c_int32),
+        ("out_scale", ctypes.c_double),
+        ("out_zero", ctypes.c_int64),
     )
 
 
@@ -50,7 +50,6 @@ class _Product(ctypes.Structure):
         ("panels", _Panels),
         *((name, ctypes.c_void_p) for name in ("weight", "bias", "scale", "zero", "weight_scales", "weight_zeros")),
         *((name, ctypes.c_char_p) for name in ("activation", "form")),
-        ("out_scale", ctypes.c_double),
     )
 
 
@@ -175,13 +174,11 @@ class FusedEncoder:
         made.factors = None if product.reads_whole else self._memory(product.factors[use])
         made.shift = product.zeros[use]
         if (after := product.following) is not None:
-            made.out_scale, made.panels.out_zero = after.scales[use], after.zeros[use]
-            made.panels.out_factor = 1 / after.scales[use]
+            made.panels.out_scale, made.panels.out_zero = after.scales[use], after.zeros[use]
         if self.ours:
             scales = product.scales[use] * product.weight_scales
-            sums = product.source.sum(1, dtype=torch.int32)
             made.panels.weights, made.panels.scales = weights, self._memory(scales)
-            made.panels.offsets = self._memory(product.bias - product.zeros[use] * sums * scales)
+            made.panels.offsets = self._memory(product.bias - product.zeros[use] * product.sums * scales)
         else:
             made.weight, made.bias = self._handle(product.weight), self._handle(product.bias)
             made.scale = self._handle(torch.tensor(product.scales[use]))
@@ -205,7 +202,7 @@ class FusedEncoder:
 
 def _begun(weight: Num[Tensor, "out in"], activation: str | None) -> _Product:
     name, form = FUSED[activation] if activation else ("none", "")
-    made = _Product(activation=name.encode(), form=form.encode(), out_scale=1.0)
+    made = _Product(activation=name.encode(), form=form.encode())
     made.panels.out, made.panels.columns = weight.shape
     made.panels.activation = _ACTIVATIONS[activation]
     return made

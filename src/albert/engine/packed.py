@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from albert.engine.blocks import Attend, Block, Linear, filled, rows_for
 from albert.engine.compiled import Attention, attention
-from albert.engine.fused import Network, fused
+from albert.engine.fused import FusedEncoder, Network, fused
 from albert.engine.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
 from albert.errors import AlbertError, ErrorKind
 from albert.memory import keep_freed_memory
@@ -65,19 +65,18 @@ class PackedModel:
         blocks = {layer: Block(layer, config.hidden_act, self.dtype) for layer in layers}
         self.uses = {blocks[layer]: layers.count(layer) for layer in blocks}
         self.depths = [(blocks[layer], layers[:depth].count(layer)) for depth, layer in enumerate(layers)]
-        self.fuse()
         self.by_piece = not model.head.needs_pooler and model.head_name != "embedding"
 
-    def fuse(self) -> None:
-        """Makes the encoder one call, where it can be."""
+    @cached_property
+    def fused(self) -> FusedEncoder | None:
+        """The encoder in one call, where it can be: made of the products that there are when it is first wanted."""
         network = Network(self.model.albert.embeddings, self.mapping, self.uses, self.heads, self.dtype)
-        self.fused = None if self.compiled is None else fused(network)
+        return None if self.compiled is None else fused(network)
 
     def watch(self) -> list[dict[str, Watched]]:
         """Makes every product remember the ranges of its inputs, block by block."""
-        watched = [watch(block, uses) for block, uses in self.uses.items()]
-        self.fuse()
-        return watched
+        vars(self).pop("fused", None)
+        return [watch(block, uses) for block, uses in self.uses.items()]
 
     def quantize(self, calibration: Calibration) -> None:
         """Turns every product into int8. Raises `AlbertError` (bad-model) for ranges of another network."""
@@ -87,7 +86,7 @@ class PackedModel:
             raise AlbertError(ErrorKind.MODEL, "int8 calibration", expected="that of this network", got="another's")
         for block, ranges in zip(self.uses, calibration, strict=True):
             quantize_block(block, ranges)
-        self.fuse()
+        vars(self).pop("fused", None)
 
     @torch.inference_mode()
     def logits(self, packed: Packed) -> list[np.ndarray]:

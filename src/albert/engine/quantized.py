@@ -122,6 +122,11 @@ class QuantizedLinear:
         self.following: QuantizedLinear | None = None  # reads what this one writes, as uint8
 
     @cached_property
+    def sums(self) -> Tensor:
+        """Of each channel's weights."""
+        return self.source.sum(1, dtype=torch.int32)
+
+    @cached_property
     def weight(self) -> Tensor:
         """As oneDNN wants it."""
         return onednn.qlinear_prepack(self.source, None)

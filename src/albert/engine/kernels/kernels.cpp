@@ -16,7 +16,6 @@ struct Product {
   Panels panels;                                                  // if it is ours
   Handle weight, bias, scale, zero, weight_scales, weight_zeros;  // if it is PyTorch's
   const char *activation, *form;
-  double out_scale;
 
   template <class Format>
   Rows apply(const Rows& x, const Rows* add = nullptr) const {
@@ -29,7 +28,7 @@ struct Product {
  private:
   template <class Format>
   Rows multiply(const Rows& x, const Rows* add) const {
-    const int32_t type = panels.out_factor == 0 ? Format::kType : kUInt8;
+    const int32_t type = panels.out_scale == 0 ? Format::kType : kUInt8;
     if (panels.weights == nullptr)
       return Rows(by_pytorch(x.handle, add == nullptr ? nullptr : add->handle, type), x.rows, panels.out);
     using Number = typename Format::Number;
@@ -50,6 +49,7 @@ struct Product {
   Handle by_pytorch(Handle x, Handle add, int32_t type) const {
     Handle made = nullptr, bias = this->bias;
     const char* form = this->form;
+    const double out_scale = panels.out_scale == 0 ? 1.0 : panels.out_scale;
     int32_t failed;
     if (!whole && add == nullptr) {
       failed = aoti_torch_cpu__linear_pointwise(x, weight, &bias, activation, nullptr, 0, &form, &made);

@@ -36,14 +36,19 @@ inline __m512 activate(__m512 x, Activation activation) {
 }
 
 // A weight in panels of 64 columns, [panel][step][column] of groups, filled up with zeros. What comes out is
-// sum * scale + offset of the column, plus what is added, activated; as uint8 where `out_factor` is not 0.
+// sum * scale + offset of the column, plus what is added, activated; as uint8 where `out_scale` is not 0.
 struct Panels {
   const void* weights;
   const float *scales, *offsets;
   int64_t in, out;
   Activation activation;
-  float out_factor;
-  int32_t out_zero;
+  double out_scale;
+  int64_t out_zero;
+
+  template <class Format>
+  int64_t out_size() const {  // of a number
+    return out_scale == 0 ? sizeof(typename Format::Number) : 1;
+  }
 };
 
 constexpr int kRows = 6, kTiles = 4, kPanel = kTiles * kLanes;  // 24 sums lie in registers
@@ -55,12 +60,14 @@ void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t pa
   using Group = typename Reads::Group;
   const int64_t steps = by.in / Reads::kPer;
   const Group* rows[Rows];
-  const int64_t out_size = by.out_factor == 0 ? sizeof(typename Format::Number) : 1;
+  const int64_t out_size = by.out_size<Format>();
   for (int row = 0; row < Rows; ++row) {
     rows[row] = reinterpret_cast<const Group*>(x + row * by.in);
     const char* to = static_cast<const char*>(out) + (row * by.out + panel * kPanel) * out_size;
     for (int64_t at = 0; at < kPanel * out_size; at += 64) __builtin_prefetch(to + at, 1);
   }
+  const __m512 factor = _mm512_set1_ps(static_cast<float>(1 / by.out_scale));
+  const __m512i zero = _mm512_set1_epi32(static_cast<int>(by.out_zero));
   typename Reads::Sum sums[Rows][kTiles];
   multiply<Reads>(rows, static_cast<const Group*>(by.weights) + panel * steps * kPanel, kPanel, steps, sums);
   for (int tile = 0; tile < kTiles; ++tile) {
@@ -72,10 +79,10 @@ void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t pa
       __m512 y = _mm512_fmadd_ps(Reads::real(sums[row][tile]), scale, offset);
       if (add != nullptr) y = _mm512_add_ps(y, Format::get(add + at));
       y = activate(y, by.activation);
-      if (by.out_factor == 0) {
+      if (by.out_scale == 0) {
         Format::put(static_cast<typename Format::Number*>(out) + at, y);
       } else {
-        put_whole(static_cast<uint8_t*>(out) + at, y, _mm512_set1_ps(by.out_factor), _mm512_set1_epi32(by.out_zero));
+        put_whole(static_cast<uint8_t*>(out) + at, y, factor, zero);
       }
     }
   }
@@ -87,7 +94,7 @@ template <class Format, class Reads>
 void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t rows, const typename Format::Number* add,
                    void* out) {
   const int64_t panels = (by.out + kPanel - 1) / kPanel, tiles = (rows + kRows - 1) / kRows;
-  const int64_t out_size = by.out_factor == 0 ? sizeof(typename Format::Number) : 1, threads = omp_get_max_threads();
+  const int64_t out_size = by.out_size<Format>(), threads = omp_get_max_threads();
   int64_t shares = std::min(threads, std::max<int64_t>(1, tiles / kTilesOfShare));
   while (threads % shares) --shares;
   const int64_t parts = threads / shares;
