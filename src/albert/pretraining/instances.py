@@ -31,7 +31,8 @@ class InstanceConfig:
     Google's code did; without it the chunk stands alone and has no order label. `comparisons` is a share of
     instances that teach to compare, our own and off unless asked for: half of them repeat the first segment as the
     second, masked at other places (label 0), half have a second segment from another document (label 1).
-    `held_out` is the share of documents kept for evaluation, where no comparisons are made.
+    `held_out` is the share of documents kept for evaluation, where no comparisons are made. `paired` is the share of
+    full rows (`albert.pretraining.full_rows`) that have two segments where `pairs` asks for them.
     """
 
     max_length: int = 128
@@ -40,10 +41,12 @@ class InstanceConfig:
     foreign_second: bool = False
     comparisons: float = 0.0
     held_out: float = 0.005
+    paired: float = 0.5
 
     def __post_init__(self) -> None:
         require_ranges(
-            self, ("max_length", 8, 65_536), ("short_sequences", 0, 1), ("comparisons", 0, 1), ("held_out", 0, 0.5)
+            self, ("max_length", 8, 65_536), ("short_sequences", 0, 1), ("comparisons", 0, 1), ("held_out", 0, 0.5),
+            ("paired", 0, 1),
         )
         if self.pairs not in ("sop", "nsp", "none"):
             raise AlbertError(ErrorKind.CONFIG, "pairs", expected="sop, nsp or none", got=repr(self.pairs))
@@ -115,6 +118,11 @@ def instance_lengths(corpus: Corpus, plan: Plan, indices: np.ndarray, max_length
     return np.minimum(pieces + np.where(second_end > second, 3, 2), max_length)
 
 
+def held_out_documents(shard: Shard, number: int, share: float) -> np.ndarray:
+    """Which documents of the shard with this number are held out for evaluation, [documents]: the same for every seed."""
+    return uniform(_HELD_OUT_KEY, number, np.arange(len(shard.documents) - 1), _HELD_OUT) < share
+
+
 # --- one shard -----------------------------------------------------------------------------------------
 
 
@@ -124,7 +132,7 @@ def _plan_shard(
     """Bounds and labels of a shard's instances. All its documents advance in step, a chunk at a time."""
     tokens = np.asarray(shard.sentences, np.int64)
     document = np.arange(len(shard.documents) - 1)
-    out = uniform(_HELD_OUT_KEY, key[2], document, _HELD_OUT) < config.held_out
+    out = held_out_documents(shard, key[2], config.held_out)
     document = document[(out == held_out) & (np.diff(shard.documents) > 0)]
     position, end = (np.asarray(shard.documents, np.int64)[document + side] for side in (0, 1))
     full = config.max_length - (2 if config.pairs == "none" else 3)
