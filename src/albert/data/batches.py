@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from albert.config import PAD_ID
-from albert.text.tokenizer import Encoding
+from albert.text.encodings import Encoding
 
 IGNORED = -100  # gold of a piece that no loss counts, padding among them; torch's own default
 POOL_BATCHES = 32  # batches that are sorted by length together: little padding, yet random company

@@ -15,6 +15,8 @@ from albert.hub import model_folder
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
+from albert.text.encodings import Tokenizer
+from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.attempts import Attempts, FinetuneResult, Settings, TaskObjective, collapsed
 from albert.training.card import model_card
@@ -34,7 +36,7 @@ _SMALL = 512  # hidden size up to which small models' defaults hold
 
 _SHAPES = {
     "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",
-    "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection",
+    "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection", "model_type", "pad_token_id",
 }  # fmt: skip
 
 
@@ -54,7 +56,7 @@ def finetune(
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
     vocabulary = config.init or config.tokenizer
-    tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
+    tokenizer = open_tokenizer(vocabulary) if vocabulary else AlbertTokenizer.english()
     tokenizer = settings.text.tokenizer(tokenizer)
     data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
@@ -102,7 +104,7 @@ def _defaults(config: FinetuneConfig) -> dict[str, Any]:
 def _build_model(
     config: FinetuneConfig,
     data: Dataset,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     network: dict[str, Any],
     *,
     seed: int,
