@@ -41,12 +41,12 @@ def length_limit(folder: Path) -> int | None:
 
 
 def _read(path: Path, kind: type) -> Any:
-    value: Any
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise AlbertError(ErrorKind.MODEL, str(path), expected="JSON", got=str(error)[:200]) from None
-    if not isinstance(value, kind) or (kind is list and not all(isinstance(item, dict) for item in value)):
+    entries = value if isinstance(value, list) else []
+    if not isinstance(value, kind) or not all(isinstance(entry, dict) for entry in entries):
         raise AlbertError(ErrorKind.MODEL, str(path), expected=f"a JSON {kind.__name__}", got=repr(value)[:100])
     return value
 
