@@ -126,16 +126,17 @@ class Predictor:
         task = task_named(task_name).measured_by(extra.get("metric"))
         tokenizer = open_tokenizer(folder)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
-        limits = tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder) or sys.maxsize
+        if "max_length" in extra:
+            lengths = Lengths(max_length=extra["max_length"], stride=extra.get("stride", task.lengths.stride))
+        else:
+            limits = tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder) or sys.maxsize
+            lengths = task.lengths.adjusted(min(limits), None)
         return cls(
             model,
             tokenizer,
             task,
             Columns(**extra.get("columns", {"text": TEXT_COLUMN})),
-            lengths=Lengths(
-                max_length=extra.get("max_length", min(limits)),
-                stride=extra.get("stride", task.lengths.stride),
-            ),
+            lengths=lengths,
             thresholds=tuple(extra.get("thresholds", ())),
             precision="auto" if precision == "int8" else precision,
             calibration=_calibration(folder, precision),
