@@ -31,6 +31,7 @@ from albert.training.temperature import scale_temperature
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_SMALL: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # the starter's width
+_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # Turc et al. 2019, of their grid
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
 _SMALL = 512  # hidden size up to which small models' defaults hold
 
@@ -94,8 +95,10 @@ def finetune(
 def _defaults(config: FinetuneConfig) -> dict[str, Any]:
     if config.init is None:
         return _FROM_SCRATCH
-    small = AlbertConfig.load(model_folder(config.init)).hidden_size <= _SMALL
-    return _FROM_SMALL if small else _FROM_CHECKPOINT
+    network = AlbertConfig.load(model_folder(config.init))
+    if network.hidden_size > _SMALL:
+        return _FROM_CHECKPOINT
+    return _FROM_SMALL_BERT if network.model_type == "bert" else _FROM_SMALL
 
 
 # --- model and trainer ---------------------------------------------------------------------------------
