@@ -135,6 +135,30 @@ def test_entities_and_answers(trained: tuple[Path, Path, Predictor], tmp_path: P
     assert answer[0]["answer"].endswith("Lamp")
 
 
+def test_corpora_are_not_prepared_with_its_vocabulary(
+    trained: tuple[Path, Path, Predictor], albert: Albert, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("A text.\n")
+    for folder, message in ((trained[0], "got a WordPiece tokenizer"), (tmp_path / "words", "a vocab.txt is BERT's")):
+        if folder != trained[0]:
+            write_vocabulary(folder, TEXTS)
+        done = albert("prepare", tmp_path / "text.txt", "-o", tmp_path / "shards", "--vocab", folder)
+        assert done.returncode == 66
+        assert message in done.stderr
+
+
+def test_a_network_from_scratch_on_its_vocabulary(trained: tuple[Path, Path, Predictor], tmp_path: Path) -> None:
+    reviews = write_reviews(tmp_path / "reviews.csv", rows=60)
+    settings = {"epochs": 1.0, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    model = package.train(
+        reviews, out=tmp_path / "out", size="tiny", tokenizer=trained[0], settings=settings, quiet=True
+    )
+    assert isinstance(model.tokenizer, WordPieceTokenizer)
+    assert transformers.AutoConfig.from_pretrained(tmp_path / "out").model_type == "albert"
+    wanted, _ = theirs(tmp_path / "out", TEXTS)
+    assert wanted.logits.shape == (3, 2)
+
+
 # --- folders from elsewhere ------------------------------------------------------------------------------
 
 

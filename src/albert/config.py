@@ -261,7 +261,6 @@ _OF_ALBERT = {"embedding_size", "num_hidden_groups", "inner_group_num"}  # keys 
 # What makes another network of the same family, and the value that ours has.
 _VARIANTS: dict[str, Any] = {
     "position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False,
-    "tie_word_embeddings": True,
 }  # fmt: skip
 _IGNORED_KEYS = {
     "architectures", "albert", "label2id", "bos_token_id", "eos_token_id",

@@ -172,6 +172,7 @@ def test_a_folder_says_by_its_files_which_it_has(tokenizer: AlbertTokenizer, tmp
     [
         ("tokenizer.json", {"model": {"type": "BPE", "vocab": {}, "merges": []}}, "Unigram .ALBERT. or WordPiece"),
         ("tokenizer.json", {"model": {"type": "WordPiece"}}, "expected a WordPiece tokenizer"),
+        ("tokenizer.json", {"model": ["WordPiece"]}, "expected a Unigram tokenizer"),
         ("tokenizer.json", ["no", "object"], "expected a JSON object"),
         ("vocab.txt", "a\nb\n[UNK]\n", r"no \[PAD\], \[CLS\], \[SEP\], \[MASK\]"),
         ("vocab.txt", b"\xff\xfe\xfd", "a piece a line in UTF-8"),

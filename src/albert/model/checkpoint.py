@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,6 +30,7 @@ EXITS = "exits.safetensors"
 _INDEX = "model.safetensors.index.json"
 _DTYPES = {"F32", "F16", "BF16"}
 _DEFAULT_LABELS = ("LABEL_0", "LABEL_1")  # transformers leaves these out of config.json
+_TIED = ("masked_lm", "pretraining")  # heads that score by the word embeddings
 # A classifier of pairs by another name: whether the second text follows the first.
 _NEXT_SENTENCE = "BertForNextSentencePrediction"
 _NEXT_SENTENCE_LABELS = ("next", "random")
@@ -73,6 +75,8 @@ def load_model(name: str | Path) -> AlbertForTask:
     config = AlbertConfig.load(folder)
     head = stored_head(folder)
     next_sentence = _architecture(folder) == _NEXT_SENTENCE
+    if head in _TIED and _raw(folder).get("tie_word_embeddings") is False:
+        raise AlbertError(ErrorKind.CONFIG, f"{folder}: tie_word_embeddings", expected="True", got="False")
     if HEADS[head].labelled and config.id2label in ((), _DEFAULT_LABELS):
         config = config.with_(id2label=_NEXT_SENTENCE_LABELS if next_sentence else _DEFAULT_LABELS)
     exits = (folder / EXITS).is_file()
@@ -168,9 +172,14 @@ def stored_head(folder: Path) -> str:
     )
 
 
+def _raw(folder: Path) -> dict[str, Any]:
+    """A config.json that has been read before."""
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found
+
+
 def _architecture(folder: Path) -> str:
-    raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return str((raw.get("architectures") or ["none"])[0])
+    return str((_raw(folder).get("architectures") or ["none"])[0])
 
 
 def _stored_tensors(folder: Path, config: AlbertConfig) -> dict[str, _Stored]:

@@ -251,6 +251,13 @@ def _join(
     return Encoding(ids, types, [1] * len(ids), offsets, words, sequences, cut, window)
 
 
+def model_kind(raw: dict[str, Any]) -> str | None:
+    """The kind of model in a `tokenizer.json`: Unigram, WordPiece, BPE, …; None where it does not say."""
+    model = raw.get("model")
+    kind = model.get("type") if isinstance(model, dict) else None
+    return None if kind is None else str(kind)
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object, None where there is no file. Raises `AlbertError` (bad-model) for anything else."""
     if not path.is_file():

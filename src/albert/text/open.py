@@ -7,7 +7,7 @@ from pathlib import Path
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.hub import model_folder
-from albert.text.encodings import Tokenizer, read_json
+from albert.text.encodings import Tokenizer, model_kind, read_json
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.wordpiece import VOCABULARY, WordPieceTokenizer
 
@@ -19,7 +19,7 @@ def open_tokenizer(name: str | Path) -> Tokenizer:
     """
     folder = model_folder(name)
     raw = None if (folder / "spiece.model").is_file() else read_json(folder / "tokenizer.json")
-    kind = None if raw is None else (raw.get("model") or {}).get("type", "Unigram")
+    kind = None if raw is None else model_kind(raw) or "Unigram"
     tokenizer: Tokenizer
     if kind == "WordPiece" or (kind is None and _words_alone(folder)):
         tokenizer = WordPieceTokenizer.from_pretrained(folder)

@@ -207,10 +207,17 @@ def model_from_tokenizer_json(raw: dict[str, Any]) -> bytes:
     """
     import base64
 
+    kind = raw["model"].get("type") if isinstance(raw.get("model"), dict) else None
+    if kind not in ("Unigram", None):
+        raise AlbertError(
+            ErrorKind.MODEL,
+            "tokenizer.json",
+            expected="a Unigram tokenizer, as SentencePiece makes",
+            got=f"a {kind} tokenizer",
+            hint="corpora are prepared with a vocabulary of `albert tokenizer train` or of an ALBERT",
+        )
     try:
         vocabulary = raw["model"]["vocab"]
-        if raw["model"].get("type", "Unigram") != "Unigram":
-            raise TypeError(f"a {raw['model']['type']} tokenizer")
         charsmap = _find_charsmap(raw.get("normalizer"))
         specials = {token["content"]: token for token in raw.get("added_tokens", [])}
         model = proto.ModelProto()

@@ -81,7 +81,13 @@ class AlbertTokenizer(Tokenizer):
         elif (raw := read_json(folder / "tokenizer.json")) is not None:
             model = model_from_tokenizer_json(raw)
         else:
-            raise AlbertError(ErrorKind.MODEL, str(folder), expected="a spiece.model or tokenizer.json in it")
+            words = (folder / "vocab.txt").is_file()
+            raise AlbertError(
+                ErrorKind.MODEL,
+                str(folder),
+                expected="a spiece.model or tokenizer.json in it",
+                hint="a vocab.txt is BERT's: corpora are not prepared with it" if words else None,
+            )
         hardening = hardening_of(settings, str(folder / "tokenizer_config.json"))
         return cls(model, normalizer=normalizer, max_length=length, hardening=hardening)
 

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer as Pipeline
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file, write_json
 from albert.hub import model_folder
-from albert.text.encodings import Specials, Tokenizer, read_json
+from albert.text.encodings import Specials, Tokenizer, model_kind, read_json
 from albert.text.hardening import Hardened, Hardener, Hardening, hardening_of
 from albert.text.pieces import Pieces, valid_unicode
 
@@ -197,9 +197,8 @@ def build_pipeline(vocabulary: Sequence[str], names: Mapping[str, str] = _NAMES,
 
 
 def _from_json(raw: dict[str, Any]) -> Pipeline:
-    kind = (raw.get("model") or {}).get("type", "none")
-    if kind != "WordPiece":
-        raise _unusable("a WordPiece tokenizer", f"{kind}")
+    if (kind := model_kind(raw)) != "WordPiece":
+        raise _unusable("a WordPiece tokenizer", str(kind))
     try:
         return Pipeline.from_str(json.dumps(raw))
     except Exception as error:  # the library has no type of its own

@@ -126,7 +126,8 @@ def _build_model(
         },
     }
     if config.size is not None:
-        shape = AlbertConfig.named(config.size, **{"vocab_size": tokenizer.vocab_size, **network}).with_(**described)
+        pieces = {"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.special.pad}
+        shape = AlbertConfig.named(config.size, **{**pieces, **network}).with_(**described)
         progress.on_message(f"training a {config.size} network from scratch, without a pre-trained model")
         model = AlbertForTask(shape, data.task.head, exits=config.early_exit, generator=generator)
     else:
