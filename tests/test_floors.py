@@ -14,7 +14,7 @@ FLOORS = {
     "data": 2,
     "tasks": 3, "pretraining": 3, "engine": 3,
     "audit": 4, "training": 4, "evaluation": 4, "predictor": 4, "pretrained": 4, "scoring": 4, "export": 4, "report": 4,
-    "summary": 4,
+    "summary": 4, "convert": 4,
     "serve": 5,
     "api": 6, "cli": 6, "__init__": 6, "__main__": 7,
 }  # fmt: skip

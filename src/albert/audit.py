@@ -19,8 +19,9 @@ from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
+from albert.text.encodings import Tokenizer
 from albert.text.hardening import SURROGATE
-from albert.text.tokenizer import AlbertTokenizer
+from albert.text.open import open_tokenizer
 
 _SHOWN_VALUES = 4
 _SHOWN_CHARACTERS = 24
@@ -79,14 +80,14 @@ class Audit:
         return sum(finding.severity is severity for finding in self.findings)
 
 
-def audit(config: AuditConfig, *, tokenizer: AlbertTokenizer | None = None) -> Audit:
+def audit(config: AuditConfig, *, tokenizer: Tokenizer | None = None) -> Audit:
     """Checks the files; bad rows are findings, and the good ones are checked further.
 
     A `tokenizer` at hand stands in the place of the model's.
 
     Raises `AlbertError` (bad-data) for a file that cannot be read at all or whose columns are not clear.
     """
-    tokenizer = tokenizer or AlbertTokenizer.from_pretrained(config.init)
+    tokenizer = tokenizer or open_tokenizer(config.init)
     tables = {name: Table(path, format=config.format, encoding=config.encoding) for name, path in config.files.items()}
     columns = guess_columns(
         tables["train"], text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices

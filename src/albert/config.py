@@ -13,6 +13,7 @@ from albert.errors import AlbertError, ErrorKind
 Sharing = Literal["all", "attention", "ffn", "none"]
 Activation = Literal["gelu", "gelu_new", "relu"]
 Pooling = Literal["cls", "mean"]
+ModelType = Literal["albert", "bert"]
 
 PAD_ID, UNK_ID, CLS_ID, SEP_ID, MASK_ID = range(5)
 
@@ -28,6 +29,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "intermediate_size": (1, 131_072),
     "max_position_embeddings": (8, 65_536),
     "type_vocab_size": (1, 64),
+    "pad_token_id": (0, 1_000_000),
 }
 _MAX_PARAMETERS = 20_000_000_000
 _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob")
@@ -41,7 +43,8 @@ class AlbertConfig:
     and "ffn" share that part across all layers and keep the other per layer; "none" shares nothing; the
     last three need `num_hidden_groups == num_hidden_layers`. `embedding_projection=False` leaves out the
     E to H mapping, as BERT does (needs E == H). `pooling` is what the pooler reads: the first position
-    (published) or the mean of all real positions (ours alone).
+    (published) or the mean of all real positions (ours alone). `model_type` is the family of transformers in whose
+    layout the model is saved: "bert" needs a network that shares nothing and has no mapping.
     Raises `AlbertError` (bad-config) for values out of range or at odds with each other.
     """
 
@@ -59,11 +62,13 @@ class AlbertConfig:
     classifier_dropout_prob: float = 0.1  # paper, Table 14: 0.1 throughout
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
+    pad_token_id: int = PAD_ID
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     sharing: Sharing = "all"
     embedding_projection: bool = True
     pooling: Pooling = "cls"
+    model_type: ModelType = "albert"
     id2label: tuple[str, ...] = ()
     problem_type: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)  # what a task keeps beside the network, JSON values only
@@ -103,13 +108,21 @@ class AlbertConfig:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "config.json") -> Self:
-        """Reads Hugging Face's keys; what is missing takes the class defaults there (those of xxlarge)."""
-        if raw.get("model_type", "albert") != "albert":
-            raise AlbertError(ErrorKind.CONFIG, source, expected="model_type albert", got=repr(raw["model_type"]))
+        """Reads Hugging Face's keys; what is missing takes the class defaults there (of ALBERT those of xxlarge)."""
+        family = raw.get("model_type", "albert")
+        if family not in list(_TRANSFORMERS_DEFAULTS):
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                f"{source}: model_type",
+                expected="albert or bert",
+                got=repr(family),
+                hint="other families are other networks, which do not load here",
+            )
+        _refuse_variants(raw, source)
         own = raw.get("albert") or {}
         known = {f.name for f in fields(cls)}
-        values = dict(_TRANSFORMERS_DEFAULTS)
-        for key, value in raw.items():
+        values = dict(_TRANSFORMERS_DEFAULTS[family])
+        for key, value in (_from_bert(raw) if family == "bert" else raw).items():
             if key in known:
                 values[key] = value
             elif key not in _IGNORED_KEYS:
@@ -124,6 +137,8 @@ class AlbertConfig:
             if key in own:
                 values[key] = own[key]
         values["id2label"] = _labels(raw, source)
+        if values.get("pad_token_id", 0) is None:
+            values["pad_token_id"] = PAD_ID
         try:
             return cls(**values)
         except AlbertError as error:
@@ -147,12 +162,12 @@ class AlbertConfig:
             raise AlbertError(ErrorKind.CONFIG, str(path), expected="a JSON object", got=type(raw).__name__)
         return cls.from_dict(raw, source=str(path))
 
-    def to_dict(self, *, architecture: str = "AlbertModel", labelled: bool = True) -> dict[str, Any]:
+    def to_dict(self, *, architecture: str | None = None, labelled: bool = True) -> dict[str, Any]:
         """Every key that transformers reads, ours under "albert"; the inverse of `from_dict`.
 
         `labelled=False` leaves the labels out: transformers sizes its SOP and QA heads by their number.
         """
-        own_names = {"sharing", "embedding_projection", "pooling", "extra", "id2label", "problem_type"}
+        own_names = {*_OWN, "model_type", "id2label", "problem_type"}
         network = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own_names}
         labels: dict[str, Any] = {}
         if labelled and self.id2label:
@@ -160,21 +175,20 @@ class AlbertConfig:
             labels["label2id"] = {label: i for i, label in enumerate(self.id2label)}
         if labelled and self.problem_type:
             labels["problem_type"] = self.problem_type
+        own = {name: getattr(self, name) for name in _OWN}
+        if self.model_type == "bert":
+            own = {name: value for name, value in own.items() if name not in _BERT_NETWORK}
+            network["classifier_dropout"] = network.pop("classifier_dropout_prob")
+            network = {name: value for name, value in network.items() if name not in _OF_ALBERT}
+        else:
+            network |= {"bos_token_id": CLS_ID, "eos_token_id": SEP_ID}
         return {
-            "model_type": "albert",
-            "architectures": [architecture],
+            "model_type": self.model_type,
+            "architectures": [architecture or f"{self.model_type.capitalize()}Model"],
             **network,
-            "pad_token_id": PAD_ID,
-            "bos_token_id": CLS_ID,
-            "eos_token_id": SEP_ID,
             "tie_word_embeddings": True,
             **labels,
-            "albert": {
-                "sharing": self.sharing,
-                "embedding_projection": self.embedding_projection,
-                "pooling": self.pooling,
-                "extra": self.extra,
-            },
+            "albert": own,
         }
 
     # --- checks ----------------------------------------------------------------------------------------
@@ -196,6 +210,7 @@ class AlbertConfig:
             ("hidden_act", Activation),
             ("sharing", Sharing),
             ("pooling", Pooling),
+            ("model_type", ModelType),
         ):
             if getattr(self, name) not in allowed.__args__:  # type: ignore[attr-defined]
                 raise _bad(name, "one of " + ", ".join(allowed.__args__), getattr(self, name))  # type: ignore[attr-defined]
@@ -215,6 +230,12 @@ class AlbertConfig:
                 f"{self.hidden_size} like hidden_size without embedding_projection",
                 self.embedding_size,
             )
+        if self.model_type == "bert":
+            for name, wanted in {**_BERT_NETWORK, "inner_group_num": 1}.items():
+                if getattr(self, name) != wanted:
+                    raise _bad(name, f"{wanted!r} in the layout of BERT", getattr(self, name))
+        if self.pad_token_id >= self.vocab_size:
+            raise _bad("pad_token_id", f"an id below vocab_size {self.vocab_size:,}", self.pad_token_id)
         if len(set(self.id2label)) != len(self.id2label):
             raise _bad("id2label", "distinct labels", list(self.id2label)[:10])
         if (count := self.approximate_parameters()) > _MAX_PARAMETERS:
@@ -227,18 +248,44 @@ class AlbertConfig:
         return embeddings + block * self.num_hidden_groups * self.inner_group_num
 
 
-# transformers' AlbertConfig() has the shape of xxlarge-v1.
-_TRANSFORMERS_DEFAULTS: dict[str, Any] = {
-    "hidden_size": 4096,
-    "num_attention_heads": 64,
-    "intermediate_size": 16_384,
-}
+_OWN = ("sharing", "embedding_projection", "pooling", "extra")  # under "albert" in config.json
+# transformers' AlbertConfig() has the shape of xxlarge-v1, its BertConfig() that of base.
+_TRANSFORMERS_DEFAULTS: dict[str, dict[str, Any]] = {
+    "albert": {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16_384},
+    "bert": {
+        "vocab_size": 30_522, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+    },
+}  # fmt: skip
+_BERT_NETWORK: dict[str, Any] = {"sharing": "none", "embedding_projection": False}
+_OF_ALBERT = {"embedding_size", "num_hidden_groups", "inner_group_num"}  # keys that BERT's config.json lacks
+# What makes another network of the same family, and the value that ours has.
+_VARIANTS: dict[str, Any] = {
+    "position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False,
+}  # fmt: skip
 _IGNORED_KEYS = {
-    "model_type", "architectures", "albert", "label2id", "pad_token_id", "bos_token_id", "eos_token_id",
+    "architectures", "albert", "label2id", "bos_token_id", "eos_token_id",
     "tie_word_embeddings", "transformers_version", "dtype", "torch_dtype", "position_embedding_type",
     "output_past", "gap_size", "net_structure_type", "num_memory_blocks", "down_scale_factor",
-    "finetuning_task", "_name_or_path", "use_cache", "num_labels", "language",
+    "finetuning_task", "_name_or_path", "use_cache", "num_labels", "language", "is_decoder", "add_cross_attention",
+    "classifier_dropout",
 }  # fmt: skip
+
+
+def _refuse_variants(raw: dict[str, Any], source: str) -> None:
+    for key, ours in _VARIANTS.items():
+        if raw.get(key, ours) not in (ours, None):
+            raise AlbertError(ErrorKind.CONFIG, f"{source}: {key}", expected=repr(ours), got=repr(raw[key]))
+
+
+def _from_bert(raw: dict[str, Any]) -> dict[str, Any]:
+    """BERT's keys by ALBERT's names, with those that BERT has no need of."""
+    defaults = _TRANSFORMERS_DEFAULTS["bert"]
+    hidden, layers = raw.get("hidden_size", 768), raw.get("num_hidden_layers", 12)
+    dropout = raw.get("classifier_dropout")
+    if dropout is None:  # transformers takes the hidden layers' then
+        dropout = raw.get("hidden_dropout_prob", defaults["hidden_dropout_prob"])
+    made = {"embedding_size": hidden, "num_hidden_groups": layers, "classifier_dropout_prob": dropout, **_BERT_NETWORK}
+    return {**raw, **made, "hidden_size": hidden, "num_hidden_layers": layers}
 
 
 def _labels(raw: dict[str, Any], source: str) -> tuple[str, ...]:
@@ -278,8 +325,7 @@ def _published(hidden: int, layers: int, heads: int) -> dict[str, Any]:
 _V1 = {"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 _V1_XXLARGE = {"hidden_act": "gelu"}  # its json has dropout 0
 _BERT = {
-    "sharing": "none",
-    "embedding_projection": False,
+    **_BERT_NETWORK,
     "hidden_act": "gelu",
     "hidden_dropout_prob": 0.1,
     "attention_probs_dropout_prob": 0.1,

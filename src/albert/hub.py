@@ -17,6 +17,11 @@ _FILES = [
     "*.safetensors.index.json",
     "spiece.model",
     "tokenizer*.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "*_Pooling/config.json",
     "*.md",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,10 +24,12 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import folder_fingerprint, write_json
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
+from albert.model.sentences import embeds, length_limit
 from albert.report import Facts, write_report
 from albert.tasks import TASKS, DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
-from albert.text.tokenizer import AlbertTokenizer
+from albert.text.encodings import Tokenizer
+from albert.text.open import open_tokenizer
 
 Input = str | tuple[str, str] | dict[str, Any]
 _CHUNK = 1024  # examples computed at a time
@@ -68,7 +71,7 @@ class Predictor:
     def __init__(
         self,
         model: AlbertForTask,
-        tokenizer: AlbertTokenizer,
+        tokenizer: Tokenizer,
         task: Task,
         columns: Columns,
         *,
@@ -112,7 +115,7 @@ class Predictor:
         folder = model_folder(name)
         model = load_model(folder)
         extra = model.config.extra
-        task_name = extra.get("task") or _task_of(model)
+        task_name = extra.get("task") or _task_of(model, folder)
         if task_name is None:
             raise AlbertError(
                 ErrorKind.MODEL,
@@ -121,17 +124,19 @@ class Predictor:
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
         task = task_named(task_name).measured_by(extra.get("metric"))
-        tokenizer = AlbertTokenizer.from_pretrained(folder)
+        tokenizer = open_tokenizer(folder)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
+        if "max_length" in extra:
+            lengths = Lengths(max_length=extra["max_length"], stride=extra.get("stride", task.lengths.stride))
+        else:
+            limits = tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder) or sys.maxsize
+            lengths = task.lengths.adjusted(min(limits), None)
         return cls(
             model,
             tokenizer,
             task,
             Columns(**extra.get("columns", {"text": TEXT_COLUMN})),
-            lengths=Lengths(
-                max_length=extra.get("max_length", min(tokenizer.max_length, model.config.max_position_embeddings)),
-                stride=extra.get("stride", task.lengths.stride),
-            ),
+            lengths=lengths,
             thresholds=tuple(extra.get("thresholds", ())),
             precision="auto" if precision == "int8" else precision,
             calibration=_calibration(folder, precision),
@@ -301,12 +306,15 @@ def _calibration(folder: Path, precision: str) -> Calibration | None:
     return load_ranges(path) if wanted and path.is_file() else None
 
 
-def _task_of(model: AlbertForTask) -> str | None:
-    """The task of a checkpoint from elsewhere, by its head and problem type."""
-    if not model.config.id2label:
+def _task_of(model: AlbertForTask, folder: Path) -> str | None:
+    """The task of a checkpoint from elsewhere, by its head and problem type; of one label it is a number, as there."""
+    if model.head_name == "embedding" and not embeds(folder):
         return None
+    wanted = model.config.problem_type
+    if wanted is None and model.head_name == "sequence_classification" and model.config.num_labels == 1:
+        wanted = "regression"
     same_head = [task for task in TASKS.values() if task.head == model.head_name]
-    by_type = [task.name for task in same_head if task.problem_type == model.config.problem_type]
+    by_type = [task.name for task in same_head if task.problem_type == wanted]
     return by_type[0] if by_type else same_head[-1].name if same_head else None
 
 

@@ -8,21 +8,18 @@ from typing import Any, Self
 import torch
 from jaxtyping import Float
 
-from albert.config import CLS_ID, MASK_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.model.heads import MaskedLMHead, PreTrainingHead
-from albert.text.pieces import SPACE
-from albert.text.tokenizer import AlbertTokenizer
-
-MASK = "[MASK]"
+from albert.text.encodings import Tokenizer
+from albert.text.open import open_tokenizer
 
 
 class PretrainedModel:
     """A model folder with a masked-language-model head, ours or a published one."""
 
-    def __init__(self, model: AlbertForTask, tokenizer: AlbertTokenizer) -> None:
+    def __init__(self, model: AlbertForTask, tokenizer: Tokenizer) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
 
@@ -35,7 +32,7 @@ class PretrainedModel:
             raise AlbertError(
                 ErrorKind.MODEL, str(name), expected="a pre-trained model", got=f"head {model.head_name!r}"
             )
-        return cls(model, AlbertTokenizer.from_pretrained(folder))
+        return cls(model, open_tokenizer(folder))
 
     @torch.inference_mode()
     def fill_mask(self, text: str, *, top_k: int = 5) -> list[Any]:
@@ -59,10 +56,10 @@ class PretrainedModel:
         top_k: int,
     ) -> list[Any]:
         """`fill_mask` from what `masked` gave and the last hidden states of those pieces."""
-        positions = [at for at, token in enumerate(ids) if token == MASK_ID]
+        positions = [at for at, token in enumerate(ids) if token == self.tokenizer.special.mask]
         head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
         scores = head(hidden[positions], self.model.albert.embeddings.word.weight).softmax(1)
-        best = scores.topk(top_k)
+        best = scores[:, : self.tokenizer.vocab_size].topk(top_k)  # a table may have spare rows
         filled = []
         for at, values, tokens in zip(positions, best.values.tolist(), best.indices.tolist(), strict=True):
             start, end = offsets[at]
@@ -71,8 +68,8 @@ class PretrainedModel:
                     {
                         "score": score,
                         "token": token,
-                        "token_str": (word := self.tokenizer.decode([token])),
-                        "sequence": text[:start] + word + text[end:],
+                        "token_str": self.tokenizer.decode([token]),
+                        "sequence": text[:start] + self.tokenizer.in_place_of_mask(token) + text[end:],
                     }
                     for score, token in zip(values, tokens, strict=True)
                 ]
@@ -81,7 +78,7 @@ class PretrainedModel:
 
     @torch.inference_mode()
     def in_order(self, first: str, second: str) -> float:
-        """The probability that `second` follows `first` rather than the other way round.
+        """The probability that `second` follows `first` rather than the other way round, or for BERT a random text.
 
         Raises `AlbertError` (bad-model) for a model without the sentence-order head.
         """
@@ -103,39 +100,32 @@ class PretrainedModel:
 
         Raises `AlbertError` (bad-data): no [MASK], or a text beyond the model's length.
         """
-        parts = text.split(MASK)
+        mask, special = self.tokenizer.mask, self.tokenizer.special
+        parts = text.split(mask)
         if len(parts) == 1:
-            raise AlbertError(ErrorKind.DATA, f"{text[:60]!r}", expected=f"a {MASK} to fill", got="none")
-        ids, offsets, start = [CLS_ID], [(0, 0)], 0
+            raise AlbertError(ErrorKind.DATA, f"{text[:60]!r}", expected=f"a {mask} to fill", got="none")
+        ids, offsets, start = [special.cls], [(0, 0)], 0
         for number, (part, pieces) in enumerate(zip(parts, self.tokenizer.pieces(parts), strict=True)):
             if number:
-                ids.append(MASK_ID)
-                offsets.append((start - len(MASK), start))
+                ids.append(special.mask)
+                offsets.append((start - len(mask), start))
             tokens = pieces.ids.tolist()
             if number and tokens and not part[0].isspace():
-                tokens[0] = self._without_space(tokens[0])
+                tokens[0] = self.tokenizer.after_mask(tokens[0])
             ids += [token for token in tokens if token is not None]
             offsets += [
                 (start + a, start + b)
                 for token, (a, b) in zip(tokens, pieces.offsets.tolist(), strict=True)
                 if token is not None
             ]
-            start += len(part) + len(MASK)
-        ids.append(SEP_ID)
+            start += len(part) + len(mask)
+        ids.append(special.sep)
         offsets.append((0, 0))
         if len(ids) > self.limit:
             raise AlbertError(
                 ErrorKind.DATA, f"a text of {len(ids)} pieces", expected=f"at most {self.limit}", hint="shorten it"
             )
         return ids, offsets
-
-    def _without_space(self, token: int) -> int | None:
-        """The piece that goes on a word where `token` would begin one; None for the space alone."""
-        piece = self.tokenizer.vocabulary[token]
-        if piece == SPACE:
-            return None
-        rest = self.tokenizer.id_of(piece.removeprefix(SPACE))
-        return token if rest == UNK_ID else rest
 
     def __repr__(self) -> str:
         return f"PretrainedModel({self.model.config.num_hidden_layers} layers, {self.tokenizer.vocab_size:,} pieces)"

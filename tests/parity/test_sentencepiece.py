@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
-import random
 import unicodedata
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
+from lines import varied_lines
 
 
 def google_preprocess(text: str, *, lower: bool = True, keep_accents: bool = False) -> str:
@@ -45,36 +44,6 @@ def assert_same_pieces(tokenizer: AlbertTokenizer, lines: list[str]) -> None:
     for line, pieces in zip(lines, tokenizer.pieces(lines), strict=True):
         text = google_preprocess(line, lower=normalizer.lower, keep_accents=normalizer.keep_accents)
         assert pieces.ids.tolist() == google_ids(oracle, text), line
-
-
-def varied_lines(count: int) -> list[str]:
-    """Sentences and mixtures of scripts, marks, digits, commas, spaces and special-token spellings."""
-    rng = random.Random(20261121)
-    messages = (resources.files("albert") / "assets" / "messages.csv").read_text(encoding="utf-8").splitlines()
-    words = " ".join(messages).split()
-    # fmt: off
-    ranges = [(0x20, 0x7E), (0xA0, 0x24F), (0x300, 0x36F), (0x370, 0x5FF), (0x900, 0x97F), (0xAC00, 0xAFFF),
-              (0x1100, 0x11FF), (0x2000, 0x206F), (0x2460, 0x24FF), (0x3040, 0x30FF), (0x4E00, 0x4FFF),
-              (0xFB00, 0xFB06), (0xFE00, 0xFE0F), (0xFF00, 0xFFEF), (0x1D400, 0x1D4FF), (0x1F600, 0x1F64F)]
-    odd = ["92,000,", "1,2,3,", "9,", ",", "[CLS]", "[MASK]", "<pad>", "<unk>", "▁", "–", "£5", "€", "``", "''",
-           "\t", "\u00a0", "\u3000", "\u200b", "\u00ad", "\ufeff", "İ", "ΣΑΣ", "ß", "e\u0301", "İ,", "½,", "²,"]
-    # fmt: on
-    lines = list(messages)
-    while len(lines) < count:
-        parts = []
-        for _ in range(rng.randint(1, 12)):
-            kind = rng.random()
-            if kind < 0.4:
-                parts.append(rng.choice(words))
-            elif kind < 0.55:
-                parts.append(f"{rng.randint(0, 10 ** rng.randint(1, 9)):,}" + rng.choice(["", ",", ".", ", "]))
-            elif kind < 0.7:
-                parts.append(rng.choice(odd))
-            else:
-                low, high = rng.choice(ranges)
-                parts.append("".join(chr(rng.randint(low, high)) for _ in range(rng.randint(1, 5))))
-        lines.append(rng.choice(["", " ", "  "]).join(parts) if rng.random() < 0.3 else " ".join(parts))
-    return lines[:count]
 
 
 def test_own_vocabulary_on_ten_thousand_varied_lines(tokenizer: AlbertTokenizer) -> None:

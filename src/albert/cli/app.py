@@ -352,6 +352,20 @@ def export(
 
 
 @app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the same model; made if need be.")],
+    to: Annotated[str | None, typer.Option(help="Layout of the weights, albert or bert; else theirs.")] = None,
+    dtype: Annotated[str, typer.Option(help="Their number format: float32, float16 or bfloat16.")] = "float32",
+) -> None:
+    """Write a model in another layout or number format; transformers reads all of them."""
+    from albert.convert import convert as run
+
+    done = run(model, out, to=to, dtype=dtype)
+    print(f"{done.architecture}, {done.dtype} -> {done.path}", file=sys.stderr)
+
+
+@app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
     data: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")] = "-",

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from albert.config import PAD_ID
-from albert.text.tokenizer import Encoding
+from albert.text.encodings import Encoding
 
 IGNORED = -100  # gold of a piece that no loss counts, padding among them; torch's own default
 POOL_BATCHES = 32  # batches that are sorted by length together: little padding, yet random company
@@ -141,7 +141,7 @@ class Features:
         indices = np.asarray(indices)
         lengths = self.starts[indices + 1] - self.starts[indices]  # not all lengths: this runs every step
         shape = (len(indices), int(lengths.max()))
-        ids = np.full(shape, PAD_ID, np.int64)
+        ids = np.full(shape, PAD_ID, np.int64)  # any id would do: the mask keeps padding out
         types = np.zeros(shape, np.int64)
         mask = np.zeros(shape, np.int64)
         for row, index in enumerate(indices.tolist()):

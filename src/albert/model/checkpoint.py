@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,21 +22,18 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, verify_manifest, write_file, write_json
 from albert.hub import model_folder
 from albert.model.heads import HEADS, AlbertForTask
-from albert.model.names import is_head_name, transformers_names
+from albert.model.names import FAMILIES, Family, transformers_names
 from albert.model.network import AlbertModel, initialize
 
 WEIGHTS = "model.safetensors"
 EXITS = "exits.safetensors"
 _INDEX = "model.safetensors.index.json"
-_MAPPING = "albert.encoder.embedding_hidden_mapping_in"
 _DTYPES = {"F32", "F16", "BF16"}
 _DEFAULT_LABELS = ("LABEL_0", "LABEL_1")  # transformers leaves these out of config.json
-# Copies that some writers store: position ids, and the decoder that is tied to the word embeddings.
-_REDUNDANT = {
-    "albert.embeddings.position_ids",
-    "predictions.decoder.weight",
-    "predictions.decoder.bias",
-}
+_TIED = ("masked_lm", "pretraining")  # heads that score by the word embeddings
+# A classifier of pairs by another name: whether the second text follows the first.
+_NEXT_SENTENCE = "BertForNextSentencePrediction"
+_NEXT_SENTENCE_LABELS = ("next", "random")
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,15 @@ def load_encoder(name: str | Path) -> AlbertModel:
     """
     folder = model_folder(name)
     config = AlbertConfig.load(folder)
-    stored = _stored_tensors(folder)
-    pooler = "albert.pooler.weight" in stored
+    stored = _stored_tensors(folder, config)
+    pooler = f"{FAMILIES[config.model_type].pooler}.weight" in stored
     with torch.device("meta"):
         model = AlbertModel(config, pooler=pooler)
         holder = nn.ModuleDict({"albert": model})
     wanted = transformers_names(config, None)
     if not pooler:
         wanted = {ours: theirs for ours, theirs in wanted.items() if not ours.startswith("albert.pooler")}
-    _check(holder, wanted, stored, folder, ignore_heads=True)
+    _check(holder, wanted, stored, folder, family=FAMILIES[config.model_type], ignore_heads=True)
     _fill(holder, wanted, stored)
     return model.eval()
 
@@ -76,17 +74,22 @@ def load_model(name: str | Path) -> AlbertForTask:
     folder = model_folder(name)
     config = AlbertConfig.load(folder)
     head = stored_head(folder)
-    if HEADS[head].labelled and not config.id2label:
-        config = config.with_(id2label=_DEFAULT_LABELS)
+    next_sentence = _architecture(folder) == _NEXT_SENTENCE
+    if head in _TIED and _raw(folder).get("tie_word_embeddings") is False:
+        raise AlbertError(ErrorKind.CONFIG, f"{folder}: tie_word_embeddings", expected="True", got="False")
+    if HEADS[head].labelled and config.id2label in ((), _DEFAULT_LABELS):
+        config = config.with_(id2label=_NEXT_SENTENCE_LABELS if next_sentence else _DEFAULT_LABELS)
     exits = (folder / EXITS).is_file()
     with torch.device("meta"):
         model = AlbertForTask(config, head, exits=exits)
-    stored = _stored_tensors(folder)
+    stored = _stored_tensors(folder, config)
+    if next_sentence:
+        stored = {name.replace("cls.seq_relationship", "classifier"): tensor for name, tensor in stored.items()}
     wanted = transformers_names(config, head)
     if exits:
         wanted |= {name: name for name in model.state_dict() if name.startswith("exits.")}
         stored |= _tensors_of(folder / EXITS)
-    _check(model, wanted, stored, folder)
+    _check(model, wanted, stored, folder, family=FAMILIES[config.model_type])
     _fill(model, wanted, stored)
     return model.eval()
 
@@ -101,19 +104,20 @@ def start_from(
     and what was drawn anew, in words.
     """
     folder = model_folder(name)
-    stored = _stored_tensors(folder)
+    stored = _stored_tensors(folder, config)
     wanted = transformers_names(config, head)
+    family = FAMILIES[config.model_type]
     same_labels = AlbertConfig.load(folder).id2label == config.id2label
     fresh = {
         ours: theirs
         for ours, theirs in wanted.items()
-        if (is_head_name(theirs) and not (same_labels and theirs in stored))
+        if (family.is_head_name(theirs) and not (same_labels and theirs in stored))
         or (ours.startswith("albert.pooler") and theirs not in stored)
     }
     with torch.device("meta"):
         model = AlbertForTask(config, head, exits=exits)
     kept = {ours: theirs for ours, theirs in wanted.items() if ours not in fresh}
-    _check(model, kept, stored, folder, ignore_heads=True)
+    _check(model, kept, stored, folder, family=family, ignore_heads=True)
     _allocate(model)
     initialize(model, config, generator)
     _fill(model, kept, stored)
@@ -123,29 +127,29 @@ def start_from(
 def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
     """Writes `config.json` and `model.safetensors`; transformers loads both.
 
-    Shared parts are written once a group, as transformers has them. Without an embedding mapping (BERT)
-    an identity is written, because transformers always has one.
+    The layout is that of `config.model_type`. Shared parts are written once a group, as transformers has them. In
+    ALBERT's layout a network without an embedding mapping gets an identity, because transformers always has one.
     """
     config = model.config
+    family = FAMILIES[config.model_type]
+    head: str | None = None
     if isinstance(model, AlbertForTask):
         state, head, labelled = model.state_dict(), model.head_name, model.head.labelled
-        architecture = model.head.architecture
     else:
-        state = {f"albert.{name}": tensor for name, tensor in model.state_dict().items()}
-        head, labelled, architecture = None, False, "AlbertModel"
+        state, labelled = {f"albert.{name}": tensor for name, tensor in model.state_dict().items()}, False
     exits = {name: tensor.detach().to("cpu", dtype) for name, tensor in state.items() if name.startswith("exits.")}
     names = transformers_names(config, head)
     tensors = {names[ours]: tensor.detach().to("cpu", dtype) for ours, tensor in state.items() if ours not in exits}
-    if not config.embedding_projection:
-        tensors[f"{_MAPPING}.weight"] = torch.eye(config.hidden_size, dtype=dtype)
-        tensors[f"{_MAPPING}.bias"] = torch.zeros(config.hidden_size, dtype=dtype)
+    if family.mapping and not config.embedding_projection:
+        tensors[f"{family.mapping}.weight"] = torch.eye(config.hidden_size, dtype=dtype)
+        tensors[f"{family.mapping}.bias"] = torch.zeros(config.hidden_size, dtype=dtype)
     # Tied parts are one storage under several names; safetensors wants each name's own copy.
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     (folder / EXITS).unlink(missing_ok=True)
     if exits:  # apart, since transformers knows no such weights
         write_file(folder / EXITS, save(exits, metadata={"format": "pt"}))
     write_file(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
-    write_json(folder / "config.json", config.to_dict(architecture=architecture, labelled=labelled))
+    write_json(folder / "config.json", config.to_dict(architecture=family.architecture(head), labelled=labelled))
 
 
 # --- what is stored ------------------------------------------------------------------------------------
@@ -153,21 +157,33 @@ def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch
 
 def stored_head(folder: Path) -> str:
     """The name in `HEADS` of the head that a model folder's config.json names; raises `AlbertError` (bad-model)."""
-    raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    architecture = (raw.get("architectures") or ["none"])[0]
-    for name, head in HEADS.items():
-        if architecture == head.architecture:
-            return name
+    family = FAMILIES[AlbertConfig.load(folder).model_type]
+    architecture = _architecture(folder)
+    heads = {family.architecture(head): head for head in HEADS}
+    if family.prefix == "bert":
+        heads[_NEXT_SENTENCE] = "sequence_classification"
+    if architecture in heads:
+        return heads[architecture]
     raise AlbertError(
         ErrorKind.MODEL,
         f"{folder}: architecture {architecture!r} has no head to predict with",
-        expected="one of " + ", ".join(head.architecture for head in HEADS.values()),
+        expected="one of " + ", ".join(heads),
         hint="fine-tune it with `albert train --init`, or load its encoder with AlbertModel.from_pretrained",
     )
 
 
-def _stored_tensors(folder: Path) -> dict[str, _Stored]:
-    """Every tensor in the folder by its full name ("albert." put in front of a bare encoder's names)."""
+def _raw(folder: Path) -> dict[str, Any]:
+    """A config.json that has been read before."""
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _architecture(folder: Path) -> str:
+    return str((_raw(folder).get("architectures") or ["none"])[0])
+
+
+def _stored_tensors(folder: Path, config: AlbertConfig) -> dict[str, _Stored]:
+    """Every tensor in the folder by its full name (the family's put in front of a bare encoder's names)."""
     files = _weight_files(folder)
     if (folder / MANIFEST).is_file() and (difference := verify_manifest(folder)):
         raise AlbertError(
@@ -177,9 +193,17 @@ def _stored_tensors(folder: Path) -> dict[str, _Stored]:
             got=difference,
             hint="save or copy the model again (delete manifest.json after a deliberate change)",
         )
-    stored = {name: tensor for file in files for name, tensor in _tensors_of(file).items()}
-    bare = "embeddings.word_embeddings.weight" in stored
-    return {f"albert.{name}" if bare else name: value for name, value in stored.items()}
+    stored = {_modern(name): tensor for file in files for name, tensor in _tensors_of(file).items()}
+    bare = f"{FAMILIES[config.model_type].prefix}." if "embeddings.word_embeddings.weight" in stored else ""
+    return {bare + name: value for name, value in stored.items()}
+
+
+def _modern(name: str) -> str:
+    """The published BERTs have TensorFlow's names for the weights of a LayerNorm."""
+    for old, new in (("gamma", "weight"), ("beta", "bias")):
+        if name.endswith(f"LayerNorm.{old}"):
+            return name.removesuffix(old) + new
+    return name
 
 
 def _tensors_of(file: Path) -> dict[str, _Stored]:
@@ -244,6 +268,7 @@ def _check(
     stored: dict[str, _Stored],
     folder: Path,
     *,
+    family: Family,
     ignore_heads: bool = False,
 ) -> None:
     """Compares names, shapes and dtypes; raises one error that lists every difference."""
@@ -257,9 +282,10 @@ def _check(
             lines.append(f"! {theirs}: expected {list(shapes[ours])}, got {list(entry.shape)}")
         elif entry.dtype not in _DTYPES:
             lines.append(f"! {theirs}: expected one of {', '.join(sorted(_DTYPES))}, got {entry.dtype}")
-    known = set(wanted.values()) | _REDUNDANT
+    known = set(wanted.values()) | family.redundant
     for theirs, entry in stored.items():
-        optional = theirs.startswith((_MAPPING, "albert.pooler")) or (ignore_heads and is_head_name(theirs))
+        encoders_own = family.mapping and theirs.startswith(family.mapping)
+        optional = encoders_own or theirs.startswith(family.pooler) or (ignore_heads and family.is_head_name(theirs))
         if theirs not in known and not optional:
             lines.append(f"+ {theirs}: unexpected, {list(entry.shape)}")
     if lines:

@@ -1,8 +1,9 @@
-"""One reversible table between our parameter names and those of transformers' checkpoints."""
+"""Reversible tables between our parameter names and those of transformers' checkpoints: ALBERT's and BERT's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from albert.config import AlbertConfig
 from albert.model.heads import HEADS
@@ -13,40 +14,118 @@ _EMBEDDINGS = {
     "embeddings.token_type": "embeddings.token_type_embeddings",
     "embeddings.norm": "embeddings.LayerNorm",
 }
-_LAYER = {
-    "attention.query": "attention.query",
-    "attention.key": "attention.key",
-    "attention.value": "attention.value",
-    "attention.output": "attention.dense",
-    "attention.norm": "attention.LayerNorm",
-    "ffn.inner": "ffn",
-    "ffn.outer": "ffn_output",
-    "ffn.norm": "full_layer_layer_norm",
-}
-_HEADS = {
-    "masked_lm": {"head.dense": "predictions.dense", "head.norm": "predictions.LayerNorm"},
-    "pretraining": {
-        "head.mlm.dense": "predictions.dense",
-        "head.mlm.norm": "predictions.LayerNorm",
-        "head.sop.linear": "sop_classifier.classifier",
-    },
+_TASK_HEADS = {
     "sequence_classification": {"head.linear": "classifier"},
     "token_classification": {"head.linear": "classifier"},
     "span": {"head.linear": "qa_outputs"},
     "multiple_choice": {"head.linear": "classifier"},
     "embedding": {},
 }
+
+
+@dataclass(frozen=True)
+class Family:
+    """What transformers calls the tensors of one family of models.
+
+    `block` is where the blocks stand, of a group and the place in it. `redundant` tensors may be stored without being
+    read: position ids, and the decoder that is tied to the word embeddings.
+    """
+
+    prefix: str
+    mapping: str
+    block: str
+    layer: dict[str, str]
+    pooler: str
+    heads: dict[str, dict[str, str]]
+    head_parts: frozenset[str]
+    mlm_bias: str
+    redundant: frozenset[str]
+
+    def architecture(self, head: str | None) -> str:
+        """The name of transformers' class for the encoder with a head of `HEADS`, or alone."""
+        name = "AlbertModel" if head is None else HEADS[head].architecture
+        return name.replace("Albert", self.prefix.capitalize())
+
+    def is_head_name(self, name: str) -> bool:
+        """Whether a tensor's name belongs to a head, whichever it is."""
+        return name.split(".")[0] in self.head_parts
+
+
+FAMILIES = {
+    "albert": Family(
+        prefix="albert",
+        mapping="albert.encoder.embedding_hidden_mapping_in",
+        block="albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}",
+        layer={
+            "attention.query": "attention.query",
+            "attention.key": "attention.key",
+            "attention.value": "attention.value",
+            "attention.output": "attention.dense",
+            "attention.norm": "attention.LayerNorm",
+            "ffn.inner": "ffn",
+            "ffn.outer": "ffn_output",
+            "ffn.norm": "full_layer_layer_norm",
+        },
+        pooler="albert.pooler",
+        heads={
+            **_TASK_HEADS,
+            "masked_lm": {"head.dense": "predictions.dense", "head.norm": "predictions.LayerNorm"},
+            "pretraining": {
+                "head.mlm.dense": "predictions.dense",
+                "head.mlm.norm": "predictions.LayerNorm",
+                "head.sop.linear": "sop_classifier.classifier",
+            },
+        },
+        head_parts=frozenset({"predictions", "sop_classifier", "classifier", "qa_outputs"}),
+        mlm_bias="predictions.bias",
+        redundant=frozenset(
+            {"albert.embeddings.position_ids", "predictions.decoder.weight", "predictions.decoder.bias"}
+        ),
+    ),
+    "bert": Family(
+        prefix="bert",
+        mapping="",
+        block="bert.encoder.layer.{group}",
+        layer={
+            "attention.query": "attention.self.query",
+            "attention.key": "attention.self.key",
+            "attention.value": "attention.self.value",
+            "attention.output": "attention.output.dense",
+            "attention.norm": "attention.output.LayerNorm",
+            "ffn.inner": "intermediate.dense",
+            "ffn.outer": "output.dense",
+            "ffn.norm": "output.LayerNorm",
+        },
+        pooler="bert.pooler.dense",
+        heads={
+            **_TASK_HEADS,
+            "masked_lm": {
+                "head.dense": "cls.predictions.transform.dense",
+                "head.norm": "cls.predictions.transform.LayerNorm",
+            },
+            "pretraining": {
+                "head.mlm.dense": "cls.predictions.transform.dense",
+                "head.mlm.norm": "cls.predictions.transform.LayerNorm",
+                "head.sop.linear": "cls.seq_relationship",
+            },
+        },
+        head_parts=frozenset({"cls", "classifier", "qa_outputs"}),
+        mlm_bias="cls.predictions.bias",
+        # The published BERTs say that they are BertForMaskedLM, and hold the next-sentence head, too.
+        redundant=frozenset(
+            {
+                "bert.embeddings.position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias",
+                "cls.seq_relationship.weight", "cls.seq_relationship.bias",
+            }
+        ),
+    ),
+}  # fmt: skip
 _HEAD_BIASES = {"masked_lm": "head.bias", "pretraining": "head.mlm.bias"}
 
 
 def transformers_names(config: AlbertConfig, head: str | None) -> dict[str, str]:
-    """Our name -> theirs for every tensor of the encoder (below "albert.") and of `head`, if one is named."""
+    """Our name -> theirs for every tensor of the encoder (ours below "albert.") and of `head`, if one is named."""
     return dict(_names(config, head))
-
-
-def is_head_name(name: str) -> bool:
-    """Whether a tensor's transformers name belongs to a head, whichever it is."""
-    return name.split(".")[0] in {"predictions", "sop_classifier", "classifier", "qa_outputs"}
 
 
 def _names(config: AlbertConfig, head: str | None) -> Iterator[tuple[str, str]]:
@@ -55,21 +134,20 @@ def _names(config: AlbertConfig, head: str | None) -> Iterator[tuple[str, str]]:
         if not ours.endswith((".word", ".position", ".token_type")):
             yield f"{ours}.bias", f"{theirs}.bias"
     if head in _HEAD_BIASES:
-        yield _HEAD_BIASES[head], "predictions.bias"
+        yield _HEAD_BIASES[head], FAMILIES[config.model_type].mlm_bias
 
 
 def _modules(config: AlbertConfig, head: str | None) -> Iterator[tuple[str, str]]:
+    family = FAMILIES[config.model_type]
     for ours, theirs in _EMBEDDINGS.items():
-        yield f"albert.{ours}", f"albert.{theirs}"
+        yield f"albert.{ours}", f"{family.prefix}.{theirs}"
     if config.embedding_projection:
-        yield "albert.encoder.mapping", "albert.encoder.embedding_hidden_mapping_in"
+        yield "albert.encoder.mapping", family.mapping
     for group in range(config.num_hidden_groups):
         for inner in range(config.inner_group_num):
-            for ours, theirs in _LAYER.items():
-                yield (
-                    f"albert.encoder.groups.{group}.{inner}.{ours}",
-                    f"albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}.{theirs}",
-                )
+            block = family.block.format(group=group, inner=inner)
+            for ours, theirs in family.layer.items():
+                yield f"albert.encoder.groups.{group}.{inner}.{ours}", f"{block}.{theirs}"
     if head is None or HEADS[head].needs_pooler:
-        yield "albert.pooler.linear", "albert.pooler"
-    yield from _HEADS.get(head or "", {}).items()
+        yield "albert.pooler.linear", family.pooler
+    yield from family.heads.get(head or "", {}).items()

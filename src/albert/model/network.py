@@ -38,7 +38,7 @@ class Embeddings(nn.Module):
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
         size = config.embedding_size
-        self.word = _table(config.vocab_size, size, padding_idx=0)
+        self.word = _table(config.vocab_size, size, padding_idx=config.pad_token_id)
         self.position = _table(config.max_position_embeddings, size)
         self.token_type = _table(config.type_vocab_size, size)
         self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)

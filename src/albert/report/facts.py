@@ -15,7 +15,7 @@ from albert.evaluation.bootstrap import ConfidenceInterval, bootstrap
 from albert.evaluation.calibration import calibration_error
 from albert.tasks.base import Lengths, Output, Task
 from albert.tasks.review import Review
-from albert.text.tokenizer import AlbertTokenizer
+from albert.text.encodings import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Facts:
     outputs: Sequence[Output]
     scores: dict[str, float]
     baseline: tuple[str, float]
-    tokenizer: AlbertTokenizer
+    tokenizer: Tokenizer
     lengths: Lengths
     about: dict[str, str]
     settings: dict[str, Any]

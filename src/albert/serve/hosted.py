@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from albert.config import CLS_ID, SEP_ID
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.engine import Engine
@@ -25,7 +24,7 @@ from albert.serve.queue import Computed, Lane
 from albert.serve.refusals import invalid, too_large, unsupported
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
-from albert.text.tokenizer import Encoding
+from albert.text.encodings import Encoding
 
 _CARD_BYTES = 200_000  # of a model card are shown
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -201,7 +200,7 @@ class Hosted:
             return found
         first, last = (
             {"id": token, "text": self.tokenizer.vocabulary[token], "special": True, "start": None, "stop": None}
-            for token in (CLS_ID, SEP_ID)
+            for token in (self.tokenizer.special.cls, self.tokenizer.special.sep)
         )
         return [first, *found, last]
 

@@ -17,7 +17,7 @@ from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.tasks.losses import PLAIN, LossConfig, LossShape
 from albert.tasks.review import Review
-from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.encodings import Encoding, Tokenizer
 
 Prediction = dict[str, Any]  # JSON-ready, with the keys of transformers' pipelines
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
@@ -208,7 +208,7 @@ class Task(ABC):
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         """What `score` measures, example by example and label by label."""
 
-    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         """The rows of each example; `Encoding.cut` says how much of it they left out."""
         texts = [example.texts for example in examples]
         if lengths.stride is None:
@@ -216,9 +216,7 @@ class Task(ABC):
             return [[row] for row in rows]
         return tokenizer.windows(texts, max_length=lengths.max_length, stride=lengths.stride, offsets=self.points)
 
-    def features(
-        self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths
-    ) -> tuple[Features, int]:
+    def features(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> tuple[Features, int]:
         """All examples encoded, in portions to keep memory low, and how many of them were cut."""
         owners: list[int] = []
         cut = 0

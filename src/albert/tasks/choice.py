@@ -17,7 +17,7 @@ from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import softmax
 from albert.tasks.review import Review, Verdict, mean_of
-from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.encodings import Encoding, Tokenizer
 
 BLANK = "_"  # in RACE's questions: where the choice goes
 
@@ -107,7 +107,7 @@ class MultipleChoice(Task):
             gold=gold,
         )
 
-    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         if any(len(example.choices) < 2 for example in examples):
             raise AlbertError(ErrorKind.DATA, "multiple choice", expected="at least two choices", got="fewer")
         pairs = [(example.text, _question(example, choice)) for example in examples for choice in example.choices]

@@ -22,7 +22,7 @@ from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import entity_scores, softmax
 from albert.tasks.review import NONE, Mark, Review, Verdict, label_scores, micro_f1
 from albert.tasks.windows import Stitched, stitch
-from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.encodings import Encoding, Tokenizer
 
 MAX_TYPES = 1000
 _SHOWN = 5
@@ -175,7 +175,7 @@ class EntityRecognition(Task):
             for output in outputs
         ]
 
-    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         if any(example.text_pair is not None for example in examples):
             raise AlbertError(ErrorKind.DATA, "entities", expected="one text a row", got="a pair of texts")
         return super().encode(tokenizer, examples, lengths)

@@ -20,7 +20,7 @@ from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import softmax
 from albert.tasks.review import NONE, Listing, Mark, Review, Verdict, mean_of
 from albert.tasks.squad_metrics import squad_scores, token_f1
-from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.encodings import Encoding, Tokenizer
 
 _CONSIDERED = 20  # starts and ends a window, of which all pairs are weighed
 _SHOWN = 5
@@ -154,7 +154,7 @@ class QuestionAnswering(Task):
             return "always no answer", silence
         return f"always the first {count} words of the text", guess
 
-    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         if any(example.text_pair is None for example in examples):
             raise AlbertError(ErrorKind.DATA, "question answering", expected="a question and a context", got="one text")
         return [list(map(_pointing_at_context, rows)) for rows in super().encode(tokenizer, examples, lengths)]

@@ -18,7 +18,7 @@ from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import ranking_scores, ranks, regression_scores
 from albert.tasks.regression import Regression
 from albert.tasks.review import Review, Verdict, mean_of
-from albert.text.tokenizer import AlbertTokenizer, Encoding
+from albert.text.encodings import Encoding, Tokenizer
 
 SCALE = 20.0  # of cosines in a softmax; sentence-transformers' default
 
@@ -46,7 +46,7 @@ class _Embedding(Task):
             return [{"label": "embedding", "score": 1.0, "embedding": _unit(output.logits[0]).tolist()}]
         return [{"label": "similarity", "score": _cosine(output)}]
 
-    def encode(self, tokenizer: AlbertTokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
         texts = [self.texts(example) for example in examples]
         flat = [text for part in texts for text in part]
         rows = iter(tokenizer.encode_batch(flat, max_length=lengths.max_length, offsets=False))

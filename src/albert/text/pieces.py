@@ -89,14 +89,14 @@ class PieceEncoder:
         normalized = [self._normalized(text) for text in texts]
         plain = [text.text for text in normalized]
         encode = partial(self._sentencepiece.encode, out_type=str)
-        with _valid_unicode(texts):
+        with valid_unicode(texts):
             surfaces = encode(plain) if sum(map(len, plain)) > _WORTH_THREADS else list(map(encode, plain))
         return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text's pieces alone, several times faster; one thread. Raises as `__call__`."""
         harden = self._harden
-        with _valid_unicode(texts):
+        with valid_unicode(texts):
             hardened = texts if harden is None else [harden.text(text) for text in texts]
             rows = [self._sentencepiece.encode(self.normalizer.text(text), out_type=int) for text in hardened]
         if self._digit_comma:
@@ -173,7 +173,7 @@ class PieceEncoder:
 
 
 @contextlib.contextmanager
-def _valid_unicode(texts: Sequence[str]) -> Iterator[None]:
+def valid_unicode(texts: Sequence[str]) -> Iterator[None]:
     """Turns what sentencepiece raises for a lone surrogate into one clear error (bad-data)."""
     try:
         yield
@@ -207,10 +207,17 @@ def model_from_tokenizer_json(raw: dict[str, Any]) -> bytes:
     """
     import base64
 
+    kind = raw["model"].get("type") if isinstance(raw.get("model"), dict) else None
+    if kind not in ("Unigram", None):
+        raise AlbertError(
+            ErrorKind.MODEL,
+            "tokenizer.json",
+            expected="a Unigram tokenizer, as SentencePiece makes",
+            got=f"a {kind} tokenizer",
+            hint="corpora are prepared with a vocabulary of `albert tokenizer train` or of an ALBERT",
+        )
     try:
         vocabulary = raw["model"]["vocab"]
-        if raw["model"].get("type", "Unigram") != "Unigram":
-            raise TypeError(f"a {raw['model']['type']} model")
         charsmap = _find_charsmap(raw.get("normalizer"))
         specials = {token["content"]: token for token in raw.get("added_tokens", [])}
         model = proto.ModelProto()

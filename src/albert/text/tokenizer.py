@@ -1,52 +1,27 @@
-"""From texts and pairs to `Encoding`s: special tokens, truncation, windows; to and from a model folder."""
+"""ALBERT's tokenizer: SentencePiece behind Google's preprocessing; to and from a model folder."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Self
 
 import numpy as np
 
-from albert.config import CLS_ID, PAD_ID, SEP_ID, UNK_ID
+from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file, write_json
 from albert.hub import model_folder
+from albert.text.encodings import Encoding, Specials, Tokenizer, read_json
 from albert.text.hardening import Hardening, hardening_of
 from albert.text.normalize import Normalizer
 from albert.text.pieces import SPACE, PieceEncoder, Pieces, model_from_tokenizer_json
 
-Truncation = Literal["longest_first", "only_first", "only_second", "error"]
-TextOrPair = str | tuple[str, str]
+__all__ = ["AlbertTokenizer", "Encoding", "Tokenizer"]
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """One model input. All lists have the same length, special tokens included, padding not.
-
-    `offsets` are [start, end) into the original text that `sequence_ids` names (0 first, 1 second, None for
-    special tokens, whose offsets are (0, 0)); `word_ids` count the words of that text. `cut` is the number
-    of pieces that truncation left out; `window` numbers the overlapping windows of one text. Encoded without
-    `offsets` the lists `offsets`, `word_ids` and `sequence_ids` are empty.
-    """
-
-    input_ids: list[int]
-    token_type_ids: list[int]
-    attention_mask: list[int]
-    offsets: list[tuple[int, int]]
-    word_ids: list[int | None]
-    sequence_ids: list[int | None]
-    cut: int = 0
-    window: int = 0
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-
-class AlbertTokenizer:
+class AlbertTokenizer(Tokenizer):
     """ALBERT's tokenizer: a SentencePiece model behind Google's preprocessing.
 
     Exact to google-research/albert, digit-comma rule included; text that spells a special token stays text. With
@@ -62,6 +37,7 @@ class AlbertTokenizer:
         hardening: Hardening | None = None,
     ) -> None:
         self.model = model
+        self.special = Specials(PAD_ID, UNK_ID, CLS_ID, SEP_ID, MASK_ID)
         self.normalizer = normalizer or Normalizer()
         self.max_length = max_length
         self.hardening = hardening
@@ -92,7 +68,7 @@ class AlbertTokenizer:
         Raises `AlbertError` (bad-model) when neither is there or usable.
         """
         folder = model_folder(name)
-        settings = _read_json(folder / "tokenizer_config.json") or {}
+        settings = read_json(folder / "tokenizer_config.json") or {}
         normalizer = Normalizer(
             lower=bool(settings.get("do_lower_case", True)),
             keep_accents=bool(settings.get("keep_accents", False)),
@@ -102,10 +78,16 @@ class AlbertTokenizer:
         length = length if isinstance(length, int) and 0 < length <= 65_536 else 512
         if (folder / "spiece.model").is_file():
             model = (folder / "spiece.model").read_bytes()
-        elif (raw := _read_json(folder / "tokenizer.json")) is not None:
+        elif (raw := read_json(folder / "tokenizer.json")) is not None:
             model = model_from_tokenizer_json(raw)
         else:
-            raise AlbertError(ErrorKind.MODEL, str(folder), expected="a spiece.model or tokenizer.json in it")
+            words = (folder / "vocab.txt").is_file()
+            raise AlbertError(
+                ErrorKind.MODEL,
+                str(folder),
+                expected="a spiece.model or tokenizer.json in it",
+                hint="a vocab.txt is BERT's: corpora are not prepared with it" if words else None,
+            )
         hardening = hardening_of(settings, str(folder / "tokenizer_config.json"))
         return cls(model, normalizer=normalizer, max_length=length, hardening=hardening)
 
@@ -119,6 +101,7 @@ class AlbertTokenizer:
         """Writes `spiece.model`, `tokenizer.json` (for transformers) and `tokenizer_config.json`."""
         from albert.text.export import tokenizer_json
 
+        (folder / "vocab.txt").unlink(missing_ok=True)  # of another tokenizer
         write_file(folder / "spiece.model", self.model)
         write_file(folder / "tokenizer.json", tokenizer_json(self._encoder.proto, self.normalizer))
         specials = {
@@ -146,15 +129,7 @@ class AlbertTokenizer:
             },
         )
 
-    # --- encoding --------------------------------------------------------------------------------------
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.vocabulary)
-
-    def tokenize(self, text: str) -> list[str]:
-        """The text's pieces as strings, without special tokens."""
-        return [self.vocabulary[token] for token in self.pieces([text])[0].ids]
+    # --- pieces ----------------------------------------------------------------------------------------
 
     def pieces(self, texts: Sequence[str]) -> list[Pieces]:
         """The pieces of each text, without special tokens, uncut."""
@@ -168,49 +143,6 @@ class AlbertTokenizer:
         """The ids of `pieces` without their offsets, which are most of the cost: for whole corpora."""
         return self._encoder.ids(texts)
 
-    def __call__(
-        self,
-        text: str,
-        text_pair: str | None = None,
-        *,
-        max_length: int | None = None,
-        truncation: Truncation = "longest_first",
-    ) -> Encoding:
-        """Encodes one text or pair as [CLS] A [SEP] (B [SEP]), cut to `max_length` (None: the model's)."""
-        item = text if text_pair is None else (text, text_pair)
-        return self.encode_batch([item], max_length=max_length, truncation=truncation)[0]
-
-    def encode_batch(
-        self,
-        items: Sequence[TextOrPair],
-        *,
-        max_length: int | None = None,
-        truncation: Truncation = "longest_first",
-        offsets: bool = True,
-    ) -> list[Encoding]:
-        """Encodes many texts or pairs; see `__call__`. Without `offsets` it takes a third of the time.
-
-        Raises `AlbertError` for a cut that is not possible.
-        """
-        limit = self.max_length if max_length is None else max_length
-        return [_cut(first, second, limit, truncation, offsets) for first, second in self._parts(items, offsets)]
-
-    def windows(
-        self,
-        items: Sequence[TextOrPair],
-        *,
-        max_length: int | None = None,
-        stride: int = 128,
-        offsets: bool = True,
-    ) -> list[list[Encoding]]:
-        """Encodes each long text or pair as windows; neighbours share `stride` pieces and nothing is left out.
-
-        Of a pair, the first text (a question) stands in every window, cut only if it would fill more than half of
-        it, and the second is divided. Raises `AlbertError` when a window has no room to move on.
-        """
-        limit = self.max_length if max_length is None else max_length
-        return [_windows(first, second, limit, stride, offsets) for first, second in self._parts(items, offsets)]
-
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the pieces, special tokens left out."""
         pieces = [self.vocabulary[token] for token in ids if token not in (PAD_ID, CLS_ID, SEP_ID)]
@@ -220,104 +152,13 @@ class AlbertTokenizer:
         """The id of a piece, that of <unk> when it is none."""
         return self._ids.get(piece, UNK_ID)
 
-    def _parts(self, items: Sequence[TextOrPair], offsets: bool) -> Iterator[tuple[Pieces, Pieces | None]]:
-        flat: list[str] = []
-        for item in items:
-            flat.extend((item,) if isinstance(item, str) else item)
-        pieces = iter(self._encoder(flat) if offsets else map(Pieces, self._encoder.ids(flat)))
-        for item in items:
-            yield next(pieces), None if isinstance(item, str) else next(pieces)
+    def after_mask(self, token: int) -> int | None:
+        """The piece that goes on a word where `token` would begin one; None for the space alone."""
+        piece = self.vocabulary[token]
+        if piece == SPACE:
+            return None
+        rest = self.id_of(piece.removeprefix(SPACE))
+        return token if rest == UNK_ID else rest
 
-
-def _cut(first: Pieces, second: Pieces | None, limit: int, truncation: Truncation, offsets: bool) -> Encoding:
-    lengths = (len(first), 0 if second is None else len(second))
-    room = limit - (2 if second is None else 3)
-    keep = _kept_lengths(lengths, room, truncation)
-    cut = sum(lengths) - sum(keep)
-    kept = _slice(first, 0, keep[0]), None if second is None else _slice(second, 0, keep[1])
-    return _join(*kept, placed=offsets, cut=cut)
-
-
-def _windows(first: Pieces, second: Pieces | None, limit: int, stride: int, offsets: bool) -> list[Encoding]:
-    moving, fixed, cut = first, None, 0
-    room = limit - 2
-    if second is not None:
-        moving, fixed = second, _slice(first, 0, max((limit - 3) // 2, 0))
-        cut = len(first) - len(fixed)
-        room = limit - 3 - len(fixed)
-    if stride < 0 or room <= stride:
-        raise AlbertError(
-            ErrorKind.CONFIG,
-            "windows over a long text",
-            expected=f"a stride from 0 to {max(room - 1, 0)} pieces for max_length {limit}",
-            got=str(stride),
-            hint="use a larger max_length, a smaller stride or a shorter question",
-        )
-    encodings: list[Encoding] = []
-    start = 0
-    while True:
-        part = _slice(moving, start, start + room)
-        pair = (part, None) if fixed is None else (fixed, part)
-        encodings.append(_join(*pair, placed=offsets, cut=cut, window=len(encodings)))
-        if start + room >= len(moving):
-            return encodings
-        start += room - stride
-
-
-def _kept_lengths(lengths: tuple[int, int], room: int, truncation: Truncation) -> tuple[int, int]:
-    """How many pieces of each text stay; "longest_first" takes from the longer one, piece by piece."""
-    first, second = lengths
-    excess = first + second - room
-    if excess <= 0:
-        return lengths
-    if truncation == "longest_first" and room >= 0:
-        shorter = min(first, second)
-        shorter = shorter if shorter + shorter <= room else min(shorter, room // 2)
-        return (shorter, room - shorter) if first <= second else (room - shorter, shorter)
-    if truncation == "only_first" and first >= excess:
-        return first - excess, second
-    if truncation == "only_second" and second >= excess:
-        return first, second - excess
-    raise AlbertError(
-        ErrorKind.DATA,
-        f"text of {first + second} pieces",
-        expected=f"at most {max(room, 0)} with truncation {truncation!r}",
-        got=f"{first} in the first and {second} in the second text",
-        hint="use truncation 'longest_first', a larger max_length, or windows",
-    )
-
-
-def _slice(pieces: Pieces, start: int, end: int) -> Pieces:
-    return Pieces(pieces.ids[start:end], pieces.offsets[start:end], pieces.word_ids[start:end])
-
-
-def _join(first: Pieces, second: Pieces | None, *, placed: bool, cut: int = 0, window: int = 0) -> Encoding:
-    """[CLS] first [SEP], then second [SEP] with token type 1; `placed` asks for offsets and words, too."""
-    ids: list[int] = [CLS_ID]
-    types: list[int] = [0]
-    offsets: list[tuple[int, int]] = [(0, 0)] * placed
-    words: list[int | None] = [None] * placed
-    sequences: list[int | None] = [None] * placed
-    for index, pieces in enumerate((first, second)):
-        if pieces is None:
-            continue
-        count = len(pieces)
-        ids += [*pieces.ids.tolist(), SEP_ID]
-        types += [index] * (count + 1)
-        if placed:
-            offsets += [*map(tuple, pieces.offsets.tolist()), (0, 0)]
-            words += [*pieces.word_ids.tolist(), None]
-            sequences += [*[index] * count, None]
-    return Encoding(ids, types, [1] * len(ids), offsets, words, sequences, cut, window)
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise AlbertError(ErrorKind.MODEL, str(path), expected="JSON", got=str(error)[:200]) from None
-    if not isinstance(value, dict):
-        raise AlbertError(ErrorKind.MODEL, str(path), expected="a JSON object", got=type(value).__name__)
-    return value
+    def in_place_of_mask(self, token: int) -> str:
+        return self.decode([token])

@@ -23,7 +23,7 @@ metrics:
 ---
 # {name}
 
-An ALBERT model for {task}: {columns} -> {label}.
+{family} model for {task}: {columns} -> {label}.
 
 | | |
 |---|---|
@@ -81,6 +81,7 @@ def model_card(
     shown = ", ".join(network.id2label[:50]) + (", …" if len(network.id2label) > 50 else "")
     return _TEMPLATE.format(
         name=config.out.name,
+        family="A BERT" if network.model_type == "bert" else "An ALBERT",
         task=network.extra["task"],
         pipeline=task_named(network.extra["task"]).pipeline,
         columns=" + ".join(filter(None, (columns["text"], columns["text_pair"]))),

@@ -15,7 +15,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.tasks.losses import LossConfig, LossShape
-from albert.text.tokenizer import AlbertTokenizer
+from albert.text.encodings import Tokenizer
 from albert.training.texts import TextConfig
 
 
@@ -85,7 +85,7 @@ class Dataset:
 
 
 def read_dataset(
-    config: FinetuneConfig, tokenizer: AlbertTokenizer, loss: LossConfig, text: TextConfig, *, seed: int
+    config: FinetuneConfig, tokenizer: Tokenizer, loss: LossConfig, text: TextConfig, *, seed: int
 ) -> Dataset:
     """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
 
@@ -139,7 +139,7 @@ def read_dataset(
 
 def _features(
     task: Task,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     examples: Sequence[Example],
     labels: Sequence[str],
     lengths: Lengths,

@@ -15,6 +15,8 @@ from albert.hub import model_folder
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
+from albert.text.encodings import Tokenizer
+from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.attempts import Attempts, FinetuneResult, Settings, TaskObjective, collapsed
 from albert.training.card import model_card
@@ -29,12 +31,13 @@ from albert.training.temperature import scale_temperature
 # From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_SMALL: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # the starter's width
+_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # Turc et al. 2019, of their grid
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
 _SMALL = 512  # hidden size up to which small models' defaults hold
 
 _SHAPES = {
     "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",
-    "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection",
+    "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection", "model_type", "pad_token_id",
 }  # fmt: skip
 
 
@@ -54,7 +57,7 @@ def finetune(
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
     vocabulary = config.init or config.tokenizer
-    tokenizer = AlbertTokenizer.from_pretrained(vocabulary) if vocabulary else AlbertTokenizer.english()
+    tokenizer = open_tokenizer(vocabulary) if vocabulary else AlbertTokenizer.english()
     tokenizer = settings.text.tokenizer(tokenizer)
     data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
@@ -92,8 +95,10 @@ def finetune(
 def _defaults(config: FinetuneConfig) -> dict[str, Any]:
     if config.init is None:
         return _FROM_SCRATCH
-    small = AlbertConfig.load(model_folder(config.init)).hidden_size <= _SMALL
-    return _FROM_SMALL if small else _FROM_CHECKPOINT
+    network = AlbertConfig.load(model_folder(config.init))
+    if network.hidden_size > _SMALL:
+        return _FROM_CHECKPOINT
+    return _FROM_SMALL_BERT if network.model_type == "bert" else _FROM_SMALL
 
 
 # --- model and trainer ---------------------------------------------------------------------------------
@@ -102,7 +107,7 @@ def _defaults(config: FinetuneConfig) -> dict[str, Any]:
 def _build_model(
     config: FinetuneConfig,
     data: Dataset,
-    tokenizer: AlbertTokenizer,
+    tokenizer: Tokenizer,
     network: dict[str, Any],
     *,
     seed: int,
@@ -121,7 +126,8 @@ def _build_model(
         },
     }
     if config.size is not None:
-        shape = AlbertConfig.named(config.size, **{"vocab_size": tokenizer.vocab_size, **network}).with_(**described)
+        pieces = {"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.special.pad}
+        shape = AlbertConfig.named(config.size, **{**pieces, **network}).with_(**described)
         progress.on_message(f"training a {config.size} network from scratch, without a pre-trained model")
         model = AlbertForTask(shape, data.task.head, exits=config.early_exit, generator=generator)
     else:

@@ -8,7 +8,7 @@ from albert.engine.quantized import INT8
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, write_file, write_manifest
 from albert.model import AlbertForTask, save_model
-from albert.text.tokenizer import AlbertTokenizer
+from albert.text.encodings import Tokenizer
 
 # The manifest of a model folder vouches for these; a model card may be edited, the log may grow.
 _VOUCHED = (
@@ -16,6 +16,7 @@ _VOUCHED = (
     "model.safetensors",
     "exits.safetensors",
     "spiece.model",
+    "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
 )
@@ -37,7 +38,7 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def write_model_folder(out: Path, model: AlbertForTask, tokenizer: AlbertTokenizer, card: str) -> None:
+def write_model_folder(out: Path, model: AlbertForTask, tokenizer: Tokenizer, card: str) -> None:
     """Writes the files of a model folder, each whole or absent; the manifest last."""
     for stale in (MANIFEST, INT8):
         (out / stale).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 from albert.config import AlbertConfig
 from albert.errors import AlbertError
 from albert.report import Facts, write_report
-from albert.text.tokenizer import AlbertTokenizer
+from albert.text.encodings import Tokenizer
 from albert.training.attempts import FinetuneResult
 from albert.training.dataset import Dataset, FinetuneConfig
 
@@ -25,7 +25,7 @@ class Finished:
     network: AlbertConfig
     settings: dict[str, Any]
     result: FinetuneResult
-    tokenizer: AlbertTokenizer
+    tokenizer: Tokenizer
 
 
 def report_on(run: Finished) -> str:

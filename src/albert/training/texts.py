@@ -10,8 +10,8 @@ from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.evaluation.attacks import ATTACKS, attacked
 from albert.tasks import Task
+from albert.text.encodings import Tokenizer
 from albert.text.hardening import Hardening
-from albert.text.tokenizer import AlbertTokenizer
 
 _BUDGET = 5  # perturbations of a training text at most
 
@@ -31,7 +31,7 @@ class TextConfig:
     def __post_init__(self) -> None:
         require_ranges(self, ("attack_rate", 0.0, 1.0))
 
-    def tokenizer(self, tokenizer: AlbertTokenizer) -> AlbertTokenizer:
+    def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
         """The tokenizer as the model shall have it."""
         return tokenizer.with_hardening(Hardening(whole_words=self.whole_words) if self.hardening else None)
 

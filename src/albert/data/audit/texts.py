@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from albert.config import UNK_ID
 from albert.data.audit.findings import Finding, Place, Severity, canonical, excerpt, found, labels_of, texts_of
 from albert.data.examples import Example
+from albert.text.encodings import Tokenizer
 from albert.text.hardening import BIDI, INVISIBLE, mark_flood
 from albert.text.lookalikes import mixed_words
-from albert.text.tokenizer import AlbertTokenizer
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _MARKUP = re.compile(
@@ -144,7 +143,7 @@ class PieceCounts:
     unknown: np.ndarray  # [examples]
 
     @classmethod
-    def of(cls, examples: Sequence[Example], tokenizer: AlbertTokenizer) -> PieceCounts:
+    def of(cls, examples: Sequence[Example], tokenizer: Tokenizer) -> PieceCounts:
         rows = list(_piece_counts(examples, tokenizer))
         table = np.asarray(rows, np.int64).reshape(-1, 2)
         return cls(table[:, 0], table[:, 1])
@@ -170,14 +169,14 @@ class PieceCounts:
         return list(zip(bounds, counts.tolist(), strict=True))
 
 
-def _piece_counts(examples: Sequence[Example], tokenizer: AlbertTokenizer) -> Iterable[tuple[int, int]]:
+def _piece_counts(examples: Sequence[Example], tokenizer: Tokenizer) -> Iterable[tuple[int, int]]:
     for start in range(0, len(examples), _PORTION):
         portion = [texts_of(example) for example in examples[start : start + _PORTION]]
         ids = iter(tokenizer.ids([text for texts in portion for text in texts]))
         for texts in portion:
             parts = [next(ids) for _ in texts]
             specials = len(parts) + 1  # [CLS] A [SEP] (B [SEP])
-            yield specials + sum(map(len, parts)), sum(int((part == UNK_ID).sum()) for part in parts)
+            yield specials + sum(map(len, parts)), sum(int((part == tokenizer.special.unk).sum()) for part in parts)
 
 
 def piece_findings(

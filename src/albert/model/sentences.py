@@ -1,0 +1,58 @@
+"""Folders that sentence-transformers wrote: what becomes of an encoder's vectors there, as far as ours do the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from albert.errors import AlbertError, ErrorKind
+
+MODULES = "modules.json"
+_SETTINGS = "sentence_bert_config.json"
+_MEAN = "pooling_mode_mean_tokens"
+
+
+def embeds(folder: Path) -> bool:
+    """Whether the folder's encoder was made for vectors of texts."""
+    return (folder / MODULES).is_file()
+
+
+def length_limit(folder: Path) -> int | None:
+    """How many pieces of a text count there, if the folder says so.
+
+    Raises `AlbertError` (bad-model) unless a text's vector is the mean over its pieces, as ours is.
+    """
+    if not embeds(folder):
+        return None
+    for module in _read(folder / MODULES, list):
+        kind = str(module.get("type", "")).rpartition(".")[2]
+        if kind == "Pooling":
+            pooling = _read(folder / str(module.get("path", "")) / "config.json", dict)
+            modes = [mode for mode, chosen in pooling.items() if mode.startswith("pooling_mode_") and chosen is True]
+            # Newer versions name the mode in one word.
+            if (modes or [pooling.get("pooling_mode", "none")]) not in ([_MEAN], ["mean"]):
+                raise _unlike(folder, "the mean over pieces", ", ".join(modes))
+        elif kind not in ("Transformer", "Normalize"):
+            raise _unlike(folder, "an encoder, the mean over pieces, and perhaps length 1", f"a module {kind}")
+    settings = _read(folder / _SETTINGS, dict) if (folder / _SETTINGS).is_file() else {}
+    length = settings.get("max_seq_length")
+    return length if isinstance(length, int) and length > 2 else None
+
+
+def _read(path: Path, kind: type) -> Any:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise AlbertError(ErrorKind.MODEL, str(path), expected="JSON", got=str(error)[:200]) from None
+    entries = value if isinstance(value, list) else []
+    if not isinstance(value, kind) or not all(isinstance(entry, dict) for entry in entries):
+        raise AlbertError(ErrorKind.MODEL, str(path), expected=f"a JSON {kind.__name__}", got=repr(value)[:100])
+    return value
+
+
+def _unlike(folder: Path, expected: str, got: str) -> AlbertError:
+    return AlbertError(
+        ErrorKind.MODEL, f"{folder}: vectors of texts", expected=expected, got=got,
+        hint="start from its encoder with `albert train --init`",
+    )  # fmt: skip

@@ -1,0 +1,271 @@
+"""What every tokenizer does alike: special tokens, truncation, windows; from texts and pairs to `Encoding`s."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from albert.errors import AlbertError, ErrorKind
+from albert.text.hardening import Hardening
+from albert.text.pieces import Pieces
+
+Truncation = Literal["longest_first", "only_first", "only_second", "error"]
+TextOrPair = str | tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One model input. All lists have the same length, special tokens included, padding not.
+
+    `offsets` are [start, end) into the original text that `sequence_ids` names (0 first, 1 second, None for
+    special tokens, whose offsets are (0, 0)); `word_ids` count the words of that text. `cut` is the number
+    of pieces that truncation left out; `window` numbers the overlapping windows of one text. Encoded without
+    `offsets` the lists `offsets`, `word_ids` and `sequence_ids` are empty.
+    """
+
+    input_ids: list[int]
+    token_type_ids: list[int]
+    attention_mask: list[int]
+    offsets: list[tuple[int, int]]
+    word_ids: list[int | None]
+    sequence_ids: list[int | None]
+    cut: int = 0
+    window: int = 0
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True)
+class Specials:
+    """The ids of the special tokens in a vocabulary."""
+
+    pad: int
+    unk: int
+    cls: int
+    sep: int
+    mask: int
+
+
+class Tokenizer(ABC):
+    """A vocabulary and how texts become its pieces; offsets are into the original text.
+
+    `max_length` is how many pieces a model with it reads. With `hardening` hostile text is made readable first.
+    """
+
+    vocabulary: list[str]
+    special: Specials
+    max_length: int
+    hardening: Hardening | None
+
+    @abstractmethod
+    def with_hardening(self, hardening: Hardening | None) -> Self:
+        """The same tokenizer, its texts hardened so, or not."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes the files that `open_tokenizer` and transformers read."""
+
+    @abstractmethod
+    def pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """The pieces of each text, without special tokens, uncut."""
+
+    @abstractmethod
+    def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of `pieces` without their offsets, which are most of the cost: for whole corpora."""
+
+    @abstractmethod
+    def spelling(self, word: str) -> tuple[int, int]:
+        """How many pieces a word has, not hardened, and how many of them are unknown."""
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the pieces, special tokens left out."""
+
+    @abstractmethod
+    def after_mask(self, token: int) -> int | None:
+        """What a piece becomes that follows a mask without a space; None for nothing."""
+
+    @abstractmethod
+    def in_place_of_mask(self, token: int) -> str:
+        """The characters that stand in the text when a piece fills a mask."""
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.vocabulary)
+
+    @property
+    def mask(self) -> str:
+        """How a text spells the mask."""
+        return self.vocabulary[self.special.mask]
+
+    def tokenize(self, text: str) -> list[str]:
+        """The text's pieces as strings, without special tokens."""
+        return [self.vocabulary[token] for token in self.pieces([text])[0].ids]
+
+    def __call__(
+        self,
+        text: str,
+        text_pair: str | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+    ) -> Encoding:
+        """Encodes one text or pair as [CLS] A [SEP] (B [SEP]), cut to `max_length` (None: the model's)."""
+        item = text if text_pair is None else (text, text_pair)
+        return self.encode_batch([item], max_length=max_length, truncation=truncation)[0]
+
+    def encode_batch(
+        self,
+        items: Sequence[TextOrPair],
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+        offsets: bool = True,
+    ) -> list[Encoding]:
+        """Encodes many texts or pairs; see `__call__`. Without `offsets` it takes a third of the time.
+
+        Raises `AlbertError` for a cut that is not possible.
+        """
+        limit = self.max_length if max_length is None else max_length
+        parts = self._parts(items, offsets)
+        return [_cut(self.special, first, second, limit, truncation, offsets) for first, second in parts]
+
+    def windows(
+        self,
+        items: Sequence[TextOrPair],
+        *,
+        max_length: int | None = None,
+        stride: int = 128,
+        offsets: bool = True,
+    ) -> list[list[Encoding]]:
+        """Encodes each long text or pair as windows; neighbours share `stride` pieces and nothing is left out.
+
+        Of a pair, the first text (a question) stands in every window, cut only if it would fill more than half of
+        it, and the second is divided. Raises `AlbertError` when a window has no room to move on.
+        """
+        limit = self.max_length if max_length is None else max_length
+        parts = self._parts(items, offsets)
+        return [_windows(self.special, first, second, limit, stride, offsets) for first, second in parts]
+
+    def _parts(self, items: Sequence[TextOrPair], offsets: bool) -> Iterator[tuple[Pieces, Pieces | None]]:
+        flat: list[str] = []
+        for item in items:
+            flat.extend((item,) if isinstance(item, str) else item)
+        pieces = iter(self.pieces(flat) if offsets else map(Pieces, self.ids(flat)))
+        for item in items:
+            yield next(pieces), None if isinstance(item, str) else next(pieces)
+
+
+def _cut(
+    special: Specials, first: Pieces, second: Pieces | None, limit: int, truncation: Truncation, offsets: bool
+) -> Encoding:
+    lengths = (len(first), 0 if second is None else len(second))
+    room = limit - (2 if second is None else 3)
+    keep = _kept_lengths(lengths, room, truncation)
+    cut = sum(lengths) - sum(keep)
+    kept = _slice(first, 0, keep[0]), None if second is None else _slice(second, 0, keep[1])
+    return _join(special, *kept, placed=offsets, cut=cut)
+
+
+def _windows(
+    special: Specials, first: Pieces, second: Pieces | None, limit: int, stride: int, offsets: bool
+) -> list[Encoding]:
+    moving, fixed, cut = first, None, 0
+    room = limit - 2
+    if second is not None:
+        moving, fixed = second, _slice(first, 0, max((limit - 3) // 2, 0))
+        cut = len(first) - len(fixed)
+        room = limit - 3 - len(fixed)
+    if stride < 0 or room <= stride:
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "windows over a long text",
+            expected=f"a stride from 0 to {max(room - 1, 0)} pieces for max_length {limit}",
+            got=str(stride),
+            hint="use a larger max_length, a smaller stride or a shorter question",
+        )
+    encodings: list[Encoding] = []
+    start = 0
+    while True:
+        part = _slice(moving, start, start + room)
+        pair = (part, None) if fixed is None else (fixed, part)
+        encodings.append(_join(special, *pair, placed=offsets, cut=cut, window=len(encodings)))
+        if start + room >= len(moving):
+            return encodings
+        start += room - stride
+
+
+def _kept_lengths(lengths: tuple[int, int], room: int, truncation: Truncation) -> tuple[int, int]:
+    """How many pieces of each text stay; "longest_first" takes from the longer one, piece by piece."""
+    first, second = lengths
+    excess = first + second - room
+    if excess <= 0:
+        return lengths
+    if truncation == "longest_first" and room >= 0:
+        shorter = min(first, second)
+        shorter = shorter if shorter + shorter <= room else min(shorter, room // 2)
+        return (shorter, room - shorter) if first <= second else (room - shorter, shorter)
+    if truncation == "only_first" and first >= excess:
+        return first - excess, second
+    if truncation == "only_second" and second >= excess:
+        return first, second - excess
+    raise AlbertError(
+        ErrorKind.DATA,
+        f"text of {first + second} pieces",
+        expected=f"at most {max(room, 0)} with truncation {truncation!r}",
+        got=f"{first} in the first and {second} in the second text",
+        hint="use truncation 'longest_first', a larger max_length, or windows",
+    )
+
+
+def _slice(pieces: Pieces, start: int, end: int) -> Pieces:
+    return Pieces(pieces.ids[start:end], pieces.offsets[start:end], pieces.word_ids[start:end])
+
+
+def _join(
+    special: Specials, first: Pieces, second: Pieces | None, *, placed: bool, cut: int = 0, window: int = 0
+) -> Encoding:
+    """[CLS] first [SEP], then second [SEP] with token type 1; `placed` asks for offsets and words, too."""
+    ids: list[int] = [special.cls]
+    types: list[int] = [0]
+    offsets: list[tuple[int, int]] = [(0, 0)] * placed
+    words: list[int | None] = [None] * placed
+    sequences: list[int | None] = [None] * placed
+    for index, pieces in enumerate((first, second)):
+        if pieces is None:
+            continue
+        count = len(pieces)
+        ids += [*pieces.ids.tolist(), special.sep]
+        types += [index] * (count + 1)
+        if placed:
+            offsets += [*map(tuple, pieces.offsets.tolist()), (0, 0)]
+            words += [*pieces.word_ids.tolist(), None]
+            sequences += [*[index] * count, None]
+    return Encoding(ids, types, [1] * len(ids), offsets, words, sequences, cut, window)
+
+
+def model_kind(raw: dict[str, Any]) -> str | None:
+    """The kind of model in a `tokenizer.json`: Unigram, WordPiece, BPE, …; None where it does not say."""
+    model = raw.get("model")
+    kind = model.get("type") if isinstance(model, dict) else None
+    return None if kind is None else str(kind)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, None where there is no file. Raises `AlbertError` (bad-model) for anything else."""
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise AlbertError(ErrorKind.MODEL, str(path), expected="JSON", got=str(error)[:200]) from None
+    if not isinstance(value, dict):
+        raise AlbertError(ErrorKind.MODEL, str(path), expected="a JSON object", got=type(value).__name__)
+    return value

@@ -1,0 +1,50 @@
+"""The tokenizer of a folder, whichever its model has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from albert.config import AlbertConfig
+from albert.errors import AlbertError, ErrorKind
+from albert.hub import model_folder
+from albert.text.encodings import Tokenizer, model_kind, read_json
+from albert.text.tokenizer import AlbertTokenizer
+from albert.text.wordpiece import VOCABULARY, WordPieceTokenizer
+
+
+def open_tokenizer(name: str | Path) -> Tokenizer:
+    """Opens the tokenizer of a folder or hub id: SentencePiece (ALBERT) or WordPiece (BERT), by the files there.
+
+    Raises `AlbertError` (bad-model) when there is none of the two, or one with more pieces than the model beside it.
+    """
+    folder = model_folder(name)
+    raw = None if (folder / "spiece.model").is_file() else read_json(folder / "tokenizer.json")
+    kind = None if raw is None else model_kind(raw) or "Unigram"
+    tokenizer: Tokenizer
+    if kind == "WordPiece" or (kind is None and _words_alone(folder)):
+        tokenizer = WordPieceTokenizer.from_pretrained(folder)
+    elif kind in ("Unigram", None):
+        tokenizer = AlbertTokenizer.from_pretrained(folder)
+    else:
+        raise AlbertError(
+            ErrorKind.MODEL, str(folder / "tokenizer.json"), got=str(kind),
+            expected="a Unigram (ALBERT) or WordPiece (BERT) tokenizer",
+        )  # fmt: skip
+    if (folder / "config.json").is_file():
+        _require_room(folder, tokenizer)
+    return tokenizer
+
+
+def _words_alone(folder: Path) -> bool:
+    return (folder / VOCABULARY).is_file() and not (folder / "spiece.model").is_file()
+
+
+def _require_room(folder: Path, tokenizer: Tokenizer) -> None:
+    room = AlbertConfig.load(folder).vocab_size
+    if tokenizer.vocab_size > room:
+        raise AlbertError(
+            ErrorKind.MODEL,
+            f"{folder}: its tokenizer has {tokenizer.vocab_size:,} pieces",
+            expected=f"at most the {room:,} of its config.json",
+            hint="tokenizer and weights are of different models",
+        )

@@ -1,0 +1,243 @@
+"""BERT's tokenizer: WordPiece by the `tokenizers` library; to and from a model folder.
+
+Pieces and offsets are those of transformers' BertTokenizerFast: tests/parity/test_wordpiece.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as Pipeline
+
+from albert.errors import AlbertError, ErrorKind
+from albert.files import write_file, write_json
+from albert.hub import model_folder
+from albert.text.encodings import Specials, Tokenizer, model_kind, read_json
+from albert.text.hardening import Hardened, Hardener, Hardening, hardening_of
+from albert.text.pieces import Pieces, valid_unicode
+
+VOCABULARY = "vocab.txt"
+_CONTINUES = "##"
+_NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+# What a folder's settings call the parts of the normaliser, which its tokenizer.json may contradict.
+_NORMALIZER = {
+    "do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars",
+}  # fmt: skip
+
+
+class WordPieceTokenizer(Tokenizer):
+    """BERT's tokenizer, cased or uncased, around a pipeline of the `tokenizers` library.
+
+    Text that spells a special token becomes that token, as in transformers, unless `split_specials`. Raises
+    `AlbertError` (bad-model) for a pipeline that does not build BERT's inputs.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        names: Mapping[str, str] = _NAMES,
+        max_length: int = 512,
+        hardening: Hardening | None = None,
+        split_specials: bool = False,
+    ) -> None:
+        pipeline.no_truncation()
+        pipeline.no_padding()
+        pipeline.encode_special_tokens = split_specials
+        self._pipeline = pipeline
+        self.names = dict(names)
+        self.max_length = max_length
+        self.hardening = hardening
+        self.split_specials = split_specials
+        self._harden = None if hardening is None else Hardener(hardening, spell=self.spelling)
+        table = pipeline.get_vocab()
+        _require(self.names, table)
+        self.special = Specials(**{kind: table[name] for kind, name in self.names.items()})
+        self.vocabulary = [""] * (max(table.values()) + 1)  # a vocabulary may leave ids out
+        for piece, token in table.items():
+            self.vocabulary[token] = piece
+        built = pipeline.encode("", "")
+        cls, sep = self.special.cls, self.special.sep
+        if (built.ids, built.type_ids) != ([cls, sep, sep], [0, 0, 1]):
+            raise _unusable("pairs as [CLS] A [SEP] B [SEP], of token types 0 and 1", " ".join(built.tokens))
+
+    # --- loading and saving ----------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Reads a folder or hub id: `tokenizer.json`, else `vocab.txt`; `tokenizer_config.json` has the last word.
+
+        Raises `AlbertError` (bad-model) when neither is there or usable.
+        """
+        folder = model_folder(name)
+        settings = read_json(folder / "tokenizer_config.json") or {}
+        told = {**(read_json(folder / "special_tokens_map.json") or {}), **settings}
+        names = {kind: _spelled(told.get(f"{kind}_token"), default) for kind, default in _NAMES.items()}
+        if (raw := read_json(folder / "tokenizer.json")) is not None:
+            pipeline = _from_json(raw)
+        else:
+            pipeline = build_pipeline(_read_vocabulary(folder / VOCABULARY), names)
+        if isinstance(pipeline.normalizer, normalizers.BertNormalizer):
+            normalizer = pipeline.normalizer
+            for key, part in _NORMALIZER.items():
+                if key in settings:
+                    setattr(normalizer, part, settings[key])
+            pipeline.normalizer = normalizer
+        length = settings.get("model_max_length", 512)
+        return cls(
+            pipeline,
+            names=names,
+            max_length=length if isinstance(length, int) and 0 < length <= 65_536 else 512,
+            hardening=hardening_of(settings, str(folder / "tokenizer_config.json")),
+            split_specials=bool(settings.get("split_special_tokens", False)),
+        )
+
+    def with_hardening(self, hardening: Hardening | None) -> Self:
+        """The same tokenizer, its texts hardened so, or not."""
+        if hardening == self.hardening:
+            return self
+        return type(self)(
+            Pipeline.from_str(self._pipeline.to_str()),
+            names=self.names,
+            max_length=self.max_length,
+            hardening=hardening,
+            split_specials=self.split_specials,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, which transformers reads, too."""
+        pieces = self._pipeline.get_vocab(with_added_tokens=False)
+        lines = [""] * (max(pieces.values()) + 1)
+        for piece, token in pieces.items():
+            lines[token] = piece
+        (folder / "spiece.model").unlink(missing_ok=True)  # of another tokenizer, which would be read first
+        write_file(folder / VOCABULARY, "".join(f"{line}\n" for line in lines))
+        write_file(folder / "tokenizer.json", self._pipeline.to_str(pretty=True))
+        normalizer = self._pipeline.normalizer
+        write_json(
+            folder / "tokenizer_config.json",
+            {
+                "tokenizer_class": "BertTokenizer",
+                **{
+                    key: getattr(normalizer, part)
+                    for key, part in _NORMALIZER.items()
+                    if isinstance(normalizer, normalizers.BertNormalizer)
+                },
+                "model_max_length": self.max_length,
+                **({"split_special_tokens": True} if self.split_specials else {}),
+                **({} if self.hardening is None else self.hardening.to_dict()),
+                **{f"{kind}_token": name for kind, name in self.names.items()},
+            },
+        )
+
+    # --- pieces ----------------------------------------------------------------------------------------
+
+    def pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """The pieces of each text, without special tokens, uncut.
+
+        Raises `AlbertError` (bad-data) for text that is not valid Unicode.
+        """
+        with valid_unicode(texts):
+            read = [Hardened(text) for text in texts] if self._harden is None else list(map(self._harden, texts))
+            rows = self._pipeline.encode_batch([text.text for text in read], add_special_tokens=False)
+        return [
+            Pieces(
+                np.asarray(row.ids, np.int64),
+                _placed(np.asarray(row.offsets, np.int64).reshape(-1, 2), text),
+                np.asarray(row.word_ids, np.int64),
+            )
+            for row, text in zip(rows, read, strict=True)
+        ]
+
+    def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of `pieces` without their offsets. Raises as it does."""
+        with valid_unicode(texts):
+            read = list(texts) if self._harden is None else [self._harden.text(text) for text in texts]
+            rows = self._pipeline.encode_batch_fast(read, add_special_tokens=False)
+        return [np.asarray(row.ids, np.int64) for row in rows]
+
+    def spelling(self, word: str) -> tuple[int, int]:
+        ids = self._pipeline.encode(word, add_special_tokens=False).ids
+        return len(ids), ids.count(self.special.unk)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the pieces, special tokens left out but for [UNK] and [MASK]."""
+        left_out = (self.special.pad, self.special.cls, self.special.sep)
+        return str(self._pipeline.decode([token for token in ids if token not in left_out], skip_special_tokens=False))
+
+    def after_mask(self, token: int) -> int | None:
+        """The same: behind a mask a new word begins."""
+        return token
+
+    def in_place_of_mask(self, token: int) -> str:
+        return self.vocabulary[token].removeprefix(_CONTINUES)
+
+
+def build_pipeline(vocabulary: Sequence[str], names: Mapping[str, str] = _NAMES, *, lower: bool = True) -> Pipeline:
+    """BERT's tokenizer of these pieces, by their ids. Raises `AlbertError` (bad-model) without the special tokens."""
+    table = {piece: token for token, piece in enumerate(vocabulary)}
+    _require(names, table)
+    pipeline = Pipeline(models.WordPiece(table, unk_token=names["unk"], max_input_chars_per_word=100))
+    pipeline.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    pipeline.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pipeline.decoder = decoders.WordPiece(prefix=_CONTINUES)
+    cls, sep = names["cls"], names["sep"]
+    pipeline.post_processor = processors.TemplateProcessing(
+        single=f"{cls}:0 $A:0 {sep}:0",
+        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        special_tokens=[(name, table[name]) for name in (cls, sep)],
+    )
+    pipeline.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names.values()])
+    return pipeline
+
+
+def _from_json(raw: dict[str, Any]) -> Pipeline:
+    if (kind := model_kind(raw)) != "WordPiece":
+        raise _unusable("a WordPiece tokenizer", str(kind))
+    try:
+        return Pipeline.from_str(json.dumps(raw))
+    except Exception as error:  # the library has no type of its own
+        raise _unusable("a WordPiece tokenizer", str(error)[:200]) from None
+
+
+def _read_vocabulary(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AlbertError(
+            ErrorKind.MODEL, str(path), expected="a piece a line in UTF-8", got=str(error)[:200]
+        ) from None
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _require(names: Mapping[str, str], table: Mapping[str, int]) -> None:
+    if missing := [name for name in names.values() if name not in table]:
+        raise _unusable("the special tokens " + ", ".join(names.values()), "no " + ", ".join(missing))
+
+
+def _spelled(value: object, default: str) -> str:
+    """A special token as settings name it: a string, or an object that describes it."""
+    found = value.get("content") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else default
+
+
+def _placed(offsets: np.ndarray, text: Hardened) -> np.ndarray:
+    """Offsets into a hardened text, as offsets into its original."""
+    if text.starts is None or text.ends is None or not len(offsets):
+        return offsets
+    return np.stack([text.starts[offsets[:, 0]], text.ends[offsets[:, 1] - 1]], 1)
+
+
+def _unusable(expected: str, got: str) -> AlbertError:
+    return AlbertError(
+        ErrorKind.MODEL,
+        "tokenizer",
+        expected=expected,
+        got=got,
+        hint="it is not that of a BERT model",
+    )
