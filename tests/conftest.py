@@ -176,7 +176,7 @@ def albert_process() -> Albert:
             input=input,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
             env={**os.environ, "COLUMNS": "200"},
         )

@@ -50,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.timeout(900)
 def test_the_commands_run(folder: Path) -> None:
     commands = [line.removeprefix("$ ") for line in blocks("console")[0].splitlines() if line]
     assert len(commands) == 4
@@ -57,7 +58,7 @@ def test_the_commands_run(folder: Path) -> None:
     for command in commands:
         done = subprocess.run(
             re.sub(r"(^|\| )albert ", lambda match: f"{match[1]}{program} ", command),
-            shell=True, cwd=folder, capture_output=True, text=True, timeout=240, check=False,
+            shell=True, cwd=folder, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, (command, done.stderr)
     scored = [json.loads(line) for line in (folder / "scored.jsonl").read_text().splitlines()]
@@ -65,6 +66,7 @@ def test_the_commands_run(folder: Path) -> None:
     assert json.loads(done.stdout)["text"] == "thanks, that was quick"
 
 
+@pytest.mark.timeout(600)
 def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what stands there: the label, and a score near the one shown."""
     monkeypatch.chdir(folder)
