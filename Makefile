@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-all check bench bench-training clean
+.PHONY: demo test test-all test-isa check bench bench-training clean
 
 demo: .venv/installed
 	$(BIN)/albert demo
@@ -12,6 +12,27 @@ test: .venv/installed-dev
 
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+# The tests whose numbers depend on the processor, on several processors played by this one: what PyTorch and oneDNN may
+# use, what the tests see of it (tests/conftest.py), and whether kernels are compiled. `make test-isa-avx2` plays one.
+PLAYED := avx2 avx512 avx512-bf16 uncompiled
+NUMBERS := tests/engine tests/model tests/training tests/tasks tests/pretraining tests/evaluation/test_attacks.py \
+	tests/evaluation/test_comprehension.py tests/parity/test_transformers.py tests/serve/test_endpoints.py \
+	tests/test_entities.py tests/test_export.py tests/test_guide.py tests/test_predictor.py tests/test_pretrained.py \
+	tests/test_readme.py tests/test_starter.py tests/cli/test_cli.py tests/cli/test_demo.py
+
+test-isa: $(PLAYED:%=test-isa-%)
+
+test-isa-avx2: export ATEN_CPU_CAPABILITY = avx2
+test-isa-avx2: export ONEDNN_MAX_CPU_ISA = AVX2
+test-isa-avx2: export ALBERT_TEST_WITHOUT = amx avx512 avx_vnni
+test-isa-avx512: export ONEDNN_MAX_CPU_ISA = AVX512_CORE
+test-isa-avx512: export ALBERT_TEST_WITHOUT = amx avx512_bf16 avx512_fp16 avx512_vnni avx_vnni
+test-isa-avx512-bf16: export ONEDNN_MAX_CPU_ISA = AVX512_CORE_BF16
+test-isa-avx512-bf16: export ALBERT_TEST_WITHOUT = amx avx512_fp16
+test-isa-avx2 test-isa-uncompiled: export ALBERT_COMPILE = 0
+$(PLAYED:%=test-isa-%): test-isa-%: .venv/installed-dev
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(NUMBERS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from albert.predictor import Predictor
 from conftest import ROOT, Albert
 
 QUICK = {
-    "epochs": 8.0,
+    "epochs": 16.0,
     "initializer_range": 0.1,
     "batch_size": 16,
     "lr": 3e-3,

@@ -18,7 +18,8 @@ EXAMPLES = re.findall(
     re.DOTALL,
 )
 QUICK = {
-    "num_hidden_layers": 2, "epochs": 3, "lr": 1e-3, "patience": 0, "batch_size": 16,
+    "embedding_size": 32, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 2,
+    "epochs": 3, "lr": 1e-3, "patience": 0, "batch_size": 16,
 }  # fmt: skip
 PLACES = ("table", "chair", "bed", "lamp", "door")
 ANIMALS = ("cat", "dog", "bird", "mouse")
@@ -69,6 +70,8 @@ def test_an_example_runs(
         if command[0] == "train":
             command += [
                 "--overwrite",
+                "--size",
+                "tiny",
                 *(word for item in QUICK.items() for word in ("--set", "=".join(map(str, item)))),
             ]
         elif command[0] == "evaluate":  # three epochs reach no gate

@@ -130,7 +130,7 @@ def test_regression_on_pairs_end_to_end(tmp_path: Path) -> None:
         same = i % 3
         rows.append(f"{['red', 'blue'][i % 2]} boat {i}\t{['no', 'maybe', 'yes'][same]} boat\t{same * 2.2 + 0.1:.2f}")
     (tmp_path / "pairs.tsv").write_text("\n".join(rows))
-    settings = {**QUICK, "epochs": 12.0}
+    settings = {**QUICK, "epochs": 24.0}
     model = albert.train(tmp_path / "pairs.tsv", out=tmp_path / "out", size="tiny", settings=settings, quiet=True)
     low, high = model(("red boat 5", "no boat"))[0], model(("red boat 5", "yes boat"))[0]
     assert low["label"] == "score"

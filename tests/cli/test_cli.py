@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -243,7 +244,8 @@ def test_predict_reads_stdin_and_writes_stdout(albert_process: Albert, model: Pa
 
 
 def test_predict_stops_quietly_when_its_reader_leaves(model: Path) -> None:
-    command = f"yes 'a great lamp' | head -n 20000 | {sys.executable} -m albert predict {model} | head -n 1"
+    program = shlex.join([sys.executable, "-m", "albert", "predict", str(model)])
+    command = f"yes 'a great lamp' | head -n 20000 | {program} | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=240, check=False)
     assert json.loads(done.stdout)["text"] == "a great lamp"
     assert "Traceback" not in done.stderr

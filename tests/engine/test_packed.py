@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from albert.config import AlbertConfig
 from albert.data.batches import Features
-from albert.engine import Engine, calibrate, compiled, packed
+from albert.engine import Engine, calibrate, compiled, packed, quantized
 from albert.errors import AlbertError
 from albert.model import AlbertForTask
 from albert.model.heads import HEADS
@@ -125,6 +125,19 @@ def test_int8_stays_near_the_reference(attention: None, head: str, groups: int) 
     wanted = reference(one, rows)
     spread = max(float(np.abs(values).max()) for values in wanted)
     assert 1e-4 < error(said, wanted) < 0.25 * spread
+
+
+@pytest.mark.parametrize(("has_int8", "greatest"), [(True, 127), (False, 63)])
+def test_without_vnni_weights_leave_room_for_sums_in_16_bits(
+    monkeypatch: pytest.MonkeyPatch, has_int8: bool, greatest: int
+) -> None:
+    monkeypatch.setattr(quantized, "has_int8", lambda: has_int8)
+    one = model("span")
+    engine = Engine(one, calibration=calibrate(one, features([60] * 20, seed=1)))
+    assert engine.packed is not None
+    for product in engine.packed.depths[0][0].products:
+        assert isinstance(product, quantized.QuantizedLinear)
+        assert int(product.source.abs().max()) == greatest
 
 
 def test_a_calibration_of_another_network_is_refused() -> None:

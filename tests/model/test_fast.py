@@ -127,8 +127,20 @@ def test_the_compiled_form_of_gelu_is_gelu() -> None:
 def test_compiled_activations_stay_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast, "_COMPILED", {})
     if not fast.compile_activations():
-        pytest.skip("needs a C++ compiler")
+        pytest.skip("needs a C++ compiler, and a folder of temporary files without a space")
     test_bf16_is_as_close_to_float32_as_the_reference_under_autocast()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError])
+def test_a_compiler_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def failing(*_: object) -> None:
+        raise error("C++ compile error")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: failing)
+    monkeypatch.setattr(fast, "_COMPILED", {})
+    monkeypatch.setenv("CXX", "true")
+    assert not fast.compile_activations()
+    assert fast._COMPILED == {}
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

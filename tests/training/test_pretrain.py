@@ -286,10 +286,10 @@ def test_two_processes_compute_what_one_does(shards: Path, two_ranks: Path, tmp_
     assert [r["step"] for r in one] == [r["step"] for r in two]
     for left, right in zip(one, two, strict=True):
         if "dev" in left:
-            assert right["dev"] == pytest.approx(left["dev"], abs=1e-5)
+            assert right["dev"] == pytest.approx(left["dev"], rel=1e-4)
         else:
             assert right["tokens"] == left["tokens"]
-            assert right["loss"] == pytest.approx(left["loss"], abs=1e-6)
+            assert right["loss"] == pytest.approx(left["loss"], rel=1e-5)  # sums in other orders
 
 
 @pytest.mark.slow
@@ -298,7 +298,7 @@ def test_a_run_goes_on_with_another_number_of_processes(shards: Path, two_ranks:
         interrupted(shards, tmp_path / "out", signal.SIGTERM, {})
     finish(torchrun(2, *command(shards, tmp_path / "out", "--resume", save_seconds=0)))
     ended = [r["loss"] for r in records(tmp_path / "out") if "loss" in r]
-    assert ended == pytest.approx([r["loss"] for r in records(two_ranks) if "loss" in r], abs=1e-6)
+    assert ended == pytest.approx([r["loss"] for r in records(two_ranks) if "loss" in r], rel=1e-5)
 
 
 def test_a_dying_rank_ends_the_run_and_the_restart_is_exact(shards: Path, two_ranks: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from albert.engine.blocks import Block, Linear, Product
 from albert.engine.compiled import quantize
+from albert.engine.precision import has_int8
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file
 from albert.model.products import FUSED
@@ -31,6 +32,8 @@ PRODUCTS = ("qkv", "output", "inner", "outer")
 _SMOOTHING = 0.5
 _MIDDLE = 128  # uint8 of zero where inputs are as wide below as above
 _LEAST = 1e-6  # width of inputs that are all the same
+_GREATEST = 127  # of the weights
+_HALVED = 63  # without VNNI oneDNN adds two products of uint8 and int8 in 16 bits, which two of 255 * 127 overflow
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class QuantizedLinear:
             self.scales = ((greatest - least) / 255).tolist()
             self.zeros = (-least / torch.tensor(self.scales)).round().int().tolist()
             self.factors = [torch.full_like(sizes[0], 1 / scale) for scale in self.scales]
-        self.weight_scales = weight.abs().amax(1).clamp(min=_LEAST) / 127
+        self.weight_scales = weight.abs().amax(1).clamp(min=_LEAST) / (_GREATEST if has_int8() else _HALVED)
         self.source = (weight / self.weight_scales[:, None]).round().to(torch.int8)
         self.weight_zeros = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = linear.bias.float()

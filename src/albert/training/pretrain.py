@@ -108,7 +108,8 @@ def pretrain(
             trainer.log.mirror = tensorboard(config.out)
         if trainer.total >= _WORTH_COMPILING and world.device.type == "cpu":
             progress.on_message("compiling GELU, which takes some seconds")
-            fast.compile_activations()
+            if not fast.compile_activations():
+                progress.on_message("not compiled, PyTorch's own GELU takes its place: no C++ compiler, or it failed")
         _tell(trainer, corpus, settings, model, progress)
         state = trainer.run(resume=resume)
         scores = state.evaluations[-1]["scores"]
