@@ -7,7 +7,7 @@ both sides of a row can be looked up in streams that were made once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from albert.pretraining.full_rows import FullRows, Stream
+from albert.text.encodings import Tokenizer
 from albert.text.pieces import SPACE
 
 _FACTOR = 0x2545F4914F6CDD1D  # odd, so that powers of it do not vanish
@@ -31,10 +32,8 @@ class Words:
     starts: Int[Tensor, " words_and_end"]  # where each word starts in `pieces`
 
     @classmethod
-    def of(
-        cls, stream: Stream, vocabulary: Sequence[str], tokenize: Callable[[list[str]], list[list[int]]]
-    ) -> Words:
-        """`tokenize` gives the teacher's pieces of each of many words, without special ones."""
+    def of(cls, stream: Stream, vocabulary: Sequence[str], teacher: Tokenizer) -> Words:
+        """`vocabulary` is the stream's. Each distinct word is given to the teacher's tokenizer once."""
         tokens = stream.tokens.long()
         begins = stream.begins[tokens]
         begins[stream.sentences[:-1]] = True
@@ -54,7 +53,7 @@ class Words:
         example_size = torch.empty_like(distinct)
         example_size[which] = sizes
         texts = _texts(tokens, example.tolist(), example_size.tolist(), vocabulary)
-        ids = tokenize(texts)
+        ids = _teacher_pieces(texts, teacher)
         lengths = torch.tensor([len(own) for own in ids], device=tokens.device)
         flat = torch.tensor([piece for own in ids for piece in own], device=tokens.device)
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
@@ -67,11 +66,21 @@ class Words:
 
 
 def _texts(tokens: Tensor, firsts: list[int], sizes: list[int], vocabulary: Sequence[str]) -> list[str]:
+    """The letters of words, with the space before those that have one."""
     held = tokens.cpu().numpy()
     return [
-        "".join(vocabulary[piece] for piece in held[first : first + size]).replace(SPACE, " ").strip()
+        "".join(vocabulary[piece] for piece in held[first : first + size]).replace(SPACE, " ")
         for first, size in zip(firsts, sizes, strict=True)
     ]
+
+
+def _teacher_pieces(texts: Sequence[str], teacher: Tokenizer) -> list[list[int]]:
+    found = [ids.tolist() for ids in teacher.ids([text.strip() for text in texts])]
+    for text, ids in zip(texts, found, strict=True):
+        if ids and not text.startswith(" "):  # it goes on a word, so it has no space before it
+            first = teacher.after_mask(ids[0])
+            ids[:1] = [] if first is None else [first]
+    return found
 
 
 @dataclass(frozen=True)

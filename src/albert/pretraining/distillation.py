@@ -1,9 +1,8 @@
-"""What a teacher adds to pre-training: its vectors of words and of the whole text, beside masked words and order.
+"""What a teacher adds to pre-training: its vectors of words and of whole texts, beside masked words and order.
 
-The student reads masked text, the teacher reads all of it. Compared are word vectors (the mean of a word's pieces)
-behind the last block of each of the student's groups and at the teacher's depth that corresponds, the mean of all
-pieces, and, through the pooler, [CLS]. Sources: Hinton et al. 2015; Jiao et al. 2020 (TinyBERT), section 3; Reimers and
-Gurevych 2020, section 3.
+The student reads masked text, the teacher reads the text itself. Three things are compared: word vectors (the mean of a
+word's pieces) behind each of the student's groups and at the teacher's corresponding depth, the mean of all pieces, and,
+through the pooler, [CLS]. Sources: Jiao et al. 2020 (TinyBERT), section 3; Reimers and Gurevych 2020, section 3.
 """
 
 from __future__ import annotations
@@ -11,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albert.errors import require_ranges
 from albert.model.dense import DenseEncoder
 from albert.model.network import AlbertModel
-from albert.pretraining.alignment import Aligned, word_vectors
+from albert.pretraining.alignment import Aligned, Words, align, word_vectors
+from albert.pretraining.full_rows import FullRows
+from albert.text.encodings import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +27,29 @@ class DistillationConfig:
     """The weights of the teacher's terms, each a mean of 1 - cosine.
 
     `teacher_words`: word vectors of the last layer. `teacher_depths`: those of the depths before, where the student has
-    several groups. `teacher_mean`: the mean of all pieces. `teacher_pooled`: the pooled vector of [CLS].
+    several groups. `teacher_mean`: the mean of all pieces. `teacher_pooled`: the pooled vector of [CLS]. `unmasked` is the
+    share of rows in which nothing is hidden, so that the student also learns from whole text. `teacher_blocks` names the
+    block of the teacher, from 0, that each group begins as; none: the student's blocks are drawn.
     """
 
     teacher_words: float = 6.0
     teacher_depths: float = 1.0
     teacher_mean: float = 3.0
     teacher_pooled: float = 3.0
+    unmasked: float = 0.25
+    teacher_blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        require_ranges(self, *((name, 0.0, 1e3) for name in vars(self)))
+        terms = ("teacher_words", "teacher_depths", "teacher_mean", "teacher_pooled")
+        require_ranges(self, *((name, 0.0, 1e3) for name in terms), ("unmasked", 0.0, 0.9))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """By the term's name in the log."""
+        return {
+            "words": self.teacher_words, "depths": self.teacher_depths, "mean": self.teacher_mean,
+            "pooled": self.teacher_pooled,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,53 +62,68 @@ class Target:
 
 
 class Teacher:
-    """A frozen encoder that reads rows with padding. `groups` is how many groups the student has."""
+    """A frozen encoder that reads rows with padding, and the words of a corpus in its pieces."""
 
-    def __init__(self, model: AlbertModel, groups: int, dtype: torch.dtype, *, compiled: bool) -> None:
+    def __init__(
+        self, model: AlbertModel, tokenizer: Tokenizer, words: Words, groups: int, dtype: torch.dtype, *, compiled: bool
+    ) -> None:
+        """`groups` is how many groups the student has."""
         model.requires_grad_(False)
         self.encoder = DenseEncoder(model, dtype, compiled=compiled)
-        self.encoder.cast()
+        self.special = tokenizer.special
+        self.words = words
         depths = model.config.num_hidden_layers * model.config.inner_group_num
         self.compared = [round((group + 1) * depths / groups) - 1 for group in range(groups)]
         self.hidden = model.config.hidden_size
+        self.limit = model.config.max_position_embeddings
+
+    def align(self, rows: FullRows) -> Aligned:
+        """The rows as the teacher reads them: an eighth longer at most, which nearly all texts fit into."""
+        length = rows.ids.shape[1]
+        longest = min(self.limit, -(-length * 9 // 64) * 8)
+        special = self.special
+        return align(rows, self.words, longest, cls_id=special.cls, sep_id=special.sep, pad_id=special.pad)
 
     @torch.no_grad()
-    def __call__(self, aligned: Aligned, words: int) -> Target:
-        """`words` is how many numbers a row's words have room for."""
-        found: list[Tensor] = []
+    def __call__(self, aligned: Aligned) -> Target:
+        """Raises nothing: what does not fit is cut."""
+        vectors: list[Tensor] = []
         types = torch.zeros_like(aligned.ids)
-        hidden = present = None
         for depth, hidden in enumerate(self.encoder.depths(aligned.ids, types, aligned.real[:, None, None])):
             if depth in self.compared:
-                vectors, present = word_vectors(hidden, aligned.theirs, words)
-                found.append(vectors)
-        assert hidden is not None
-        assert present is not None
+                own, present = word_vectors(hidden, aligned.theirs, aligned.known.shape[1])
+                vectors.append(own)
         real = aligned.real[:, :, None]
-        mean = (hidden.float() * real).sum(1) / real.sum(1)
-        return Target(found, present, mean)
+        return Target(vectors, present, (hidden.float() * real).sum(1) / real.sum(1))
 
 
 class Comparison(nn.Module):
-    """The student's vectors against the teacher's, through linear maps where their sizes differ."""
+    """The student's vectors against the teacher's, through linear maps where their sizes differ.
 
-    def __init__(self, hidden: int, teacher_hidden: int, levels: int, generator: torch.Generator) -> None:
+    Units of very different size would decide every cosine, so word vectors are standardised unit by unit with the mean
+    and the spread that the teacher's have in a first batch.
+    """
+
+    centre: Float[Tensor, "levels theirs"]
+    scale: Float[Tensor, "levels theirs"]
+
+    def __init__(self, hidden: int, theirs: int, levels: int, generator: torch.Generator) -> None:
         super().__init__()
-        same = hidden == teacher_hidden
+        same = hidden == theirs
         self.maps = nn.ModuleList(
-            [nn.Identity() if same else nn.Linear(hidden, teacher_hidden, bias=False) for _ in range(levels)]
+            [nn.Identity() if same else nn.Linear(hidden, theirs, bias=False) for _ in range(levels)]
         )
-        self.pooled = nn.Linear(hidden, teacher_hidden)
+        self.pooled = nn.Linear(hidden, theirs)
         for part in self.modules():
             if isinstance(part, nn.Linear):
                 nn.init.normal_(part.weight, std=part.in_features**-0.5, generator=generator)
-        # Units of very different size would decide every cosine, so each level is standardised unit by unit.
-        self.register_buffer("centre", torch.zeros(levels, teacher_hidden))
-        self.register_buffer("scale", torch.ones(levels, teacher_hidden))
+        nn.init.zeros_(self.pooled.bias)
+        self.register_buffer("centre", torch.zeros(levels, theirs))
+        self.register_buffer("scale", torch.ones(levels, theirs))
 
     @torch.no_grad()
     def standardise(self, target: Target, known: Bool[Tensor, "rows words"]) -> None:
-        """Takes mean and spread of the teacher's units from a batch; the first of a run does."""
+        """Takes the mean and the spread of the teacher's units from a batch."""
         use = known & target.present
         for level, vectors in enumerate(target.words):
             own = vectors[use].float()
@@ -108,30 +137,27 @@ class Comparison(nn.Module):
         aligned: Aligned,
         target: Target,
     ) -> dict[str, Float[Tensor, ""]]:
-        """1 - cosine, each a mean: "words", "depths" (0 with one level), "mean" and "pooled"."""
-        found = []
+        """1 - cosine, a mean over a row's words, summed over rows: "words", "depths", "mean" and "pooled"."""
+        of_words = []
         for level, hidden in enumerate(levels):
             own, present = word_vectors(hidden, aligned.ours, aligned.known.shape[1])
             use = (aligned.known & present & target.present).float()
             x = (self.maps[level](own.float()) - self.centre[level]) * self.scale[level]
             y = (target.words[level].float() - self.centre[level]) * self.scale[level]
             far = 1 - F.cosine_similarity(x, y, dim=2)
-            found.append((far * use).sum() / use.sum().clamp(min=1))
+            of_words.append(((far * use).sum(1) / use.sum(1).clamp(min=1)).sum())
         mean = self.maps[-1](levels[-1].float().mean(1))
-        return {
-            "words": found[-1],
-            "depths": torch.stack(found[:-1]).mean() if len(found) > 1 else found[-1].new_zeros(()),
-            "mean": (1 - F.cosine_similarity(mean, target.mean, dim=1)).mean(),
-            "pooled": (1 - F.cosine_similarity(self.pooled(pooled), target.mean, dim=1)).mean(),
+        found = {
+            "words": of_words[-1],
+            "mean": (1 - F.cosine_similarity(mean, target.mean, dim=1)).sum(),
+            "pooled": (1 - F.cosine_similarity(self.pooled(pooled), target.mean, dim=1)).sum(),
         }
+        if len(of_words) > 1:
+            found["depths"] = torch.stack(of_words[:-1]).mean()
+        return found
 
 
 def group_ends(groups: int, loops: int) -> list[int]:
-    """The depths, from 0, at which each group is left; a group that has no loop is left out."""
+    """The depth, from 0, behind which each group is left. There are at least as many loops as groups."""
     of = [loop * groups // loops for loop in range(loops)]
     return [loop for loop in range(loops) if loop + 1 == loops or of[loop + 1] != of[loop]]
-
-
-def positions(column: Int[Tensor, "rows count"], length: int) -> Int[Tensor, " masked"]:
-    """Columns of rows as places in the flattened batch."""
-    return (column + torch.arange(len(column), device=column.device)[:, None] * length).flatten()

@@ -25,11 +25,12 @@ _START, _PAIRED, _SPLIT, _CUT, _SIDE, _SWAP, _COMPARE, _FAR, _RUN, _WORD, _KIND,
 
 
 class Draws:
-    """Random numbers of one step as tensors: the same as `draws.bits(seed, step, slot, row[, column])` gives."""
+    """Random numbers of a step's rows as tensors: the same as `draws.bits(seed, step, slot, row[, column])` gives."""
 
-    def __init__(self, seed: int, step: int, rows: int, device: torch.device) -> None:
+    def __init__(self, seed: int, step: int, rows: int, device: torch.device, *, first: int = 0) -> None:
+        """For the rows from `first` on."""
         self.key = (seed, step)
-        self.rows = torch.arange(rows, device=device)
+        self.rows = first + torch.arange(rows, device=device)
 
     def bits(self, slot: int, columns: int = 0) -> Int[Tensor, "rows *columns"]:
         """64 random bits a row, or a row and column, as int64."""
@@ -94,11 +95,10 @@ class Stream:
             sentences.append(begin + offset)
             room.append(moved[ends[in_kept]] - begin)
             offset += len(tokens[-1])
-        kind = np.int16 if len(starts) < 1 << 15 else np.int32
         if not offset:
             raise AlbertError(ErrorKind.DATA, str(corpus.folder), expected="text to train on", got="none")
         return cls(
-            torch.from_numpy(np.concatenate(tokens).astype(kind)).to(device),
+            torch.from_numpy(np.concatenate(tokens).astype(np.int16 if len(starts) < 1 << 15 else np.int32)).to(device),
             torch.from_numpy(np.append(np.concatenate(sentences), offset)).to(device),
             torch.from_numpy(np.concatenate(room)).to(device),
             torch.from_numpy(starts).to(device),

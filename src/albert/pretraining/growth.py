@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.pretraining.draws import uniform
 from albert.pretraining.objective import PretrainingBatch
 from albert.pretraining.source import PretrainingSource
+
+_DEPTH = 0x4445  # what the draw of a step's loops is for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,25 +18,33 @@ class GrowthConfig:
     """What comes before the full size, each in equal parts of the first `grown_by` of a run's steps.
 
     `loops` are loop counts of the shared layers (the same weights serve any, so a network that grows is exact at
-    every moment), `lengths` row lengths in pieces, `batches` rows an update.
+    every moment), `lengths` row lengths in pieces, `batches` rows an update. After that each step draws its loop count
+    from `depths` (a count may stand there several times; none: always the full one), so that the weights serve each of
+    them. A shared weight acts once a loop, so steps of more loops than the full count have a lower rate.
     """
 
     loops: tuple[int, ...] = ()
     lengths: tuple[int, ...] = ()
     batches: tuple[int, ...] = ()
+    depths: tuple[int, ...] = ()
     grown_by: float = 0.5
 
     def __post_init__(self) -> None:
         require_ranges(self, ("grown_by", 0.0, 1.0))
-        for name, least, example in (("loops", 1, "[3,6]"), ("lengths", 8, "[128]"), ("batches", 1, "[32,64]")):
+        kinds = (
+            ("loops", 1, "[3,6]"), ("lengths", 8, "[128]"), ("batches", 1, "[32,64]"), ("depths", 1, "[3,6,6,12]"),
+        )  # fmt: skip
+        for name, least, example in kinds:
             values = getattr(self, name)
             if any(not isinstance(value, int) or value < least for value in values):
                 raise AlbertError(
                     ErrorKind.CONFIG, name, expected=f"whole numbers from {least}, like {example}", got=repr(values)
                 )
 
-    def loops_at(self, step: int, total: int, full: int) -> int:
+    def loops_at(self, step: int, total: int, full: int, seed: int = 0) -> int:
         """The loop count of a step."""
+        if self.depths and not (self.loops and step < round(self.grown_by * total)):
+            return self.depths[int(uniform(seed, step, _DEPTH) * len(self.depths))]
         return self._at(self.loops, step, total, full)
 
     def size_at(self, step: int, total: int, length: int, batch_size: int) -> tuple[int, int]:

@@ -31,8 +31,11 @@ class InstanceConfig:
     Google's code did; without it the chunk stands alone and has no order label. `comparisons` is a share of
     instances that teach to compare, our own and off unless asked for: half of them repeat the first segment as the
     second, masked at other places (label 0), half have a second segment from another document (label 1).
-    `held_out` is the share of documents kept for evaluation, where no comparisons are made. `paired` is the share of
-    full rows (`albert.pretraining.full_rows`) that have two segments where `pairs` asks for them.
+    `held_out` is the share of documents kept for evaluation, where no comparisons are made.
+
+    `rows` "full" makes every row `max_length` pieces long, built on the device (`albert.pretraining.full_rows`): there
+    is no padding, and the last sentence may be cut. `row_lengths` are then lengths of which each step draws one for all
+    its rows (a length may stand there several times), and `paired` is the share of rows with two segments.
     """
 
     max_length: int = 128
@@ -41,13 +44,28 @@ class InstanceConfig:
     foreign_second: bool = False
     comparisons: float = 0.0
     held_out: float = 0.005
+    rows: Literal["documents", "full"] = "documents"
+    row_lengths: tuple[int, ...] = ()
     paired: float = 0.5
 
     def __post_init__(self) -> None:
         require_ranges(
-            self, ("max_length", 8, 65_536), ("short_sequences", 0, 1), ("comparisons", 0, 1), ("held_out", 0, 0.5),
+            self,
+            ("max_length", 8, 65_536),
+            ("short_sequences", 0, 1),
+            ("comparisons", 0, 1),
+            ("held_out", 0, 0.5),
             ("paired", 0, 1),
         )
+        if self.rows not in ("documents", "full"):
+            raise AlbertError(ErrorKind.CONFIG, "rows", expected="documents or full", got=repr(self.rows))
+        if self.rows == "full" and self.pairs == "nsp":
+            raise AlbertError(ErrorKind.CONFIG, "pairs of full rows", expected="sop or none", got="nsp")
+        if any(not isinstance(length, int) or not 8 <= length <= self.max_length for length in self.row_lengths):
+            raise AlbertError(
+                ErrorKind.CONFIG, "row_lengths",
+                expected=f"whole numbers from 8 to max_length ({self.max_length})", got=str(list(self.row_lengths)),
+            )  # fmt: skip
         if self.pairs not in ("sop", "nsp", "none"):
             raise AlbertError(ErrorKind.CONFIG, "pairs", expected="sop, nsp or none", got=repr(self.pairs))
 

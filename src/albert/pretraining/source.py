@@ -44,6 +44,11 @@ class MaskingConfig:
             self, ("mask_rate", 0.01, 0.9), ("mask_rate_end", -1, 0.9), ("max_ngram", 1, 10), ("max_masked", 0, 65_536)
         )
 
+    @property
+    def spans(self) -> float:
+        """How probably a word of a full row is hidden with the one before, so that runs have the mean length of n-grams."""
+        return 1 - sum(1 / n for n in range(1, self.max_ngram + 1)) / self.max_ngram
+
     def rate_at(self, share: float) -> float:
         """The rate when `share` of the run has passed."""
         end = self.mask_rate if self.mask_rate_end < 0 else self.mask_rate_end
@@ -85,7 +90,7 @@ class PretrainingSource:
         self.first = first
         self.batch_size = batch_size
         self.rank, self.ranks = rank, ranks
-        self.parts = _micro_batch_count(batch_size, max(1, max_tokens // instances.max_length), ranks)
+        self.parts = micro_batch_count(batch_size, max(1, max_tokens // instances.max_length), ranks)
         self._epoch = -1
         self._plan, self._order = self._load(0)
         self.steps_per_epoch = max(1, len(self._plan) // batch_size)
@@ -179,7 +184,7 @@ def decoded_instance(corpus: Corpus, vocabulary: Sequence[str], *, seed: int = 0
     return f"{text.strip()} ({order})"
 
 
-def _micro_batch_count(batch_size: int, rows: int, ranks: int) -> int:
+def micro_batch_count(batch_size: int, rows: int, ranks: int) -> int:
     """How many micro-batches of at most `rows` a step has: the same for every legal number of ranks."""
     parts = -(-batch_size // rows)
     if parts % ranks:

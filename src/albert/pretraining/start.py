@@ -7,7 +7,7 @@ spell it. Source of the idea: Sanh et al. 2019 (DistilBERT), section 3; Lan et a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID, UNK_ID
+from albert.errors import AlbertError, ErrorKind
 from albert.model.heads import AlbertForTask
 from albert.model.network import AlbertModel
+from albert.text.encodings import Tokenizer
 from albert.text.pieces import SPACE
 
 _RIDGE = 1e-3
@@ -26,39 +28,61 @@ def start_from_teacher(
     model: AlbertForTask,
     teacher: AlbertModel,
     vocabulary: Sequence[str],
-    tokenize: Callable[[str], list[int]],
-    special: dict[str, int],
+    tokenizer: Tokenizer,
     counts: Int[Tensor, " vocab"],
     blocks: Sequence[int],
 ) -> None:
     """Overwrites the embeddings and blocks of `model` in place.
 
-    `tokenize` gives the teacher's pieces of a string, "##" before one that goes on a word; `special` its ids of
-    pad, unk, cls, sep and mask; `counts` how often each of our pieces occurs; `blocks` the teacher's block of each group.
+    `vocabulary` is the student's, `tokenizer` the teacher's; `counts` says how often each of the student's pieces occurs;
+    `blocks` names the teacher's block, from 0, that each group begins as. Raises `AlbertError` (bad-config) where the
+    two networks have blocks of another shape, or `blocks` does not fit them.
     """
     own, theirs = model.albert, teacher
+    _require_alike(own, theirs, blocks)
     with torch.no_grad():
         for group, block in zip(own.encoder.groups, blocks, strict=True):
-            group[0].load_state_dict(theirs.encoder.groups[block][0].state_dict())
-        words = _spelt(theirs.embeddings.word.weight, vocabulary, tokenize, special)
+            layers = list(theirs.encoder.layers())
+            group[0].load_state_dict(layers[block].state_dict())  # type: ignore[index]
+        words = _spelt(theirs.embeddings.word.weight, vocabulary, tokenizer)
         _factorise(own, theirs, words, counts.double())
 
 
+def _require_alike(own: AlbertModel, theirs: AlbertModel, blocks: Sequence[int]) -> None:
+    names = ("hidden_size", "num_attention_heads", "intermediate_size", "hidden_act", "inner_group_num")
+    for name in names:
+        ours, wanted = getattr(own.config, name), getattr(theirs.config, name)
+        if ours != wanted:
+            hint = f"add --set {name}={wanted}, or leave out teacher_blocks"
+            raise AlbertError(ErrorKind.CONFIG, name, expected=f"{wanted}, as the teacher has", got=str(ours), hint=hint)
+    depth = theirs.config.num_hidden_layers
+    if len(blocks) != own.config.num_hidden_groups or any(not 0 <= block < depth for block in blocks):
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "teacher_blocks",
+            expected=f"{own.config.num_hidden_groups} numbers from 0 to {depth - 1}, one a group",
+            got=str(list(blocks)),
+        )
+
+
 def _spelt(
-    table: Float[Tensor, "theirs hidden"],
-    vocabulary: Sequence[str],
-    tokenize: Callable[[str], list[int]],
-    special: dict[str, int],
+    table: Float[Tensor, "theirs hidden"], vocabulary: Sequence[str], tokenizer: Tokenizer
 ) -> Float[Tensor, "vocab hidden"]:
+    """For each of our pieces the mean of the teacher's that spell it."""
+    ids = {piece: token for token, piece in enumerate(tokenizer.vocabulary)}
+    special = tokenizer.special
+    known = {PAD_ID: special.pad, UNK_ID: special.unk, CLS_ID: special.cls, SEP_ID: special.sep, MASK_ID: special.mask}
     found = torch.empty(len(vocabulary), table.shape[1])
-    known = {PAD_ID: "pad", UNK_ID: "unk", CLS_ID: "cls", SEP_ID: "sep", MASK_ID: "mask"}
     for piece, text in enumerate(vocabulary):
+        letters = text.replace(SPACE, "")
+        going_on = ids.get(f"##{letters}")
         if piece in known:
-            ids = [special[known[piece]]]
+            own = [known[piece]]
+        elif going_on is not None and not text.startswith(SPACE):
+            own = [going_on]
         else:
-            letters = text.replace(SPACE, "")
-            ids = tokenize(letters if text.startswith(SPACE) or not letters[:1].isalnum() else f"##{letters}")
-        found[piece] = table[ids or [special["unk"]]].mean(0)
+            own = tokenizer.ids([letters])[0].tolist()
+        found[piece] = table[own or [special.unk]].mean(0)
     return found
 
 
