@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from albert.config import AlbertConfig
 from albert.model import AlbertForTask, AlbertModel, fast
 from albert.model.heads import HEADS
+from albert.model.products import product, rows_for
 from conftest import random_ids, small_config
 
 TOLERANCE = 1e-5
@@ -83,6 +84,33 @@ def test_any_shape_and_any_positions(rows: int, seq: int, seed: int, padded: boo
     real = real_positions(inputs)
     chosen = data.draw(st.lists(st.integers(0, len(real) - 1), min_size=1))  # repeats too
     assert_equal_to_reference(random_model(small_config()), inputs, real[chosen])
+
+
+@given(tokens=st.integers(1, 100_000), sizes=st.sampled_from([4, 8, 32]))
+def test_rows_are_filled_up_to_few_numbers(tokens: int, sizes: int) -> None:
+    rows = rows_for(tokens, sizes)
+    octave = {rows_for(n, sizes) for n in range(1 << tokens.bit_length() >> 1, 1 << tokens.bit_length())}
+    assert tokens <= rows <= max(tokens + 7, tokens * (1 + 1 / sizes))
+    assert len(octave) <= sizes + 1  # the next octave's first is among them
+
+
+def test_products_meet_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN makes and keeps a kernel for each of them."""
+    seen = set()
+
+    def watched(x: torch.Tensor, *arguments: object, **options: object) -> torch.Tensor:
+        seen.add(len(x))
+        return product(x, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fast, "product", watched)
+    model, tokens = random_model(small_config()), set()
+    for seed in range(60):
+        inputs = random_ids((1 + seed % 8, 2 + seed % 31), seed=seed)
+        real = real_positions(inputs)
+        tokens.add(len(real))
+        fast.encode_positions(model, **inputs, positions=real[::7]).sum().backward()
+    assert len(tokens) > 40
+    assert len(seen) <= 26
 
 
 def test_bf16_is_as_close_to_float32_as_the_reference_under_autocast() -> None:

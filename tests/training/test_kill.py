@@ -21,7 +21,7 @@ FORKS.set_forkserver_preload(
     ["albert.cli", "albert.training", "albert.report.page", "sklearn.metrics", "torch._dynamo"]
 )
 SETTINGS = {
-    "train": ["epochs=3", "batch_size=16"],
+    "train": ["epochs=3", "batch_size=16", "average=0.3"],
     "pretrain": [
         "steps=12",
         "batch_size=8",

@@ -58,6 +58,7 @@ def trainer(
     evaluate: Callable[[], dict[str, float]] | None = None,
     optimizer: str = "adamw",
     fingerprint: dict[str, Any] | None = None,
+    average: float = 0.0,
     **loop: Any,
 ) -> Trainer:
     shape = small_config(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
@@ -76,6 +77,7 @@ def trainer(
         clip=1.0,
         evaluate=evaluate,
         metric="score",
+        average=average,
     )
 
 
@@ -92,16 +94,16 @@ class Interrupt(BaseException):
     """A kill that no handler in the loop may catch."""
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb", "muon"])
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
+@pytest.mark.parametrize(("optimizer", "average"), [("adamw", 0.0), ("adamw", 0.4), ("lamb", 0.0), ("muon", 0.0)])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path: Path, optimizer: str, average: float) -> None:
     def score() -> dict[str, float]:
         return {"score": next(whole.model.parameters()).sum().item()}
 
-    whole = trainer(tmp_path / "whole", optimizer=optimizer, evaluate=score)
+    whole = trainer(tmp_path / "whole", optimizer=optimizer, evaluate=score, average=average)
     whole.run()
     folder = tmp_path / "parts"
     for stop in (3, 5, 11, None):
-        part = trainer(folder, optimizer=optimizer, save_seconds=0)
+        part = trainer(folder, optimizer=optimizer, save_seconds=0, average=average)
         part.evaluate = lambda part=part: {"score": next(part.model.parameters()).sum().item()}  # type: ignore[misc]
         step = part._step
 
@@ -119,6 +121,40 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path: Path, optim
     assert digest(part.model) == digest(whole.model)
     assert losses(folder) == losses(tmp_path / "whole")
     assert part.state.evaluations == whole.state.evaluations
+
+
+def test_the_mean_of_the_weights_is_kept_where_it_scores_better(tmp_path: Path) -> None:
+    """The first score of an evaluation is that of the weights, the second that of their mean."""
+    scores = iter([0.1, 0.2, 0.4, 0.3])
+    seen: list[str] = []
+
+    def evaluate() -> dict[str, float]:
+        seen.append(digest(run.model))
+        return {"score": next(scores)}
+
+    run = trainer(tmp_path, average=1.0, evaluate=evaluate, patience=1)
+    state = run.run()
+    assert [(e["scores"]["score"], e["averaged"], e["beside"]["score"]) for e in state.evaluations] == [
+        (0.2, True, 0.1),
+        (0.4, False, 0.3),
+    ]
+    assert len(set(seen)) == 4
+    assert digest(run.model) == seen[2]
+
+
+def test_the_mean_is_that_of_the_weights_after_each_update(tmp_path: Path) -> None:
+    run = trainer(tmp_path, average=1.0, epochs=1.0)
+    weights, step = [], run._step
+
+    def kept() -> bool:
+        told = step()
+        weights.append(next(run.model.parameters()).detach().clone())
+        return told
+
+    run._step = kept  # type: ignore[method-assign]
+    run.run()
+    assert run.average is not None
+    assert torch.allclose(next(iter(run.average.mean.values())), torch.stack(weights).mean(0), atol=1e-6)
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:

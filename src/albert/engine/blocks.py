@@ -16,15 +16,6 @@ from albert.model.products import lay_out, product
 Attend = Callable[..., Tensor]  # of queries, keys and values; gives so many `rows`; do `first` pieces alone ask?
 
 
-def rows_for(tokens: int) -> int:
-    """How many rows products get for so many tokens: at most 32 numbers an octave.
-
-    oneDNN makes code for each number of rows that it meets and keeps it, some hundred kB every time.
-    """
-    step = max(8, 1 << max(tokens.bit_length() - 6, 0))
-    return -(-tokens // step) * step
-
-
 def filled(x: Float[Tensor, "tokens width"], rows: int) -> Float[Tensor, "rows width"]:
     """With copies of the first row after the others, `rows` in all."""
     missing = rows - len(x)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.engine.blocks import Attend, Block, Linear, filled, rows_for
+from albert.engine.blocks import Attend, Block, Linear, filled
 from albert.engine.compiled import Attention, attention
 from albert.engine.fused import FusedEncoder, Network, fused
 from albert.engine.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
@@ -27,6 +27,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.memory import keep_freed_memory
 from albert.model import AlbertForTask
 from albert.model.heads import Head
+from albert.model.products import rows_for
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _SLACK = 8  # pieces by which texts differ that are padded to one length for attention, and for that alone

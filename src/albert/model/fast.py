@@ -2,7 +2,9 @@
 
 What sharing allows: weights are cast, joined and laid out once for all L uses, and their gradients are summed in
 float32 over the uses. What the reader of the last layer allows: only the positions it asks for pass the last
-feed-forward network. Equal to the reference by tests/model/test_fast.py; measurements in docs/log.md.
+feed-forward network. Products take real tokens alone, filled up to few numbers of rows, because oneDNN makes and keeps
+a kernel for every number of rows that it meets. Equal to the reference by tests/model/test_fast.py; measurements in
+docs/log.md.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from albert.model.heads import AlbertForTask
 from albert.model.network import ACTIVATIONS, AlbertModel, Layer
-from albert.model.products import lay_out, product
+from albert.model.products import lay_out, product, rows_for
 
 aten = torch.ops.aten
+
+SIZES = 8  # numbers of rows an octave: more of them mean more kernels, fewer mean more rows that are filled up
 
 
 def applies(model: AlbertModel) -> bool:
@@ -39,16 +43,21 @@ def encode_positions(
     attention_mask: Int[Tensor, "batch seq"],
     positions: Int[Tensor, " positions"],
 ) -> Float[Tensor, "positions hidden"]:
-    """The last hidden states at `positions` of the flattened [batch * seq], in the precision of autocast."""
+    """The last hidden states at `positions` of the flattened [batch * seq], in the precision of autocast.
+
+    Only positions that `attention_mask` calls real have hidden states.
+    """
     config, encoder = model.config, model.encoder
-    x = encoder.mapping(model.embeddings(input_ids, token_type_ids)).flatten(0, 1)
+    places = _Places(attention_mask, config.num_attention_heads)
+    embedded = model.embeddings(input_ids, token_type_ids).flatten(0, 1).index_select(0, places.real)
+    x = encoder.mapping(nn.functional.pad(embedded, (0, 0, 0, places.rows - places.tokens)))
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     layers = list(dict.fromkeys(encoder.layers()))
     depths = [layers.index(layer) for layer in encoder.layers()]
     parameters = [parameter for layer in layers for parameter in _parameters(layer)]
     with torch.autocast("cpu", enabled=False):
-        plan = _Plan(config.num_attention_heads, config.hidden_act, config.layer_norm_eps, depths)
-        return _Stack.apply(x.to(dtype), attention_mask, positions, plan, *parameters)
+        plan = _Plan(places, places.rows_of(positions), config.hidden_act, config.layer_norm_eps, depths)
+        return _Stack.apply(x.to(dtype), plan, *parameters)[: len(positions)]
 
 
 def task_logits(
@@ -79,9 +88,10 @@ def task_logits(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a stack is beside its tensors; `depths` names the block of each depth."""
+    """What a stack is beside its tensors; `read` are the rows of the last layer, `depths` names each depth's block."""
 
-    heads: int
+    places: _Places
+    read: Int[Tensor, " read"] | None
     activation: str
     eps: float
     depths: list[int]
@@ -89,19 +99,16 @@ class _Plan:
 
 class _Stack(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, attention_mask: Tensor, positions: Tensor, plan: _Plan, *parameters: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, plan: _Plan, *parameters: Tensor) -> Tensor:
         ctx.blocks = [
             _Block(parameters[start : start + _COUNT], x.dtype, plan) for start in range(0, len(parameters), _COUNT)
         ]
-        ctx.reads = [None] * (len(plan.depths) - 1) + [positions]
+        ctx.reads = [None] * (len(plan.depths) - 1) + [plan.read]
         ctx.uses = []
-        heads = _Heads(attention_mask.shape[0], attention_mask.shape[1], plan.heads)
-        bias = heads.bias(attention_mask, x.dtype)
+        bias = plan.places.bias(x.dtype)
         keep = any(ctx.needs_input_grad)
         for index, read in zip(plan.depths, ctx.reads, strict=True):
-            x, backward = ctx.blocks[index].forward(x, heads, bias, read)
+            x, backward = ctx.blocks[index].forward(x, plan.places, bias, read)
             if keep:
                 ctx.uses.append(backward)
         return x
@@ -111,7 +118,7 @@ class _Stack(torch.autograd.Function):
     def backward(ctx: Any, dx: Tensor) -> tuple[Tensor | None, ...]:
         while ctx.uses:  # what a use has kept is freed after it
             dx = ctx.uses.pop()(dx)
-        return dx, None, None, None, *(gradient for block in ctx.blocks for gradient in block.gradients())
+        return dx, None, *(gradient for block in ctx.blocks for gradient in block.gradients())
 
 
 def _parameters(layer: Layer) -> list[Tensor]:
@@ -137,10 +144,10 @@ class _Block:
         self.activate, self.activate_backward = _activation(plan.activation, dtype)
 
     def forward(
-        self, x: Tensor, heads: _Heads, bias: Tensor | None, read: Tensor | None
+        self, x: Tensor, places: _Places, bias: Tensor | None, read: Tensor | None
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The block's output, at the positions `read` if given, and the function from its gradient to x's."""
-        context, attend_backward = _attend(self.qkv.forward(x), heads, bias)
+        context, attend_backward = _attend(self.qkv.forward(x), places, bias)
         residual = x
         if read is not None:
             context, residual = context[read], x[read]
@@ -219,47 +226,74 @@ class _Norm(_Part):
         return y, backward
 
 
-@dataclass(frozen=True)
-class _Heads:
-    """How tokens lie in sequences and heads."""
+class _Places:
+    """Where packed rows lie in attention, which takes sequences padded to one of few lengths.
 
-    batch: int
-    seq: int
-    heads: int
+    Rows are the real tokens, then rows that fill up. Fillers stand for padding too: they hold numbers that nobody
+    reads, and their gradients are zero.
+    """
 
-    def split(self, x: Float[Tensor, "tokens width"], parts: int) -> Float[Tensor, "parts rows seq head"]:
-        """Each head's own block, contiguous: products of strided views take 1.5 times as long."""
-        x = x.view(self.batch, self.seq, parts, self.heads, -1).permute(2, 0, 3, 1, 4)
-        return x.reshape(parts, self.batch * self.heads, self.seq, -1)
+    def __init__(self, mask: Int[Tensor, "batch seq"], heads: int) -> None:
+        self.batch, seq = mask.shape
+        self.seq, self.heads = rows_for(seq, SIZES), heads
+        self.mask = nn.functional.pad(mask != 0, (0, self.seq - seq))
+        self.real = (mask != 0).flatten().nonzero().squeeze(1)
+        self.tokens = len(self.real)
+        padded = self.tokens < self.mask.numel()
+        self.rows = rows_for(self.tokens + padded, SIZES)  # one more where there is padding to stand for
+        own = self.mask.flatten().nonzero().squeeze(1)  # each token's place in [batch, padded seq]
+        row = torch.full((self.mask.numel(),), self.tokens).index_copy_(0, own, torch.arange(self.tokens))
+        own = nn.functional.pad(own, (0, self.rows - self.tokens))  # fillers: any place
+        head = torch.arange(heads)
+        self._join = (((own // self.seq * heads)[:, None] + head) * self.seq + (own % self.seq)[:, None]).flatten()
+        row = row.view(self.batch, 1, self.seq)
+        self._split = {
+            parts: ((row * parts + torch.arange(parts).view(-1, 1, 1, 1)) * heads + head[:, None]).flatten()
+            for parts in (1, 3)
+        }
 
-    def join(self, x: Float[Tensor, "parts rows seq head"]) -> Float[Tensor, "tokens width"]:
-        x = x.view(len(x), self.batch, self.heads, self.seq, -1).permute(1, 3, 0, 2, 4)
-        return x.reshape(self.batch * self.seq, -1)
-
-    def bias(self, mask: Int[Tensor, "batch seq"], dtype: torch.dtype) -> Float[Tensor, "rows 1 seq"] | None:
-        """What is added to the scores: nothing at all where there is no padding."""
-        if bool(mask.all()):
+    def rows_of(self, positions: Int[Tensor, " positions"]) -> Int[Tensor, " read"] | None:
+        """The rows of these positions of the unpadded [batch * seq], filled up; None if they are all real ones."""
+        if torch.equal(positions, self.real):
             return None
-        bias = torch.zeros(mask.shape, dtype=dtype).masked_fill_(mask == 0, torch.finfo(dtype).min)
+        rows = torch.searchsorted(self.real, positions.contiguous())
+        return nn.functional.pad(rows, (0, rows_for(len(rows), SIZES) - len(rows)))
+
+    def split(self, x: Float[Tensor, "rows width"], parts: int) -> Float[Tensor, "parts sequences seq head"]:
+        """Each head's own block, contiguous: products of strided views take 1.5 times as long."""
+        x = x.reshape(len(x) * parts * self.heads, -1).index_select(0, self._split[parts])
+        return x.view(parts, self.batch * self.heads, self.seq, -1)
+
+    def join(self, *parts: Float[Tensor, "sequences seq head"]) -> Float[Tensor, "rows width"]:
+        """The way back, parts side by side; rows that fill up are zero."""
+        joined = torch.cat([x.flatten(0, 1).index_select(0, self._join).view(self.rows, -1) for x in parts], 1)
+        joined[self.tokens :] = 0
+        return joined
+
+    def bias(self, dtype: torch.dtype) -> Float[Tensor, "sequences 1 seq"] | None:
+        """What is added to the scores: nothing at all where there is no padding."""
+        if bool(self.mask.all()):
+            return None
+        bias = torch.zeros(self.mask.shape, dtype=dtype).masked_fill_(~self.mask, torch.finfo(dtype).min)
         return bias.repeat_interleave(self.heads, 0)[:, None, :]
 
 
 def _attend(
-    qkv: Float[Tensor, "tokens width"], heads: _Heads, bias: Tensor | None
-) -> tuple[Float[Tensor, "tokens hidden"], Callable[[Tensor], Tensor]]:
+    qkv: Float[Tensor, "rows width"], places: _Places, bias: Tensor | None
+) -> tuple[Float[Tensor, "rows hidden"], Callable[[Tensor], Tensor]]:
     """Attention by plain products, which keep the probabilities: with flash a step takes 1.1 to 1.25 times as long."""
-    q, k, v = heads.split(qkv, 3)
+    q, k, v = places.split(qkv, 3)
     scale = 1 / math.sqrt(q.shape[-1])
     scores = _scaled(q, k.transpose(1, 2), scale, bias)
     probabilities = torch.softmax(scores, -1)
 
     def backward(dcontext: Tensor) -> Tensor:
-        (dcontext,) = heads.split(dcontext, 1)
+        (dcontext,) = places.split(dcontext, 1)
         dscores = aten._softmax_backward_data(dcontext @ v.transpose(1, 2), probabilities, -1, v.dtype)
         dq, dk = _scaled(dscores, k, scale), _scaled(dscores.transpose(1, 2), q, scale)
-        return heads.join(torch.stack([dq, dk, probabilities.transpose(1, 2) @ dcontext]))
+        return places.join(dq, dk, probabilities.transpose(1, 2) @ dcontext)
 
-    return heads.join((probabilities @ v)[None]), backward
+    return places.join(probabilities @ v), backward
 
 
 def _scaled(a: Tensor, b: Tensor, scale: float, add: Tensor | None = None) -> Tensor:

@@ -15,6 +15,15 @@ PACKS = torch.backends.mkldnn.is_available() and onednn._is_mkldnn_bf16_supporte
 FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}
 
 
+def rows_for(tokens: int, sizes: int = 32) -> int:
+    """How many rows products get for so many tokens: at most `sizes` numbers an octave, all multiples of 8.
+
+    oneDNN makes code for each number of rows that it meets and keeps it, some hundred kB every time.
+    """
+    step = max(8, (1 << tokens.bit_length() >> 1) // sizes)
+    return -(-tokens // step) * step
+
+
 def lay_out(weight: Tensor) -> Tensor:
     """A weight, [out, in], for `product`."""
     return onednn._reorder_linear_weight(weight.contiguous()) if PACKS else weight

@@ -13,12 +13,15 @@ _CHUNK = 1 << 18  # scores in float32 that a core's L2 holds
 
 
 def tied_cross_entropy(
-    x: Float[Tensor, "masked embedding"],
+    x: Float[Tensor, "rows embedding"],
     words: Float[Tensor, "vocab embedding"],
     bias: Float[Tensor, " vocab"],
     gold: Int[Tensor, " masked"],
 ) -> Float[Tensor, ""]:
-    """The summed cross-entropy of `words @ x + bias`; scores in the precision of autocast, the rest in float32."""
+    """The summed cross-entropy of `words @ x + bias`; scores in the precision of autocast, the rest in float32.
+
+    Rows of x beyond those of `gold` only fill it up to a size that products know.
+    """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     with torch.autocast("cpu", enabled=False):
         return _TiedCrossEntropy.apply(x.to(dtype), words, bias, gold)
@@ -29,9 +32,10 @@ class _TiedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, words: Tensor, bias: Tensor, gold: Tensor) -> Tensor:
         words = words.to(x.dtype)
         logits = torch.nn.functional.linear(x, words, bias.to(x.dtype))
+        logits[len(gold) :] = 0
         rows = max(1, _CHUNK // len(words))
         loss = torch.zeros(())
-        for part, part_gold in zip(logits.split(rows), gold.split(rows), strict=True):
+        for part, part_gold in zip(logits[: len(gold)].split(rows), gold.split(rows), strict=True):
             loss += _into_gradient(part, part_gold[:, None])
         ctx.save_for_backward(x, words, logits)
         return loss

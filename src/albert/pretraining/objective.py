@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from albert.model import AlbertForTask, AlbertModel, fast
 from albert.model.heads import PreTrainingHead
+from albert.model.products import rows_for
 from albert.pretraining.cross_entropy import tied_cross_entropy
 from albert.pretraining.instances import NO_PAIR
 
@@ -65,6 +66,7 @@ def _encoded(model: nn.Module, batch: PretrainingBatch) -> tuple[AlbertForTask, 
 def _sums(model: AlbertForTask, batch: PretrainingBatch, masked: Tensor, pooled: Tensor) -> dict[str, Tensor]:
     head, words = _head(model), model.albert.embeddings.word.weight
     if masked.device.type == "cpu":
+        masked = F.pad(masked, (0, 0, 0, rows_for(len(masked), fast.SIZES) - len(masked)))
         mlm = tied_cross_entropy(head.mlm.transform(masked), words, head.mlm.bias, batch.masked_ids)
     else:
         mlm = F.cross_entropy(head.mlm(masked, words).float(), batch.masked_ids, reduction="sum")

@@ -19,6 +19,7 @@ from albert.files import write_json
 from albert.model import AlbertForTask, fast
 from albert.tasks.base import Output, Task
 from albert.tasks.losses import LossConfig, LossShape
+from albert.training.average import AverageConfig
 from albert.training.dataset import Dataset, FinetuneConfig
 from albert.training.loop import FeatureSource, LoopConfig, Trainer, merit
 from albert.training.optimizer import OptimizerConfig, build_optimizer
@@ -56,10 +57,11 @@ class Settings:
     loop: LoopConfig
     loss: LossConfig
     text: TextConfig
+    average: AverageConfig
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
-        return OptimizerConfig, LoopConfig, LossConfig, TextConfig
+        return OptimizerConfig, LoopConfig, LossConfig, TextConfig, AverageConfig
 
     def as_dict(self) -> dict[str, Any]:
         """All settings by name."""
@@ -142,12 +144,14 @@ class Attempts:
                 "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
                 "init": config.init or "",
                 **({"early_exit": "yes"} if config.early_exit else {}),
+                **({"average": str(settings.average.average)} if settings.average.average else {}),
             },
             progress=self.progress,
             schedule=settings.optimizer.rate_at,
             clip=settings.optimizer.clip,
             evaluate=evaluate,
             metric=data.task.metric,
+            average=settings.average.average,
         )
 
 
@@ -239,7 +243,8 @@ class DevScores:
 
 def _tell_time(trainer: Trainer, data: Dataset, progress: ConsoleProgress) -> None:
     # Evaluation is forward only: a third of the work of training on as many tokens.
-    evaluations = len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
+    candidates = 1 if trainer.average is None else 2
+    evaluations = candidates * len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
     training = len(data.train.ids) * trainer.total / trainer.source.steps_per_epoch
     seconds = trainer.estimated_seconds() * (1 + evaluations / training)
     parameters = sum(p.numel() for p in trainer.model.parameters())

@@ -12,6 +12,7 @@ from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors
 from albert.hub import model_folder
+from albert.memory import peak_memory
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
@@ -89,6 +90,8 @@ def finetune(
         card = model_card(model.config, config, final, result, data, calibration=calibration)
         write_model_folder(config.out, model, tokenizer, card)
         progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
+        if (peak := peak_memory()) is not None:
+            progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
     return result
 
 

@@ -11,6 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.memory import keep_freed_memory
 from albert.process import StopRequest
+from albert.training.average import Average
 from albert.training.optimizer import set_rate
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 from albert.training.world import World
@@ -144,6 +146,7 @@ class RunState:
     """What a checkpoint keeps beside tensors."""
 
     step: int = 0
+    updates: int = 0  # steps that were not skipped
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     skipped_steps: list[int] = field(default_factory=list)  # their gradients were not finite
     fingerprint: dict[str, Any] = field(default_factory=dict)
@@ -158,8 +161,9 @@ class Trainer:
     """Runs updates of one model until its data, its patience or the machine's is at an end.
 
     `schedule(step, total)` gives the share of the full learning rate; `evaluate()` gives scores, of which
-    `metric` decides which weights are kept (without one the last are). Under several ranks each has its own
-    micro-batches of every step, and rank 0 writes.
+    `metric` decides which weights are kept (without one the last are). With an `average`, the share of the run over
+    which weights are averaged, their mean is scored beside them. Under several ranks each has its own micro-batches of
+    every step, and rank 0 writes.
     """
 
     def __init__(
@@ -177,6 +181,7 @@ class Trainer:
         clip: float,
         evaluate: Callable[[], dict[str, float]] | None = None,
         metric: str | None = None,
+        average: float = 0.0,
         world: World | None = None,
     ) -> None:
         self.model = model
@@ -197,6 +202,7 @@ class Trainer:
         self.precision = resolve_precision(config.precision, self.device)
         self.total = config.steps or max(1, round(source.steps_per_epoch * config.epochs))
         self.eval_every = max(1, round(source.steps_per_epoch / config.evals_per_epoch))
+        self.average = Average(model, round(self.total * average)) if average else None
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.log = MetricsLog(folder / "metrics.jsonl")
@@ -274,6 +280,9 @@ class Trainer:
                 self._roll_back(step, loss, norm)
                 return False
             self.optimizer.step()
+            self.state.updates += 1
+            if self.average is not None:
+                self.average.update(self.state.updates)
             seconds = time.perf_counter() - start
             if self.world.leads:
                 self.log.write(
@@ -337,7 +346,7 @@ class Trainer:
             )
         path = self.checkpoints.newest(LAST)
         if path is not None:
-            self.state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
+            self._restore(path)
             self._rewind_log()
         self.state.skipped_steps = skipped
         self.progress.on_message(f"{what}: not finite; no update, back at step {self.state.step}, skipping it")
@@ -353,14 +362,27 @@ class Trainer:
     def _evaluate(self) -> None:
         assert self.evaluate is not None
         scores = self.evaluate()
+        note: dict[str, Any] = {}
+        weights: AbstractContextManager[None] = nullcontext()
+        if self.average is not None and self.average.mean and self.metric is not None:
+            with self.average.in_model():
+                of_mean = self.evaluate()
+            averaged = merit(of_mean, self.metric) > merit(scores, self.metric)
+            note = {"averaged": averaged, "beside": scores if averaged else of_mean}
+            if averaged:
+                scores, weights = of_mean, self.average.in_model()
         step = self.state.step
         best = self.metric is not None and all(merit(scores, self.metric) > seen for seen in self._seen())
-        self.state.evaluations.append({"step": step, "scores": scores})
+        self.state.evaluations.append({"step": step, "scores": scores, **note})
         if self.world.leads:
             if best:
-                self.checkpoints.save(BEST, step, self.model, None, {"step": step, "scores": scores})
-            self.log.write({"step": step, "dev": scores})
+                with weights:
+                    self.checkpoints.save(BEST, step, self.model, None, {"step": step, "scores": scores, **note})
+            self.log.write({"step": step, "dev": scores, **note})
         self.progress.on_evaluation(step, scores, best=best)
+        if note:
+            which = "the mean of the weights" if note["averaged"] else "the weights themselves"
+            self.progress.on_message(f"step {step}: {which} scored better")
 
     def _seen(self) -> list[tuple[float, float]]:
         """What every evaluation so far is worth."""
@@ -379,7 +401,13 @@ class Trainer:
     def _save(self) -> None:
         if not self.world.leads:
             return
-        self.checkpoints.save(LAST, self.state.step, self.model, self.optimizer, asdict(self.state))
+        mean = self.average.mean if self.average is not None else None
+        self.checkpoints.save(LAST, self.state.step, self.model, self.optimizer, asdict(self.state), average=mean)
+
+    def _restore(self, path: Path) -> None:
+        self.state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
+        if self.average is not None:
+            self.average.load(Checkpoints.average(path))
 
     def _resume(self) -> None:
         path = self.checkpoints.newest(LAST)
@@ -402,7 +430,7 @@ class Trainer:
                 + ", ".join(f"{k} ({state.fingerprint.get(k)!s:.20} -> {expected.get(k)!s:.20})" for k in changed),
                 hint="repeat the first command with --resume, or start anew in another folder",
             )
-        self.state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
+        self._restore(path)
         self.state.fingerprint = expected
         self.progress.on_message(f"resuming at step {state.step} of {self.total}")
 

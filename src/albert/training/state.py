@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from albert.files import new_folder, remove_leftovers, verify_manifest, write_file, write_json
 
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+_AVERAGE = "average.safetensors"
 LAST, BEST = "step", "best"
 
 
@@ -38,13 +39,20 @@ class Checkpoints:
         model: nn.Module,
         optimizer: torch.optim.Optimizer | None,
         state: dict[str, Any],
+        *,
+        average: dict[str, Tensor] | None = None,
     ) -> None:
-        """Writes a checkpoint, then removes older ones of its kind (two are kept, of the best one)."""
+        """Writes a checkpoint, with the mean of the weights if there is one, then removes older ones of its kind.
+
+        Two are kept, of the best one.
+        """
         path = self.folder / f"{kind}-{step:08d}"
         with new_folder(path) as temporary:
             save_file(_own_tensors(model), temporary / _MODEL)
             if optimizer is not None:
                 save_file(_optimizer_tensors(optimizer), temporary / _OPTIMIZER)
+            if average:
+                save_file(average, temporary / _AVERAGE)
             write_json(temporary / _STATE, state)
         for old in self._newest_first(kind)[self.keep if kind == LAST else 1 :]:
             shutil.rmtree(old)
@@ -68,6 +76,11 @@ class Checkpoints:
         if optimizer is not None:
             _restore_optimizer(optimizer, load_file(path / _OPTIMIZER))
         return Checkpoints.state(path)
+
+    @staticmethod
+    def average(path: Path) -> dict[str, Tensor]:
+        """The mean of the weights at a checkpoint, empty where none was kept."""
+        return load_file(path / _AVERAGE) if (path / _AVERAGE).exists() else {}
 
     @staticmethod
     def state(path: Path) -> dict[str, Any]:
