@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baselines import BASELINES, ranked
+from baselines import BASELINES, examples_of, ranked
 from sklearn.metrics import precision_recall_fscore_support
 from tasksets import SETS, Files, TaskSet
 
@@ -31,7 +31,7 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.hub import model_folder
 from albert.predictor import Predictor
-from albert.tasks import DecodeOptions, guess_task, task_named
+from albert.tasks import DecodeOptions
 from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
@@ -107,15 +107,7 @@ def examples(predictor: Predictor, path: Path) -> list[Example]:
 def linear(name: str, files: Files) -> dict[str, Any]:
     """The linear baseline on the same rows."""
     wanted, start = SETS[name], time.monotonic()
-    table = Table(files.train)
-    options = {key: wanted.options[key] for key in ("text", "text_pair", "label") if key in wanted.options}
-    columns = guess_columns(table, **options)
-    values = [row.values.get(columns.label or "") for row in table.sample()]
-    task = task_named(wanted.options["task"]) if "task" in wanted.options else guess_task(values, columns)
-    train, test = (
-        list(read_examples(Table(path), columns, task.parse_gold, Problems(str(path))))
-        for path in (files.train, files.test)
-    )
+    task, train, test = examples_of(wanted, files)
     scores = BASELINES["ranking" if wanted.metric == "map" else task.name](train, test)
     return {"scores": scores, "seconds": time.monotonic() - start}
 
