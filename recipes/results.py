@@ -5,7 +5,8 @@
 
 TASKS is the folder of the task sets. Each run trains on the training part, chooses its checkpoint on dev and is scored
 on test (on dev where the test labels are not public). "majority" is what `albert evaluate` compares with: the commonest
-label, for entities what the training part's words had, for similarity shared words. "linear" is `baselines.py`.
+label, for entities what the training part's words had, for similarity shared words. "linear" is `baselines.py`,
+"minilm" what `minilm.py` left in --out.
 A finished run is kept in --out as JSON and one that was interrupted resumes, so a repeated call goes on; --table prints
 what is there.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baselines import BASELINES, ranked
+from baselines import BASELINES, examples_of, ranked
 from sklearn.metrics import precision_recall_fscore_support
 from tasksets import SETS, Files, TaskSet
 
@@ -31,7 +32,7 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.hub import model_folder
 from albert.predictor import Predictor
-from albert.tasks import DecodeOptions, guess_task, task_named
+from albert.tasks import DecodeOptions
 from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
@@ -107,15 +108,7 @@ def examples(predictor: Predictor, path: Path) -> list[Example]:
 def linear(name: str, files: Files) -> dict[str, Any]:
     """The linear baseline on the same rows."""
     wanted, start = SETS[name], time.monotonic()
-    table = Table(files.train)
-    options = {key: wanted.options[key] for key in ("text", "text_pair", "label") if key in wanted.options}
-    columns = guess_columns(table, **options)
-    values = [row.values.get(columns.label or "") for row in table.sample()]
-    task = task_named(wanted.options["task"]) if "task" in wanted.options else guess_task(values, columns)
-    train, test = (
-        list(read_examples(Table(path), columns, task.parse_gold, Problems(str(path))))
-        for path in (files.train, files.test)
-    )
+    task, train, test = examples_of(wanted, files)
     scores = BASELINES["ranking" if wanted.metric == "map" else task.name](train, test)
     return {"scores": scores, "seconds": time.monotonic() - start}
 
@@ -155,9 +148,12 @@ def row(name: str, wanted: TaskSet) -> str | None:
         if side == "starter":
             first = results[0]
     simple = kept(f"{name}-linear", lambda: linear(name, files))
+    vectors = arguments.out / f"{name.split(' after ')[0]}-minilm.json"  # whatever ours starts from
+    ready = json.loads(vectors.read_text())["scores"] if vectors.exists() else None
     beside = [f"{key} {value:.3f}" for key, value in first["scores"].items() if wanted.label and wanted.label in key]
     return " | ".join(
         [f"| {name}", wanted.metric, *cells, f"{simple['scores'][wanted.metric]:.3f}" if simple else "–",
+         f"{ready[wanted.metric]:.3f}" if ready else "–",
          "–" if first["majority"] is None else f"{first['majority']:.3f}", f"{first['seconds'] / 60:.1f}",
          wanted.published, "; ".join(filter(None, [wanted.note, ", ".join(beside)])) + " |"]
     )  # fmt: skip
@@ -175,8 +171,8 @@ arguments = parser.parse_args()
 
 cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
 print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-head = ["set", "score", "starter", *(["scratch"] if arguments.scratch else []), "linear", "majority", "minutes",
-        "albert-base-v2", "note"]  # fmt: skip
+head = ["set", "score", "starter", *(["scratch"] if arguments.scratch else []), "linear", "minilm",
+        "majority", "minutes", "albert-base-v2", "note"]  # fmt: skip
 print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
 for name in arguments.only.split(",") if arguments.only else SETS:
     line = row(name, SETS[name])
