@@ -197,6 +197,9 @@ def pretrain(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],
     size: Annotated[str, typer.Option(help="Size of the network: tiny, mini, small, base, …")] = "small",
     init: Annotated[str | None, typer.Option(help="Model folder or hub id to go on from; else from scratch.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Folder or hub id of a BERT or ALBERT whose vectors are learned from, too.")
+    ] = None,
     settings: Setting = None,
     evaluation_rows: Annotated[int, typer.Option(help="Held-out instances an evaluation goes over.")] = 1024,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Metrics for TensorBoard, too.")] = False,
@@ -216,6 +219,7 @@ def pretrain(
         out=out,
         size=size,
         init=init,
+        teacher=teacher,
         evaluation_rows=evaluation_rows,
         tensorboard=tensorboard,
         settings=dict(parse_setting(item) for item in settings or []),

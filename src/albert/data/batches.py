@@ -33,6 +33,11 @@ class Batch:
     attention_mask: Int[Tensor, "batch seq"]
     gold: Tensor | None = None
 
+    @property
+    def pieces(self) -> int:
+        """How many there are without padding."""
+        return int(self.attention_mask.sum())
+
 
 @dataclass(frozen=True)
 class Features:

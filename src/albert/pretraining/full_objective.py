@@ -52,9 +52,12 @@ class FullRowSource:
         batch_size: int,
         max_tokens: int,
         seed: int,
+        first: int = 0,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
+        """`first` is the step from which a growing run uses this source."""
+        self.first = first
         self.instances = instances
         self.masking = masking
         self.lengths = instances.row_lengths or (instances.max_length,)
@@ -106,8 +109,9 @@ class FullRowObjective:
         self.teacher = teacher
         self.unmasked = distillation.unmasked if teacher and distillation else 0.0
         self.weights = distillation.weights if teacher and distillation else {}
-        lengths = {instances.max_length, *instances.row_lengths}
-        self._candidates = {length: stream.candidates(length - 2) for length in lengths}
+        self._candidates: dict[int, Tensor] = {}
+        for length in (instances.max_length, *instances.row_lengths):
+            self._sentences(length)
 
     def counts(self, batch: StepRows) -> dict[str, int]:
         """What each term's sum is divided by."""
@@ -152,7 +156,13 @@ class FullRowObjective:
 
     def _rows(self, batch: StepRows) -> tuple[FullRows, Draws]:
         draws = Draws(batch.seed, batch.step, batch.rows, self.stream.tokens.device, first=batch.first)
-        return full_rows(self.stream, self._candidates[batch.length], draws, batch.length, self.instances), draws
+        return full_rows(self.stream, self._sentences(batch.length), draws, batch.length, self.instances), draws
+
+    def _sentences(self, length: int) -> Int[Tensor, " sentences"]:
+        """Where rows of a length may begin."""
+        if length not in self._candidates:
+            self._candidates[length] = self.stream.candidates(length - 2)
+        return self._candidates[length]
 
     def _hidden_rows(self, batch: StepRows) -> int:
         """How many rows have pieces hidden: the first ones."""

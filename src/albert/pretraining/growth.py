@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.pretraining.draws import uniform
-from albert.pretraining.objective import PretrainingBatch
-from albert.pretraining.source import PretrainingSource
 
 _DEPTH = 0x4445  # what the draw of a step's loops is for
 
@@ -56,6 +55,18 @@ class GrowthConfig:
         return values[step * len(values) // end] if values and step < end else full
 
 
+class SizedSource(Protocol):
+    """A source whose rows have one size; `first` is its first step, `total` the run's steps."""
+
+    first: int
+    total: int
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def micro_batches(self, step: int) -> list[Any]: ...
+
+
 class GrowingSource:
     """The steps of a run whose rows and batches grow; `make(length, batch_size, first, part)` gives each part's source.
 
@@ -65,7 +76,7 @@ class GrowingSource:
     def __init__(
         self,
         growth: GrowthConfig,
-        make: Callable[[int, int, int, int], PretrainingSource],
+        make: Callable[[int, int, int, int], SizedSource],
         *,
         length: int,
         batch_size: int,
@@ -89,6 +100,6 @@ class GrowingSource:
         for part in self.parts:
             part.total = total
 
-    def micro_batches(self, step: int) -> list[PretrainingBatch]:
+    def micro_batches(self, step: int) -> list[Any]:
         """This rank's part of a step."""
         return next(part for part in reversed(self.parts) if part.first <= step).micro_batches(step)

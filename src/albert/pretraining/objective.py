@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,11 @@ class PretrainingBatch:
     masked_ids: Int[Tensor, " masked"]
     order: Int[Tensor, " batch"]  # 0 in order, 1 swapped, NO_PAIR
 
+    @property
+    def pieces(self) -> int:
+        """How many there are without padding."""
+        return int(self.attention_mask.sum())
+
     def to(self, device: torch.device) -> PretrainingBatch:
         """The batch on another device."""
         return PretrainingBatch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
@@ -37,6 +43,9 @@ class PretrainingObjective:
 
     They are sums, so that micro-batches and ranks add up; the loss is the sum of each over its count, unweighted.
     """
+
+    def __init__(self) -> None:
+        self.weights: Mapping[str, float] = {}
 
     def counts(self, batch: PretrainingBatch) -> dict[str, int]:
         """What each term's sum is divided by."""
@@ -50,10 +59,10 @@ class PretrainingObjective:
         """How many pieces and orders get the highest score, out of `counts`."""
         return _correct(*_encoded(model, batch))
 
-    def judge(self, model: nn.Module, batch: PretrainingBatch) -> tuple[dict[str, Tensor], dict[str, int]]:
-        """`sums` and `correct` of one forward pass."""
+    def judge(self, model: nn.Module, batch: PretrainingBatch) -> tuple[dict[str, Tensor], dict[str, int], Tensor]:
+        """`sums` and `correct` of one forward pass, and the pooled vectors, [rows, hidden]."""
         encoded = _encoded(model, batch)
-        return _sums(*encoded), _correct(*encoded)
+        return _sums(*encoded), _correct(*encoded), encoded[-1]
 
 
 def _encoded(model: nn.Module, batch: PretrainingBatch) -> tuple[AlbertForTask, PretrainingBatch, Tensor, Tensor]:

@@ -54,7 +54,9 @@ def _require_alike(own: AlbertModel, theirs: AlbertModel, blocks: Sequence[int])
         ours, wanted = getattr(own.config, name), getattr(theirs.config, name)
         if ours != wanted:
             hint = f"add --set {name}={wanted}, or leave out teacher_blocks"
-            raise AlbertError(ErrorKind.CONFIG, name, expected=f"{wanted}, as the teacher has", got=str(ours), hint=hint)
+            raise AlbertError(
+                ErrorKind.CONFIG, name, expected=f"{wanted}, as the teacher has", got=str(ours), hint=hint
+            )
     depth = theirs.config.num_hidden_layers
     if len(blocks) != own.config.num_hidden_groups or any(not 0 <= block < depth for block in blocks):
         raise AlbertError(

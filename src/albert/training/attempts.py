@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,7 @@ class TaskObjective:
     def __init__(self, task: Task, shape: LossShape) -> None:
         self.task = task
         self.shape = shape
+        self.weights: Mapping[str, float] = {}
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """What the loss is a mean over."""

@@ -10,7 +10,7 @@ import copy
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,7 +32,10 @@ from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 from albert.training.world import World
 
 MAX_ROLLBACKS = 2
+_MAX_RETREATS = 5
+_SLOWER = 0.7  # the rate after a retreat, of the one before
 _MEASURED_STEPS = 8
+_LAG = 20  # steps whose numbers a GPU computes before anybody looks, so that it need not wait
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,12 @@ class Source(Protocol):
 
 
 class Objective(Protocol):
-    """A loss: one mean or several, added up. Each is a sum over a micro-batch and the count it is a mean over."""
+    """A loss: means, each by its weight (1 where none is named), added up.
+
+    Each mean is a sum over a micro-batch and the count it is a mean over.
+    """
+
+    weights: Mapping[str, float]
 
     def counts(self, batch: Any) -> dict[str, int]: ...
 
@@ -141,15 +149,42 @@ class Progress(Protocol):
     def on_message(self, text: str) -> None: ...
 
 
+class Watch(Protocol):
+    """Who may call a run back to an earlier checkpoint; each returns the reason, or None."""
+
+    seen: dict[str, Any]
+
+    def after_step(self, losses: dict[str, float]) -> str | None: ...
+
+    def after_evaluation(self, scores: dict[str, float]) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class _Update:
+    """An update whose numbers may still be on the device."""
+
+    step: int
+    losses: dict[str, Tensor]
+    norm: Tensor
+    rate: float
+    tokens: int
+
+
 @dataclass
 class RunState:
-    """What a checkpoint keeps beside tensors."""
+    """What a checkpoint keeps beside tensors.
+
+    `retreats` counts how often the run was called back; its rate is 0.7 of the one before each time. `watch` is what
+    the watch has seen.
+    """
 
     step: int = 0
     updates: int = 0  # steps that were not skipped
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     skipped_steps: list[int] = field(default_factory=list)  # their gradients were not finite
     fingerprint: dict[str, Any] = field(default_factory=dict)
+    retreats: int = 0
+    watch: dict[str, Any] = field(default_factory=dict)
 
 
 def merit(scores: dict[str, float], metric: str) -> tuple[float, float]:
@@ -162,8 +197,8 @@ class Trainer:
 
     `schedule(step, total)` gives the share of the full learning rate; `evaluate()` gives scores, of which
     `metric` decides which weights are kept (without one the last are). With an `average`, the share of the run over
-    which weights are averaged, their mean is scored beside them. Under several ranks each has its own micro-batches of
-    every step, and rank 0 writes.
+    which weights are averaged, their mean is scored beside them. A `watch` may call the run back. Under several ranks
+    each has its own micro-batches of every step, and rank 0 writes.
     """
 
     def __init__(
@@ -182,6 +217,7 @@ class Trainer:
         evaluate: Callable[[], dict[str, float]] | None = None,
         metric: str | None = None,
         average: float = 0.0,
+        watch: Watch | None = None,
         world: World | None = None,
     ) -> None:
         self.model = model
@@ -195,6 +231,7 @@ class Trainer:
         self.clip = clip
         self.evaluate = evaluate
         self.metric = metric
+        self.watch = watch
         keep_freed_memory()
         self.world = world or World()
         self.device = next(model.parameters()).device
@@ -208,6 +245,9 @@ class Trainer:
         self.log = MetricsLog(folder / "metrics.jsonl")
         self.state = RunState(fingerprint=fingerprint)
         self._stop = StopRequest()
+        self._lag = _LAG if self.device.type == "cuda" and self.world.size == 1 else 1
+        self._unseen: list[_Update] = []
+        self._looked = time.perf_counter()
 
     # --- a run -----------------------------------------------------------------------------------------
 
@@ -221,18 +261,25 @@ class Trainer:
             self._resume()
         self._rewind_log()
         self.model.train()
+        if self._lag > 1 and self.state.step == 0:
+            self._save()  # there is something to go back to
         saved_at = time.monotonic()
         with self._stop:
             while True:
                 self.before_step(self.state.step)
+                ends = self.state.step >= self.total or self._out_of_patience()
+                if (ends or self._evaluation_due()) and not self._look():
+                    continue
                 if self._evaluation_due():
                     self._save()
                     saved_at = time.monotonic()
-                    self._evaluate()
+                    if not self._evaluate():
+                        continue
                 if self.state.step >= self.total or self._out_of_patience():
                     break
                 stop = self._step()
-                if time.monotonic() - saved_at >= self.config.save_seconds or stop:
+                due = time.monotonic() - saved_at >= self.config.save_seconds
+                if (due or stop) and self._look():
                     self._save()
                     saved_at = time.monotonic()
                 if stop:
@@ -266,37 +313,28 @@ class Trainer:
     def _step(self) -> bool:
         """Makes one update; returns whether to stop after it, because a signal came to any rank."""
         step = self.state.step
-        start = time.perf_counter()
         told = self._stop.signal is not None
+        if not self._unseen:
+            self._looked = time.perf_counter()
         if step not in self.state.skipped_steps:
-            set_rate(self.optimizer, self.schedule(step, self.total))
+            factor = self.schedule(step, self.total) * _SLOWER**self.state.retreats
+            set_rate(self.optimizer, factor)
             batches = self.source.micro_batches(step)
-            tokens = float(sum(int(batch.attention_mask.sum()) for batch in batches))
+            tokens = float(sum(batch.pieces for batch in batches))
             losses, sums = self._gradients(batches, {"tokens": tokens, "told": float(told)})
-            loss = sum(losses.values())
             parameters = [p for p in self.model.parameters() if p.grad is not None]
-            norm = float(nn.utils.clip_grad_norm_(parameters, self.clip))
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                self._roll_back(step, loss, norm)
+            norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+            rate = self.optimizer.param_groups[0]["lr"]
+            self._unseen.append(_Update(step, losses, norm, rate, int(sums["tokens"])))
+            if self._lag == 1 and not self._look():
                 return False
             self.optimizer.step()
             self.state.updates += 1
             if self.average is not None:
                 self.average.update(self.state.updates)
-            seconds = time.perf_counter() - start
-            if self.world.leads:
-                self.log.write(
-                    {
-                        "step": step,
-                        "loss": loss,
-                        **(losses if len(losses) > 1 else {}),
-                        "lr": self.optimizer.param_groups[0]["lr"],
-                        "grad_norm": norm,
-                        "tokens": int(sums["tokens"]),
-                        "seconds": round(seconds, 4),
-                    }
-                )
-            self.progress.on_step(step + 1, self.total, loss=loss, tokens=int(sums["tokens"]), seconds=seconds)
+            self.state.step = step + 1
+            if len(self._unseen) >= self._lag and not self._look():
+                return False
             if self.world.size > 1:  # all ranks leave after the same step
                 told = sums["told"] > 0
                 self._stop.signal = self._stop.signal or (signal.SIGTERM if told else None)
@@ -305,9 +343,45 @@ class Trainer:
         self.state.step = step + 1
         return told
 
+    def _look(self) -> bool:
+        """Reads and records the numbers of the updates so far; false where they made the run go back."""
+        updates, self._unseen = self._unseen, []
+        if not updates:
+            return True
+        parts = [torch.stack([*map(_scalar, update.losses.values()), _scalar(update.norm)]) for update in updates]
+        rows = torch.stack(parts).tolist()  # the device is waited for once
+        now = time.perf_counter()
+        seconds, self._looked = (now - self._looked) / len(updates), now
+        for update, row in zip(updates, rows, strict=True):
+            losses, norm = dict(zip(update.losses, row, strict=False)), row[-1]
+            loss = self._weighted(losses)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                self._roll_back(update.step, loss, norm)
+                return False
+            if self.world.leads:
+                self.log.write(
+                    {
+                        "step": update.step,
+                        "loss": loss,
+                        **(losses if len(losses) > 1 else {}),
+                        "lr": update.rate,
+                        "grad_norm": norm,
+                        "tokens": update.tokens,
+                        "seconds": round(seconds, 4),
+                    }
+                )
+            self.progress.on_step(update.step + 1, self.total, loss=loss, tokens=update.tokens, seconds=seconds)
+            if self.watch is not None and (reason := self.watch.after_step(losses)):
+                self._retreat(reason)
+                return False
+        return True
+
+    def _weighted(self, losses: dict[str, Any]) -> Any:
+        return sum(self.objective.weights.get(name, 1.0) * value for name, value in losses.items())
+
     def _gradients(
         self, batches: list[Any], also: dict[str, float] | None = None
-    ) -> tuple[dict[str, float], dict[str, float]]:
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Leaves the gradient of the loss over all micro-batches of all ranks in `.grad`.
 
         Returns the means that the loss adds up, and the sums over ranks of the values `also`.
@@ -318,18 +392,20 @@ class Trainer:
             for name, count in self.objective.counts(batch).items():
                 counts[name] = counts.get(name, 0) + count
         everywhere = self.world.sum({**counts, **(also or {})})
-        sums = dict.fromkeys(counts, 0.0)
+        sums: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
             micro_batch = number * self.world.size + self.world.rank  # of the whole step: dropout is any world's
             torch.manual_seed((self.config.seed * 1_000_003 + self.state.step + micro_batch * 2**40) % 2**63)
             with self.world.averaging(self.forward, on=number == len(batches) - 1):
                 with autocast(self.precision, self.device):
                     terms = self.forward(batch)
-                loss = torch.stack([term / max(everywhere[name], 1) for name, term in terms.items()]).sum()
+                loss = self._weighted({name: term / max(everywhere[name], 1) for name, term in terms.items()})
                 (loss * self.world.size).backward()  # ranks are averaged, the loss is over all of them
             for name, term in terms.items():
-                sums[name] += float(term.detach())
-        sums = self.world.sum(sums)
+                sums[name] = sums.get(name, 0) + term.detach().double()
+        if self.world.size > 1:
+            found = self.world.sum({name: float(total) for name, total in sums.items()})
+            sums = {name: torch.tensor(total) for name, total in found.items()}
         return {name: total / max(everywhere[name], 1) for name, total in sums.items()}, everywhere
 
     def _roll_back(self, step: int, loss: float, norm: float) -> None:
@@ -351,6 +427,29 @@ class Trainer:
         self.state.skipped_steps = skipped
         self.progress.on_message(f"{what}: not finite; no update, back at step {self.state.step}, skipping it")
 
+    def _retreat(self, reason: str) -> None:
+        """Goes back to a checkpoint from before the trouble and on at a lower rate."""
+        retreats = self.state.retreats + 1
+        if retreats > _MAX_RETREATS:
+            raise AlbertError(
+                ErrorKind.INTERNAL,
+                f"step {self.state.step}: {reason}",
+                expected=f"a run that learns after {_MAX_RETREATS} retreats, each to {_SLOWER} of the rate",
+                got="none",
+                hint="begin anew with a lower learning rate (--set lr=…)",
+            )
+        at = self.state.step
+        path = self.checkpoints.oldest(LAST)
+        if path is not None:
+            self._restore(path)
+            self.checkpoints.forget_after(LAST, self.state.step)
+            self._rewind_log()
+        self.state.retreats = retreats
+        self._save()
+        self.progress.on_message(
+            f"step {at}: {reason}; back at step {self.state.step}, at {_SLOWER**retreats:.2f} of the planned rate"
+        )
+
     # --- evaluation, saving, resuming --------------------------------------------------------------------
 
     def _evaluation_due(self) -> bool:
@@ -359,7 +458,8 @@ class Trainer:
             return False
         return step % self.eval_every == 0 or step >= self.total
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> bool:
+        """Scores the weights; false where the scores made the run go back."""
         assert self.evaluate is not None
         scores = self.evaluate()
         note: dict[str, Any] = {}
@@ -383,6 +483,10 @@ class Trainer:
         if note:
             which = "the mean of the weights" if note["averaged"] else "the weights themselves"
             self.progress.on_message(f"step {step}: {which} scored better")
+        if self.watch is not None and (reason := self.watch.after_evaluation(scores)):
+            self._retreat(reason)
+            return False
+        return True
 
     def _seen(self) -> list[tuple[float, float]]:
         """What every evaluation so far is worth."""
@@ -401,11 +505,15 @@ class Trainer:
     def _save(self) -> None:
         if not self.world.leads:
             return
+        if self.watch is not None:
+            self.state.watch = self.watch.seen
         mean = self.average.mean if self.average is not None else None
         self.checkpoints.save(LAST, self.state.step, self.model, self.optimizer, asdict(self.state), average=mean)
 
     def _restore(self, path: Path) -> None:
         self.state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
+        if self.watch is not None:
+            self.watch.seen = self.state.watch
         if self.average is not None:
             self.average.load(Checkpoints.average(path))
 
@@ -438,3 +546,7 @@ class Trainer:
         path = self.checkpoints.newest(BEST) if self.metric else None
         if path is not None:
             Checkpoints.restore(path, self.model, None)
+
+
+def _scalar(value: Tensor) -> Tensor:
+    return value.detach().double().reshape(())

@@ -19,7 +19,8 @@ class OptimizerConfig:
     `warmup` is the share of all steps over which the rate rises to `lr`, `decay` the share at the end over which
     it falls to 0 in a line; 1 lets it fall from the end of the warm-up on, 0 never.
     `layer_decay` multiplies the rate once more at each role further from the output. `freeze` names roles
-    that do not learn: embeddings, encoder, pooler. "muon" updates the encoder's matrices, "adamw" what else there is.
+    that do not learn: embeddings, encoder, pooler. "muon" updates the encoder's matrices, "adamw" what else there is, at
+    the share `beside_muon` of the rate.
     """
 
     optimizer: Literal["adamw", "lamb", "muon"] = "adamw"
@@ -32,6 +33,7 @@ class OptimizerConfig:
     clip: float = 1.0
     warmup: float = 0.1
     decay: float = 1.0
+    beside_muon: float = 1.0
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -46,6 +48,7 @@ class OptimizerConfig:
             ("clip", 1e-6, 1e6),
             ("warmup", 0.0, 1.0),
             ("decay", 0.0, 1.0),
+            ("beside_muon", 0.0, 10.0),
         )
         if self.optimizer not in ("adamw", "lamb", "muon"):
             raise AlbertError(ErrorKind.CONFIG, "optimizer", expected="adamw, lamb or muon", got=self.optimizer)
@@ -102,12 +105,11 @@ class Lamb(torch.optim.Optimizer):
                 square = state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
                 update = mean / square.sqrt().add_(group["eps"])
                 update.add_(parameter, alpha=group["weight_decay"])
-                rate = group["lr"]
                 if group["adapt"]:
                     weight_norm, update_norm = parameter.norm(), update.norm()
-                    if weight_norm > 0 and update_norm > 0:
-                        rate = rate * float(weight_norm / update_norm)
-                parameter.add_(update, alpha=-rate)
+                    ratio = torch.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, 1.0)
+                    update.mul_(ratio)  # on the device, which nobody waits for
+                parameter.add_(update, alpha=-group["lr"])
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -181,6 +183,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig, *, groups: int) -
     parameter_groups = []
     for (exponent, plain, matrix), parameters in sorted(table.items(), key=lambda entry: entry[0]):
         rate = config.lr * config.layer_decay**exponent
+        if config.optimizer == "muon" and not matrix:
+            rate *= config.beside_muon
         parameter_groups.append(
             {
                 "params": parameters,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,20 +20,26 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors
 from albert.hub import model_folder
 from albert.model import AlbertForTask, fast
-from albert.model.checkpoint import start_from
+from albert.model.checkpoint import load_encoder, start_from
+from albert.pretraining.alignment import Words
 from albert.pretraining.cooccurrence import EmbeddingConfig, cooccurrence_embeddings
+from albert.pretraining.distillation import Comparison, DistillationConfig, Teacher
+from albert.pretraining.full_objective import FullRowObjective, FullRowSource
+from albert.pretraining.full_rows import Stream
 from albert.pretraining.growth import GrowingSource, GrowthConfig
+from albert.pretraining.guard import Guard
 from albert.pretraining.instances import InstanceConfig
 from albert.pretraining.masking import FIRST_ORDINARY, word_starts
 from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
 from albert.pretraining.shards import Corpus, open_corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
+from albert.pretraining.start import start_from_teacher
 from albert.process import run_lock
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.card import pretraining_card
 from albert.training.curves import draw_curves
 from albert.training.folder import check_folder, write_model_folder
-from albert.training.loop import LoopConfig, Trainer
+from albert.training.loop import LoopConfig, Objective, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.settings import divide_settings
@@ -45,12 +51,17 @@ from albert.training.world import World
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """What to pre-train on what. `init` goes on from a model folder or hub id with the corpus's vocabulary."""
+    """What to pre-train on what.
+
+    `init` goes on from a model folder or hub id with the corpus's vocabulary. `teacher` is the folder or hub id of a
+    BERT or ALBERT whose vectors are learned from, too (`albert.pretraining.distillation`); rows are full then.
+    """
 
     shards: Path
     out: Path
     size: str = "small"
     init: str | None = None
+    teacher: str | None = None
     evaluation_rows: int = 1024
     tensorboard: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +101,8 @@ def pretrain(
     defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
     network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *_Settings.kinds())
     settings = _Settings(*(kind(**part) for kind, part in zip(_Settings.kinds(), parts, strict=True)))
+    if config.teacher is not None:
+        settings = dataclasses.replace(settings, instances=dataclasses.replace(settings.instances, rows="full"))
     check_folder(config.out, resume=resume or not world.leads, overwrite=overwrite)
     corpus = open_corpus(config.shards)
     tokenizer = AlbertTokenizer.from_pretrained(config.shards)
@@ -100,7 +113,8 @@ def pretrain(
         begins = not resume or Checkpoints(config.out / "checkpoints").newest(LAST) is None
         if settings.start.embeddings == "cooccurrence" and config.init is None and begins:
             _start_embeddings(model, corpus, settings.start, progress)
-        trainer = _build_trainer(config, settings, model, corpus, tokenizer, world, progress)
+        course = _Course.of(config, settings, model, corpus, tokenizer, world, progress, begins=begins)
+        trainer = _build_trainer(config, settings, model, course, corpus, world, progress)
         if overwrite and not resume and world.leads:
             trainer.checkpoints.clear()
             (config.out / "metrics.jsonl").unlink(missing_ok=True)
@@ -112,6 +126,9 @@ def pretrain(
                 progress.on_message("not compiled, PyTorch's own GELU takes its place: no C++ compiler, or it failed")
         _tell(trainer, corpus, settings, model, progress)
         state = trainer.run(resume=resume)
+        if config.teacher is not None:
+            del model.comparison
+        model.albert.encoder.num_layers = model.config.num_hidden_layers
         scores = state.evaluations[-1]["scores"]
         tokens = trainer.log.total("tokens") if world.leads else 0
         result = PretrainResult(config.out, scores, state.step, tokens, world.leads)
@@ -133,10 +150,13 @@ class _Settings:
     masking: MaskingConfig
     growth: GrowthConfig
     start: EmbeddingConfig
+    distillation: DistillationConfig
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
-        return OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig, GrowthConfig, EmbeddingConfig
+        return (
+            OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig, GrowthConfig, EmbeddingConfig, DistillationConfig,
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
@@ -176,7 +196,7 @@ def _build_model(
         model, fresh = start_from(config.init, shape, "pretraining", generator)
         if fresh:
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
-    for loops in settings.growth.loops:
+    for loops in (*settings.growth.loops, *settings.growth.depths):
         shape.with_(num_hidden_layers=loops)  # raises for fewer loops than groups
     longest = max((settings.instances.max_length, *settings.growth.lengths))
     if shape.max_position_embeddings < longest:
@@ -203,40 +223,141 @@ def _start_embeddings(model: AlbertForTask, corpus: Corpus, start: EmbeddingConf
         words[FIRST_ORDINARY:] = torch.from_numpy(table[FIRST_ORDINARY:])
 
 
+@dataclass(frozen=True)
+class _Course:
+    """What a run is taught from: the objective, and the source of its steps for rows and batches of a size."""
+
+    objective: Objective
+    make: Callable[[int, int, int, int], PretrainingSource | FullRowSource]
+    held_out: list[PretrainingBatch]
+
+    @classmethod
+    def of(
+        cls,
+        config: PretrainConfig,
+        settings: _Settings,
+        model: AlbertForTask,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        world: World,
+        progress: ConsoleProgress,
+        *,
+        begins: bool,
+    ) -> _Course:
+        loop, instances = settings.loop, settings.instances
+        starts = word_starts(tokenizer.vocabulary)
+
+        def documents(length: int, batch_size: int, first: int, part: int) -> PretrainingSource:
+            return PretrainingSource(
+                corpus,
+                starts,
+                dataclasses.replace(instances, max_length=length, row_lengths=()),
+                settings.masking,
+                batch_size=batch_size,
+                max_tokens=loop.max_tokens,
+                seed=loop.seed + part,
+                first=first,
+                rank=world.rank,
+                ranks=world.size,
+            )
+
+        held_out = documents(instances.max_length, loop.batch_size, 0, 0).held_out(config.evaluation_rows)
+        if instances.rows == "documents":
+            return cls(PretrainingObjective(), documents, held_out)
+        stream = Stream.of(corpus, starts, instances.held_out, world.device)
+        teacher = None
+        if config.teacher is not None:
+            teacher = _teacher(config.teacher, settings, model, stream, tokenizer, world, progress, begins=begins)
+        objective = FullRowObjective(
+            stream,
+            instances,
+            settings.masking,
+            dtype=torch.bfloat16 if resolve_precision(loop.precision, world.device) == "bf16" else torch.float32,
+            compiled=world.device.type == "cuda",
+            teacher=teacher,
+            distillation=settings.distillation,
+        )
+
+        def full(length: int, batch_size: int, first: int, part: int) -> FullRowSource:
+            mixed = instances.row_lengths if length == instances.max_length else ()
+            return FullRowSource(
+                stream,
+                dataclasses.replace(instances, max_length=length, row_lengths=mixed),
+                settings.masking,
+                batch_size=batch_size,
+                max_tokens=loop.max_tokens,
+                seed=loop.seed,
+                first=first,
+                rank=world.rank,
+                ranks=world.size,
+            )
+
+        if teacher is not None:
+            objective.standardise(model, full(instances.max_length, loop.batch_size, 0, 0).micro_batches(0)[0])
+        return cls(objective, full, held_out)
+
+
+def _teacher(
+    name: str,
+    settings: _Settings,
+    model: AlbertForTask,
+    stream: Stream,
+    tokenizer: Tokenizer,
+    world: World,
+    progress: ConsoleProgress,
+    *,
+    begins: bool,
+) -> Teacher:
+    """Loads the teacher, gives the model its comparison with it and, where asked for, its blocks to begin from."""
+    progress.on_message(f"looking up the corpus's words in the vocabulary of {name}")
+    encoder, pieces = load_encoder(name), open_tokenizer(name)
+    if settings.distillation.teacher_blocks and begins:
+        counts = torch.bincount(stream.tokens.long(), minlength=stream.vocab_size).cpu()
+        start_from_teacher(
+            model.cpu(), encoder, tokenizer.vocabulary, pieces, counts, settings.distillation.teacher_blocks
+        )
+    groups = model.config.num_hidden_groups
+    generator = torch.Generator().manual_seed(settings.loop.seed)
+    model.comparison = Comparison(model.config.hidden_size, encoder.config.hidden_size, groups, generator)
+    model.to(world.device)
+    return Teacher(
+        encoder.to(world.device),
+        pieces,
+        Words.of(stream, tokenizer.vocabulary, pieces),
+        groups,
+        torch.bfloat16 if resolve_precision(settings.loop.precision, world.device) == "bf16" else torch.float32,
+        compiled=world.device.type == "cuda",
+    )
+
+
 def _build_trainer(
     config: PretrainConfig,
     settings: _Settings,
     model: AlbertForTask,
+    course: _Course,
     corpus: Corpus,
-    tokenizer: AlbertTokenizer,
     world: World,
     progress: ConsoleProgress,
 ) -> Trainer:
-    loop = settings.loop
-    starts = word_starts(tokenizer.vocabulary)
+    loop, growth = settings.loop, settings.growth
+    length, full_depth = settings.instances.max_length, model.config.num_hidden_layers
+    source = GrowingSource(growth, course.make, length=length, batch_size=loop.batch_size)
 
-    def make(length: int, batch_size: int, first: int, part: int) -> PretrainingSource:
-        return PretrainingSource(
-            corpus,
-            starts,
-            dataclasses.replace(settings.instances, max_length=length),
-            settings.masking,
-            batch_size=batch_size,
-            max_tokens=loop.max_tokens,
-            seed=loop.seed + part,
-            first=first,
-            rank=world.rank,
-            ranks=world.size,
-        )
+    def evaluate() -> dict[str, float]:
+        loops, model.albert.encoder.num_layers = model.albert.encoder.num_layers, full_depth
+        scores = held_out_scores(model, course.held_out, precision=loop.precision, world=world)
+        model.albert.encoder.num_layers = loops
+        return scores
 
-    length = settings.instances.max_length
-    source = GrowingSource(settings.growth, make, length=length, batch_size=loop.batch_size)
-    held_out = source.full.held_out(config.evaluation_rows)
+    def rate_at(step: int, total: int) -> float:
+        loops = growth.loops_at(step, total, full_depth, loop.seed)
+        return settings.optimizer.rate_at(step, total) * min(1.0, math.sqrt(full_depth / loops))
+
     trainer = Trainer(
         model,
         build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
         source,
-        PretrainingObjective(),
+        course.objective,
         config=loop,
         folder=config.out,
         fingerprint={
@@ -244,11 +365,13 @@ def _build_trainer(
             "network": json.dumps(model.config.to_dict(), sort_keys=True),
             **settings.fingerprint(),
             "init": config.init or "",
+            **({} if config.teacher is None else {"teacher": config.teacher}),
         },
         progress=progress,
-        schedule=settings.optimizer.rate_at,
+        schedule=rate_at,
         clip=settings.optimizer.clip,
-        evaluate=lambda: held_out_scores(model, held_out, precision=loop.precision, world=world),
+        evaluate=evaluate,
+        watch=Guard(),
         world=world,
     )
     source.begin(trainer.total)
@@ -256,8 +379,8 @@ def _build_trainer(
 
     def grow(step: int) -> None:
         nonlocal at
-        loops = settings.growth.loops_at(step, trainer.total, model.config.num_hidden_layers)
-        pieces, _ = settings.growth.size_at(step, trainer.total, length, loop.batch_size)
+        loops = growth.loops_at(step, trainer.total, full_depth, loop.seed)
+        pieces, _ = growth.size_at(step, trainer.total, length, loop.batch_size)
         if (loops, pieces) == at:
             return
         at = loops, pieces
@@ -278,20 +401,28 @@ def held_out_scores(
     precision: Precision = "auto",
     world: World | None = None,
 ) -> dict[str, float]:
-    """Loss, accuracy and perplexity of masked pieces, loss and accuracy of the order, over the batches of all ranks."""
+    """Scores over the batches of all ranks.
+
+    Loss, accuracy and perplexity of masked pieces; loss and accuracy of the order; "cls_spread", the mean over the
+    pooled vector's units of their standard deviation over texts, near 0 where [CLS] says the same of every text.
+    """
     world = world or World()
     objective = PretrainingObjective()
     training = model.training
     model.eval()
-    totals = dict.fromkeys(("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right"), 0.0)
+    names = ("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right", "spread", "spread_count")
+    totals, pooled = dict.fromkeys(names, 0.0), []
     for batch in batches:
         with autocast(resolve_precision(precision, world.device), world.device):
-            sums, right = objective.judge(model, batch)
+            sums, right, vectors = objective.judge(model, batch)
+        pooled.append(vectors.float())
         for name, count in objective.counts(batch).items():
             totals[name] += float(sums[name])
             totals[f"{name}_count"] += count
             totals[f"{name}_right"] += right[name]
     model.train(training)
+    if sum(map(len, pooled)) > 1:
+        totals |= {"spread": float(torch.cat(pooled).std(0).mean()), "spread_count": 1.0}
     totals = world.sum(totals)
     mlm, sop = max(totals["mlm_count"], 1), max(totals["sop_count"], 1)
     return {
@@ -300,6 +431,7 @@ def held_out_scores(
         "mlm_accuracy": totals["mlm_right"] / mlm,
         "sop_loss": totals["sop"] / sop,
         "sop_accuracy": totals["sop_right"] / sop,
+        "cls_spread": totals["spread"] / max(totals["spread_count"], 1),
     }
 
 

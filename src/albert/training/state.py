@@ -67,6 +67,17 @@ class Checkpoints:
             print(f"checkpoint {path} is damaged ({difference}); trying the one before", file=sys.stderr)
         return None
 
+    def oldest(self, kind: str) -> Path | None:
+        """The oldest checkpoint of a kind that verifies."""
+        kept = [path for path in reversed(self._newest_first(kind)) if verify_manifest(path) is None]
+        return kept[0] if kept else None
+
+    def forget_after(self, kind: str, step: int) -> None:
+        """Removes the checkpoints of a kind that were made after a step."""
+        for path in self._newest_first(kind):
+            if int(path.name.rpartition("-")[2]) > step:
+                shutil.rmtree(path)
+
     @staticmethod
     def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
         """Puts a checkpoint's values into the model and the optimiser and returns its state."""
