@@ -195,9 +195,10 @@ def main(arguments: argparse.Namespace) -> None:
             rows = [len(part), len(train), len(judged), len(test)]
             path.write_text(json.dumps({"scores": scores, "rows": rows, "seconds": time.monotonic() - began}))
         result = json.loads(path.read_text())
-        learned, of, judged, test_rows = result["rows"]
-        print(f"| {name} | {wanted.metric} | {result['scores'][wanted.metric]:.3f} | {learned:,} of {of:,} to learn, "
-              f"{judged:,} of {test_rows:,} to judge | {result['seconds'] / 60:.1f} |", flush=True)  # fmt: skip
+        learned, of, judged, of_test = result["rows"]
+        learning = f"{learned:,} of {of:,} to learn, " if "C" in result["scores"] else ""  # a cosine learns nothing
+        print(f"| {name} | {wanted.metric} | {result['scores'][wanted.metric]:.3f} | {learning}{judged:,} of "
+              f"{of_test:,} to judge | {result['seconds'] / 60:.1f} |", flush=True)  # fmt: skip
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

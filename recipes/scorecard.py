@@ -1,7 +1,7 @@
 """A scorecard for a pre-trained model, to compare the checkpoints of a run: minutes on one core.
 
     python recipes/scorecard.py MODEL TASKS                    about 4 minutes of one core with the starter
-    python recipes/scorecard.py MODEL TASKS --shards SHARDS    with held-out masked loss and order, too
+    python recipes/scorecard.py MODEL TASKS --shards SHARDS    6 minutes: held-out masked loss and order, too
     python recipes/scorecard.py MODEL TASKS --only cls,sts-b,sst-2-frozen,blimp    without fine-tuning
     python recipes/scorecard.py --table                        what is there, computing nothing
 
