@@ -22,14 +22,17 @@ VOCAB = 30_000
 ALL_START = np.ones(VOCAB, bool)
 
 
-def stream_of(folder: Path, *, documents: int = 20, sentences: int = 12, length: int = 9, held_out: float = 0.0) -> Stream:
-    corpus = make_corpus(folder, numbered(documents, sentences, length), shards=2)
-    return Stream.of(corpus, ALL_START, held_out, CPU)
+def stream_of(folder: Path, *, documents: int = 20) -> Stream:
+    return Stream.of(make_corpus(folder, numbered(documents, 12, 9), shards=2), ALL_START, 0.0, CPU)
 
 
 def rows_of(stream: Stream, count: int, length: int, *, step: int = 0, **config: float) -> FullRows:
     return full_rows(
-        stream, stream.candidates(length - 2), Draws(0, step, count, CPU), length, InstanceConfig(**config)  # type: ignore[arg-type]
+        stream,
+        stream.candidates(length - 2),
+        Draws(0, step, count, CPU),
+        length,
+        InstanceConfig(**config),  # type: ignore[arg-type]
     )
 
 

@@ -43,6 +43,7 @@ def cross_entropy(model: nn.Module, batch: Batch) -> torch.Tensor:
 class RowObjective:
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
+        self.weights: dict[str, float] = {}
 
     def counts(self, batch: Batch) -> dict[str, int]:
         return {"loss": len(batch.input_ids)}

@@ -23,7 +23,9 @@ class DenseEncoder:
     def __init__(self, model: AlbertModel, dtype: torch.dtype, *, compiled: bool) -> None:
         self.model = model
         self.dtype = dtype
-        self._tail, self._embed = _compiled() if compiled else (_tail, _embed)
+        tail, embed = _compiled() if compiled else (_tail, _embed)
+        self._tail: Callable[..., Tensor] = tail
+        self._embed: Callable[..., Tensor] = embed
         self._layers = {layer: self._cast(layer) for layer in dict.fromkeys(model.encoder.layers())}
 
     def depths(

@@ -1,8 +1,8 @@
 """What a teacher adds to pre-training: its vectors of words and of whole texts, beside masked words and order.
 
-The student reads masked text, the teacher reads the text itself. Three things are compared: word vectors (the mean of a
-word's pieces) behind each of the student's groups and at the teacher's corresponding depth, the mean of all pieces, and,
-through the pooler, [CLS]. Sources: Jiao et al. 2020 (TinyBERT), section 3; Reimers and Gurevych 2020, section 3.
+The student reads masked text, the teacher reads the text itself. Three things are compared: word vectors (the mean of
+a word's pieces) behind each of the student's groups and at the teacher's corresponding depth, the mean of all pieces,
+and, through the pooler, [CLS]. Sources: Jiao et al. 2020 (TinyBERT), section 3; Reimers and Gurevych 2020, section 3.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class DistillationConfig:
     """The weights of the teacher's terms, each a mean of 1 - cosine.
 
     `teacher_words`: word vectors of the last layer. `teacher_depths`: those of the depths before, where the student has
-    several groups. `teacher_mean`: the mean of all pieces. `teacher_pooled`: the pooled vector of [CLS]. `unmasked` is the
-    share of rows in which nothing is hidden, so that the student also learns from whole text. `teacher_blocks` names the
-    block of the teacher, from 0, that each group begins as; none: the student's blocks are drawn.
+    several groups. `teacher_mean`: the mean of all pieces. `teacher_pooled`: the pooled vector of [CLS]. `unmasked` is
+    the share of rows in which nothing is hidden, so that the student also learns from whole text. `teacher_blocks`
+    names the block of the teacher, from 0, that each group begins as; none: the student's blocks are drawn.
     """
 
     teacher_words: float = 6.0
@@ -86,7 +86,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, aligned: Aligned) -> Target:
-        """Raises nothing: what does not fit is cut."""
+        """The teacher's vectors for a batch."""
         vectors: list[Tensor] = []
         types = torch.zeros_like(aligned.ids)
         for depth, hidden in enumerate(self.encoder.depths(aligned.ids, types, aligned.real[:, None, None])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.errors import AlbertError, ErrorKind
 from albert.model.dense import DenseEncoder, activated, layer_norm
 from albert.model.heads import AlbertForTask, PreTrainingHead
 from albert.pretraining.distillation import Comparison, DistillationConfig, Teacher, group_ends
@@ -108,7 +108,7 @@ class FullRowObjective:
         self.compiled = compiled
         self.teacher = teacher
         self.unmasked = distillation.unmasked if teacher and distillation else 0.0
-        self.weights = distillation.weights if teacher and distillation else {}
+        self.weights: Mapping[str, float] = distillation.weights if teacher and distillation else {}
         self._candidates: dict[int, Tensor] = {}
         for length in (instances.max_length, *instances.row_lengths):
             self._sentences(length)

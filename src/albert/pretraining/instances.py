@@ -137,7 +137,7 @@ def instance_lengths(corpus: Corpus, plan: Plan, indices: np.ndarray, max_length
 
 
 def held_out_documents(shard: Shard, number: int, share: float) -> np.ndarray:
-    """Which documents of the shard with this number are held out for evaluation, [documents]: the same for every seed."""
+    """Which documents of a shard are held out for evaluation, [documents]: the same for every seed."""
     return uniform(_HELD_OUT_KEY, number, np.arange(len(shard.documents) - 1), _HELD_OUT) < share
 
 

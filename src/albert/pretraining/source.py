@@ -46,7 +46,7 @@ class MaskingConfig:
 
     @property
     def spans(self) -> float:
-        """How probably a word of a full row is hidden with the one before, so that runs have the mean length of n-grams."""
+        """The probability that a word of a full row joins the word before: runs then have the n-grams' mean length."""
         return 1 - sum(1 / n for n in range(1, self.max_ngram + 1)) / self.max_ngram
 
     def rate_at(self, share: float) -> float:

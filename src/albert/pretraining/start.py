@@ -1,8 +1,8 @@
 """A student that begins as a smaller copy of its teacher: some of its blocks, its word vectors in fewer dimensions.
 
 Where student and teacher have the same width, each group of the student begins as one of the teacher's blocks, and the
-factorised embeddings as the best approximation of the teacher's: a piece begins as the mean of the teacher's pieces that
-spell it. Source of the idea: Sanh et al. 2019 (DistilBERT), section 3; Lan et al. 2019, section 3.1.
+factorised embeddings as the best approximation of the teacher's: a piece begins as the mean of the teacher's pieces
+that spell it. Source of the idea: Sanh et al. 2019 (DistilBERT), section 3; Lan et al. 2019, section 3.1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID, UNK_ID
@@ -34,9 +34,9 @@ def start_from_teacher(
 ) -> None:
     """Overwrites the embeddings and blocks of `model` in place.
 
-    `vocabulary` is the student's, `tokenizer` the teacher's; `counts` says how often each of the student's pieces occurs;
-    `blocks` names the teacher's block, from 0, that each group begins as. Raises `AlbertError` (bad-config) where the
-    two networks have blocks of another shape, or `blocks` does not fit them.
+    `vocabulary` is the student's, `tokenizer` the teacher's; `counts` says how often each of the student's pieces
+    occurs; `blocks` names the teacher's block, from 0, that each group begins as. Raises `AlbertError` (bad-config)
+    where the two networks have blocks of another shape, or `blocks` does not fit them.
     """
     own, theirs = model.albert, teacher
     _require_alike(own, theirs, blocks)
@@ -53,10 +53,17 @@ def _require_alike(own: AlbertModel, theirs: AlbertModel, blocks: Sequence[int])
     for name in names:
         ours, wanted = getattr(own.config, name), getattr(theirs.config, name)
         if ours != wanted:
-            hint = f"add --set {name}={wanted}, or leave out teacher_blocks"
+            hint = f"--set {name}={wanted}, or leave out teacher_blocks"
             raise AlbertError(
                 ErrorKind.CONFIG, name, expected=f"{wanted}, as the teacher has", got=str(ours), hint=hint
             )
+    if not own.config.embedding_projection or own.config.embedding_size > theirs.config.embedding_size:
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "embedding_size",
+            expected=f"at most the teacher's {theirs.config.embedding_size}, with a mapping to hidden_size",
+            got=str(own.config.embedding_size),
+        )
     depth = theirs.config.num_hidden_layers
     if len(blocks) != own.config.num_hidden_groups or any(not 0 <= block < depth for block in blocks):
         raise AlbertError(
@@ -105,15 +112,18 @@ def _factorise(own: AlbertModel, theirs: AlbertModel, words: Tensor, counts: Ten
     generator = torch.Generator().manual_seed(0)
     drawn = torch.multinomial(counts.clamp(min=1) ** 0.75, 60_000, replacement=True, generator=generator)
     place = torch.randint(0, min(length, 128), drawn.shape, generator=generator)
-    target = F.layer_norm(
+    normed = F.layer_norm(
         words[drawn] + tables.position.weight[place] + tables.token_type.weight[0],
         (words.shape[1],), tables.norm.weight, tables.norm.bias, tables.norm.eps,
     )  # fmt: skip
+    target = theirs.encoder.mapping(normed)
     x = own.embeddings.word.weight[drawn] + own.embeddings.position.weight[place]
     x = F.layer_norm(x, (size,), eps=own.embeddings.norm.eps).double()
     x = torch.cat([x, x.new_ones(len(x), 1)], 1)
     gram = x.T @ x + _RIDGE * len(x) * torch.eye(size + 1, dtype=x.dtype)
     solved = torch.linalg.solve(gram, x.T @ target.double()).float()  # [E + 1, H]
-    own.encoder.mapping.weight.copy_(solved[:size].T)
-    own.encoder.mapping.bias.copy_(solved[size])
+    mapping = own.encoder.mapping
+    assert isinstance(mapping, nn.Linear)
+    mapping.weight.copy_(solved[:size].T)
+    mapping.bias.copy_(solved[size])
     own.embeddings.norm.reset_parameters()

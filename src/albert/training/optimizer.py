@@ -19,8 +19,8 @@ class OptimizerConfig:
     `warmup` is the share of all steps over which the rate rises to `lr`, `decay` the share at the end over which
     it falls to 0 in a line; 1 lets it fall from the end of the warm-up on, 0 never.
     `layer_decay` multiplies the rate once more at each role further from the output. `freeze` names roles
-    that do not learn: embeddings, encoder, pooler. "muon" updates the encoder's matrices, "adamw" what else there is, at
-    the share `beside_muon` of the rate.
+    that do not learn: embeddings, encoder, pooler. "muon" updates the encoder's matrices, and AdamW all others at the
+    share `beside_muon` of the rate.
     """
 
     optimizer: Literal["adamw", "lamb", "muon"] = "adamw"

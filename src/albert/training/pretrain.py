@@ -154,9 +154,8 @@ class _Settings:
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
-        return (
-            OptimizerConfig, LoopConfig, InstanceConfig, MaskingConfig, GrowthConfig, EmbeddingConfig, DistillationConfig,
-        )  # fmt: skip
+        batches = (InstanceConfig, MaskingConfig, GrowthConfig)
+        return OptimizerConfig, LoopConfig, *batches, EmbeddingConfig, DistillationConfig
 
     def as_dict(self) -> dict[str, Any]:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
