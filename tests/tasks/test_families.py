@@ -83,7 +83,7 @@ def trained(task: str, folder: Path, **options: Any) -> tuple[Path, FinetuneResu
     lines = "".join(json.dumps(row) + "\n" for row in rows_of(task))
     data.write_text(lines, encoding="utf-8")
     many.write_text(lines * TIMES.get(task, 6), encoding="utf-8")
-    settings = {**NETWORK, **(WIDER if task in ("classification", "multilabel") else {})}
+    settings = {**NETWORK, **(WIDER if task in ("classification", "multilabel", "regression") else {})}
     config = FinetuneConfig(
         train=str(many), dev=str(data), out=folder / "model", task=task, size="tiny", settings=settings, **options
     )
