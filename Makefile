@@ -14,7 +14,7 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m pytest
 
 # The tests whose numbers depend on the processor, on several processors played by this one: what PyTorch and oneDNN may
-# use, what the tests see of it (tests/conftest.py), and whether kernels are compiled. `make test-isa-avx2` plays one.
+# use, what the tests see of it (tests/played), and whether kernels are compiled. `make test-isa-avx2` plays one.
 PLAYED := avx2 avx512 avx512-bf16 uncompiled
 NUMBERS := tests/engine tests/model tests/training tests/tasks tests/pretraining tests/evaluation/test_attacks.py \
 	tests/evaluation/test_comprehension.py tests/parity/test_transformers.py tests/serve/test_endpoints.py \
