@@ -38,9 +38,8 @@ WORDS = ["the", "quick", "fox", "dog", "it", "does", "say", "they", "sea", "shel
 def bert_pieces() -> WordPieceTokenizer:
     marks = list(".,;!?()$-'\"")
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *marks, *WORDS, "##s", "##ing", "##ly"]
-    return WordPieceTokenizer(
-        build_pipeline(pieces + list(LETTERS) + [f"##{letter}" for letter in LETTERS if letter != "s"])
-    )
+    pieces += [*LETTERS, *(f"##{letter}" for letter in LETTERS if letter != "s")]
+    return WordPieceTokenizer(build_pipeline(pieces))
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +56,9 @@ def stream(tmp_path: Path, ours: AlbertTokenizer) -> Stream:
 
 def network(pieces: int, **changes: object) -> AlbertConfig:
     shape = {
-        "vocab_size": pieces, "embedding_size": 16, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48,
-        "num_hidden_layers": 4, "num_hidden_groups": 2, "max_position_embeddings": 64, "hidden_act": "gelu",
+        "vocab_size": pieces, "embedding_size": 16, "hidden_size": 32, "num_attention_heads": 4,
+        "intermediate_size": 48, "num_hidden_layers": 4, "num_hidden_groups": 2, "max_position_embeddings": 64,
+        "hidden_act": "gelu",
     }  # fmt: skip
     return AlbertConfig(**{**shape, **changes})  # type: ignore[arg-type]
 
@@ -232,8 +232,8 @@ def test_a_start_from_the_teachers_blocks(stream: Stream, ours: AlbertTokenizer)
     wanted = teacher.embeddings(theirs, types)
     cosine = torch.nn.functional.cosine_similarity
     assert (cosine(near, wanted, dim=2) > cosine(far, wanted, dim=2) + 0.2).all()
+    other = AlbertForTask(network(ours.vocab_size, hidden_size=24, num_attention_heads=2), "pretraining")
     with pytest.raises(AlbertError, match="hidden_size"):
-        other = AlbertForTask(network(ours.vocab_size, hidden_size=24, num_attention_heads=2), "pretraining")
         start_from_teacher(other, teacher, ours.vocabulary, pieces, counts, [1, 3])
     with pytest.raises(AlbertError, match="teacher_blocks"):
         start_from_teacher(student, teacher, ours.vocabulary, pieces, counts, [1, 4])
