@@ -134,6 +134,7 @@ def align(rows: FullRows, words: Words, longest: int, *, cls_id: int, sep_id: in
     known &= ~((number == a_count - 1) & cut(rows.first + rows.first_length))
     known &= ~((number == a_count) & cut(rows.second))
     known &= ~((number == a_count + b_count - 1) & (b_count > 0) & cut(rows.second + rows.second_length))
+    known &= ~((a_size + b_size)[:, None] > total) | (number != theirs.gather(1, total))  # nor one that is cut there
     return Aligned(ids, column <= total + 1, ours, theirs, known)
 
 
