@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -55,7 +56,10 @@ def error(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True)) / most
 
 
-@pytest.mark.skipif(shutil.which("g++") is None or not ABLE.get("avx512_f"), reason="no g++ or no AVX-512")
+@pytest.mark.skipif(
+    shutil.which("g++") is None or not ABLE.get("avx512_f") or os.environ.get("ALBERT_COMPILE") == "0",
+    reason="no g++, no AVX-512, or ALBERT_COMPILE=0",
+)
 def test_where_there_is_a_compiler_it_is_compiled() -> None:
     assert compiled.function_of("encode", torch.float32) is not None
 

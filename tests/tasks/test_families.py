@@ -75,7 +75,7 @@ def rows_of(task: str) -> list[dict[str, Any]]:
 
 
 Family = tuple[str, Path, FinetuneResult]
-TIMES = {"classification": 14, "multilabel": 16, "qa": 10, "choice": 12}  # so often in training; others 6 times
+TIMES = {"classification": 14, "multilabel": 16, "qa": 10}  # so often in training; others 6 times
 
 
 def trained(task: str, folder: Path, **options: Any) -> tuple[Path, FinetuneResult]:
