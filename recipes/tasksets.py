@@ -41,7 +41,7 @@ class TaskSet:
     metric: str
     epochs: float
     options: dict[str, Any] = field(default_factory=dict)
-    lr: float = 2e-4
+    lr: float = 1.5e-4
     scratch_lr: float = 1e-3
     seeds: int = 3
     published: str = ""
@@ -272,7 +272,7 @@ SETS: dict[str, TaskSet] = {
                               note="unanswerable training questions made: a third moved to another paragraph"),
     "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15),
     "WikiANN": TaskSet(wikiann, "f1", 4),
-    "CLINC150": TaskSet(clinc, "accuracy", 8, lr=5e-4, label="oos", note="151 classes, out of scope among them"),
+    "CLINC150": TaskSet(clinc, "accuracy", 8, lr=3e-4, label="oos", note="151 classes, out of scope among them"),
     "Hate speech": TaskSet(hate, "macro_f1", 3, {"metric": "macro_f1"}),
     "AG News": TaskSet(ag_news, "accuracy", 4, scratch_lr=5e-4),
     "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),

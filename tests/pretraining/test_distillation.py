@@ -165,8 +165,8 @@ def test_a_student_that_is_its_teacher_is_not_told_to_change(stream: Stream, our
     # A tenth of the rows is masked, and a last word that is cut for the student is whole for the teacher.
     assert close["words"] / counts["words"] < 0.2
     assert close["mean"] / counts["mean"] < 0.1
-    torch.nn.init.normal_(student.albert.encoder.groups[0][0].ffn.outer.weight)  # type: ignore[index]
-    assert objective.sums(student, step)["words"] > 3 * close["words"]
+    initialize(student.albert, config, torch.Generator().manual_seed(9))
+    assert objective.sums(student, step)["words"] > 4 * close["words"]
 
 
 def test_micro_batches_add_up_to_the_step(stream: Stream, ours: AlbertTokenizer) -> None:

@@ -35,6 +35,8 @@ from albert.pretraining.shards import Corpus, open_corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.pretraining.start import start_from_teacher
 from albert.process import run_lock
+from albert.text.encodings import Tokenizer
+from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.card import pretraining_card
 from albert.training.curves import draw_curves
