@@ -54,7 +54,7 @@ def one(shape: str, train: Path, steps: int, rows: int) -> str:
 
         def on_step(self, step: int, total: int, *, loss: float, tokens: int, seconds: float) -> None:
             self.seconds.append(seconds)
-            if step % 100 == 0:
+            if step % 50 == 0:
                 self.memory.append(peak())
 
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def one(shape: str, train: Path, steps: int, rows: int) -> str:
     return (
         f"{shape}: {busy / steps * 1000:.1f} ms of CPU a step, {steps / took:.2f} steps/s, median step "
         f"{statistics.median(watch.seconds) * 1000:.1f} ms in "
-        f"{trainer.precision}, peak {before} MiB before training, after each 100 steps {watch.memory} MB"
+        f"{trainer.precision}, peak {before} MiB before training, after each 50 steps {watch.memory} MB"
     )
 
 

@@ -3,10 +3,11 @@
     python recipes/finetune_search.py TASKS --init FOLDER --only CoLA,MRPC --rows 4000
     python recipes/finetune_search.py TASKS --init FOLDER --only CoLA,MRPC --rows 4000 --table      computes nothing
 
-All rates are tried with all numbers of epochs; then each further setting alone, from the best so far. Judged by the
-mean over sets and seeds. Only rows of a set's training part are used, so that its dev and test parts stay unseen:
---rows to train, --held to choose a run's checkpoint, as many again to judge the settings. A finished run is a line of
-JSON in --out/runs.jsonl, an interrupted one resumes: a repeated call goes on. `--set` fixes a setting for all runs.
+All rates are tried with all numbers of epochs; then each further setting alone, from the best so far; the first value
+of each is what it has until then. Judged by the mean over sets and seeds. Only rows of a set's training part are used,
+so that its dev and test parts stay unseen: --rows to train, --held to choose a run's checkpoint, as many again to judge
+the settings. A finished run is a line of JSON in --out/runs.jsonl, an interrupted one resumes: a repeated call goes on.
+`--set` fixes a setting for all runs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import random
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def units(path: Path, *, header: bool) -> tuple[str, list[str]]:
 def divided(name: str, wanted: TaskSet) -> tuple[Path, Path, Path]:
     """Rows to train on, to choose the checkpoint by, and to judge by, drawn from the training part by seed 0."""
     work = arguments.out / "data"
+    work.mkdir(parents=True, exist_ok=True)
     source = wanted.files(arguments.tasks, work).train
     numbered = any(str(wanted.options.get(column, "")).isdigit() for column in ("text", "label"))
     first, rows = units(source, header=source.suffix in (".tsv", ".csv") and not numbered)
@@ -171,11 +173,17 @@ def tried(runs: Runs, settings: Settings, sets: list[str]) -> float | None:
     return statistics.mean(means)
 
 
-def stages(best: Settings) -> Iterator[list[Settings]]:
-    """What to try next to the best so far, which the caller keeps up to date."""
-    yield [{**best, "lr": lr, "epochs": epochs} for lr in arguments.lr for epochs in arguments.epochs]
-    for name in ("warmup", "layer_decay", "average"):
-        yield [{**best, name: value} for value in getattr(arguments, name)]
+def rates(best: Settings) -> list[Settings]:
+    """Every rate with every number of epochs."""
+    return [{**best, "lr": lr, "epochs": epochs} for lr in arguments.lr for epochs in arguments.epochs]
+
+
+def alone(name: str) -> Callable[[Settings], list[Settings]]:
+    """Every value of one setting, next to the best so far."""
+    return lambda best: [{**best, name: value} for value in getattr(arguments, name)]
+
+
+STAGES = (rates, alone("warmup"), alone("layer_decay"), alone("average"))
 
 
 def numbers(text: str) -> list[float]:
@@ -206,15 +214,17 @@ cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
 print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
 sets = arguments.only.split(",")
 print(f"| settings | {' | '.join(sets)} | mean | seconds |\n|---{'|---' * (len(sets) + 2)}|")
-runs, best, most = Runs(arguments.out / "runs.jsonl"), dict(arguments.set), float("-inf")
+runs, most = Runs(arguments.out / "runs.jsonl"), float("-inf")
+best = {name: getattr(arguments, name)[0] for name in ("warmup", "layer_decay", "average")} | dict(arguments.set)
 seen: list[Settings] = []
-for candidates in stages(best):
-    for settings in candidates:
+for stage in STAGES:
+    for settings in stage(best):
         if settings in seen:
             continue
         seen.append(settings)
         mean = tried(runs, settings, sets)
         if mean is not None and mean > most:
             most, found = mean, settings
-    best.update(found if most > float("-inf") else {})
+    if most > float("-inf"):
+        best = found
 print(f"best: {told(best)} (mean {most:.4f}); in brackets: dev at the end less dev at the checkpoint that was kept")
