@@ -183,6 +183,7 @@ class AlbertForTask(nn.Module):
                 "early exit",
                 expected="a network whose layers are one shared block",
                 got=f"{config.num_hidden_groups} groups of {config.inner_group_num}",
+                hint="start from such a network (--init), or from scratch (--size); the starter has three groups",
             )
         kind = HEADS[head]
         self.config = config
