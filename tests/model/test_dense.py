@@ -57,4 +57,4 @@ def test_every_depth_and_every_gradient_are_those_of_the_reference(changes: dict
         found.append(([depth[real] for depth in depths], gradients))
     for theirs, ours in zip(*found, strict=True):
         for expected, got in zip(theirs, ours, strict=True):
-            torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+            assert (got - expected).abs().max() <= 2e-5 * expected.abs().max().clamp(min=1)

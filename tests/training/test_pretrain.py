@@ -85,7 +85,7 @@ def test_a_run_learns_and_leaves_a_whole_folder(shards: Path, tmp_path: Path, al
     done = albert(*command(shards, out, "--tensorboard", "--json", steps=60, evals_per_epoch=1))
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)["scores"]
-    assert set(scores) == {"mlm_loss", "perplexity", "mlm_accuracy", "sop_loss", "sop_accuracy"}
+    assert set(scores) == {"mlm_loss", "perplexity", "mlm_accuracy", "sop_loss", "sop_accuracy", "cls_spread"}
     assert scores["perplexity"] == pytest.approx(np.exp(scores["mlm_loss"]), rel=1e-4)
     assert scores["mlm_loss"] < 4 < 9 < records(out)[0]["mlm"]  # twelve words of 16,000 occur
     assert "tokens/s" in done.stderr

@@ -91,9 +91,9 @@ def finetune(
         final = attempts.settings.as_dict()
         card = model_card(model.config, config, final, result, data, calibration=calibration)
         write_model_folder(config.out, model, tokenizer, card)
-        progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
         if (peak := peak_memory()) is not None:
             progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
+        progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
     return result
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from albert.config import AlbertConfig
 from albert.engine import autocast, resolve_precision
@@ -411,7 +413,7 @@ def held_out_scores(
     objective = PretrainingObjective()
     training = model.training
     model.eval()
-    names = ("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right", "spread", "spread_count")
+    names = ("mlm", "sop", "mlm_count", "sop_count", "mlm_right", "sop_right")
     totals, pooled = dict.fromkeys(names, 0.0), []
     for batch in batches:
         with autocast(resolve_precision(precision, world.device), world.device):
@@ -422,8 +424,6 @@ def held_out_scores(
             totals[f"{name}_count"] += count
             totals[f"{name}_right"] += right[name]
     model.train(training)
-    if sum(map(len, pooled)) > 1:
-        totals |= {"spread": float(torch.cat(pooled).std(0).mean()), "spread_count": 1.0}
     totals = world.sum(totals)
     mlm, sop = max(totals["mlm_count"], 1), max(totals["sop_count"], 1)
     return {
@@ -432,8 +432,18 @@ def held_out_scores(
         "mlm_accuracy": totals["mlm_right"] / mlm,
         "sop_loss": totals["sop"] / sop,
         "sop_accuracy": totals["sop_right"] / sop,
-        "cls_spread": totals["spread"] / max(totals["spread_count"], 1),
+        "cls_spread": _spread(torch.cat(pooled).double(), world),
     }
+
+
+def _spread(vectors: Float[Tensor, "rows units"], world: World) -> float:
+    """The mean over units of their standard deviation over the rows of all ranks."""
+    sums = torch.cat([vectors.sum(0), vectors.square().sum(0), vectors.new_tensor([len(vectors)])])
+    everywhere = world.sum({str(place): value for place, value in enumerate(sums.tolist())})
+    *moments, rows = everywhere.values()
+    first, second = torch.tensor(moments, dtype=torch.float64).view(2, -1)
+    variance = (second - first.square() / rows).clamp(min=0) / max(rows - 1, 1)
+    return float(variance.sqrt().mean())
 
 
 def _tell(
