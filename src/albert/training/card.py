@@ -120,6 +120,7 @@ An ALBERT encoder pre-trained on masked pieces and sentence order, to be fine-tu
 |---|---|
 | network | {layers} layers in {groups} group(s), hidden size {hidden}, embeddings {embedding}, {heads} heads |
 | started from | {start} |
+| teacher | {teacher} |
 | vocabulary | {vocabulary:,} pieces |
 | corpus | {documents:,} documents, {corpus_tokens:,} pieces |
 | trained | {steps:,} steps, {tokens:,} pieces, seed {seed}, albert-nlp {version} |
@@ -163,6 +164,7 @@ def pretraining_card(
         embedding=network.embedding_size,
         heads=network.num_attention_heads,
         start=config.init or f"scratch, size {config.size}",
+        teacher="none" if config.teacher is None else Path(config.teacher).name,
         vocabulary=network.vocab_size,
         documents=sum(shard["documents"] for shard in shards),
         corpus_tokens=sum(shard["tokens"] for shard in shards),
