@@ -9,8 +9,9 @@ import torch
 import transformers
 
 from albert.config import AlbertConfig
-from albert.model import HEADS, AlbertForTask, AlbertModel, load_encoder, load_model, save_model
+from albert.model import HEADS, AlbertForTask, load_encoder, load_model, save_model
 from conftest import random_ids, small_config
+from encoders import assert_encoder_loads
 
 TOLERANCE = 1e-5
 SHAPES: dict[str, dict[str, object]] = {
@@ -102,18 +103,7 @@ def test_the_encoder_alone_with_pooler_and_without(tmp_path: Path) -> None:
         vocab_size=61, embedding_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
         intermediate_size=48,
     )  # fmt: skip
-    for pooler in (True, False):
-        folder = tmp_path / str(pooler)
-        oracle = transformers.AlbertModel(config, add_pooling_layer=pooler).eval()
-        oracle.save_pretrained(folder)
-        model = AlbertModel.from_pretrained(folder)
-        inputs = random_ids((2, 9))
-        with torch.no_grad():
-            mine, other = model(**inputs), oracle(**inputs)
-        assert (mine.last_hidden_state - other.last_hidden_state).abs().max() < TOLERANCE
-        assert (mine.pooler_output is not None) == pooler
-        if pooler:
-            assert (mine.pooler_output - other.pooler_output).abs().max() < TOLERANCE
+    assert_encoder_loads(transformers.AlbertModel, config, tmp_path, tolerance=TOLERANCE)
 
 
 def test_sharded_checkpoints_load(tmp_path: Path) -> None:

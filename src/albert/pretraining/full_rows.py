@@ -32,7 +32,7 @@ class Draws:
         self.key = (seed, step)
         self.rows = first + torch.arange(rows, device=device)
 
-    def bits(self, slot: int, columns: int = 0) -> Int[Tensor, rows * columns]:
+    def bits(self, slot: int, columns: int = 0) -> Int[Tensor, "rows ..."]:
         """64 random bits a row, or a row and column, as int64."""
         state = int(bits_of(*self.key, slot).astype(np.int64))
         found = _mixed(self.rows + state)
@@ -40,7 +40,7 @@ class Draws:
             found = _mixed(found[:, None] + torch.arange(columns, device=found.device))
         return found
 
-    def uniform(self, slot: int, columns: int = 0) -> Float[Tensor, rows * columns]:
+    def uniform(self, slot: int, columns: int = 0) -> Float[Tensor, "rows ..."]:
         """Numbers in [0, 1), float64."""
         return _shifted(self.bits(slot, columns), 11).double() * 2.0**-53
 

@@ -40,9 +40,9 @@ def start_from_teacher(
     """
     own, theirs = model.albert, teacher
     _require_alike(own, theirs, blocks)
+    layers = list(theirs.encoder.layers())
     with torch.no_grad():
         for group, block in zip(own.encoder.groups, blocks, strict=True):
-            layers = list(theirs.encoder.layers())
             group[0].load_state_dict(layers[block].state_dict())  # type: ignore[index]
         words = _spelt(theirs.embeddings.word.weight, vocabulary, tokenizer)
         _factorise(own, theirs, words, counts.double())

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,7 @@ class _Course:
         loop, instances = settings.loop, settings.instances
         starts = word_starts(tokenizer.vocabulary)
 
+        @cache  # the held-out part and the run's first source are one
         def documents(length: int, batch_size: int, first: int, part: int) -> PretrainingSource:
             return PretrainingSource(
                 corpus,
@@ -275,7 +277,7 @@ class _Course:
             stream,
             instances,
             settings.masking,
-            dtype=torch.bfloat16 if resolve_precision(loop.precision, world.device) == "bf16" else torch.float32,
+            dtype=_dtype(settings, world),
             compiled=world.device.type == "cuda",
             teacher=teacher,
             distillation=settings.distillation,
@@ -298,6 +300,11 @@ class _Course:
         if teacher is not None:
             objective.standardise(model, full(instances.max_length, loop.batch_size, 0, 0).micro_batches(0)[0])
         return cls(objective, full, held_out)
+
+
+def _dtype(settings: _Settings, world: World) -> torch.dtype:
+    """The number format of what full rows are computed in."""
+    return torch.bfloat16 if resolve_precision(settings.loop.precision, world.device) == "bf16" else torch.float32
 
 
 def _teacher(
@@ -328,7 +335,7 @@ def _teacher(
         pieces,
         Words.of(stream, tokenizer.vocabulary, pieces),
         groups,
-        torch.bfloat16 if resolve_precision(settings.loop.precision, world.device) == "bf16" else torch.float32,
+        _dtype(settings, world),
         compiled=world.device.type == "cuda",
     )
 
