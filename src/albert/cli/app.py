@@ -534,18 +534,16 @@ def tokenizer_train(
     max_lines: Annotated[int, typer.Option(help="Lines to sample at most.")] = 10_000_000,
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads; another number gives other roundings.")] = 2,
+    cased: Annotated[bool, typer.Option("--cased", help="Tell upper from lower case.")] = False,
+    keep_accents: Annotated[
+        bool, typer.Option("--keep-accents", help="Keep accents and voicing marks: å, é, パ. Most languages need it.")
+    ] = False,
 ) -> None:
     """Train a SentencePiece vocabulary with the settings of the published models."""
-    from albert.data.corpus import corpus_files, corpus_lines
-    from albert.text.tokenizer import AlbertTokenizer
-    from albert.text.vocabulary import train_vocabulary
+    from albert.cli.tokenizer import train
 
-    print(f"reading {len(corpus_files(corpus))} files", file=sys.stderr)
-    lines = corpus_lines(corpus)
-    model = train_vocabulary(lines, vocab_size=vocab_size, max_lines=max_lines, seed=seed, threads=threads)
-    tokenizer = AlbertTokenizer(model)
-    tokenizer.save(out)
-    print(f"{tokenizer.vocab_size:,} pieces -> {out}", file=sys.stderr)
+    options = {"vocab_size": vocab_size, "max_lines": max_lines, "seed": seed, "threads": threads}
+    train(corpus, out, cased=cased, keep_accents=keep_accents, **options)
 
 
 def _tell_cut(count: int, length: int) -> None:

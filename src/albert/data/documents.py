@@ -34,9 +34,21 @@ def document_rows(path: str, *, encoding: str) -> list[Values]:
 
     Raises `AlbertError` (bad-data) for what is not JSON or none of the known shapes.
     """
-    folder = Path(path)
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".txt")) if folder.is_dir() else [path]
+    files = _below(Path(path)) if Path(path).is_dir() else [Path(path)]
     return [row for file in files for row in _rows_of_file(str(file), encoding)]
+
+
+def _below(folder: Path) -> list[Path]:
+    """The files of a folder as RACE has it; hidden ones, like an editor's copies, are none of its."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if suffix_of(path) in (".json", ".txt")
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not files:
+        raise AlbertError(ErrorKind.DATA, str(folder), expected="a file, or a folder of .json or .txt", got="neither")
+    return files
 
 
 def parquet_columns(path: str) -> tuple[str, ...]:
@@ -80,7 +92,7 @@ def _rows_of_file(path: str, encoding: str) -> list[Values]:
     try:
         rows = list(_rows(value))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got=f"something else ({error!r})") from None
+        raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got=f"something else ({error})") from None
     if not rows:
         raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="none")
     return rows
@@ -88,8 +100,8 @@ def _rows_of_file(path: str, encoding: str) -> list[Values]:
 
 def _rows(value: Any) -> Iterator[Values]:
     match value:
-        case {"data": [{"paragraphs": _}, *_] as articles}:
-            yield from itertools.chain.from_iterable(map(_squad, articles))
+        case {"data": [dict(), *_] as articles} if any("paragraphs" in article for article in articles):
+            yield from _squad(articles)
         case {"article": str(), "questions": list()}:
             yield from _race(value)
         case [[list(), list(), str()], *_]:
@@ -108,28 +120,49 @@ def _object(item: Any) -> Values:
     return item
 
 
-def _squad(article: Values) -> Iterator[Values]:
-    """SQuAD's nesting, flat: 2.0's unanswerable questions have no answers."""
-    for paragraph in article["paragraphs"]:
-        for question in paragraph["qas"]:
-            impossible = bool(question.get("is_impossible"))
-            yield {
-                "id": str(question["id"]),
-                "title": article.get("title", ""),
-                "context": paragraph["context"],
-                "question": question["question"],
-                "answers": [] if impossible else question["answers"],
-            }
+def _squad(articles: list[Values]) -> Iterator[Values]:
+    """SQuAD's nesting, flat: unanswerable questions have no answers, those of a hidden test None.
+
+    A question without an id is called by its number in the file.
+    """
+    number = 0
+    for place, article in enumerate(articles):
+        for paragraph in _part(article, "paragraphs", f"data[{place}]"):
+            for question in _part(paragraph, "qas", f"a paragraph of data[{place}]"):
+                number += 1
+                yield {
+                    "id": str(question.get("id", number)),
+                    "title": article.get("title", ""),
+                    "context": _part(paragraph, "context", f"a paragraph of data[{place}]"),
+                    "question": _part(question, "question", f"question {number}"),
+                    "answers": [] if _is_true(question.get("is_impossible")) else question.get("answers"),
+                }
+
+
+def _part(value: Values, name: str, where: str) -> Any:
+    """A part that must be there. Raises `ValueError` that says where it is not."""
+    if name not in value:
+        raise ValueError(f"{where} has no {name!r}")
+    return value[name]
+
+
+def _is_true(value: Any) -> bool:
+    """A flag as JSON has it, or as a program that writes everything as text."""
+    return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)
 
 
 def _race(article: Values) -> Iterator[Values]:
-    listed = zip(article["questions"], article["options"], article.get("answers", itertools.repeat(None)), strict=False)
-    for number, (question, options, answer) in enumerate(listed):
+    questions, options = article["questions"], _part(article, "options", "the article")
+    answers = article.get("answers") or [None] * len(questions)
+    if not len(questions) == len(options) == len(answers):
+        counts = f"{len(questions)}, {len(options)} and {len(answers)}"
+        raise ValueError(f"questions, options and answers of different number: {counts}")
+    for number, (question, choices, answer) in enumerate(zip(questions, options, answers, strict=True)):
         yield {
             "id": f"{article.get('id', '')}-{number}",
             "article": article["article"],
             "question": question,
-            "options": options,
+            "options": choices,
             "answer": answer,
         }
 

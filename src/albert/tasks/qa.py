@@ -211,16 +211,34 @@ def _listed(value: Any) -> list[tuple[int, str]]:
         texts, starts = value["text"], value["answer_start"]
         if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
             value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+        elif not isinstance(texts, list):
+            value = [value]
     if not isinstance(value, list):
-        raise ValueError(f"answers: expected a list of {{text, answer_start}}, got {str(value)[:60]!r}")
-    return [_one(item) for item in value]
+        got = "none" if value is None else f"{str(value)[:60]!r}"
+        raise ValueError(f"answers: expected a list of {{text, answer_start}}, [] where the text has none, got {got}")
+    return [answer for item in value if (answer := _one(item)) is not None]
 
 
-def _one(item: Any) -> tuple[int, str]:
+def _one(item: Any) -> tuple[int, str] | None:
+    """(start, text) of an answer; None for the empty text at -1 that stands for "no answer" in some files."""
     match item:
-        case {"text": str() as text, "answer_start": int() as start} if text.strip() and not isinstance(start, bool):
-            return start + len(text) - len(text.lstrip()), text.strip()
+        case {"text": str() | int() | float() as text, "answer_start": str() | int() | float() as start} if (
+            bool not in (type(text), type(start)) and text == text  # NaN is no text
+        ):
+            text, place = str(text), _whole_number(start)
+            if not text.strip() and place == NOWHERE:
+                return None
+            if text.strip() and place is not None:
+                return place + len(text) - len(text.lstrip()), text.strip()
     raise ValueError(f"answer {str(item)[:60]}: expected {{text, answer_start}}")
+
+
+def _whole_number(value: str | int | float) -> int | None:
+    """12, 12.0 and "12" as a number; None for anything else."""
+    try:
+        return int(value) if int(value) == float(value) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _located(answer: Answer, context: str) -> Answer:
