@@ -76,7 +76,7 @@ JAPANESE = [
 NORDIC = [
     f"Får {a} ikke {b} på Øya, Åse?"
     for a in ("bøndene", "jäntan", "kvæget")
-    for b in ("brød", "kött", "smör", "jordbær")
+    for b in ("brød", "kött", "smör", "jordbær", "æbler", "potatis")
 ]
 
 
@@ -91,7 +91,7 @@ def test_a_language_keeps_its_letters(tmp_path: Path, albert: Albert, lines: lis
     assert "accents" not in done.stderr
     ours = AlbertTokenizer.from_pretrained(tmp_path / "vocab")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "vocab")
-    for text in [*words, *lines, "".join(lines)]:
+    for text in [*words, *lines, "".join(lines[:3])]:
         ids = ours(text).input_ids
         assert ours.decode(ids) == text
         assert ids == theirs(text).input_ids
