@@ -21,6 +21,7 @@ from albert.pipes import open_writer, target_of
 from albert.predictor import Predictor
 from albert.records import Form, Record, Records
 from albert.tasks import DecodeOptions, Prediction
+from albert.text.hardening import SURROGATE, invalid_unicode
 
 CHUNK = 4096  # rows between two saved positions
 
@@ -124,10 +125,10 @@ class _Scorer:
     def told(self) -> tuple[str, ...]:
         """The remarks, with what was counted."""
         counted = (
-            (self.records.blank, "rows lack a column that others have; their cells are empty"),
-            (self.records.nulls, "numbers are NaN or infinite, which JSON lacks; null stands there"),
+            (self.records.blank, "rows that lack a column, whose cells are empty"),
+            (self.records.nulls, "numbers that JSON lacks (NaN, infinity), written as null"),
         )
-        return (*self.remarks, *(f"{count:,} {what}" for count, what in counted if count))
+        return (*self.remarks, *(f"{what}: {count:,}" for count, what in counted if count))
 
     def _rows(self) -> Iterator[Row]:
         rows = iter(self.table)
@@ -162,9 +163,13 @@ class _Scorer:
 
     def _example(self, row: Row) -> Example:
         try:
-            return example_of(row, self.columns)
+            example = example_of(row, self.columns)
         except ValueError as error:
             raise AlbertError(ErrorKind.DATA, f"{self._place(row)}: {error}") from None
+        for text in filter(SURROGATE.search, (example.text, example.text_pair or "", *example.choices)):
+            error = invalid_unicode(text)
+            raise AlbertError(error.kind, f"{self._place(row)}: {error.what}", expected=error.expected, got=error.got)
+        return example
 
     def _place(self, row: Row) -> str:
         return f"{self.table.path}:{row.number}"
