@@ -152,7 +152,7 @@ def test_what_a_table_cannot_hold_is_refused_by_place(tmp_path: Path, name: str,
 
 
 def test_a_late_column_is_refused_not_shifted(tmp_path: Path) -> None:
-    with pytest.raises(AlbertError, match="in:2: column 'new'.*text.*jsonl"):
+    with pytest.raises(AlbertError, match=r"in:2: column 'new'.*text.*jsonl"):
         written(tmp_path / "o.csv", [{"text": "a"}, {"new": "b", "text": "c"}], ("text",))
 
 
