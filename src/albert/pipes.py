@@ -13,16 +13,16 @@ from typing import IO
 from albert.errors import AlbertError, ErrorKind
 
 WAIT = 10.0  # seconds for the program at the other end of a named pipe
-_OPEN_FILES = ("/proc/", "/dev/fd")  # what a process has open, among it the end of /dev/stdout
+_OPEN_FILES = ("/proc/", "/dev/fd")  # where processes have theirs; /dev/stdout links to one
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is a pipe, a device of characters, or a name of an open file, like /dev/stdout and /dev/fd/3."""
+    """Whether a path is a pipe or a device of characters, through links: read and written once, in order."""
     try:
         mode = path.stat().st_mode
     except OSError:
         return False
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or _is_open_file(path)
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def open_reader(path: Path) -> IO[bytes]:
@@ -66,11 +66,12 @@ def open_writer(path: Path) -> IO[bytes]:
 
 
 def target_of(out: Path | str) -> Path | None:
-    """The file that an output's name means, at the end of its links; None for a stream.
+    """The file that an output's name means, at the end of its links; None for what is written as a stream.
 
+    That is also a file that is open already, like that of /dev/stdout or /dev/fd/3, which may hold something.
     Raises `AlbertError` (disk) for a folder, or anything else that is no file.
     """
-    if is_stream(Path(out)):
+    if is_stream(Path(out)) or _is_open_file(Path(out)):
         return None
     target = Path(os.path.realpath(out))
     if str(out).endswith(os.sep) or (target.exists() and not target.is_file()):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.data.arrow import rows_of
-from albert.data.sources import raw_lines, suffix_of
+from albert.data.sources import raw_lines, require_no_utf16, suffix_of, unknown_encoding
 from albert.errors import AlbertError, ErrorKind, require_extra
 from albert.pipes import is_stream
 
@@ -85,10 +85,16 @@ def parquet_rows(path: str) -> Iterator[Values]:
 
 def _rows_of_file(path: str, encoding: str) -> list[Values]:
     try:
-        text = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf").decode(encoding)
-        value = json.loads(text)
+        raw = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf")
+        if "16" not in encoding:
+            require_no_utf16(path, raw, encoding)
+        if not raw.strip():
+            raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="an empty file")
+        value = json.loads(raw.decode(encoding))
     except UnicodeDecodeError as error:
         raise AlbertError(ErrorKind.DATA, f"{path}: byte {error.start + 1}", expected=f"{encoding} text") from None
+    except LookupError:
+        raise unknown_encoding(encoding) from None
     except RecursionError:
         raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got="JSON nested too deeply") from None
     except json.JSONDecodeError as error:

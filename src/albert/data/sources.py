@@ -84,7 +84,7 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
         return
     file = Path(path)
     if not (file.is_file() or is_stream(file)):
-        near = difflib.get_close_matches(file.name, _names(file.parent), n=1)
+        near = [] if file.is_dir() else difflib.get_close_matches(file.name, _names(file.parent), n=1)
         raise AlbertError(
             ErrorKind.DATA,
             path,
@@ -122,13 +122,7 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
     """
     for number, raw in enumerate(raw_lines(path), 1):
         if number == 1:
-            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise AlbertError(
-                    ErrorKind.DATA,
-                    f"{path}:1: the file is UTF-16",
-                    expected=encoding,
-                    hint="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
-                )
+            require_no_utf16(path, raw, encoding)
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if len(raw) > MAX_LINE_BYTES:
             problems.add(number, "line too long", expected=f"at most {MAX_LINE_BYTES:,} bytes", got=f"{len(raw):,}")
@@ -145,9 +139,23 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
                     got="another encoding; try --encoding cp1252" if encoding == "utf-8" else "another encoding",
                 )
             except LookupError:
-                raise AlbertError(
-                    ErrorKind.USAGE, f"encoding {encoding!r}", expected="a name that Python knows, like utf-8"
-                ) from None
+                raise unknown_encoding(encoding) from None
+
+
+def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
+    """Raises `AlbertError` (bad-data) for a file that begins as UTF-16 does, whose lines are no lines of bytes."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{path}:1: the file is UTF-16",
+            expected=encoding,
+            hint="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+        )
+
+
+def unknown_encoding(name: str) -> AlbertError:
+    """The error for an encoding that there is not."""
+    return AlbertError(ErrorKind.USAGE, f"encoding {name!r}", expected="a name that Python knows, like utf-8")
 
 
 def suffix_of(path: Path) -> str:
