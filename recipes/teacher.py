@@ -100,8 +100,8 @@ arguments.out.mkdir(parents=True, exist_ok=True)
 for seed in range(arguments.seeds):  # a seed of every arm first
     for arm in ARMS:
         kept(arm, seed)
-print(f"{time.strftime('%Y-%m-%d')}, {torch.cpu.get_capabilities().get('cpu_name', 'unknown CPU')}, "
-      f"{torch.get_num_threads()} threads, torch {torch.__version__}, {arguments.steps} steps of 4,096 pieces")  # fmt: skip
+cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
+print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
 print("| arm | " + " | ".join(COLUMNS.values()) + " | minutes | seeds |\n" + "|---" * (len(COLUMNS) + 3) + "|")
 for arm in ARMS:
     if runs := [found for seed in range(arguments.seeds) if (found := kept(arm, seed))]:
