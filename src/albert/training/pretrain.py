@@ -19,7 +19,7 @@ from torch import Tensor
 from albert.config import AlbertConfig
 from albert.engine import autocast, resolve_precision
 from albert.engine.precision import Precision
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_whole
 from albert.files import disk_errors
 from albert.hub import model_folder
 from albert.model import AlbertForTask, fast
@@ -70,6 +70,9 @@ class PretrainConfig:
     evaluation_rows: int = 1024
     tensorboard: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_whole(self, ("evaluation_rows", 1, 1_000_000_000))
 
 
 @dataclass(frozen=True)
