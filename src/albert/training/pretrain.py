@@ -168,6 +168,11 @@ class _Settings:
     def as_dict(self) -> dict[str, Any]:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The components' own."""
+        return cls(*(kind() for kind in cls.kinds())).as_dict()
+
     def fingerprint(self) -> dict[str, str]:
         """What a resumed run must have in common with its beginning; only its schedule may change.
 
@@ -176,7 +181,7 @@ class _Settings:
         values = self.as_dict()
         values.pop("save_seconds")
         schedule = {name: values.pop(name) for name in ("steps", "epochs", "warmup", "decay")}
-        defaults = _Settings(*(kind() for kind in self.kinds())).as_dict()
+        defaults = self.defaults()
         chosen = {name: value for name, value in values.items() if value != defaults[name]}
         return {"settings": json.dumps(chosen, sort_keys=True), "schedule": json.dumps(schedule)}
 
@@ -380,6 +385,7 @@ def _build_trainer(
             "init": config.init or "",
             **({} if config.teacher is None else {"teacher": config.teacher}),
         },
+        defaults=settings.defaults(),
         progress=progress,
         schedule=rate_at,
         clip=settings.optimizer.clip,
