@@ -388,6 +388,7 @@ def predict(
         bool | None,
         typer.Option("--no-answer/--always-answer", help='Whether "" may answer a question; else as trained.'),
     ] = None,
+    raw_scores: Annotated[bool, typer.Option("--raw-scores", help="Logits of labels and numbers.")] = False,
     precision: InferencePrecision = "auto",
     full_depth: FullDepth = False,
     format: InputFormat = None,
@@ -399,7 +400,13 @@ def predict(
     from albert.scoring import score_file
     from albert.tasks import DecodeOptions
 
-    options = DecodeOptions(top_k=top_k or None, aggregation=aggregation, max_answer=max_answer, no_answer=no_answer)
+    options = DecodeOptions(
+        top_k=top_k or None,
+        aggregation=aggregation,
+        max_answer=max_answer,
+        no_answer=no_answer,
+        raw_scores=raw_scores,
+    )
     predictor = Predictor.load(model, precision=precision, early_exit=not full_depth)  # type: ignore[arg-type]
     scored = score_file(
         predictor,

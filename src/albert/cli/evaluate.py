@@ -20,6 +20,7 @@ from albert.evaluation.suites import read_suite
 from albert.predictor import Evaluation, Predictor
 from albert.report import Facts
 from albert.tasks import DecodeOptions
+from albert.tasks.published import Relevance
 
 _MOST_PLACES = 1000  # of a text that an attack changes
 
@@ -32,8 +33,11 @@ def run_glue(model: str, name: str, root: str, *, submission: Path | None, as_js
     task, predictor = glue_task(name), Predictor.load(model)
 
     def predict(inputs: list[Any]) -> list[list[Any]]:
-        return predictor(inputs, top_k=None)
+        # The papers' correlations are with the score itself, whatever a cross-encoder makes of it.
+        return predictor(inputs, top_k=None, raw_scores=isinstance(predictor.task, Relevance))
 
+    if (order := task.order(predictor.labels)) is not None:
+        print(order, file=sys.stderr)
     dev = read_glue(task, split_file(task, root, "dev"))
     scores = glue_scores(task, predict_glue(task, dev, predict), [example.gold for example in dev])
     _print({"task": task.name, "rows": len(dev), "scores": scores}, scores, as_json=as_json)

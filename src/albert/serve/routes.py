@@ -24,6 +24,7 @@ from albert.serve.refusals import invalid
 from albert.serve.service import Service
 from albert.summary import sentences, summarize
 from albert.tasks import DecodeOptions
+from albert.tasks.metrics import sigmoid
 
 WORK = frozenset(
     {"/predict", "/embed", "/rerank", "/similarity", "/tokenize", "/answer", "/entities", "/fill-mask", "/summarize"}
@@ -138,7 +139,7 @@ async def rerank(body: shape.RerankRequest, request: Request) -> Response:
         pairs = [Example(body.query, text) for text in body.texts]
         outputs = await service.outputs(call, model, pairs, truncate=body.truncate)
         scores = np.asarray([float(output.pooled[0]) for output in outputs])
-        scores = scores if body.raw_scores else 1 / (1 + np.exp(-np.clip(scores, -60, 60)))
+        scores = scores if body.raw_scores else sigmoid(scores)
     ranks = [{"index": int(i), "score": float(scores[i])} for i in np.argsort(-scores, kind="stable")]
     if body.return_text:
         ranks = [{**rank, "text": body.texts[int(rank["index"])]} for rank in ranks]  # type: ignore[dict-item]

@@ -32,14 +32,15 @@ class DecodeOptions:
 
     `top_k`: how many labels or answers, from 1; None for all. `aggregation`: how pieces become entities, as
     transformers' `aggregation_strategy`; one of `AGGREGATIONS`. `max_answer`: the longest answer in pieces, from 1.
-    `no_answer`: whether "" is an answer, None for as trained. `thresholds`: the task's own, from `tune`. Raises
-    `AlbertError` (usage) for values out of range.
+    `no_answer`: whether "" is an answer, None for as trained. `raw_scores`: of labels and numbers, logits in the place
+    of probabilities. `thresholds`: the task's own, from `tune`. Raises `AlbertError` (usage) for values out of range.
     """
 
     top_k: int | None = 1
     aggregation: str = "first"
     max_answer: int = 30
     no_answer: bool | None = None
+    raw_scores: bool = False
     thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
