@@ -29,6 +29,15 @@ class NormalizedText:
             return position, position
         return int(self.starts[start]), int(self.ends[end - 1])
 
+    def part(self, start: int, end: int) -> NormalizedText:
+        """Characters [start, end) without the white space around them, with their places in the original."""
+        rest = self.text[start:end]
+        start += len(rest) - len(rest.lstrip())
+        text = rest.strip()
+        starts = np.arange(len(self.text)) if self.starts is None else self.starts
+        ends = np.arange(1, len(self.text) + 1) if self.ends is None else self.ends
+        return NormalizedText(text, starts[start : start + len(text)], ends[start : start + len(text)])
+
     def made_from(self, source: NormalizedText) -> NormalizedText:
         """The same text with its map carried on to the original that `source`, its own original, was made from."""
         if source.starts is None or source.ends is None:
