@@ -146,6 +146,18 @@ def test_offsets_words_and_decoding(tokenizer: AlbertTokenizer) -> None:
     assert all(a <= b for a, b in row.offsets)
 
 
+@pytest.mark.parametrize("flags", [{}, {"single_word": True}, {"normalized": False}])
+def test_time_is_linear_in_the_number_of_tokens(flags: dict[str, bool], tokenizer: AlbertTokenizer) -> None:
+    """200,000 characters; 40,000 tokens took minutes where each of them copied the text."""
+    from albert.text.added import AddedToken
+
+    mine = tokenizer.with_added([AddedToken("[E1]", tokenizer.vocab_size, **flags)])
+    [pieces] = mine.pieces(["[E1] " * 40_000])
+    assert pieces.ids.tolist() == [tokenizer.vocab_size] * 40_000
+    [mixed] = mine.pieces(["[E1] a " * 10_000])
+    assert len(mixed) == 20_000
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

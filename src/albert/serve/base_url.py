@@ -30,6 +30,10 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     "similarity": {},
     "rerank": {},
 }  # fmt: skip
+# Of Hugging Face's clients, which a refusal may name: nothing else of a request is repeated.
+_OTHERS = frozenset(
+    {"align_to_words", "doc_stride", "ignore_labels", "max_question_len", "max_seq_len", "padding", "stride", "targets"}
+)
 
 
 @router.post("/", response_model=Any)
@@ -83,8 +87,8 @@ def _options(ability: str, parameters: dict[str, Any]) -> dict[str, Any]:
     known = _PARAMETERS[ability]
     given = {name: value for name, value in parameters.items() if value is not None}
     if unknown := sorted(given.keys() - known.keys()):
-        may = ", ".join(known) or "none"
-        raise invalid(f"parameters.{unknown[0][:40]}: /{ability} has no such option; it has {may}")
+        name = next((name for name in unknown if name in _OTHERS), "one of them")
+        raise invalid(f"parameters: {name} is no option of /{ability}; it has {', '.join(known) or 'none'}")
     return {known[name]: value for name, value in given.items()}
 
 

@@ -27,19 +27,8 @@ from albert.tasks import DecodeOptions
 from albert.tasks.metrics import sigmoid
 
 WORK = frozenset(
-    {
-        "/",
-        "/predict",
-        "/embed",
-        "/rerank",
-        "/similarity",
-        "/tokenize",
-        "/answer",
-        "/entities",
-        "/fill-mask",
-        "/summarize",
-    }
-    | {"/v1/embeddings", "/v1/moderations"}
+    {"/", "/predict", "/embed", "/rerank", "/similarity", "/tokenize", "/answer", "/entities", "/fill-mask"}
+    | {"/summarize", "/v1/embeddings", "/v1/moderations"}
 )
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": shape.Error, "description": what}

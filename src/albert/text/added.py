@@ -139,7 +139,8 @@ class Matcher:
         at = 0
         for match in self._pattern.finditer(text) if self._pattern else ():
             token = self._tokens[match[0]]
-            if token.single_word and (_in_word(text[: match.start()][-1:]) or _in_word(text[match.end() :][:1])):
+            before, after = text[max(match.start() - 1, 0) : match.start()], text[match.end() : match.end() + 1]
+            if token.single_word and (_in_word(before) or _in_word(after)):
                 continue
             if at < match.start():
                 yield at, match.start(), None

@@ -34,9 +34,10 @@ class NormalizedText:
         rest = self.text[start:end]
         start += len(rest) - len(rest.lstrip())
         text = rest.strip()
-        starts = np.arange(len(self.text)) if self.starts is None else self.starts
-        ends = np.arange(1, len(self.text) + 1) if self.ends is None else self.ends
-        return NormalizedText(text, starts[start : start + len(text)], ends[start : start + len(text)])
+        end = start + len(text)
+        starts = np.arange(start, end) if self.starts is None else self.starts[start:end]
+        ends = np.arange(start + 1, end + 1) if self.ends is None else self.ends[start:end]
+        return NormalizedText(text, starts, ends)
 
     def made_from(self, source: NormalizedText) -> NormalizedText:
         """The same text with its map carried on to the original that `source`, its own original, was made from."""

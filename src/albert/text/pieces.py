@@ -123,20 +123,23 @@ class PieceEncoder:
 
     def _divided(self, text: str) -> Pieces:
         """The pieces of a text with added tokens: what stands between those is segmented by itself."""
-        parts = []
+        found: list[Pieces | None] = []
+        between: list[tuple[int, NormalizedText]] = []  # what stands in the place of each None, and where it begins
         for start, end, token in self._as_written.divide(text):
             if token is not None:
-                parts.append(_one_piece(token.id, start, end))
+                found.append(_one_piece(token.id, start, end))
                 continue
             inner = self._normalized(text[start:end])
             for first, after, other in self._as_normalized.divide(inner.text):
-                if other is None:
-                    part = inner.part(first, after)
-                    pieces = self._encoded([part], [text])[0] if part.text else Pieces(np.zeros(0, np.int64))
-                else:
-                    pieces = _one_piece(other.id, *inner.span(first, after))
-                parts.append(Pieces(pieces.ids, pieces.offsets + start, pieces.word_ids))
-        return _joined(parts)
+                if other is not None:
+                    begin, finish = inner.span(first, after)
+                    found.append(_one_piece(other.id, start + begin, start + finish))
+                elif (part := inner.part(first, after)).text:
+                    found.append(None)
+                    between.append((start, part))
+        rows = self._encoded([part for _, part in between], [text])
+        moved = iter(_moved(row, start) for row, (start, _) in zip(rows, between, strict=True))
+        return _joined([next(moved) if pieces is None else pieces for pieces in found])
 
     def _normalized(self, text: str) -> NormalizedText:
         if self._harden is None:
@@ -209,6 +212,10 @@ class PieceEncoder:
 
 def _one_piece(token: int, start: int, end: int) -> Pieces:
     return Pieces(np.asarray([token]), np.asarray([[start, end]]), np.zeros(1, np.int64))
+
+
+def _moved(pieces: Pieces, by: int) -> Pieces:
+    return Pieces(pieces.ids, pieces.offsets + by, pieces.word_ids)
 
 
 def _joined(parts: Sequence[Pieces]) -> Pieces:
