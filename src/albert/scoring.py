@@ -18,7 +18,7 @@ from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors, write_json
 from albert.predictor import Predictor
-from albert.tasks import DecodeOptions
+from albert.tasks import DecodeOptions, Prediction
 
 CHUNK = 4096  # rows between two saved positions
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
@@ -110,7 +110,7 @@ class _Scorer:
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t" if self.kind == "tsv" else ",", lineterminator="\n")
         for index, (row, best) in enumerate(zip(rows, predictions, strict=True)):
-            values = (best[0][self.predictor.task.answer], best[0]["score"]) if self.single else (best,)
+            values = (_answer(best[0], self.predictor.task.answer), best[0]["score"]) if self.single else (best,)
             record = {**row.values, **dict(zip(self.added, values, strict=True))}
             if self.kind == "jsonl":
                 text.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -158,6 +158,11 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int]:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return 0, 0
+
+
+def _answer(prediction: Prediction, key: str) -> Any:
+    """What is predicted of a row: the vector of a text, where that is all there is."""
+    return prediction.get("embedding", prediction[key])
 
 
 def _cell(value: Any) -> Any:
