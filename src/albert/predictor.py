@@ -16,7 +16,7 @@ import numpy as np
 from albert.data.batches import Features
 from albert.data.examples import Columns, Example, guess_columns, read_examples
 from albert.data.sources import Problems
-from albert.data.tables import TEXT_COLUMN, Table
+from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.engine.precision import has_int8
 from albert.engine.quantized import INT8, Calibration, load_ranges
@@ -24,10 +24,11 @@ from albert.errors import AlbertError, ErrorKind
 from albert.files import as_json, folder_fingerprint, sha256, write_output
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
-from albert.model.sentences import embeds, length_limit
+from albert.model.sentences import length_limit
 from albert.report import Facts, write_report
-from albert.tasks import TASKS, DecodeOptions, Lengths, Prediction, Task, task_named
+from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
+from albert.tasks.published import columns_of, task_of, usual_columns
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
@@ -73,7 +74,7 @@ class Predictor:
         model: AlbertForTask,
         tokenizer: Tokenizer,
         task: Task,
-        columns: Columns,
+        columns: Columns | None,
         *,
         lengths: Lengths,
         thresholds: tuple[float, ...] = (),
@@ -83,11 +84,13 @@ class Predictor:
         fingerprint: str = "",
         name: str = "model",
     ) -> None:
+        """Without `columns`, those of training, a file's are known by their names."""
         self.model = model.eval()
         self.engine = Engine(self.model, precision, calibration=calibration, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
-        self.columns = columns
+        self.columns = columns or usual_columns(task)
+        self.trained = columns is not None  # here, so that its files have these columns
         self.lengths = lengths
         self.thresholds = thresholds  # of decisions, tuned on dev
         self.fingerprint = fingerprint  # of the files it came from
@@ -105,7 +108,7 @@ class Predictor:
         early_exit: bool = True,
         hardening: bool = True,
     ) -> Self:
-        """Loads a model folder or hub id. A sequence classifier without our task settings is taken as one.
+        """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
         `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
         trained with early exit leaves early unless told not to, and one trained with `hardening` hardens its texts so.
@@ -115,15 +118,15 @@ class Predictor:
         folder = model_folder(name)
         model = load_model(folder)
         extra = model.config.extra
-        task_name = extra.get("task") or _task_of(model, folder)
-        if task_name is None:
+        task = task_named(extra["task"]) if extra.get("task") else task_of(model, folder)
+        if task is None:
             raise AlbertError(
                 ErrorKind.MODEL,
                 f"{name} has no task to predict with (head {model.head_name})",
-                expected="a model that `albert train` wrote, or a sequence classifier",
+                expected="a model that `albert train` wrote, or one with a head for a task",
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
-        task = task_named(task_name).measured_by(extra.get("metric"))
+        task = task.measured_by(extra.get("metric"))
         tokenizer = open_tokenizer(folder)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
         if "max_length" in extra:
@@ -136,7 +139,7 @@ class Predictor:
             model,
             tokenizer,
             task,
-            Columns(**extra.get("columns", {"text": TEXT_COLUMN})),
+            Columns(**extra["columns"]) if "columns" in extra else None,
             lengths=lengths,
             thresholds=tuple(extra.get("thresholds", ())),
             precision="auto" if precision == "int8" else precision,
@@ -156,20 +159,26 @@ class Predictor:
         aggregation: str = "first",
         max_answer: int = 30,
         handle_impossible_answer: bool | None = None,
+        raw_scores: bool = False,
     ) -> list[Any]:
         """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
 
         An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …, "choices": […]}; `question` and
         `context`, or a dict of them, are a pair. Entities come as a list a text, in its order, made from pieces as
         `aggregation` says: none, simple, first, average or max. Answers have at most `max_answer` pieces, and with
-        `handle_impossible_answer` (None: if the model was trained so) "" is one.
+        `handle_impossible_answer` (None: if the model was trained so) "" is one. `raw_scores` gives labels and numbers
+        their logits.
         """
         if inputs is None:
             if question is None or context is None:
                 raise AlbertError(ErrorKind.USAGE, "input", expected="inputs, or question and context", got="neither")
             inputs = (question, context)
         options = DecodeOptions(
-            top_k=top_k, aggregation=aggregation, max_answer=max_answer, no_answer=handle_impossible_answer
+            top_k=top_k,
+            aggregation=aggregation,
+            max_answer=max_answer,
+            no_answer=handle_impossible_answer,
+            raw_scores=raw_scores,
         )
         single = isinstance(inputs, (str, dict, tuple))
         items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
@@ -179,8 +188,16 @@ class Predictor:
         return predictions if top_k != 1 or self.task.plural else [best[0] for best in predictions]
 
     def predict(self, examples: Sequence[Example], options: DecodeOptions | None = None) -> list[list[Prediction]]:
-        """The predictions for each example, best first or in the order of the text."""
+        """The predictions for each example, best first or in the order of the text.
+
+        Raises `AlbertError` (usage) for raw scores of a task without labels or numbers.
+        """
         options = options or DecodeOptions()
+        if options.raw_scores and self.task.pipeline != "text-classification":
+            raise AlbertError(
+                ErrorKind.USAGE, "raw scores", expected="a model whose texts get labels or a number",
+                got=f"task {self.task.name}",
+            )  # fmt: skip
         if not options.thresholds:
             options = dataclasses.replace(options, thresholds=self.thresholds)
         return [self.task.decode(output, self.labels, options) for output in self.outputs(examples)]
@@ -278,9 +295,11 @@ class Predictor:
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.
 
-        Raises `AlbertError` (bad-data) when they are not there.
+        Of a model from elsewhere they are told by their names. Raises `AlbertError` (bad-data) when they are not there.
         """
         wanted = self.columns.texts()
+        if not self.trained and (named := columns_of(self.task, table)):
+            return named
         if all(name in table.columns for name in (*wanted, *self.columns.choices)):
             return dataclasses.replace(self.columns, label=None)
         if len(wanted) == 1 and not self.columns.choices and len(table.columns) == 1:
@@ -326,18 +345,6 @@ def _calibration(folder: Path, precision: str) -> Calibration | None:
         )  # fmt: skip
     wanted = precision == "int8" or (precision == "auto" and has_int8())
     return load_ranges(path) if wanted and path.is_file() else None
-
-
-def _task_of(model: AlbertForTask, folder: Path) -> str | None:
-    """The task of a checkpoint from elsewhere, by its head and problem type; of one label it is a number, as there."""
-    if model.head_name == "embedding" and not embeds(folder):
-        return None
-    wanted = model.config.problem_type
-    if wanted is None and model.head_name == "sequence_classification" and model.config.num_labels == 1:
-        wanted = "regression"
-    same_head = [task for task in TASKS.values() if task.head == model.head_name]
-    by_type = [task.name for task in same_head if task.problem_type == wanted]
-    return by_type[0] if by_type else same_head[-1].name if same_head else None
 
 
 def _example(item: Input) -> Example:

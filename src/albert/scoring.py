@@ -158,7 +158,7 @@ class _Scorer:
 
     def _record(self, row: Row, best: list[Prediction]) -> Record:
         self._require_free(self._place(row), row.values)
-        values = (best[0][self.predictor.task.answer], best[0]["score"]) if self.single else (best,)
+        values = (_answer(best[0], self.predictor.task.answer), best[0]["score"]) if self.single else (best,)
         return {**row.values, **dict(zip(self.added, values, strict=True))}
 
     def _example(self, row: Row) -> Example:
@@ -167,8 +167,8 @@ class _Scorer:
         except ValueError as error:
             raise AlbertError(ErrorKind.DATA, f"{self._place(row)}: {error}") from None
         for text in filter(SURROGATE.search, (example.text, example.text_pair or "", *example.choices)):
-            error = invalid_unicode(text)
-            raise AlbertError(error.kind, f"{self._place(row)}: {error.what}", expected=error.expected, got=error.got)
+            fault = invalid_unicode(text)
+            raise AlbertError(fault.kind, f"{self._place(row)}: {fault.what}", expected=fault.expected, got=fault.got)
         return example
 
     def _place(self, row: Row) -> str:
@@ -243,3 +243,8 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, li
         what = ", ".join(other)
         return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed anew"]
     return rows, size, []
+
+
+def _answer(prediction: Prediction, key: str) -> Any:
+    """What is predicted of a row: the vector of a text, where that is all there is."""
+    return prediction.get("embedding", prediction[key])

@@ -107,6 +107,7 @@ class Job:
         """What `job.json` and the manifest say of the job."""
         settings = {
             "vocabulary": hashlib.sha256(self.tokenizer.model).hexdigest(),
+            **({"added": [token.content for token in self.tokenizer.added]} if self.tokenizer.added else {}),
             **dataclasses.asdict(self.tokenizer.normalizer),
             **dataclasses.asdict(self.cut),
             "deduplicate": self.deduplicate,
