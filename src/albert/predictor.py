@@ -21,7 +21,7 @@ from albert.engine import Engine, Precision
 from albert.engine.precision import has_int8
 from albert.engine.quantized import INT8, Calibration, load_ranges
 from albert.errors import AlbertError, ErrorKind
-from albert.files import folder_fingerprint, write_json
+from albert.files import as_json, folder_fingerprint, sha256, write_output
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.model.sentences import length_limit
@@ -59,11 +59,11 @@ class Evaluation:
     def save(self, path: str | Path) -> None:
         """Writes a report where the name ends in .html, else the scores as JSON. Raises `AlbertError` as
         `write_report` does."""
-        if Path(path).suffix == ".html":
+        if Path(path).suffix.lower() == ".html":
             write_report(Path(path), self.facts)
         else:
             named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "facts"}
-            write_json(Path(path), named)
+            write_output(Path(path), as_json(named))
 
 
 class Predictor:
@@ -134,6 +134,7 @@ class Predictor:
         else:
             limits = tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder) or sys.maxsize
             lengths = task.lengths.adjusted(min(limits), None)
+        calibration = _calibration(folder, precision)
         return cls(
             model,
             tokenizer,
@@ -142,9 +143,9 @@ class Predictor:
             lengths=lengths,
             thresholds=tuple(extra.get("thresholds", ())),
             precision="auto" if precision == "int8" else precision,
-            calibration=_calibration(folder, precision),
+            calibration=calibration,
             exit_threshold=extra.get("early_exit", {}).get("threshold") if early_exit else None,
-            fingerprint=folder_fingerprint(folder),
+            fingerprint=_fingerprint(folder, int8=calibration is not None),
             name=str(name),
         )
 
@@ -248,6 +249,8 @@ class Predictor:
         problems = Problems(table.path)
         examples = list(read_examples(table, columns, self.task.parse_gold, problems))
         problems.raise_if_any()
+        if not examples:
+            raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
         features = self._encode(examples)
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*problems.remarks, *self.task.remarks(examples, features))
@@ -309,9 +312,28 @@ class Predictor:
             hint="rename the columns, or give a file with the texts alone",
         )
 
+    def identity(self) -> dict[str, Any]:
+        """All of it that changes an answer: the files and how they are computed with."""
+        early, hardening = self.engine.early, self.tokenizer.hardening
+        return {
+            "model": self.fingerprint,
+            "precision": f"int8 and {self.engine.precision}" if self.engine.int8 else self.engine.precision,
+            "device": self.engine.device.type,
+            "early exit": None if early is None else early.threshold,
+            "hardening": None if hardening is None else hardening.to_dict(),
+            "lengths": dataclasses.asdict(self.lengths),
+            "thresholds": self.thresholds,
+            "texts": dataclasses.asdict(self.columns),
+        }
+
     def __repr__(self) -> str:
         precision = "int8" if self.engine.int8 else self.engine.precision
         return f"Predictor({self.task.name}, {precision}, {json.dumps(self.labels)[:80]})"
+
+
+def _fingerprint(folder: Path, *, int8: bool) -> str:
+    """Which files answers come from; the manifest does not know an int8 form, which was made later."""
+    return folder_fingerprint(folder) + (f"-{sha256(folder / INT8)}" if int8 else "")
 
 
 def _calibration(folder: Path, precision: str) -> Calibration | None:

@@ -283,9 +283,12 @@ def evaluate(
         write_squad,
     )
     from albert.cli.gates import check_gates, parse_gates
+    from albert.pipes import target_of
     from albert.predictor import Predictor
     from albert.report import write_report
 
+    for path in filter(None, (out, report)):
+        target_of(path)  # refuses a folder before anything is computed
     gates = parse_gates(minimum or [])
     if glue is not None or behaviour is not None:
         if behaviour is not None:
@@ -377,7 +380,8 @@ def predict(
     model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
     data: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")] = "-",
     out: Annotated[
-        str, typer.Option("--out", "-o", help="File for the result (.jsonl, .csv, .tsv); - is stdout.")
+        str,
+        typer.Option("--out", "-o", help="File for the result (.jsonl, .json, .csv, .tsv, also .gz, …); - is stdout."),
     ] = "-",
     top_k: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many labels a row; 0 gives all.")] = 1,
     aggregation: Annotated[str, typer.Option(help="Pieces to entities: none, simple, first, average, max.")] = "first",
@@ -392,7 +396,9 @@ def predict(
     precision: InferencePrecision = "auto",
     full_depth: FullDepth = False,
     format: InputFormat = None,
-    output_format: Annotated[str | None, typer.Option(help="jsonl, csv or tsv; else by the name of --out.")] = None,
+    output_format: Annotated[
+        str | None, typer.Option(help="jsonl, json, csv or tsv; else by the name of --out.")
+    ] = None,
     encoding: Encoding = "utf-8",
 ) -> None:
     """Predict every row of a file: streaming, all input columns kept, an interrupted call goes on."""
@@ -419,6 +425,8 @@ def predict(
     )
     resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
     print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
+    for remark in scored.remarks:
+        print(remark, file=sys.stderr)
     _tell_cut(scored.cut, predictor.lengths.max_length)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from albert.data.sources import raw_lines, suffix_of
+from albert.data.arrow import rows_of
+from albert.data.sources import raw_lines, require_no_utf16, suffix_of, unknown_encoding
 from albert.errors import AlbertError, ErrorKind, require_extra
+from albert.pipes import is_stream
 
 Values = dict[str, Any]
 _BATCH = 1024  # rows in memory at a time
@@ -20,8 +22,10 @@ def is_document(path: str) -> bool:
     """Whether a file is one JSON document, by its name, or a folder of them; .json with an object a line is none."""
     if Path(path).is_dir():
         return True
-    if suffix_of(Path(path)) != ".json" or not Path(path).is_file():
+    if suffix_of(Path(path)) != ".json":
         return False
+    if not Path(path).is_file():
+        return is_stream(Path(path))  # which can be read only once
     first, second = itertools.islice(itertools.chain((line for line in raw_lines(path) if line.strip()), [b"", b""]), 2)
     try:
         return not second or not isinstance(json.loads(first), dict)
@@ -55,6 +59,8 @@ def parquet_columns(path: str) -> tuple[str, ...]:
     """The columns of a Parquet file. Raises `AlbertError` (bad-data) for another file."""
     parquet = require_extra("pyarrow.parquet", "data")
     try:
+        if is_stream(Path(path)):
+            raise ValueError("a pipe, which cannot be read from its end")
         with parquet.ParquetFile(path) as file:
             return tuple(file.schema_arrow.names)
     except (ValueError, OSError) as error:  # pyarrow's own errors are both
@@ -68,7 +74,7 @@ def parquet_rows(path: str) -> Iterator[Values]:
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH):
-                for values in batch.to_pylist():
+                for values in rows_of(batch):
                     number += 1
                     yield values
     except (ValueError, OSError) as error:
@@ -79,10 +85,16 @@ def parquet_rows(path: str) -> Iterator[Values]:
 
 def _rows_of_file(path: str, encoding: str) -> list[Values]:
     try:
-        text = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf").decode(encoding)
-        value = json.loads(text)
+        raw = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf")
+        if "16" not in encoding:
+            require_no_utf16(path, raw, encoding)
+        if not raw.strip():
+            raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="an empty file")
+        value = json.loads(raw.decode(encoding))
     except UnicodeDecodeError as error:
         raise AlbertError(ErrorKind.DATA, f"{path}: byte {error.start + 1}", expected=f"{encoding} text") from None
+    except LookupError:
+        raise unknown_encoding(encoding) from None
     except RecursionError:
         raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got="JSON nested too deeply") from None
     except json.JSONDecodeError as error:

@@ -221,7 +221,7 @@ def _records(
             problems.add(starts[0] if starts else 1, f"bad quoting ({error})", expected='"" for " in a quoted cell')
             continue
         if cells:
-            yield starts[0], [cell.removesuffix("\n") for cell in cells]
+            yield starts[0], cells
 
 
 # --- what the table looks like -------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def train_vocabulary(
             ErrorKind.DATA,
             "training a vocabulary",
             expected=f"text rich enough for {vocab_size:,} pieces",
-            got=f"{counted.count:,} lines ({str(error).splitlines()[-1]})",
+            got=f"{counted.count:,} lines" + (f" ({_reason(error)})" if counted.count else ""),
             hint="give more text or a smaller --vocab-size",
         ) from error
     return model.getvalue()
@@ -90,6 +90,11 @@ def _changed_word(line: str) -> str | None:
     keep = Normalizer(lower=False)
     composed = (unicodedata.normalize("NFKC", word) for word in line.split() if not word.isascii())
     return next((word for word in composed if unicodedata.normalize("NFC", keep.text(word)) != word), None)
+
+
+def _reason(error: Exception) -> str:
+    """What SentencePiece says, without the place in its source."""
+    return str(error).splitlines()[-1].rpartition("] ")[2].rstrip(". ")
 
 
 class _Counted:
