@@ -26,11 +26,15 @@ _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 
 @dataclass(frozen=True)
 class Scored:
-    """How many rows were written, how many of them an earlier call had done, how many texts were cut."""
+    """How many rows were written, how many of them an earlier call had done, how many texts were cut.
+
+    `remarks` tell what was assumed of the file, and what was odd in it.
+    """
 
     rows: int
     resumed: int
     cut: int
+    remarks: tuple[str, ...] = ()
 
 
 def score_file(
@@ -42,6 +46,10 @@ def score_file(
     format: str | None = None,
     output_format: str | None = None,
     encoding: str = "utf-8",
+    header: bool | None = None,
+    word_column: int | None = None,
+    tag_column: int | None = None,
+    keep_na: bool = False,
 ) -> Scored:
     """Writes every row of `source` with its prediction to `out` ("-": standard input and output).
 
@@ -50,7 +58,10 @@ def score_file(
     stopped: until the end the rows lie in `out`.part, beside a note of how far they go. Raises `AlbertError`
     (bad-data) at the first bad row.
     """
-    table = Table(source, format=format, encoding=encoding)
+    table = Table(
+        source, format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column,
+        keep_na=keep_na, wanted=(*predictor.columns.texts(), *predictor.columns.choices),
+    )  # fmt: skip
     kind = output_format or _FORMATS.get(Path(out).suffix, "jsonl")
     scorer = _Scorer(predictor, table, predictor.columns_of(table), kind, options or DecodeOptions())
     cut_before = predictor.cut
@@ -63,7 +74,7 @@ def score_file(
     else:
         with disk_errors(Path(out)):
             rows, resumed = _to_file(scorer, Path(out))
-    return Scored(rows, resumed, predictor.cut - cut_before)
+    return Scored(rows, resumed, predictor.cut - cut_before, (*table.remarks, *scorer.remarks(rows)))
 
 
 class _Scorer:
@@ -77,6 +88,7 @@ class _Scorer:
         self.columns = columns
         self.kind = kind
         self.options = options
+        self.empty = 0  # rows without a text
         self.single = options.top_k == 1 and not predictor.task.plural
         self.added = ("prediction", "score") if self.single else (predictor.task.plural or "predictions",)
         if taken := [name for name in self.added if name in table.columns]:
@@ -95,6 +107,13 @@ class _Scorer:
             yield len(chunk), self._render(chunk, header=header)
             header = False
 
+    def remarks(self, rows: int) -> Iterator[str]:
+        """What was odd in the file, of which so many rows were predicted."""
+        if not rows:
+            yield f"{self.table.path}: no rows of data" + (", a header alone" if self.table.layout.has_header else "")
+        if self.empty:
+            yield f"{self.table.path}: {self.empty:,} rows have no text; their predictions mean nothing"
+
     def job(self) -> dict[str, Any]:
         """What tells whether an interrupted call did the same work; standard input is never the same."""
         source: dict[str, Any] = {"pid": os.getpid()}
@@ -102,6 +121,7 @@ class _Scorer:
             status = Path(self.table.path).stat()
             path = str(Path(self.table.path).resolve())
             source = {"path": path, "size": status.st_size, "modified": status.st_mtime_ns}
+        source["reading"] = self.table.reading.reading()
         job = {"input": source, "model": self.predictor.fingerprint, "format": self.kind, **asdict(self.options)}
         return dict(json.loads(json.dumps(job)))  # as it will be read again
 
@@ -122,9 +142,11 @@ class _Scorer:
 
     def _example(self, row: Row) -> Example:
         try:
-            return example_of(row, self.columns)
+            example = example_of(row, self.columns)
         except ValueError as error:
             raise AlbertError(ErrorKind.DATA, f"{self.table.path}:{row.number}: {error}") from None
+        self.empty += not any(text.strip() for text in (example.text, example.text_pair or ""))
+        return example
 
 
 def _to_file(scorer: _Scorer, out: Path) -> tuple[int, int]:

@@ -104,9 +104,10 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
 def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tuple[int, str]]:
     """(line number, line without its end). Bad lines go to `problems` and are left out.
 
-    A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB.
+    A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB. In a file without
+    a line feed lines end with carriage returns, as on old Macintoshes.
     """
-    for number, raw in enumerate(raw_lines(path), 1):
+    for number, raw in enumerate(_lines_of(raw_lines(path)), 1):
         if number == 1:
             if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise AlbertError(
@@ -134,6 +135,16 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
                 raise AlbertError(
                     ErrorKind.USAGE, f"encoding {encoding!r}", expected="a name that Python knows, like utf-8"
                 ) from None
+
+
+def _lines_of(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines, a single one without a line feed divided at its carriage returns."""
+    first = next(lines, b"")
+    if b"\n" not in first:
+        yield from first.removesuffix(b"\r").split(b"\r") if first else ()
+    else:
+        yield first
+    yield from lines
 
 
 def suffix_of(path: Path) -> str:
