@@ -299,7 +299,8 @@ class Predictor:
             f"{table.path}: text columns",
             expected=" and ".join((*wanted, *self.columns.choices)),
             got=", ".join(table.columns),
-            hint="rename the columns, or give a file with the texts alone" + (f"; {table.advice}" if table.advice else ""),
+            hint="rename the columns, or give a file with the texts alone"
+            + (f"; {table.advice}" if table.advice else ""),
         )
 
     def __repr__(self) -> str:

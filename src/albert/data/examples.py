@@ -230,7 +230,8 @@ def read_examples(
             if not any(text.strip() for text in (example.text, example.text_pair or "")):
                 raise ValueError("no text")
             value = row.values.get(columns.label)
-            if value not in example.choices and (why := missing(value, keep_na=row.keep_na)):
+            # null is the task's to refuse, and "None" may be one of the choices
+            if value is not None and value not in example.choices and (why := missing(value, keep_na=row.keep_na)):
                 raise ValueError(f"no label: {why}")
             yield replace(example, gold=parse_gold(value, example))
         except ValueError as error:

@@ -123,10 +123,10 @@ def _evidence(name: str, known: bool, below: Sequence[str]) -> int:
 def _as_text(name: str, values: Sequence[str]) -> int:
     """What a cell above a column of different texts says: a sentence as long as they are is one of them."""
     lengths = sorted(map(len, values))
-    if len(values) >= _MANY and not lengths[0] <= len(name) <= lengths[-1]:
-        return 1
-    sentence = len(name.split()) > 3 or name[-1] in ".!,;"
-    return -1 if sentence and name[-1] not in "?:*" else 0
+    sentence = (len(name.split()) > 3 or name[-1] in ".!,;") and name[-1] not in "?:*"
+    if lengths[0] <= len(name) <= lengths[-1]:
+        return -sentence
+    return int(len(values) >= _MANY and not sentence)
 
 
 def _is_figures(cell: str) -> bool:
