@@ -51,7 +51,7 @@ def test_words_between_bars_and_brackets_are_labels(cell: str, labels: tuple[str
 
 
 @pytest.mark.parametrize(
-    "cell", ['["ham", "a]', '["ham"', "[1, 2", "['a', ['b']", "[[1, 2], [3]]", "[null]", [math.nan]]
+    "cell", ['["ham", "a]', '["ham"', "[1, 2", "['a', ['b']", "[[1, 2], [3]]", "[null]", '"[""a"", ""b""]"', [math.nan]]
 )
 def test_half_a_list_is_refused(cell: Any) -> None:
     with pytest.raises(ValueError, match="label"):

@@ -64,6 +64,7 @@ def test_a_header_is_kept_whatever_its_cells(
         ("pos;Question", "{label};Answer {n}"),
         ("the lamp of letter x is not so good,neutral", "the lamp of number {n} is not so good,{label}"),
         ("1,Title here,Long text", "{half},Other {n},Text is {n}"),
+        ("a film,?", "film {n},{half}"),
         ("Titanic,A ship sinks.", "Alien {n},A film about {n} visitors."),
     ],
 )
@@ -150,6 +151,14 @@ def test_a_table_that_is_called_txt_gets_a_hint(tmp_path: Path, content: str, op
     with pytest.raises(AlbertError, match=option):
         guess_columns(found)
     assert Table(tmp_path / "a.txt", format=option[-3:]).columns == ("text", "label")
+
+
+@pytest.mark.parametrize("content", ["sep=;\n", '"a\n', "sep=,\n\n"])
+def test_a_table_without_a_row_is_said(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(AlbertError, match=r"an empty file|bad quoting") as caught:
+        Table(tmp_path / "a.csv")
+    assert caught.value.kind is ErrorKind.DATA
 
 
 def test_equal_names_are_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ KNOWN_NAMES = frozenset(
 )
 UNNAMED = "index"  # the first column of tables that pandas and R wrote
 _PANDAS_UNNAMED = re.compile(r"Unnamed: \d+")
-_FIGURES = re.compile(r"[\d\s.,:/%€$£T+-]*\d[\d\s.,:/%€$£TZAPM+-]*")  # numbers, dates and times
+_FIGURES = re.compile(r"[\d\s.,:/%€$£+-]*\d[\d\s.,:/%€$£TZAPM+-]*")  # numbers, dates and times
 _NEEDED = 2  # evidence for a header from which it is one
 _QUESTION = 20  # characters from which a name that is long beside the answers below is a question
 _MANY = 8  # rows from which the longest and the shortest text say something
@@ -106,7 +106,7 @@ def _index(name: str, below: Sequence[str]) -> int:
 def _evidence(name: str, known: bool, below: Sequence[str]) -> int:
     """How much a column speaks for a header (above 0), or for a first row of data (below 0)."""
     values = [value for value in below if value and missing(value) is None]
-    if not name or missing(name) is not None:
+    if missing(name) is not None or not any(map(str.isalnum, name)):
         return 0
     if _is_value(name, values):
         return -3

@@ -192,7 +192,7 @@ def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[s
         return bool(rows and quoted) and rows[0][0] in wanted
     first, *below = rows
     alike = sum(len(row) == len(first) for row in below)
-    if reading.header is not None:
+    if reading.header:
         return alike == len(below)
     known = sum(is_known(name) or name in wanted for name in first)
     words = all(re.fullmatch(r"[\w.-]+", name) for name in first)
@@ -256,10 +256,12 @@ def _table(
         head = head[next(place for place, (_, line) in enumerate(head) if line.strip()) + 1 :]
     lines = [line for _, line in head]
     delimiter = separator or ("\t" if kind == "tsv" else _delimiter(lines))
-    found = list(records(head, delimiter, quoted=kind == "csv", problems=Problems(path)))
+    problems = Problems(path)
+    found = list(records(head, delimiter, quoted=kind == "csv", problems=problems))
     rows = [[cell.strip() for cell in cells] for _, cells in found]
     if not rows:
-        return Layout(kind, delimiter, ())
+        problems.raise_if_any()
+        raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="an empty file")
     first, *below = rows
     if _lacks_name(first, below):
         first = ["", *first]

@@ -164,7 +164,8 @@ def _divided(cell: str) -> list[str]:
     """The parts of a cell between | ; or , in brackets or not. Raises `ValueError` for half a list."""
     inner = cell.strip()
     closing = {"[": "]", "{": "}"}.get(inner[:1])
-    if closing and (closing not in inner or re.match(r"""[\[{]\s*['"\[{]""", inner)):
+    quoted = inner[:2] in ('"[', "'[", '"{', "'{")  # as TSV has them that was written with quotes
+    if quoted or (closing and (closing not in inner or re.match(r"""[\[{]\s*['"\[{]""", inner))):
         raise ValueError(f"label: expected a list as JSON or Python writes it, got {cell[:60]!r}")
     inner = inner[1:-1] if closing and inner.endswith(closing) else inner
     return [part for part in re.split(r"[|;,]", inner) if part.strip()]
