@@ -40,6 +40,7 @@ def test_counted_words_with_nested_tags(tmp_path: Path, name: str) -> None:
     ("content", "said"),
     [
         ("EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\ncame VBD B-VP O\n", None),  # CoNLL-2003
+        ("EU eu NE I-NC I-ORG\nrejects r VV I-VC O\n\nPeter p NE I-NC I-PER\ncame c VV I-VC O\n", None),  # German
         ("EU B-ORG\nrejects O\n\nPeter B-PER\ncame O\n", None),
         ("-DOCSTART-\n\nEU B-ORG\nrejects O\n\nPeter B-PER\ncame O\n", None),
         ("7 EU B-ORG\n8 rejects O\n\n9 Peter B-PER\n10 came O\n", "words are in column 2"),
@@ -56,7 +57,17 @@ def test_columns_are_recognised(tmp_path: Path, content: str, said: str | None) 
         assert [said is not None and said in remark for remark in remarks] == [True] * (said is not None)
 
 
+def test_columns_that_cover_most_words_are_phrases(tmp_path: Path) -> None:
+    rows = [
+        f"w{n} {'B-X' if n % 5 else 'O'} {'B-PER' if n % 5 == 1 else 'O'}\n" + "\n" * (n % 5 == 4) for n in range(60)
+    ]
+    found, _ = read(tmp_path / "a.conll", "".join(rows))
+    assert {label for _, spans in found for _, _, label in spans} == {"PER"}
+
+
 def test_two_columns_of_other_tags_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(AlbertError, match="columns 2, 3"):  # nothing says that the one is the outer of the other
+        read(tmp_path / "a.conll", "EU\tB-ORG\tB-SUBJ\nrejects\tO\tO\n\nPeter\tB-PER\tO\n")
     content = "EU\tB-ORG\tO\nrejects\tO\tB-ACT\n\nPeter\tB-PER\tO\n"
     with pytest.raises(AlbertError, match=r"columns 2, 3.*--tag-column NUMBER") as caught:
         read(tmp_path / "a.conll", content)

@@ -16,7 +16,11 @@ _TAG = re.compile(r"O|[BIESLUM]-\S.*")
 _DOCUMENT = "-DOCSTART-"
 _SHOWN = 10
 _MOSTLY = 0.9  # the share of a column's cells that are tags, or numbers, if that is what it holds
-_CHUNKS = {"NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"}  # CoNLL-2000's phrases
+_CHUNKS = frozenset((  # phrases of CoNLL-2000, and of the German part of CoNLL-2003
+    "NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP", "NC", "VC", "PC", "AC",
+))  # fmt: skip
+_PHRASED = 0.7  # the share of words in phrases; entities have fewer
+_ENOUGH = 50  # words from which a share says something
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def _tag_column(path: str, columns: Sequence[tuple[str, ...]], tagged: Sequence[
     first, *others = entities
     outer = {row for row, tag in enumerate(columns[first]) if tag != OUTSIDE}
     inner = {row for other in others for row, tag in enumerate(columns[other]) if tag != OUTSIDE}
-    if not inner <= outer:
+    if not (inner <= outer and _are_nested(columns[first], [columns[other] for other in others])):
         named = ", ".join(str(place + 1) for place in entities)
         raise AlbertError(
             ErrorKind.DATA, f"{path}: which column holds the tags?", expected="one of them", got=f"columns {named}",
@@ -132,8 +136,19 @@ def _are_tags(column: Sequence[str]) -> bool:
 
 
 def _are_chunks(column: Sequence[str]) -> bool:
-    types = {split_tag(tag)[1] for tag in column if tag != OUTSIDE}
-    return bool(types) and types <= _CHUNKS
+    covered = sum(tag != OUTSIDE for tag in column)
+    types = _types(column)
+    return bool(types) and (types <= _CHUNKS or (len(column) >= _ENOUGH and covered >= _PHRASED * len(column)))
+
+
+def _are_nested(outer: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Whether columns hold entities of one kind: without any, or of a type as in the first (LOC and LOCderiv)."""
+    inner = {kind for column in others for kind in _types(column)}
+    return not inner or any(a.startswith(b) or b.startswith(a) for a in inner for b in _types(outer))
+
+
+def _types(column: Sequence[str]) -> set[str]:
+    return {split_tag(tag)[1] for tag in column if tag != OUTSIDE}
 
 
 def _count(column: Sequence[str]) -> bool:
