@@ -118,9 +118,10 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
 def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tuple[int, str]]:
     """(line number, line without its end). Bad lines go to `problems` and are left out.
 
-    A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB.
+    A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB. In a file without
+    a line feed lines end with carriage returns, as on old Macintoshes.
     """
-    for number, raw in enumerate(raw_lines(path), 1):
+    for number, raw in enumerate(_lines_of(raw_lines(path)), 1):
         if number == 1:
             require_no_utf16(path, raw, encoding)
             raw = raw.removeprefix(b"\xef\xbb\xbf")
@@ -156,6 +157,16 @@ def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
 def unknown_encoding(name: str) -> AlbertError:
     """The error for an encoding that there is not."""
     return AlbertError(ErrorKind.USAGE, f"encoding {name!r}", expected="a name that Python knows, like utf-8")
+
+
+def _lines_of(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines, a single one without a line feed divided at its carriage returns."""
+    first = next(lines, b"")
+    if b"\n" not in first:
+        yield from first.removesuffix(b"\r").split(b"\r") if first else ()
+    else:
+        yield first
+    yield from lines
 
 
 def suffix_of(path: Path) -> str:
