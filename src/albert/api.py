@@ -34,6 +34,11 @@ def train(
     early_exit: bool = False,
     exit_budget: float = 0.003,
     format: str | None = None,
+    encoding: str = "utf-8",
+    header: bool | None = None,
+    word_column: int | None = None,
+    tag_column: int | None = None,
+    keep_na: bool = False,
     settings: dict[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -43,8 +48,9 @@ def train(
 
     Columns and task are guessed where they are not given; without `dev` a tenth is held out. `init` is a
     model folder or hub id to start from, the package's starter unless `size` names a network to train from
-    scratch, on the vocabulary in the folder `tokenizer` or our English one. `settings` are those of `albert
-    train --set`. Raises `AlbertError`.
+    scratch, on the vocabulary in the folder `tokenizer` or our English one. `header` says whether a table's first
+    row names its columns, `word_column` and `tag_column` which of a CoNLL file's, counted from 1, are meant, and with
+    `keep_na` cells like NA and None are values. `settings` are those of `albert train --set`. Raises `AlbertError`.
     """
     config = FinetuneConfig(
         train=str(data),
@@ -64,6 +70,11 @@ def train(
         early_exit=early_exit,
         exit_budget=exit_budget,
         format=format,
+        encoding=encoding,
+        header=header,
+        word_column=word_column,
+        tag_column=tag_column,
+        keep_na=keep_na,
         settings=settings or {},
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,20 @@ from albert.data.audit.findings import Finding, Place, Severity, found
 from albert.data.audit.labels import count_labels, label_findings, number_findings
 from albert.data.audit.learned import learned_findings
 from albert.data.audit.texts import PieceCounts, piece_findings, text_findings
-from albert.data.examples import Columns, Example, guess_columns, read_examples, require_columns
+from albert.data.examples import (
+    Columns,
+    Example,
+    guess_columns,
+    label_values,
+    named,
+    read_examples,
+    require_alike,
+    require_columns,
+)
+from albert.data.reading import Reading
 from albert.data.sources import Problems
 from albert.data.tables import Table
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError
 from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.text.encodings import Tokenizer
@@ -28,7 +38,7 @@ _SHOWN_CHARACTERS = 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditConfig:
+class AuditConfig(Reading):
     """The files to check, how to read them, the model whose vocabulary counts, and the lengths, if not the task's."""
 
     train: str
@@ -42,8 +52,6 @@ class AuditConfig:
     choices: str | None = None
     max_length: int | None = None
     stride: int | None = None
-    format: str | None = None
-    encoding: str = "utf-8"
 
     @property
     def files(self) -> dict[str, str]:
@@ -88,15 +96,22 @@ def audit(config: AuditConfig, *, tokenizer: Tokenizer | None = None) -> Audit:
     Raises `AlbertError` (bad-data) for a file that cannot be read at all or whose columns are not clear.
     """
     tokenizer = tokenizer or open_tokenizer(config.init)
-    tables = {name: Table(path, format=config.format, encoding=config.encoding) for name, path in config.files.items()}
+    wanted = named(config.text, config.text_pair, config.label)
+    first = Table(config.train, **config.reading(), wanted=wanted)
     columns = guess_columns(
-        tables["train"], text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
+        first, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
     )
+    tables = {
+        name: first if name == "train" else Table(path, **config.reading(), wanted=columns.names())
+        for name, path in config.files.items()
+    }
     for table in tables.values():
-        _require_columns(table, columns, tables["train"])
+        require_columns(table, columns)
+        require_alike(table, first)
     task, reason = _task(config, tables["train"], columns)
     lengths = task.lengths.adjusted(config.max_length, config.stride)
-    read = {name: _Read.of(table, columns, task) for name, table in tables.items()}
+    parse_gold = task.parser(label_values(first, columns))
+    read = {name: _Read.of(table, columns, parse_gold) for name, table in tables.items()}
     splits = {name: part.examples for name, part in read.items()}
     train = splits["train"]
     pieces = PieceCounts.of(train, tokenizer) if train else None
@@ -134,12 +149,12 @@ def _task(config: AuditConfig, table: Table, columns: Columns) -> tuple[Task, st
     """The task, and in words why it is this one."""
     if config.task is not None:
         return task_named(config.task), "as --task says"
-    values = [row.values.get(columns.label or "") for row in table.sample()]
+    values = label_values(table, columns)
     distinct = list(dict.fromkeys(map(str, values)))
     shown = ", ".join(_shortened(value) for value in distinct[:_SHOWN_VALUES]) + ", …" * (len(distinct) > _SHOWN_VALUES)
     number = f"{len(distinct)} different values" if len(distinct) > 1 else "one value"
     reason = f"the first {len(values)} rows of column {columns.label!r} hold {number}: {shown}"
-    return guess_task(values, columns), reason
+    return guess_task(values, columns, keep_na=config.keep_na), reason
 
 
 def _shortened(value: str) -> str:
@@ -155,13 +170,13 @@ class _Read:
     findings: list[Finding]
 
     @classmethod
-    def of(cls, table: Table, columns: Columns, task: Task) -> _Read:
+    def of(cls, table: Table, columns: Columns, parse: Callable[[Any, Example], Any]) -> _Read:
         """Reads on behind bad rows."""
 
         def parse_gold(value: Any, example: Example) -> Any:
             if any(map(SURROGATE.search, (example.text, example.text_pair or "", *example.choices))):
                 raise ValueError("half a character (a lone surrogate)")
-            return task.parse_gold(value, example)
+            return parse(value, example)
 
         problems = Problems(table.path)
         examples = list(read_examples(table, columns, parse_gold, problems))
@@ -169,27 +184,16 @@ class _Read:
         if not examples and not places:
             places = [Place(table.path, 1, "no rows of data")]
         remarks = [_remark_place(table.path, remark) for remark in problems.remarks]
+        assumed = [_remark_place(table.path, remark) for remark in table.remarks]
+        repaired = ("tag-scheme", "tags") if table.layout.format == "conll" else ("label-separators", "labels")
         return cls(
             examples,
             problems.count,
             [
                 *found("bad-rows", Severity.ERROR, "rows that cannot be read", places, count=max(problems.count, 1)),
-                *found("tag-scheme", Severity.WARNING, "tags that were repaired", remarks),
+                *found(repaired[0], Severity.WARNING, f"{repaired[1]} that were repaired", remarks),
+                *found("layout", Severity.NOTE, "what was assumed of the file", assumed),
             ],
-        )
-
-
-def _require_columns(table: Table, columns: Columns, train: Table) -> None:
-    """Raises `AlbertError` (bad-data) for a file whose columns are not those of the training file."""
-    require_columns(table, columns)
-    # columns without names are told apart by their number alone
-    unnamed = table.layout.delimiter != "" and not table.layout.has_header
-    if unnamed and table.columns != train.columns:
-        raise AlbertError(
-            ErrorKind.DATA,
-            f"{table.path}: columns without names",
-            expected="the columns of the training file, " + ", ".join(train.columns),
-            got=", ".join(table.columns),
         )
 
 
@@ -201,8 +205,9 @@ def _place(path: str, problem: str) -> Place:
 
 def _remark_place(path: str, remark: str) -> Place:
     """A remark on a file at the first line that it names."""
-    what = remark.removeprefix(f"{path}: ")
-    line = re.search(r"lines (\d+)", what)
+    line = re.match(re.escape(path) + r":(\d+): ", remark)
+    what = remark[line.end() :] if line else remark.removeprefix(f"{path}: ")
+    line = line or re.search(r"lines (\d+)", what)
     return Place(path, int(line[1]) if line else 1, what)
 
 

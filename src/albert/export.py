@@ -6,8 +6,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from albert.data.examples import Example, example_of
-from albert.data.tables import Table
+from albert.data.reading import Reading
 from albert.engine import Engine, calibrate
 from albert.engine.quantized import INT8, save_ranges
 from albert.errors import AlbertError, ErrorKind, require_share
@@ -27,7 +26,15 @@ class Export:
     after: float
 
 
-def export_int8(model: str | Path, dev: str | Path, *, budget: float = 0.005, force: bool = False) -> Export:
+def export_int8(
+    model: str | Path,
+    dev: str | Path,
+    *,
+    budget: float = 0.005,
+    force: bool = False,
+    label: str | None = None,
+    reading: Reading | None = None,
+) -> Export:
     """Calibrates int8 on texts of a labelled file and stores it in the model's folder if it scores there as before.
 
     Raises `AlbertError`: bad-model when the score falls by more than `budget` and `force` is not given (nothing is
@@ -36,11 +43,14 @@ def export_int8(model: str | Path, dev: str | Path, *, budget: float = 0.005, fo
     require_share("--budget", budget)
     folder = model_folder(model)
     predictor = Predictor.load(folder, precision="fp32", early_exit=False)
-    before = predictor.evaluate(dev)
-    features, _ = predictor.task.features(predictor.tokenizer, _sample(predictor, dev), predictor.lengths)
+    options = (reading or Reading()).reading()
+    before = predictor.evaluate(dev, label=label, **options)
+    examples = [output.example for output in before.facts.outputs]
+    sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
+    features, _ = predictor.task.features(predictor.tokenizer, sample, predictor.lengths)
     calibration = calibrate(predictor.model, features)
     predictor.engine = Engine(predictor.model, calibration=calibration)
-    after = predictor.evaluate(dev)
+    after = predictor.evaluate(dev, label=label, **options)
     metric = before.metric
     scores = before.scores[metric], after.scores[metric]
     if scores[0] - scores[1] > budget and not force:
@@ -54,10 +64,3 @@ def export_int8(model: str | Path, dev: str | Path, *, budget: float = 0.005, fo
     told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(dev).name}
     save_ranges(folder / INT8, calibration, told)
     return Export(folder / INT8, metric, *scores)
-
-
-def _sample(predictor: Predictor, dev: str | Path) -> list[Example]:
-    table = Table(dev)
-    columns = predictor.columns_of(table)
-    examples = [example_of(row, columns) for row in table]
-    return random.Random(0).sample(examples, min(_SAMPLE, len(examples)))

@@ -14,7 +14,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from albert.data.batches import Features
-from albert.data.examples import Columns, Example, guess_columns, read_examples
+from albert.data.examples import Columns, Example, guess_columns, label_values, named, read_examples
+from albert.data.reading import Reading
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
@@ -234,9 +235,20 @@ class Predictor:
         label: str | None = None,
         format: str | None = None,
         encoding: str = "utf-8",
+        header: bool | None = None,
+        word_column: int | None = None,
+        tag_column: int | None = None,
+        keep_na: bool = False,
     ) -> Evaluation:
-        """Scores on a labelled file with the columns of training. Raises `AlbertError` (bad-data) for bad rows."""
-        table = Table(path, format=format, encoding=encoding)
+        """Scores on a labelled file with the columns of training, read as `Reading` says.
+
+        Raises `AlbertError` (bad-data) for bad rows.
+        """
+        reading = Reading(
+            format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column,
+            keep_na=keep_na,
+        )  # fmt: skip
+        table = Table(path, **reading.reading(), wanted=named(*self.columns.texts(), label or self.columns.label))
         wanted = label or self.columns.label or guess_columns(table).label
         columns = dataclasses.replace(self.columns_of(table), label=wanted)
         if columns.label not in table.columns:
@@ -244,16 +256,17 @@ class Predictor:
                 ErrorKind.DATA,
                 f"{table.path}: no label column {columns.label!r}",
                 got="columns " + ", ".join(table.columns),
-                hint="name it with --label COLUMN",
+                hint="name it with --label COLUMN" + (f"; {table.advice}" if table.advice else ""),
             )
         problems = Problems(table.path)
-        examples = list(read_examples(table, columns, self.task.parse_gold, problems))
+        parse_gold = self.task.parser(label_values(table, columns))
+        examples = list(read_examples(table, columns, parse_gold, problems))
         problems.raise_if_any()
         if not examples:
             raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
         features = self._encode(examples)
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
-        remarks = (*problems.remarks, *self.task.remarks(examples, features))
+        remarks = (*table.remarks, *problems.remarks, *self.task.remarks(examples, features))
         found = self.engine.exits(features)
         outputs = Output.each(examples, features, found.logits)
         if self.engine.early is not None:
@@ -274,8 +287,7 @@ class Predictor:
             settings=self.model.config.to_dict(),
             files=(table.path,),
             columns=columns,
-            format=format,
-            encoding=encoding,
+            **reading.reading(),
             thresholds=self.thresholds,
             metrics=Path(self.name) / "metrics.jsonl",
             remarks=remarks,
@@ -309,7 +321,8 @@ class Predictor:
             f"{table.path}: text columns",
             expected=" and ".join((*wanted, *self.columns.choices)),
             got=", ".join(table.columns),
-            hint="rename the columns, or give a file with the texts alone",
+            hint="rename the columns, or give a file with the texts alone"
+            + (f"; {table.advice}" if table.advice else ""),
         )
 
     def identity(self) -> dict[str, Any]:

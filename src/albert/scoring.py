@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from albert import __version__
 from albert.data.examples import Example, example_of
+from albert.data.reading import Reading
 from albert.data.sources import suffix_of
 from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
@@ -30,7 +31,7 @@ CHUNK = 4096  # rows between two saved positions
 class Scored:
     """How many rows were written, how many of them an earlier call had done, how many texts were cut.
 
-    `remarks` tell what else is to be known of the output, in words.
+    `remarks` tell what was assumed of the input, and what else is to be known of it and of the output.
     """
 
     rows: int
@@ -48,6 +49,10 @@ def score_file(
     format: str | None = None,
     output_format: str | None = None,
     encoding: str = "utf-8",
+    header: bool | None = None,
+    word_column: int | None = None,
+    tag_column: int | None = None,
+    keep_na: bool = False,
 ) -> Scored:
     """Writes every row of `source` with its prediction to `out` ("-": standard input and output).
 
@@ -59,10 +64,11 @@ def score_file(
     """
     target = None if out == "-" else target_of(out)
     form = Form.of(out, output_format)
-    reading = {"format": format, "encoding": encoding}
-    scorer = _Scorer(
-        predictor, lambda: Table(source, format=format, encoding=encoding), form, options or DecodeOptions()
-    )
+    reading = Reading(
+        format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column, keep_na=keep_na
+    ).reading()
+    wanted = (*predictor.columns.texts(), *predictor.columns.choices)
+    scorer = _Scorer(predictor, lambda: Table(source, **reading, wanted=wanted), form, options or DecodeOptions())
     cut_before = predictor.cut
     if target is None:
         with _stream(out) as file:
@@ -83,6 +89,7 @@ class _Scorer:
         self.options = options
         self.table = read()
         self.columns = predictor.columns_of(self.table)
+        self.empty = 0  # rows without a text
         self.single = options.top_k == 1 and not predictor.task.plural
         self.added = ("prediction", "score") if self.single else (predictor.task.plural or "predictions",)
         self.remarks: list[str] = []
@@ -126,9 +133,10 @@ class _Scorer:
         """The remarks, with what was counted."""
         counted = (
             (self.records.blank, "rows that lack a column, whose cells are empty"),
+            (self.empty, "rows without a text, whose predictions mean nothing"),
             (self.records.nulls, "numbers that JSON lacks (NaN, infinity), written as null"),
         )
-        return (*self.remarks, *(f"{what}: {count:,}" for count, what in counted if count))
+        return (*self.table.remarks, *self.remarks, *(f"{what}: {count:,}" for count, what in counted if count))
 
     def _rows(self) -> Iterator[Row]:
         rows = iter(self.table)
@@ -166,6 +174,7 @@ class _Scorer:
             example = example_of(row, self.columns)
         except ValueError as error:
             raise AlbertError(ErrorKind.DATA, f"{self._place(row)}: {error}") from None
+        self.empty += not any(text.strip() for text in (example.text, example.text_pair or ""))
         for text in filter(SURROGATE.search, (example.text, example.text_pair or "", *example.choices)):
             fault = invalid_unicode(text)
             raise AlbertError(fault.kind, f"{self._place(row)}: {fault.what}", expected=fault.expected, got=fault.got)

@@ -129,6 +129,44 @@ def test_fasttext_lines_have_one_label_or_lists(tmp_path: Path) -> None:
     assert values(path) == [{"text": "both", "labels": ["a", "b"]}, {"text": "one", "labels": ["b"]}]
 
 
+def test_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    columns = pa.table([["a"], ["b"], ["c"]], names=["text", "label", "text"])
+    pq.write_table(columns, tmp_path / "a.parquet")
+    with pytest.raises(AlbertError, match="distinct column names, got 'text' 2 times") as caught:
+        Table(tmp_path / "a.parquet")
+    assert caught.value.kind is ErrorKind.DATA
+
+
+@pytest.mark.parametrize(
+    "line", ['{"text": "a", "label": "x", "text": "b"}', '{"text": "a", "more": {"n": 1, "n": 2}}']
+)
+def test_an_object_with_a_key_twice_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f"{line}\n")
+    with pytest.raises(AlbertError, match=r"a.jsonl:1: .* twice in one object"):
+        list(Table(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "a", "label": "x"},
+        {"q": "where", "n": 3, "none": None},
+        {"question": "where", "context": "here", "answers": [{"text": "here", "answer_start": 0}]},
+        {"text": "Maria", "spans": [[0, 5, "person"]]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_single_object_is_a_row(tmp_path: Path, row: dict[str, Any], indent: int | None) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(row, indent=indent))
+    assert values(tmp_path / "a.json") == [row]
+
+
+def test_a_wrapper_of_rows_is_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"description": "ours", "rows": [{"text": "a"}]}')
+    with pytest.raises(AlbertError, match="array of objects"):
+        Table(tmp_path / "a.json")
+
+
 # --- SQuAD's files as others write them ---------------------------------------------------------------------
 
 

@@ -50,8 +50,15 @@ InferencePrecision = Annotated[
 FullDepth = Annotated[bool, typer.Option("--full-depth", help="No early exit, where the model has it.")]
 InputFormat = Annotated[
     str | None,
-    typer.Option("--format", help="csv, tsv, jsonl, conll or lines; else by the file's name and content."),
+    typer.Option("--format", help="csv, tsv, jsonl, conll, fasttext or lines; else by the file's name and content."),
 ]
+HasHeader = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first row names the columns; else by names and content."),
+]
+WordColumn = Annotated[int | None, typer.Option(help="Column of a CoNLL file's words, from 1; else by content.")]
+TagColumn = Annotated[int | None, typer.Option(help="Column of a CoNLL file's tags, from 1; else by content.")]
+KeepNa = Annotated[bool, typer.Option("--keep-na", help="Cells like NA, None and null are values, not missing ones.")]
 Encoding = Annotated[str, typer.Option(help="The file's character encoding.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
@@ -91,6 +98,10 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
     format: InputFormat = None,
     encoding: Encoding = "utf-8",
+    header: HasHeader = None,
+    word_column: WordColumn = None,
+    tag_column: TagColumn = None,
+    keep_na: KeepNa = False,
     json: AsJson = False,
 ) -> None:
     """Find what is wrong with labelled files before training on them; exit 65 if there are errors."""
@@ -111,6 +122,10 @@ def check(
         stride=stride,
         format=format,
         encoding=encoding,
+        header=header,
+        word_column=word_column,
+        tag_column=tag_column,
+        keep_na=keep_na,
     )
     raise typer.Exit(run(config, as_json=json, strict=strict, show=show))
 
@@ -145,6 +160,10 @@ def train(
     overwrite: Overwrite = False,
     format: InputFormat = None,
     encoding: Encoding = "utf-8",
+    header: HasHeader = None,
+    word_column: WordColumn = None,
+    tag_column: TagColumn = None,
+    keep_na: KeepNa = False,
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
@@ -173,6 +192,10 @@ def train(
         exit_budget=exit_budget,
         format=format,
         encoding=encoding,
+        header=header,
+        word_column=word_column,
+        tag_column=tag_column,
+        keep_na=keep_na,
         settings=dict(parse_setting(item) for item in settings or []),
     )
     progress = ConsoleProgress(quiet=quiet)
@@ -269,6 +292,10 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="HTML file for the report: pictures, errors, data.")] = None,
     format: InputFormat = None,
     encoding: Encoding = "utf-8",
+    header: HasHeader = None,
+    word_column: WordColumn = None,
+    tag_column: TagColumn = None,
+    keep_na: KeepNa = False,
     json: AsJson = False,
 ) -> None:
     """Score a model on a labelled file, beside a baseline that does not read."""
@@ -305,7 +332,16 @@ def evaluate(
     )
     if squad or race:
         require_task(predictor, "qa" if squad else "choice")
-    result = predictor.evaluate(require_data(data), label=label, format=format, encoding=encoding)
+    result = predictor.evaluate(
+        require_data(data),
+        label=label,
+        format=format,
+        encoding=encoding,
+        header=header,
+        word_column=word_column,
+        tag_column=tag_column,
+        keep_na=keep_na,
+    )
     if race:
         result = replace(result, scores=race_accuracies(result))
     if squad and submission is not None:
@@ -343,19 +379,35 @@ def export(
     to: Annotated[str, typer.Option(help="The form: int8.")] = "int8",
     budget: Annotated[float, typer.Option(help="How much lower the score may be.")] = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Export whatever the score.")] = False,
+    label: LabelColumn = None,
+    format: InputFormat = None,
+    encoding: Encoding = "utf-8",
+    header: HasHeader = None,
+    word_column: WordColumn = None,
+    tag_column: TagColumn = None,
+    keep_na: KeepNa = False,
     json: AsJson = False,
 ) -> None:
     """Make a smaller or faster form of a model, refused where its score falls."""
+    from albert.data.reading import Reading
     from albert.errors import AlbertError, ErrorKind
     from albert.export import export_int8
 
     if to != "int8":
         raise AlbertError(ErrorKind.USAGE, "--to", expected="int8", got=repr(to))
-    done = export_int8(model, dev, budget=budget, force=force)
+    reading = Reading(
+        format=format,
+        encoding=encoding,
+        header=header,
+        word_column=word_column,
+        tag_column=tag_column,
+        keep_na=keep_na,
+    )
+    done = export_int8(model, dev, budget=budget, force=force, label=label, reading=reading)
     if json:
-        import json as format
+        from json import dumps
 
-        print(format.dumps({**vars(done), "path": str(done.path)}))
+        print(dumps({**vars(done), "path": str(done.path)}))
     else:
         print(f"{done.metric}: {done.before:.4f} before, {done.after:.4f} in int8")
         print(f"int8 -> {done.path}", file=sys.stderr)
@@ -400,6 +452,10 @@ def predict(
         str | None, typer.Option(help="jsonl, json, csv or tsv; else by the name of --out.")
     ] = None,
     encoding: Encoding = "utf-8",
+    header: HasHeader = None,
+    word_column: WordColumn = None,
+    tag_column: TagColumn = None,
+    keep_na: KeepNa = False,
 ) -> None:
     """Predict every row of a file: streaming, all input columns kept, an interrupted call goes on."""
     from albert.predictor import Predictor
@@ -422,12 +478,18 @@ def predict(
         format=format,
         output_format=output_format,
         encoding=encoding,
+        header=header,
+        word_column=word_column,
+        tag_column=tag_column,
+        keep_na=keep_na,
     )
     resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
     print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
     for remark in scored.remarks:
         print(remark, file=sys.stderr)
     _tell_cut(scored.cut, predictor.lengths.max_length)
+    for remark in scored.remarks:
+        print(remark, file=sys.stderr)
 
 
 @app.command()

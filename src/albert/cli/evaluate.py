@@ -145,7 +145,7 @@ def require_data(data: str | None) -> str:
 
 
 def _ids(facts: Facts) -> list[str]:
-    return question_ids(Table(facts.files[0], format=facts.format, encoding=facts.encoding))
+    return question_ids(Table(facts.files[0], **facts.reading()))
 
 
 def _print(result: dict[str, Any], scores: dict[str, float], *, as_json: bool) -> None:

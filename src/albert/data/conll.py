@@ -1,18 +1,26 @@
-"""CoNLL files: a word a line with its tag in the last column, a blank line between sentences."""
+"""CoNLL files: a word a line with its tag in another column, a blank line between sentences."""
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from albert.data.sources import Problems
 from albert.data.spans import OUTSIDE, Interval, Span, begins, spans_over, split_tag
+from albert.errors import AlbertError, ErrorKind
 
 _TAG = re.compile(r"O|[BIESLUM]-\S.*")
 _DOCUMENT = "-DOCSTART-"
 _SHOWN = 10
+_MOSTLY = 0.9  # the share of a column's cells that are tags, or numbers, if that is what it holds
+_CHUNKS = frozenset((  # phrases of CoNLL-2000, and of the German part of CoNLL-2003
+    "NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP", "NC", "VC", "PC", "AC",
+))  # fmt: skip
+_PHRASED = 0.7  # the share of words in phrases; entities have fewer
+_ENOUGH = 50  # words from which a share says something
 
 
 @dataclass(frozen=True)
@@ -31,17 +39,147 @@ class Sentence:
         return cls(number, " ".join(words), at, tuple(spans_over(tags, at)))
 
 
+@dataclass(frozen=True)
+class WordColumns:
+    """The places of words and tags in a line, from 0, behind the last from -1, and what was assumed, in words."""
+
+    word: int = 0
+    tag: int = -1
+    told: str | None = None
+
+
+OUTER = WordColumns()  # the first and the last
+
+
 def looks_like_conll(lines: Sequence[str]) -> bool:
-    """Whether every line that is not blank has words and, last, a tag; with a blank line or an entity somewhere."""
-    cells = [_cells(line) for line in lines if line.strip() and not _is_comment(line)]
-    if not cells or len({len(row) for row in cells if row[0] != _DOCUMENT}) > 1:
+    """Whether every line that is not blank has words and a tag; with a blank line or an entity somewhere.
+
+    A tag that is not last needs both.
+    """
+    rows = _rows(lines)
+    if not rows or len({len(row) for row in rows}) > 1 or len(rows[0]) < 2:
         return False
-    if not all(len(row) > 1 and _TAG.fullmatch(row[-1]) for row in cells):
-        return False
-    return any(row[-1] != OUTSIDE for row in cells) or any(not line.strip() for line in lines)
+    blank = any(not line.strip() for line in lines)
+    tagged = [column for column in zip(*rows, strict=True) if all(map(_TAG.fullmatch, column))]
+    entities = any(tag != OUTSIDE for column in tagged for tag in column)
+    if all(_TAG.fullmatch(row[-1]) for row in rows):
+        return blank or entities
+    return blank and entities
 
 
-def sentences(lines: Iterator[tuple[int, str]], problems: Problems) -> Iterator[Sentence]:
+def word_columns(path: str, lines: Sequence[str], *, word: int | None, tag: int | None) -> WordColumns:
+    """The columns of words and tags, told by what the first lines hold where they are not given, counted from 1.
+
+    Raises `AlbertError` (bad-data) where several columns of tags could be meant, (usage) for a column that is not
+    there.
+    """
+    rows = _rows(lines)
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+    for name, given in (("--word-column", word), ("--tag-column", tag)):
+        if given is not None and not 1 <= given <= max(width, 1):
+            raise AlbertError(ErrorKind.USAGE, f"{path}: {name}", expected=f"1 to {width}", got=str(given))
+    if word is not None and word == tag:
+        raise AlbertError(
+            ErrorKind.USAGE, f"{path}: --tag-column", expected="another column than the words'", got=str(tag)
+        )
+    rows = [row for row in rows if len(row) == width]
+    columns = list(zip(*rows, strict=True))
+    tagged = [place for place, column in enumerate(columns) if _are_tags(column)]
+    told = []
+    if tag is None:
+        at, note = _tag_column(path, columns, [place for place in tagged if place + 1 != word])
+        told += [note] if note else []
+    else:
+        at = tag - 1
+    place = _word_column(columns, {*tagged, at}, lines) if word is None else word - 1
+    if word is None and place:
+        told.append(f"words are in column {place + 1}; --word-column names another")
+    return WordColumns(place, at, "; ".join(told) or None)
+
+
+def _tag_column(path: str, columns: Sequence[tuple[str, ...]], tagged: Sequence[int]) -> tuple[int, str | None]:
+    """The place of the tags, and what was assumed: phrases are no entities, and of nested ones the outer are read."""
+    if not tagged:
+        return -1, None
+    entities = [place for place in tagged if not _are_chunks(columns[place])] or list(tagged[-1:])
+    first, *others = entities
+    outer = {row for row, tag in enumerate(columns[first]) if tag != OUTSIDE}
+    inner = {row for other in others for row, tag in enumerate(columns[other]) if tag != OUTSIDE}
+    if not (inner <= outer and _are_nested(columns[first], [columns[other] for other in others])):
+        named = ", ".join(str(place + 1) for place in entities)
+        raise AlbertError(
+            ErrorKind.DATA, f"{path}: which column holds the tags?", expected="one of them", got=f"columns {named}",
+            hint="name it with --tag-column NUMBER",
+        )  # fmt: skip
+    if others:
+        rest = ", ".join(str(place + 1) for place in others)
+        return first, f"tags are in column {first + 1}, nested ones in {rest} are not read; --tag-column names another"
+    if first != len(columns) - 1:
+        return first, f"tags are in column {first + 1}; --tag-column names another"
+    return first, None
+
+
+def _word_column(columns: Sequence[tuple[str, ...]], tagged: set[int], lines: Sequence[str]) -> int:
+    """The first column of words: no tags, no numbers, nothing that stays the same within sentences, or repeats more."""
+    bounds = _bounds(lines)
+    places = [
+        place
+        for place, column in enumerate(columns)
+        if not {place, place - len(columns)} & tagged and not _count(column) and not _are_names(column, bounds)
+    ]
+    most = max((len(set(columns[place])) for place in places), default=0)
+    return next((place for place in places if len(set(columns[place])) >= 0.8 * most), 0)
+
+
+def _are_tags(column: Sequence[str]) -> bool:
+    return sum(_TAG.fullmatch(cell) is not None for cell in column) >= _MOSTLY * len(column)
+
+
+def _are_chunks(column: Sequence[str]) -> bool:
+    covered = sum(tag != OUTSIDE for tag in column)
+    types = _types(column)
+    return bool(types) and (types <= _CHUNKS or (len(column) >= _ENOUGH and covered >= _PHRASED * len(column)))
+
+
+def _are_nested(outer: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Whether columns hold entities of one kind: without any, or of a type as in the first (LOC and LOCderiv)."""
+    inner = {kind for column in others for kind in _types(column)}
+    return not inner or any(a.startswith(b) or b.startswith(a) for a in inner for b in _types(outer))
+
+
+def _types(column: Sequence[str]) -> set[str]:
+    return {split_tag(tag)[1] for tag in column if tag != OUTSIDE}
+
+
+def _count(column: Sequence[str]) -> bool:
+    """Whether cells are numbers: of words, or of sentences."""
+    return sum(re.fullmatch(r"\d+([-.]\d+)?", cell) is not None for cell in column) >= _MOSTLY * len(column)
+
+
+def _are_names(column: Sequence[str], bounds: Sequence[int]) -> bool:
+    """Whether cells name sentences or documents: the same within each sentence of several words."""
+    parts = [set(column[start:end]) for start, end in itertools.pairwise(bounds) if end - start > 1]
+    return len(parts) > 1 and all(len(part) == 1 for part in parts)
+
+
+def _bounds(lines: Sequence[str]) -> list[int]:
+    """Where sentences begin and end among the rows of some lines."""
+    bounds, count = [0], 0
+    for line in lines:
+        if not line.strip() or _cells(line)[0] == _DOCUMENT:
+            bounds += [count] if count > bounds[-1] else []
+        elif not _is_comment(line):
+            count += 1
+    return [*bounds, count] if count > bounds[-1] else bounds
+
+
+def _rows(lines: Sequence[str]) -> list[list[str]]:
+    """The cells of the lines that have a word."""
+    cells = (_cells(line) for line in lines if line.strip() and not _is_comment(line))
+    return [row for row in cells if row[0] != _DOCUMENT]
+
+
+def sentences(lines: Iterator[tuple[int, str]], problems: Problems, columns: WordColumns = OUTER) -> Iterator[Sentence]:
     """The sentences of a file; bad lines go to `problems`, and so does a remark on tags that were repaired."""
     check = _SchemeCheck()
     width = 0
@@ -56,11 +194,11 @@ def sentences(lines: Iterator[tuple[int, str]], problems: Problems) -> Iterator[
             rows = []
         elif not _is_comment(line):
             width = width or len(cells)
-            if fault := _fault(cells, width):
+            if fault := _fault(cells, width, columns):
                 what, expected, got = fault
                 problems.add(number, what, expected=expected, got=got)
             else:
-                rows.append((number, cells[0], cells[-1]))
+                rows.append((number, cells[columns.word], cells[columns.tag]))
     if remark := check.remark():
         problems.remarks.append(f"{problems.path}: {remark}")
 
@@ -99,12 +237,14 @@ def _is_comment(line: str) -> bool:
     return line.startswith("#") and not _TAG.fullmatch(_cells(line)[-1])
 
 
-def _fault(cells: list[str], width: int) -> tuple[str, str, str] | None:
+def _fault(cells: list[str], width: int, columns: WordColumns) -> tuple[str, str, str] | None:
     """(what, expected, got) if these are not a word and its columns."""
-    if len(cells) != width or width < 2:
-        return "ragged row", f"{max(width, 2)} columns, the word first and its tag last", str(len(cells))
-    if not cells[0]:
-        return "no word", "a word in the first column", "an empty one"
-    if not _TAG.fullmatch(cells[-1]):
-        return f"tag {cells[-1][:50]!r}", "O, or B-, I-, E- or S- and a type", repr(cells[-1][:50])
+    least = max(width, columns.word + 1, columns.tag + 1, 2)
+    if len(cells) != least:
+        return "ragged row", f"{least} columns, a word and its tag among them", str(len(cells))
+    if not cells[columns.word]:
+        return "no word", f"a word in column {columns.word + 1}", "an empty one"
+    tag = cells[columns.tag]
+    if not _TAG.fullmatch(tag):
+        return f"tag {tag[:50]!r}", "O, or B-, I-, E- or S- and a type", repr(tag[:50])
     return None

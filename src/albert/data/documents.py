@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.data.arrow import rows_of
+from albert.data.headers import LABEL_NAMES
 from albert.data.sources import raw_lines, require_no_utf16, suffix_of, unknown_encoding
 from albert.errors import AlbertError, ErrorKind, require_extra
 from albert.pipes import is_stream
@@ -19,7 +20,7 @@ _KINDS = "SQuAD, RACE, DREAM, or an array of objects"
 
 
 def is_document(path: str) -> bool:
-    """Whether a file is one JSON document, by its name, or a folder of them; .json with an object a line is none."""
+    """Whether a file is one JSON document, by its name, or a folder of them; .json with a row a line is none."""
     if Path(path).is_dir():
         return True
     if suffix_of(Path(path)) != ".json":
@@ -28,7 +29,8 @@ def is_document(path: str) -> bool:
         return is_stream(Path(path))  # which can be read only once
     first, second = itertools.islice(itertools.chain((line for line in raw_lines(path) if line.strip()), [b"", b""]), 2)
     try:
-        return not second or not isinstance(json.loads(first), dict)
+        value = json.loads(first)
+        return not isinstance(value, dict) or not (second or _is_row(value))
     except (ValueError, RecursionError):
         return True
 
@@ -62,9 +64,18 @@ def parquet_columns(path: str) -> tuple[str, ...]:
         if is_stream(Path(path)):
             raise ValueError("a pipe, which cannot be read from its end")
         with parquet.ParquetFile(path) as file:
-            return tuple(file.schema_arrow.names)
+            names = tuple(file.schema_arrow.names)
     except (ValueError, OSError) as error:  # pyarrow's own errors are both
         raise AlbertError(ErrorKind.DATA, path, expected="a Parquet file", got=str(error)[:200]) from None
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{path}: columns",
+            expected="distinct column names",
+            got=f"{twice[0]!r} {len(twice)} times",
+            hint="rename one of them",
+        )
+    return names
 
 
 def parquet_rows(path: str) -> Iterator[Values]:
@@ -122,8 +133,21 @@ def _rows(value: Any) -> Iterator[Values]:
             yield from map(_object, value)
         case {"data": [dict(), *_] as rows}:
             yield from map(_object, rows)
+        case dict() if _is_row(value):
+            yield value
         case _:
             raise ValueError(type(value).__name__)
+
+
+def _is_row(value: Values) -> bool:
+    """Whether an object is a row by itself: it holds a string, and tables of its own only as a label."""
+    nested = [
+        name
+        for name, item in value.items()
+        if isinstance(item, dict) or (isinstance(item, list) and any(isinstance(part, (dict, list)) for part in item))
+    ]
+    labels = all(name.lower() in LABEL_NAMES for name in nested)
+    return labels and any(isinstance(item, str) for item in value.values())
 
 
 def _object(item: Any) -> Values:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from albert.data.reading import missing
 from albert.data.sources import Problems
 from albert.data.spans import Interval
 from albert.data.tables import CHOICES_NAMES, LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, Row, Table
@@ -84,7 +85,7 @@ def guess_columns(
                 ErrorKind.DATA,
                 f"{table.path}: no column {given!r}",
                 got="columns " + ", ".join(table.columns),
-                hint=f"did you mean {near[0]!r}?" if near else None,
+                hint=f"did you mean {near[0]!r}?" if near else table.advice,
             )
     by_name = {name.lower(): name for name in table.columns}
     if label is None:
@@ -106,7 +107,30 @@ def require_columns(table: Table, columns: Columns) -> None:
             f"{table.path}: no column {missing[0]!r}",
             expected="the columns of the training file, " + ", ".join(columns.names()),
             got=", ".join(table.columns),
+            hint=table.advice,
         )
+
+
+def require_alike(table: Table, train: Table) -> None:
+    """Raises `AlbertError` (bad-data) for columns without names that are not as many as those of the training file."""
+    if table.layout.is_numbered and table.columns != train.columns:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: columns without names",
+            expected="the columns of the training file, " + ", ".join(train.columns),
+            got=", ".join(table.columns),
+            hint=table.advice,
+        )
+
+
+def label_values(table: Table, columns: Columns) -> list[Any]:
+    """The labels of the first rows as they stand there."""
+    return [row.values.get(columns.label or "") for row in table.sample()]
+
+
+def named(*columns: str | None) -> tuple[str, ...]:
+    """The columns that were asked for."""
+    return tuple(name for name in columns if name is not None)
 
 
 def choice_columns(table: Table) -> tuple[str, ...]:
@@ -129,17 +153,18 @@ def _only_label(table: Table, named: list[str]) -> str:
         f"{table.path}: which column is the label?",
         expected="one column of labels",
         got="columns " + ", ".join(table.columns) + (f"; candidates {', '.join(candidates)}" if candidates else ""),
-        hint="name it with --label COLUMN",
+        hint="name it with --label COLUMN" + (f"; {table.advice}" if table.advice else ""),
     )
 
 
 def _repeating_columns(table: Table) -> list[str]:
-    """Columns whose values repeat, as labels do."""
+    """Columns whose values repeat, as labels do, and are mostly there."""
     rows = table.sample()
     found = []
     for name in table.columns:
-        values = [str(row.values.get(name)) for row in rows]
-        if len(values) >= 4 and len(set(values)) <= len(values) / 2 and max(map(len, values)) <= 64:
+        values = [str(value) for row in rows if (value := row.values.get(name)) != "" and missing(value) is None]
+        enough = len(values) >= max(4, len(rows) / 2)
+        if enough and len(set(values)) <= len(values) / 2 and max(map(len, values)) <= 64:
             found.append(name)
     return found
 
@@ -156,7 +181,7 @@ def _longest_text(table: Table, exclude: set[str | None]) -> str:
             ErrorKind.DATA,
             f"{table.path}: no column of text",
             got="columns " + ", ".join(table.columns),
-            hint="name it with --text COLUMN",
+            hint="name it with --text COLUMN" + (f"; {table.advice}" if table.advice else ""),
         )
     return max(lengths, key=lambda name: lengths[name])
 
@@ -171,19 +196,22 @@ def example_of(row: Row, columns: Columns, *, source: str = "") -> Example:
 def _choices_of(row: Row, name: str) -> list[str]:
     value = row.values.get(name)
     if not isinstance(value, list):
-        return [text_of(row, name)]
+        return [text_of(row, name, keep_na=True)]  # "None" is a choice like any other
     if not all(isinstance(choice, str) for choice in value):
         raise ValueError(f"column {name!r}: expected a list of texts, got {str(value)[:60]}")
     return value
 
 
-def text_of(row: Row, name: str) -> str:
-    """The text in a column of a row. Raises `ValueError` naming what is there instead."""
+def text_of(row: Row, name: str, *, keep_na: bool | None = None) -> str:
+    """The text in a column of a row; `keep_na` is the row's unless given.
+
+    Raises `ValueError` naming what is there instead.
+    """
     value = row.values.get(name)
+    if why := missing(value, keep_na=row.keep_na if keep_na is None else keep_na):
+        raise ValueError(f"no value in column {name!r}" + (f": {why}" if value is not None else ""))
     if isinstance(value, str):
         return value
-    if value is None:
-        raise ValueError(f"no value in column {name!r}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     raise ValueError(f"{type(value).__name__} in column {name!r}")
@@ -201,7 +229,11 @@ def read_examples(
             example = example_of(row, columns, source=f"{table.path}:{row.number}")
             if not any(text.strip() for text in (example.text, example.text_pair or "")):
                 raise ValueError("no text")
-            yield replace(example, gold=parse_gold(row.values.get(columns.label), example))
+            value = row.values.get(columns.label)
+            # null is the task's to refuse, and "None" may be one of the choices
+            if value is not None and value not in example.choices and (why := missing(value, keep_na=row.keep_na)):
+                raise ValueError(f"no label: {why}")
+            yield replace(example, gold=parse_gold(value, example))
         except ValueError as error:
             problems.add(row.number, str(error))
 

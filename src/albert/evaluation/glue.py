@@ -190,7 +190,8 @@ def glue_columns(task: GlueTask, table: Table) -> Columns:
 
 def read_glue(task: GlueTask, path: str | Path) -> list[Example]:
     """A file's examples, with gold where it has labels. Raises `AlbertError` (bad-data) that lists bad rows."""
-    table = Table(path, format="tsv")  # whatever its name: MRPC's files are called .txt
+    # TSV, whatever its name (MRPC's files are called .txt); every cell is a value.
+    table = Table(path, format="tsv", keep_na=True)
     columns = glue_columns(task, table)
     parse_gold: Callable[[Any, Example], Any] = task.parse_gold
     if columns.label is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.data.examples import Columns
+from albert.data.reading import Reading
 from albert.evaluation.bootstrap import ConfidenceInterval, bootstrap
 from albert.evaluation.calibration import calibration_error
 from albert.tasks.base import Lengths, Output, Task
@@ -19,7 +20,7 @@ from albert.text.encodings import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class Facts(Reading):
     """A model's outputs on examples with gold, their scores beside a baseline (in words, and on the task's metric).
 
     `about` goes on the top, `files` are those to check, that of training first, and `metrics` is a metrics.jsonl that
@@ -39,8 +40,6 @@ class Facts:
     files: tuple[str, ...]
     columns: Columns
     metrics: Path
-    format: str | None = None
-    encoding: str = "utf-8"
     thresholds: tuple[float, ...] = ()
     remarks: Sequence[str] = ()
 

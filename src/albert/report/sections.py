@@ -242,8 +242,7 @@ def _audit_config(facts: Facts) -> AuditConfig:
         choices=",".join(facts.columns.choices) or None,
         max_length=facts.lengths.max_length,
         stride=facts.lengths.stride,
-        format=facts.format,
-        encoding=facts.encoding,
+        **facts.reading(),
     )
 
 

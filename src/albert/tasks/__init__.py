@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from albert.data.examples import Columns
+from albert.data.reading import missing
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Prediction, Task
 from albert.tasks.choice import MultipleChoice
@@ -38,9 +39,13 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-def guess_task(values: Sequence[Any], columns: Columns | None = None) -> Task:
-    """The first registered task that a label column with these values fits, beside these columns."""
-    return next(task for task in TASKS.values() if task.fits(values, columns))
+def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na: bool = False) -> Task:
+    """The first registered task that a label column with these values fits, beside these columns.
+
+    Empty and missing values say nothing.
+    """
+    there = [value for value in values if value != "" and missing(value, keep_na=keep_na) is None]
+    return next(task for task in TASKS.values() if task.fits(there, columns)) if there else TASKS["classification"]
 
 
 __all__ = ["TASKS", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -142,6 +142,10 @@ class Task(ABC):
 
         Raises `ValueError` for one that is none.
         """
+
+    def parser(self, values: Sequence[Any]) -> Callable[[Any, Example | None], Any]:
+        """How the labels of a file are read that begins with these values: `parse_gold`, unless they decide on it."""
+        return self.parse_gold
 
     @abstractmethod
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from albert.data.batches import Features
 from albert.data.examples import Columns, Example
+from albert.data.reading import missing
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.labels import require_known
@@ -114,7 +115,7 @@ def _ids(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
 
 def label_string(value: Any) -> str:
     """A label as it stands in a file -> its string. Raises `ValueError` for one that is none."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if missing(value, keep_na=True) or (isinstance(value, str) and not value.strip()):
         raise ValueError("no label")
     if isinstance(value, bool):
         return str(value).lower()
@@ -123,7 +124,8 @@ def label_string(value: Any) -> str:
         if len(label) > 200:
             raise ValueError(f"label of {len(label)} characters: expected at most 200")
         return label
-    raise ValueError(f"label: expected a string or number, got {type(value).__name__}")
+    several = "; --task multilabel takes several labels" if isinstance(value, list) else ""
+    raise ValueError(f"label: expected a string or number, got {type(value).__name__}{several}")
 
 
 def label_order(label: str) -> tuple[int, float, str]:

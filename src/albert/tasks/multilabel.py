@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from albert.data.batches import Features
+from albert.data.cells import is_many_hot, list_in
 from albert.data.examples import Columns, Example
 from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.classification import MAX_LABELS, label_order, label_string
@@ -35,16 +37,23 @@ class MultiLabelClassification(Task):
     plural = "labels"
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
-        lists = all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in values)
-        return lists and any(values)
+        lists = [list_in(value) for value in values]
+        return any(lists) and all(items is not None and all(map(_is_label, items)) for items in lists)
 
     def parse_gold(self, value: Any, example: Example | None = None) -> tuple[str, ...]:
-        """A list of labels, or a string of them with | ; or , between; none at all is fine."""
-        if isinstance(value, str):
-            value = [part for part in re.split(r"[|;,]", value) if part.strip()]
-        if not isinstance(value, list):
-            raise ValueError(f"label: expected a list of labels, got {type(value).__name__}")
-        return tuple(dict.fromkeys(map(label_string, value)))
+        """A list of labels, a cell that spells one, or a string of them with | ; or , between; none at all is fine."""
+        return self.parser([value])(value, example)
+
+    def parser(self, values: Sequence[Any]) -> Callable[[Any, Example | None], tuple[str, ...]]:
+        """Lists of zeros and ones, all of one length, hold one for each label; labels are called by their place."""
+        lists = [items for value in values if (items := list_in(value)) is not None]
+        if lists and all(map(is_many_hot, lists)) and len({len(items) for items in lists}) == 1:
+            return functools.partial(_many_hot, len(lists[0]))
+        return _several
+
+    def remarks(self, examples: Sequence[Example], features: Features) -> list[str]:
+        hot = next((example.gold.width for example in examples if isinstance(example.gold, ManyHot)), 0)
+        return [f"labels are rows of {hot} zeros and ones, and called by their places, 0 to {hot - 1}"] if hot else []
 
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
         found = {label for example in examples for label in example.gold}
@@ -123,6 +132,59 @@ class MultiLabelClassification(Task):
             micro_f1((said & gold).sum(1), said.sum(1), gold.sum(1)),
             counted_scores(dict(zip(labels, map(tuple, counts), strict=True)), limits.tolist()),
         )
+
+
+class ManyHot(tuple[str, ...]):
+    """Labels by their places in a row of zeros and ones."""
+
+    width: int = 0  # of the row
+
+
+def _many_hot(count: int, value: Any, example: Example | None = None) -> ManyHot:
+    items = list_in(value)
+    if items is None or len(items) != count or not is_many_hot(items):
+        raise ValueError(f"label: expected {count} zeros and ones, as in the other rows, got {str(value)[:60]!r}")
+    labels = ManyHot(str(place) for place, item in enumerate(items) if item)
+    labels.width = count
+    return labels
+
+
+def _several(value: Any, example: Example | None = None) -> tuple[str, ...]:
+    items = list_in(value)
+    if items is None and isinstance(value, str):
+        items = _divided(value)
+    if items is None:
+        raise ValueError(f"label: expected a list of labels, got {type(value).__name__}")
+    labels = list(map(_label, items))
+    if all(isinstance(item, (int, float)) for item in items) and len(set(labels)) < len(labels):
+        raise ValueError(f"label: {str(value)[:60]}: expected different numbers, or zeros and ones alike in all rows")
+    return tuple(dict.fromkeys(labels))
+
+
+def _divided(cell: str) -> list[str]:
+    """The parts of a cell between | ; or , in brackets or not. Raises `ValueError` for half a list."""
+    inner = cell.strip()
+    closing = {"[": "]", "{": "}"}.get(inner[:1])
+    quoted = inner[:2] in ('"[', "'[", '"{', "'{")  # as TSV has them that was written with quotes
+    if quoted or (closing and (closing not in inner or re.match(r"""[\[{]\s*['"\[{]""", inner))):
+        raise ValueError(f"label: expected a list as JSON or Python writes it, got {cell[:60]!r}")
+    inner = inner[1:-1] if closing and inner.endswith(closing) else inner
+    return [part for part in re.split(r"[|;,]", inner) if part.strip()]
+
+
+def _is_label(item: Any) -> bool:
+    """Whether an item of a list can be a label: a word, a whole number, or one of our own predictions."""
+    if isinstance(item, dict):
+        return isinstance(item.get("label"), str)
+    return isinstance(item, (str, int)) or (isinstance(item, float) and item.is_integer())
+
+
+def _label(item: Any) -> str:
+    if isinstance(item, dict):
+        item = item.get("label")
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)
+    return label_string(item)
 
 
 def _limits(thresholds: Sequence[float], labels: Sequence[str]) -> np.ndarray:

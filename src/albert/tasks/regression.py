@@ -18,6 +18,7 @@ from albert.tasks.losses import PLAIN, LossShape
 from albert.tasks.metrics import regression_scores
 from albert.tasks.review import Review, Verdict
 
+_MOSTLY = 0.9
 MANY_VALUES = 20  # more distinct whole numbers than this are a scale, not labels
 
 
@@ -29,11 +30,18 @@ class Regression(Task):
     metric = "correlation"
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
+        """Many different numbers, or fractions; among these one in ten may be none, which reading then refuses."""
+        found = [number for value in values if (number := self._number(value)) is not None]
+        numbers = set(found)
+        if len(numbers) > 2 and any(n != int(n) for n in numbers):
+            return len(found) >= _MOSTLY * len(values)
+        return len(numbers) > MANY_VALUES and len(found) == len(values)
+
+    def _number(self, value: Any) -> float | None:
         try:
-            numbers = {self.parse_gold(value) for value in values}
+            return self.parse_gold(value)
         except ValueError:
-            return False
-        return len(numbers) > MANY_VALUES or (len(numbers) > 2 and any(n != int(n) for n in numbers))
+            return None
 
     def parse_gold(self, value: Any, example: Example | None = None) -> float:
         try:

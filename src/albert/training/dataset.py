@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from albert.data.batches import Features
-from albert.data.examples import Columns, Example, guess_columns, hold_out, read_examples, require_columns
+from albert.data.examples import (
+    Columns,
+    Example,
+    guess_columns,
+    hold_out,
+    label_values,
+    named,
+    read_examples,
+    require_alike,
+    require_columns,
+)
+from albert.data.reading import Reading
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind, require_share
@@ -20,8 +31,8 @@ from albert.training.texts import TextConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
-    """What to fine-tune on and from.
+class FinetuneConfig(Reading):
+    """What to fine-tune on and from, and how the files are to be read.
 
     `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
@@ -47,8 +58,6 @@ class FinetuneConfig:
     stride: int | None = None
     early_exit: bool = False
     exit_budget: float = 0.003
-    format: str | None = None
-    encoding: str = "utf-8"
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,7 +101,7 @@ def read_dataset(
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
-    table = Table(config.train, format=config.format, encoding=config.encoding)
+    table = Table(config.train, **config.reading(), wanted=named(config.text, config.text_pair, config.label))
     columns = guess_columns(
         table, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
     )
@@ -100,14 +109,16 @@ def read_dataset(
     task = (task_named(config.task) if config.task else _guess(table, columns)).measured_by(config.metric)
     lengths = task.lengths.adjusted(config.max_length, config.stride)
     remarks: list[str] = []
-    train = _examples(table, columns, task, remarks)
+    parse_gold = task.parser(label_values(table, columns))
+    train = _examples(table, columns, parse_gold, remarks)
     labels = task.labels(train, column=columns.label)
     held_out = config.dev is None
     if config.dev is None:
         train, dev = hold_out(train, seed=seed, stratify=task.stratified)
     else:
-        table = Table(config.dev, format=config.format, encoding=config.encoding)
-        dev = _examples(table, columns, task, remarks)
+        dev_table = Table(config.dev, **config.reading(), wanted=columns.names())
+        require_alike(dev_table, table)
+        dev = _examples(dev_table, columns, parse_gold, remarks)
     if not train or not dev:
         raise AlbertError(
             ErrorKind.DATA,
@@ -134,7 +145,7 @@ def read_dataset(
         held_out,
         len(train),
         train_cut + dev_cut,
-        remarks,
+        list(dict.fromkeys(remarks)),
     )
 
 
@@ -154,15 +165,17 @@ def _features(
 
 def _guess(table: Table, columns: Columns) -> Task:
     assert columns.label is not None
-    return guess_task([row.values.get(columns.label) for row in table.sample()], columns)
+    return guess_task(label_values(table, columns), columns, keep_na=table.reading.keep_na)
 
 
-def _examples(table: Table, columns: Columns, task: Task, remarks: list[str]) -> list[Example]:
+def _examples(
+    table: Table, columns: Columns, parse_gold: Callable[[Any, Example], Any], remarks: list[str]
+) -> list[Example]:
     require_columns(table, columns)
     problems = Problems(table.path)
-    examples = list(read_examples(table, columns, task.parse_gold, problems))
+    examples = list(read_examples(table, columns, parse_gold, problems))
     problems.raise_if_any()
-    remarks.extend(problems.remarks)
+    remarks.extend((*table.remarks, *problems.remarks))
     if not examples:
         raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
     return examples

@@ -1,0 +1,150 @@
+"""Whether the first row of a table names its columns: known names decide, then the rows below."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from albert.data.reading import missing
+
+# Names that a column of a labelled table commonly has (GLUE, Kaggle, the hub); lower case.
+TEXT_NAMES = (
+    "text", "sentence", "review", "message", "comment", "tweet", "content", "body", "document",
+    "description", "utterance", "question", "title",
+)  # fmt: skip
+PAIR_NAMES = (
+    ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"), ("text", "text_pair"),
+    ("question1", "question2"), ("premise", "hypothesis"), ("question", "sentence"), ("question", "context"),
+    ("article", "question"), ("query", "passage"), ("sent1", "sent2"),
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "labels", "class", "category", "target", "gold_label", "sentiment", "intent", "topic",
+    "score", "rating", "stars", "is_duplicate", "spans", "entities", "answers", "answer",
+)  # fmt: skip
+CHOICES_NAMES = ("choices", "options", "endings", "choice")  # a column of lists
+_OTHER_NAMES = ("id", "idx", "index", "guid", "timestamp", "date", "url", "split", "lang", "prediction", "predictions")
+KNOWN_NAMES = frozenset(
+    (*TEXT_NAMES, *LABEL_NAMES, *CHOICES_NAMES, *_OTHER_NAMES, *itertools.chain.from_iterable(PAIR_NAMES))
+)
+UNNAMED = "index"  # the first column of tables that pandas and R wrote
+_PANDAS_UNNAMED = re.compile(r"Unnamed: \d+")
+_FIGURES = re.compile(r"[\d\s.,:/%€$£+-]*\d[\d\s.,:/%€$£TZAPM+-]*")  # numbers, dates and times
+_NEEDED = 2  # evidence for a header from which it is one
+_QUESTION = 20  # characters from which a name that is long beside the answers below is a question
+_MANY = 8  # rows from which the longest and the shortest text say something
+_REPEATED = 4  # rows from which values repeat
+
+
+@dataclass(frozen=True)
+class Header:
+    """Whether the first row is one, and whether that is beyond doubt."""
+
+    there: bool
+    sure: bool = False
+
+
+def judge(first: Sequence[str], below: Sequence[Sequence[str]], wanted: Collection[str] = ()) -> Header:
+    """Judges a first row by its cells and the rows below it; `wanted` are names that a column is asked for by.
+
+    A row of several known names, or with all of the wanted ones, is a header. Else each column gives evidence.
+    """
+    rows = [row for row in below if list(row) != list(first)]
+    columns = [[row[place].strip() for row in rows if place < len(row)] for place in range(len(first))]
+    if _counts(first):
+        above_words = any(values and not any(map(_is_figures, values)) for values in columns)
+        return Header(above_words)
+    if wanted and set(wanted) <= set(first):
+        return Header(True, sure=True)
+    known = [is_known(name) or name in wanted for name in first]
+    against = any(_is_value(name, values) for name, values in zip(first, columns, strict=True))
+    if sum(known) > 1 and not against:
+        return Header(True, sure=True)
+    return Header(_index(first[0], columns[0]) + sum(map(_evidence, first, known, columns)) >= _NEEDED)
+
+
+def is_known(name: str) -> bool:
+    """Whether columns are commonly called so."""
+    return name.lower().replace(" ", "_") in KNOWN_NAMES or _PANDAS_UNNAMED.fullmatch(name) is not None
+
+
+def named(first: Sequence[str]) -> tuple[str, ...]:
+    """The names of columns: a nameless first one is "index", others are called by their number."""
+    names: list[str] = []
+    for place, name in enumerate(first):
+        if not name:
+            name = UNNAMED if place == 0 and UNNAMED not in first else str(place + 1)
+            while name in (*names, *first):
+                name += "_"
+        names.append(name)
+    return tuple(names)
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """The names of columns without any: "1", "2", …"""
+    return tuple(str(place + 1) for place in range(count))
+
+
+def _counts(first: Sequence[str]) -> bool:
+    """Whether cells are the names that pandas gives: 0, 1, … (or from 1), behind the empty one of an index or not."""
+    cells = list(first[1:] if first and not first[0] else first)
+    return len(cells) > 1 and any(cells == [str(start + place) for place in range(len(cells))] for start in (0, 1))
+
+
+def _is_value(name: str, below: Sequence[str]) -> bool:
+    """Whether a word stands below itself, as a label does."""
+    return name != "" and name in below and not _is_figures(name)
+
+
+def _index(name: str, below: Sequence[str]) -> int:
+    """How much a nameless first column that numbers its rows speaks for a header."""
+    numbers = bool(below) and all(map(str.isdecimal, below)) and len(set(below)) == len(below)
+    return 2 if not name and numbers else 0
+
+
+def _evidence(name: str, known: bool, below: Sequence[str]) -> int:
+    """How much a column speaks for a header (above 0), or for a first row of data (below 0)."""
+    values = [value for value in below if value and missing(value) is None]
+    if missing(name) is not None or not any(map(str.isalnum, name)):
+        return 0
+    if _is_value(name, values):
+        return -3
+    evidence = 2 * known
+    if values and _is_figures(name):
+        return evidence - (all(map(_is_figures, values)) and _within(name, values))
+    if values and all(map(_is_figures, values)):
+        return evidence + 3
+    if len(values) >= _REPEATED and len(set(values)) <= len(values) / 2:
+        return evidence + 2 + (len(name) > max(_QUESTION, 2 * max(map(len, values))))
+    return evidence + (_as_text(name, values) if values else 0)
+
+
+def _as_text(name: str, values: Sequence[str]) -> int:
+    """What a cell above a column of different texts says: a sentence as long as they are is one of them."""
+    lengths = sorted(map(len, values))
+    sentence = (len(name.split()) > 3 or name[-1] in ".!,;") and name[-1] not in "?:*"
+    if lengths[0] <= len(name) <= lengths[-1]:
+        return -sentence
+    return int(len(values) >= _MANY and not sentence)
+
+
+def _is_figures(cell: str) -> bool:
+    return _FIGURES.fullmatch(cell) is not None or is_number(cell)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, as Python reads it."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(name: str, values: Sequence[str]) -> bool:
+    """Whether a number lies among those below; True where they are no plain numbers."""
+    if not (is_number(name) and all(map(is_number, values))):
+        return True
+    numbers = list(map(float, values))
+    return min(numbers) <= float(name) <= max(numbers)
