@@ -153,7 +153,7 @@ SENTENCE = st.lists(st.text("abcdefghij", min_size=1, max_size=7), min_size=1, m
 
 
 @settings(max_examples=10)
-@given(st.lists(st.lists(st.lists(SENTENCE, min_size=1, max_size=3), min_size=1, max_size=3), max_size=12))
+@given(st.lists(st.lists(st.lists(SENTENCE, min_size=1, max_size=3), min_size=1, max_size=3), min_size=1, max_size=12))
 def test_documents_survive_the_round_trip(
     tmp_path_factory: pytest.TempPathFactory, corpus: list[list[list[str]]]
 ) -> None:
@@ -220,11 +220,20 @@ def test_documents_without_text_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "\u200b\n"])
-def test_a_corpus_without_text_is_a_corpus(tmp_path: Path, content: str) -> None:
+def test_a_corpus_without_text_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.txt").write_text(content)
-    prepared = run(tmp_path / "a.txt", tmp_path / "shards")
-    assert decoded(tmp_path / "shards") == []
-    assert prepared.instance() == ""
+    with pytest.raises(AlbertError, match="expected documents"):
+        run(tmp_path / "a.txt", tmp_path / "shards")
+    assert not (tmp_path / "shards" / "manifest.json").exists()
+    (tmp_path / "a.txt").write_text("Here it is.\n")
+    assert run(tmp_path / "a.txt", tmp_path / "shards").manifest["totals"]["documents"] == 1
+
+
+def test_an_empty_file_among_others_is_nothing(tmp_path: Path) -> None:
+    for name, text in (("a.txt", ""), ("b.txt", "Here it is.\n"), ("c.txt", "\n\n")):
+        (tmp_path / name).write_text(text)
+    run(tmp_path, tmp_path / "out" / "shards")
+    assert decoded(tmp_path / "out" / "shards") == [["here it is."]]
 
 
 # --- the same bytes, whatever happens ----------------------------------------------------------------------------

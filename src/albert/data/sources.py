@@ -121,7 +121,7 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
     A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB. In a file without
     a line feed lines end with carriage returns, as on old Macintoshes.
     """
-    for number, raw in enumerate(_lines_of(raw_lines(path)), 1):
+    for number, raw in enumerate(lines_of(raw_lines(path)), 1):
         if number == 1:
             require_no_utf16(path, raw, encoding)
             raw = raw.removeprefix(b"\xef\xbb\xbf")
@@ -143,6 +143,16 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
                 raise unknown_encoding(encoding) from None
 
 
+def lines_of(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines, a single one without a line feed divided at its carriage returns."""
+    first = next(lines, b"")
+    if b"\n" not in first:
+        yield from first.removesuffix(b"\r").split(b"\r") if first else ()
+    else:
+        yield first
+    yield from lines
+
+
 def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
     """Raises `AlbertError` (bad-data) for a file that begins as UTF-16 does, whose lines are no lines of bytes."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -157,16 +167,6 @@ def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
 def unknown_encoding(name: str) -> AlbertError:
     """The error for an encoding that there is not."""
     return AlbertError(ErrorKind.USAGE, f"encoding {name!r}", expected="a name that Python knows, like utf-8")
-
-
-def _lines_of(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines, a single one without a line feed divided at its carriage returns."""
-    first = next(lines, b"")
-    if b"\n" not in first:
-        yield from first.removesuffix(b"\r").split(b"\r") if first else ()
-    else:
-        yield first
-    yield from lines
 
 
 def suffix_of(path: Path) -> str:
