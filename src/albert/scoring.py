@@ -74,7 +74,7 @@ def score_file(
     else:
         with disk_errors(Path(out)):
             rows, resumed = _to_file(scorer, Path(out))
-    return Scored(rows, resumed, predictor.cut - cut_before, (*table.remarks, *scorer.remarks(rows)))
+    return Scored(rows, resumed, predictor.cut - cut_before, (*table.remarks, *table.repairs, *scorer.remarks(rows)))
 
 
 class _Scorer:

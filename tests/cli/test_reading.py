@@ -48,6 +48,12 @@ def test_predict_tells_what_it_assumed_and_what_is_empty(albert: Albert, model: 
     assert "2 rows have no text" in done.stderr
 
 
+def test_predict_tells_what_it_mended(albert: Albert, model: Path) -> None:
+    done = albert("predict", model, "--format", "fasttext", input="__label__a, a film\n")
+    assert predicted(done) == ["a film"]
+    assert "1 labels had a comma or semicolon behind them" in done.stderr
+
+
 def test_predict_refuses_missing_texts_unless_told(albert: Albert, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,text\n1,film\n2,N/A\n")

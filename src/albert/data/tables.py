@@ -108,6 +108,11 @@ class Table:
         return self.layout.remarks
 
     @property
+    def repairs(self) -> tuple[str, ...]:
+        """What was mended in the rows that were read."""
+        return tuple(self._problems.remarks)
+
+    @property
     def advice(self) -> str | None:
         return self.layout.advice
 
