@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from albert.data.corpus import corpus_files
+from albert.data.corpus_files import corpus_files
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import train_vocabulary
 from albert.training.dataset import FinetuneConfig

@@ -108,7 +108,6 @@ hidden states compares texts without training.
 Published checkpoints that are larger (`--init`) score higher where their speed is acceptable. English only, lower
 case only. A good part of the corpus are books of earlier centuries: old views, and stereotypes about people, are in
 it, and the teacher, trained on web text, brings its own. It states no facts: do not use filled masks as answers.
-Early exit is not for it, since its layers are not one shared block.
 """
 HISTORY = (
     "The shipped weights came from a prototype of that command, by the same parts: a clock ended it instead of a count "

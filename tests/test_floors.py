@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "albert"
 FLOORS = {
-    "errors": 0, "config": 0, "files": 0, "hub": 0, "memory": 0, "process": 0,
+    "errors": 0, "config": 0, "files": 0, "hub": 0, "memory": 0, "pipes": 0, "process": 0, "records": 0,
     "text": 1, "model": 1,
     "data": 2,
     "tasks": 3, "pretraining": 3, "engine": 3,
@@ -22,8 +22,11 @@ FLOORS = {
 SIBLINGS = {
     ("config", "errors"),  # the one error type is everybody's
     ("files", "errors"),
+    ("files", "pipes"),  # what a user names as an output may be one
     ("hub", "errors"),
+    ("pipes", "errors"),
     ("process", "errors"),
+    ("records", "errors"),
     ("scoring", "predictor"),  # a file of texts is predicted by a Predictor
     ("export", "predictor"),  # what is exported is scored before and after
     ("report", "audit"),  # a report tells what is wrong with the data

@@ -71,6 +71,22 @@ def require_ranges(owner: object, *ranges: tuple[str, float, float]) -> None:
             raise AlbertError(ErrorKind.CONFIG, name, expected=f"{low:g} to {high:g}", got=repr(getattr(owner, name)))
 
 
+def require_whole(owner: object, *ranges: tuple[str, int, int]) -> None:
+    """Raises `AlbertError` (usage) unless each named attribute of `owner` is a whole number within [low, high]."""
+    for name, low, high in ranges:
+        value = getattr(owner, name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise AlbertError(
+                ErrorKind.USAGE, name, expected=f"a whole number from {low:,} to {high:,}", got=repr(value)
+            )
+
+
+def require_share(name: str, value: float) -> None:
+    """Raises `AlbertError` (usage) unless the value is from 0 to 1."""
+    if not 0 <= value <= 1:  # NaN is neither
+        raise AlbertError(ErrorKind.USAGE, name, expected="a number from 0 to 1", got=repr(value))
+
+
 def require_extra(module: str, extra: str) -> Any:
     """Imports a module that only an extra of the package installs. Raises `AlbertError` (bad-config) without it."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from albert.data.reading import Reading
 from albert.engine import Engine, calibrate
 from albert.engine.quantized import INT8, save_ranges
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_share
 from albert.hub import model_folder
 from albert.predictor import Predictor
 
@@ -38,8 +38,9 @@ def export_int8(
     """Calibrates int8 on texts of a labelled file and stores it in the model's folder if it scores there as before.
 
     Raises `AlbertError`: bad-model when the score falls by more than `budget` and `force` is not given (nothing is
-    written then), bad-data for bad rows.
+    written then), bad-data for bad rows, usage for a budget that is no share of 1.
     """
+    require_share("--budget", budget)
     folder = model_folder(model)
     predictor = Predictor.load(folder, precision="fp32", early_exit=False)
     options = (reading or Reading()).reading()

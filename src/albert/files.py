@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
+from albert.pipes import open_writer, target_of
 
 MANIFEST = "manifest.json"
 _TMP = ".tmp-"
@@ -22,6 +23,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turns a disk that is full, read-only or gone into one clear error (exit 74)."""
     try:
         yield
+    except BrokenPipeError:  # a reader that has left is no fault of the disk
+        raise
     except OSError as error:
         raise AlbertError(
             ErrorKind.DISK,
@@ -66,7 +69,25 @@ def write_file(path: Path, data: bytes | str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a value as indented JSON, crash-safely."""
-    write_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_file(path, as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """A value as indented JSON."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Writes a file that a user named, as `write_file` does: a link's end, and pipes and devices as streams.
+
+    Raises `AlbertError` (disk) for a folder.
+    """
+    target = target_of(path)
+    if target is not None:
+        return write_file(target, data)
+    with disk_errors(path), open_writer(path) as file:
+        file.write(data)
+    return None
 
 
 @contextlib.contextmanager

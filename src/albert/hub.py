@@ -19,6 +19,7 @@ _FILES = [
     "tokenizer*.json",
     "vocab.txt",
     "special_tokens_map.json",
+    "added_tokens.json",
     "modules.json",
     "sentence_bert_config.json",
     "*_Pooling/config.json",

@@ -17,18 +17,19 @@ from albert.data.batches import Features
 from albert.data.examples import Columns, Example, guess_columns, label_values, named, read_examples
 from albert.data.reading import Reading
 from albert.data.sources import Problems
-from albert.data.tables import TEXT_COLUMN, Table
+from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.engine.precision import has_int8
 from albert.engine.quantized import INT8, Calibration, load_ranges
 from albert.errors import AlbertError, ErrorKind
-from albert.files import folder_fingerprint, write_json
+from albert.files import as_json, folder_fingerprint, sha256, write_output
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
-from albert.model.sentences import embeds, length_limit
+from albert.model.sentences import length_limit
 from albert.report import Facts, write_report
-from albert.tasks import TASKS, DecodeOptions, Lengths, Prediction, Task, task_named
+from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
+from albert.tasks.published import columns_of, task_of, usual_columns
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
@@ -59,11 +60,11 @@ class Evaluation:
     def save(self, path: str | Path) -> None:
         """Writes a report where the name ends in .html, else the scores as JSON. Raises `AlbertError` as
         `write_report` does."""
-        if Path(path).suffix == ".html":
+        if Path(path).suffix.lower() == ".html":
             write_report(Path(path), self.facts)
         else:
             named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "facts"}
-            write_json(Path(path), named)
+            write_output(Path(path), as_json(named))
 
 
 class Predictor:
@@ -74,7 +75,7 @@ class Predictor:
         model: AlbertForTask,
         tokenizer: Tokenizer,
         task: Task,
-        columns: Columns,
+        columns: Columns | None,
         *,
         lengths: Lengths,
         thresholds: tuple[float, ...] = (),
@@ -84,11 +85,13 @@ class Predictor:
         fingerprint: str = "",
         name: str = "model",
     ) -> None:
+        """Without `columns`, those of training, a file's are known by their names."""
         self.model = model.eval()
         self.engine = Engine(self.model, precision, calibration=calibration, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
-        self.columns = columns
+        self.columns = columns or usual_columns(task)
+        self.trained = columns is not None  # here, so that its files have these columns
         self.lengths = lengths
         self.thresholds = thresholds  # of decisions, tuned on dev
         self.fingerprint = fingerprint  # of the files it came from
@@ -106,7 +109,7 @@ class Predictor:
         early_exit: bool = True,
         hardening: bool = True,
     ) -> Self:
-        """Loads a model folder or hub id. A sequence classifier without our task settings is taken as one.
+        """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
         `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
         trained with early exit leaves early unless told not to, and one trained with `hardening` hardens its texts so.
@@ -116,15 +119,15 @@ class Predictor:
         folder = model_folder(name)
         model = load_model(folder)
         extra = model.config.extra
-        task_name = extra.get("task") or _task_of(model, folder)
-        if task_name is None:
+        task = task_named(extra["task"]) if extra.get("task") else task_of(model, folder)
+        if task is None:
             raise AlbertError(
                 ErrorKind.MODEL,
                 f"{name} has no task to predict with (head {model.head_name})",
-                expected="a model that `albert train` wrote, or a sequence classifier",
+                expected="a model that `albert train` wrote, or one with a head for a task",
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
-        task = task_named(task_name).measured_by(extra.get("metric"))
+        task = task.measured_by(extra.get("metric"))
         tokenizer = open_tokenizer(folder)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
         if "max_length" in extra:
@@ -132,17 +135,18 @@ class Predictor:
         else:
             limits = tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder) or sys.maxsize
             lengths = task.lengths.adjusted(min(limits), None)
+        calibration = _calibration(folder, precision)
         return cls(
             model,
             tokenizer,
             task,
-            Columns(**extra.get("columns", {"text": TEXT_COLUMN})),
+            Columns(**extra["columns"]) if "columns" in extra else None,
             lengths=lengths,
             thresholds=tuple(extra.get("thresholds", ())),
             precision="auto" if precision == "int8" else precision,
-            calibration=_calibration(folder, precision),
+            calibration=calibration,
             exit_threshold=extra.get("early_exit", {}).get("threshold") if early_exit else None,
-            fingerprint=folder_fingerprint(folder),
+            fingerprint=_fingerprint(folder, int8=calibration is not None),
             name=str(name),
         )
 
@@ -156,20 +160,26 @@ class Predictor:
         aggregation: str = "first",
         max_answer: int = 30,
         handle_impossible_answer: bool | None = None,
+        raw_scores: bool = False,
     ) -> list[Any]:
         """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
 
         An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …, "choices": […]}; `question` and
         `context`, or a dict of them, are a pair. Entities come as a list a text, in its order, made from pieces as
         `aggregation` says: none, simple, first, average or max. Answers have at most `max_answer` pieces, and with
-        `handle_impossible_answer` (None: if the model was trained so) "" is one.
+        `handle_impossible_answer` (None: if the model was trained so) "" is one. `raw_scores` gives labels and numbers
+        their logits.
         """
         if inputs is None:
             if question is None or context is None:
                 raise AlbertError(ErrorKind.USAGE, "input", expected="inputs, or question and context", got="neither")
             inputs = (question, context)
         options = DecodeOptions(
-            top_k=top_k, aggregation=aggregation, max_answer=max_answer, no_answer=handle_impossible_answer
+            top_k=top_k,
+            aggregation=aggregation,
+            max_answer=max_answer,
+            no_answer=handle_impossible_answer,
+            raw_scores=raw_scores,
         )
         single = isinstance(inputs, (str, dict, tuple))
         items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
@@ -179,8 +189,16 @@ class Predictor:
         return predictions if top_k != 1 or self.task.plural else [best[0] for best in predictions]
 
     def predict(self, examples: Sequence[Example], options: DecodeOptions | None = None) -> list[list[Prediction]]:
-        """The predictions for each example, best first or in the order of the text."""
+        """The predictions for each example, best first or in the order of the text.
+
+        Raises `AlbertError` (usage) for raw scores of a task without labels or numbers.
+        """
         options = options or DecodeOptions()
+        if options.raw_scores and self.task.pipeline != "text-classification":
+            raise AlbertError(
+                ErrorKind.USAGE, "raw scores", expected="a model whose texts get labels or a number",
+                got=f"task {self.task.name}",
+            )  # fmt: skip
         if not options.thresholds:
             options = dataclasses.replace(options, thresholds=self.thresholds)
         return [self.task.decode(output, self.labels, options) for output in self.outputs(examples)]
@@ -244,6 +262,8 @@ class Predictor:
         parse_gold = self.task.parser(label_values(table, columns))
         examples = list(read_examples(table, columns, parse_gold, problems))
         problems.raise_if_any()
+        if not examples:
+            raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
         features = self._encode(examples)
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*table.remarks, *problems.remarks, *self.task.remarks(examples, features))
@@ -287,9 +307,11 @@ class Predictor:
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.
 
-        Raises `AlbertError` (bad-data) when they are not there.
+        Of a model from elsewhere they are told by their names. Raises `AlbertError` (bad-data) when they are not there.
         """
         wanted = self.columns.texts()
+        if not self.trained and (named := columns_of(self.task, table)):
+            return named
         if all(name in table.columns for name in (*wanted, *self.columns.choices)):
             return dataclasses.replace(self.columns, label=None)
         if len(wanted) == 1 and not self.columns.choices and len(table.columns) == 1:
@@ -303,9 +325,28 @@ class Predictor:
             + (f"; {table.advice}" if table.advice else ""),
         )
 
+    def identity(self) -> dict[str, Any]:
+        """All of it that changes an answer: the files and how they are computed with."""
+        early, hardening = self.engine.early, self.tokenizer.hardening
+        return {
+            "model": self.fingerprint,
+            "precision": f"int8 and {self.engine.precision}" if self.engine.int8 else self.engine.precision,
+            "device": self.engine.device.type,
+            "early exit": None if early is None else early.threshold,
+            "hardening": None if hardening is None else hardening.to_dict(),
+            "lengths": dataclasses.asdict(self.lengths),
+            "thresholds": self.thresholds,
+            "texts": dataclasses.asdict(self.columns),
+        }
+
     def __repr__(self) -> str:
         precision = "int8" if self.engine.int8 else self.engine.precision
         return f"Predictor({self.task.name}, {precision}, {json.dumps(self.labels)[:80]})"
+
+
+def _fingerprint(folder: Path, *, int8: bool) -> str:
+    """Which files answers come from; the manifest does not know an int8 form, which was made later."""
+    return folder_fingerprint(folder) + (f"-{sha256(folder / INT8)}" if int8 else "")
 
 
 def _calibration(folder: Path, precision: str) -> Calibration | None:
@@ -317,18 +358,6 @@ def _calibration(folder: Path, precision: str) -> Calibration | None:
         )  # fmt: skip
     wanted = precision == "int8" or (precision == "auto" and has_int8())
     return load_ranges(path) if wanted and path.is_file() else None
-
-
-def _task_of(model: AlbertForTask, folder: Path) -> str | None:
-    """The task of a checkpoint from elsewhere, by its head and problem type; of one label it is a number, as there."""
-    if model.head_name == "embedding" and not embeds(folder):
-        return None
-    wanted = model.config.problem_type
-    if wanted is None and model.head_name == "sequence_classification" and model.config.num_labels == 1:
-        wanted = "regression"
-    same_head = [task for task in TASKS.values() if task.head == model.head_name]
-    by_type = [task.name for task in same_head if task.problem_type == wanted]
-    return by_type[0] if by_type else same_head[-1].name if same_head else None
 
 
 def _example(item: Input) -> Example:

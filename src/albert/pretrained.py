@@ -12,6 +12,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.model.heads import MaskedLMHead, PreTrainingHead
+from albert.tasks import DecodeOptions
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
@@ -38,8 +39,8 @@ class PretrainedModel:
     def fill_mask(self, text: str, *, top_k: int = 5) -> list[Any]:
         """The likeliest pieces at [MASK], best first: `{score, token, token_str, sequence}`, as transformers'.
 
-        Several [MASK]s give a list each. Raises `AlbertError` (bad-data): no [MASK], or a text beyond the model's
-        length.
+        Several [MASK]s give a list each. Raises `AlbertError`: bad-data for no [MASK] or a text beyond the model's
+        length, usage for a `top_k` below 1.
         """
         ids, offsets = self.masked(text)
         hidden = self.model.albert(torch.tensor([ids])).last_hidden_state[0]
@@ -56,10 +57,12 @@ class PretrainedModel:
         top_k: int,
     ) -> list[Any]:
         """`fill_mask` from what `masked` gave and the last hidden states of those pieces."""
+        DecodeOptions(top_k=top_k)  # refuses what is no number of pieces
         positions = [at for at, token in enumerate(ids) if token == self.tokenizer.special.mask]
         head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
         scores = head(hidden[positions], self.model.albert.embeddings.word.weight).softmax(1)
-        best = scores[:, : self.tokenizer.vocab_size].topk(top_k)  # a table may have spare rows
+        known = min(self.tokenizer.vocab_size, scores.shape[1])  # a table may have spare rows
+        best = scores[:, :known].topk(min(top_k, known))
         filled = []
         for at, values, tokens in zip(positions, best.values.tolist(), best.indices.tolist(), strict=True):
             start, end = offsets[at]

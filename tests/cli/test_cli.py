@@ -133,7 +133,11 @@ def test_other_settings_cannot_resume(albert: Albert, tmp_path: Path) -> None:
     data = write_reviews(tmp_path / "data.csv", rows=40)
     assert albert("train", data, "-o", tmp_path / "out", "--quiet", *QUICK).returncode == 0
     done = albert("train", data, "-o", tmp_path / "out", "--quiet", "--resume", *QUICK, "--set", "hidden_size=16")
-    refused(done, 78, "cannot resume", "network")
+    refused(done, 78, "cannot resume", "hidden_size 32", "got hidden_size 16", "--set hidden_size=32")
+    hidden = ("--set", "hidden_size=32")
+    options = (*QUICK, *hidden, "--set", "batch_size=4", "--set", "hardening=false", "--max-length", "16")
+    done = albert("train", data, "-o", tmp_path / "out", "--quiet", "--resume", *options)
+    refused(done, 78, "--set batch_size=", "--set hardening=true", "--max-length 128", "--overwrite")
 
 
 def test_a_read_only_place_is_a_disk_error(albert: Albert, reviews: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from albert.data.examples import guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
+from albert.tasks import TASKS
+from albert.tasks.qa import Answer
 
 QUESTION = {"id": "q", "question": "where", "answers": [{"text": "here", "answer_start": 0}]}
 SQUAD = {"data": [{"title": "t", "paragraphs": [{"context": "here we are", "qas": [QUESTION] * 3}]}]}
@@ -161,3 +165,94 @@ def test_a_wrapper_of_rows_is_no_row(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"description": "ours", "rows": [{"text": "a"}]}')
     with pytest.raises(AlbertError, match="array of objects"):
         Table(tmp_path / "a.json")
+
+
+# --- SQuAD's files as others write them ---------------------------------------------------------------------
+
+
+def squad(*questions: dict[str, Any], context: str = "the 11 boats sail") -> dict[str, Any]:
+    return {"data": [{"paragraphs": [{"context": context, "qas": list(questions)}]}]}
+
+
+def gold(path: Path) -> list[tuple[Answer, ...]]:
+    table, task, problems = Table(path), TASKS["qa"], Problems(str(path))
+    columns = guess_columns(table, label="answers")
+    found = [example.gold for example in read_examples(table, columns, task.parse_gold, problems)]
+    problems.raise_if_any()
+    return found
+
+
+def test_a_hidden_test_has_questions_without_answers_and_ids(tmp_path: Path) -> None:
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps(squad({"question": "how many", "id": 7}, {"question": "what"})))
+    rows = values(path)
+    assert [(row["id"], row["question"], row["answers"]) for row in rows] == [
+        ("7", "how many", None),
+        ("2", "what", None),
+    ]
+    with pytest.raises(AlbertError, match=r"got none") as caught:
+        gold(path)
+    assert caught.value.kind is ErrorKind.DATA
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"is_impossible": True, "answers": [{"text": "", "answer_start": -1}]},
+        {"is_impossible": "true", "answers": [{"text": "boats", "answer_start": 7}]},
+        {"is_impossible": True},
+        {"answers": [{"text": "", "answer_start": -1}]},
+        {"answers": [{"text": "", "answer_start": "-1"}]},
+        {"is_impossible": "false", "answers": []},
+    ],
+)
+def test_no_answer_is_written_in_many_ways(tmp_path: Path, question: dict[str, Any]) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps(squad({"id": "a", "question": "who", **question})))
+    assert gold(path) == [()]
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([{"text": 11, "answer_start": 4}], Answer(4, "11")),
+        ([{"text": "11", "answer_start": "4"}], Answer(4, "11")),
+        ([{"text": "boats", "answer_start": 7.0}], Answer(7, "boats")),
+        ({"text": "boats", "answer_start": 7}, Answer(7, "boats")),
+        ({"text": ["boats"], "answer_start": [7]}, Answer(7, "boats")),
+        ([{"text": "", "answer_start": -1}, {"text": "boats", "answer_start": 7}], Answer(7, "boats")),
+    ],
+)
+def test_numbers_and_single_answers_are_readable(tmp_path: Path, answers: Any, expected: Answer) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps(squad({"id": "a", "question": "who", "is_impossible": "false", "answers": answers})))
+    assert gold(path) == [(expected,)]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"data": [{"paragraphs": [{"qas": [QUESTION]}]}]}, "data[0] has no 'context'"),
+        (squad({"id": "a"}), "question 1 has no 'question'"),
+        ({"data": [{"paragraphs": []}, {"title": "t"}]}, "data[1] has no 'paragraphs'"),
+        ({"article": "a", "questions": ["q", "r"], "options": [["x", "y"]]}, "2, 1 and 2"),
+        ({"article": "a", "questions": ["q"], "options": [["x", "y"]], "answers": ["A", "B"]}, "1, 1 and 2"),
+    ],
+)
+def test_a_part_that_is_missing_is_named(tmp_path: Path, value: Any, words: str) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(AlbertError, match=re.escape(words)):
+        Table(path)
+
+
+def test_a_folder_of_races_files_leaves_hidden_copies_out(tmp_path: Path) -> None:
+    article = json.dumps(
+        {"id": "high1.txt", "article": "a", "questions": ["q"], "options": [["x", "y"]], "answers": ["A"]}
+    )
+    for place in ("high", ".ipynb_checkpoints"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "1.txt").write_text(article)
+    with gzip.open(tmp_path / "2.json.gz", "wt") as file:
+        file.write(article)
+    assert len(values(tmp_path)) == 2

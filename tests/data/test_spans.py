@@ -9,16 +9,19 @@ import json
 import lzma
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
+from albert.data.examples import Example
 from albert.data.sources import Problems
-from albert.data.spans import Span, chunks, parse_spans, spans_over, tags_over
+from albert.data.spans import Interval, Span, chunks, look_like_spans, parse_spans, spans_over, tags_over
 from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
+from albert.tasks import guess_task
 from albert.text.words import words
 
 TYPES = st.sampled_from(["PER", "LOC", "creative-work"])
@@ -135,6 +138,63 @@ def test_doccano_and_prodigy_spans_are_the_same() -> None:
     prodigy = [{"start": 0, "end": 1, "label": "A", "token_start": 0}, {"start": 2, "end": 6, "label": "B"}]
     assert parse_spans(prodigy, "a text") == expected
     assert parse_spans([{"start_offset": 2, "end_offset": 6, "label": "B", "id": 7}]) == expected[1:]
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "expected"),
+    [
+        ("Maria lives", [[0, 6, "PER"]], (0, 5)),
+        ("in  Rome", [[2, 8, "LOC"]], (4, 8)),
+        ("to\tOslo\n", [[2, 8, "LOC"]], (3, 7)),
+        ("via\u00a0York\u2003.", [[3, 9, "LOC"]], (4, 8)),
+    ],
+)
+def test_white_space_at_the_ends_of_a_span_is_left_out_and_counted(
+    text: str, written: list[Any], expected: Interval
+) -> None:
+    spans = parse_spans(written, text)
+    assert spans == (Span(*expected, written[0][2]),)
+    assert (spans.trimmed, spans.repeated) == (1, 0)
+    assert tags_over(spans, words(text))[1] == []
+
+
+def test_a_span_that_is_there_twice_counts_once() -> None:
+    spans = parse_spans([[0, 5, "PER"], [0, 6, "PER"], [6, 11, "X"]], "Maria lives")
+    assert spans == (Span(0, 5, "PER"), Span(6, 11, "X"))
+    assert (spans.trimmed, spans.repeated) == (1, 1)
+    with pytest.raises(ValueError, match="overlap"):
+        parse_spans([[0, 5, "PER"], [0, 5, "ORG"]], "Maria lives")
+
+
+def test_a_span_of_white_space_alone_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"span \[5, 6\] holds white space alone"):
+        parse_spans([[5, 6, "PER"]], "Maria lives")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['[[0, 5, "PER"]]', ' [{"start": 0, "end": 5, "label": "PER"}]',
+     [{"start": 0, "end": 5, "text": "Maria", "labels": ["PER"]}]],
+)  # fmt: skip
+def test_cells_of_json_and_label_studio_are_spans(value: Any) -> None:
+    assert parse_spans(value, "Maria lives") == (Span(0, 5, "PER"),)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[[0, 5, "PER", "Maria"]], [[7, 0, 5, "PER"]], [["PER", 0, 5]], [[0, 5, "A"], [0, 5, "B"]],
+     [{"start": 0, "end": 5}], "[[0, 99, \"PER\"]]"],
+)  # fmt: skip
+def test_what_is_meant_as_spans_is_refused_as_spans(tmp_path: Path, value: Any) -> None:
+    """Not as a label that is a list: the task is guessed by what the values are meant to be."""
+    assert guess_task([value, []]).name == "ner"
+    with pytest.raises(ValueError, match="span"):
+        guess_task([value]).parse_gold(value, Example("Maria lives"))
+
+
+@pytest.mark.parametrize("value", [["a", "b"], [["a"], ["b"]], [0, 1], "a", 3, None])
+def test_other_values_are_not_meant_as_spans(value: Any) -> None:
+    assert not look_like_spans(value)
 
 
 # --- CoNLL files -----------------------------------------------------------------------------------------

@@ -61,13 +61,14 @@ def reference(model: AlbertForTask, rows: Features, threshold: float) -> list[tu
     pooling=st.sampled_from(["cls", "mean"]),
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=20),
     quantile=st.floats(0, 1),
+    groups=st.sampled_from([1, 2, 4]),
     max_tokens=st.sampled_from([1, 40, 150, 8192]),
 )
 @settings(max_examples=20)
 def test_rows_leave_where_they_would_alone(
-    kind: str, pooling: str, lengths: list[int], quantile: float, max_tokens: int
+    kind: str, pooling: str, lengths: list[int], quantile: float, groups: int, max_tokens: int
 ) -> None:
-    model, rows = exiting(kind, pooling=pooling), features(lengths, types=False)
+    model, rows = exiting(kind, pooling=pooling, num_hidden_groups=groups), features(lengths, types=False)
     threshold = {"labels": 0.34, "several labels": 0.5, "number": -0.2, "pieces": 0.34}[kind]
     threshold += quantile * {"labels": 0.3, "several labels": 0.1, "number": 0.2, "pieces": 0.1}[kind]
     engine = Engine(model, "fp32", exit_threshold=threshold)
@@ -86,9 +87,9 @@ def test_exits_are_stored_beside_the_model(tmp_path: Any) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
 
 
-def test_models_without_exits_or_with_several_blocks_are_refused() -> None:
+def test_models_without_exits_or_with_several_blocks_a_depth_are_refused() -> None:
     plain = AlbertForTask(exiting("labels").config, "sequence_classification")
     with pytest.raises(AlbertError, match="without exits"):
         Engine(plain, exit_threshold=0.9)
-    with pytest.raises(AlbertError, match="2 groups of 1"):
-        exiting("labels", num_hidden_groups=2)
+    with pytest.raises(AlbertError, match="expected inner_group_num 1, got 2"):
+        exiting("labels", inner_group_num=2)

@@ -91,6 +91,15 @@ def test_budgets(text: str, budgets: list[int]) -> None:
         parse_budgets(f"{text}..")
 
 
+@pytest.mark.parametrize(
+    "text", ["0", "0..3", "5..1", "1..2000000000", "99999999999999999999", "-1", "nan", "1.5", "1,"]
+)
+def test_budgets_that_are_none(text: str) -> None:
+    with pytest.raises(AlbertError, match="--budget") as caught:
+        parse_budgets(text)
+    assert caught.value.kind is ErrorKind.USAGE
+
+
 # --- models ----------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from albert.data.examples import Example
 from albert.errors import AlbertError
 from albert.evaluation.glue import (
     GLUE,
@@ -157,9 +158,41 @@ def test_predictions_come_from_any_model_with_the_right_labels(tmp_path: Path) -
 
     assert predict_glue(GLUE["RTE"], examples, says("not_entailment")) == ["not_entailment"]
     assert predict_glue(GLUE["RTE"], examples, says("0")) == ["entailment"]
-    assert predict_glue(GLUE["STS-B"], examples, says("score")) == [0.9]
+    assert predict_glue(GLUE["STS-B"], examples, lambda inputs: [[{"label": "score", "score": 0.9}]]) == [0.9]
+    with pytest.raises(AlbertError, match="STS-B: scores: expected a model that gives a number, got one of the labels"):
+        predict_glue(GLUE["STS-B"], examples, says("score"))
     with pytest.raises(AlbertError, match="RTE: the model says label 'spam'"):
         predict_glue(GLUE["RTE"], examples, says("spam"))
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("RTE", ["LABEL_0", "LABEL_1"]), ("RTE", ["0", "1"]), ("RTE", ["ENTAILMENT", "NOT_ENTAILMENT"]),
+        ("QNLI", ["label_0", "label_1"]), ("MNLI-m", ["LABEL_0", "LABEL_1", "LABEL_2"]),
+        ("MNLI-mm", ["Entailment", "NEUTRAL", "contradiction"]), ("SST-2", ["NEGATIVE", "POSITIVE"]),
+        ("SST-2", ["LABEL_0", "LABEL_1"]), ("CoLA", ["unacceptable", "acceptable"]),
+        ("MRPC", ["not_equivalent", "equivalent"]), ("QQP", ["not_duplicate", "duplicate"]),
+        ("WNLI", ["not_entailment", "entailment"]), ("AX", ["LABEL_0", "LABEL_1", "LABEL_2"]),
+    ],
+)  # fmt: skip
+def test_labels_of_published_models_are_read_in_the_order_of_glue(name: str, labels: list[str]) -> None:
+    task = GLUE[name]
+    for place, label in enumerate(labels):
+        others = [{"label": other, "score": 0.1} for other in labels if other != label]
+        row = [{"label": label, "score": 0.9}, *others]
+        assert predict_glue(task, [Example("a")], lambda _, row=row: [row]) == [task.labels[place]]  # type: ignore[misc]
+    told = task.order(labels)
+    assert (told is not None) == labels[0].lower().startswith("label_")
+    assert told is None or told.endswith(", ".join(task.names or task.labels))
+
+
+def test_as_many_labels_as_the_task_has() -> None:
+    rows = [[{"label": f"LABEL_{at}", "score": 0.5} for at in range(3)]]
+    with pytest.raises(AlbertError, match="RTE: the model says label 'LABEL_0'"):
+        predict_glue(GLUE["RTE"], [Example("a")], lambda _: rows)
+    with pytest.raises(AlbertError, match="the model says label 'LABEL_0'"):
+        predict_glue(GLUE["MNLI-m"], [Example("a")], lambda _: [rows[0][:2]])
 
 
 def test_submissions_are_as_the_site_takes_them(tmp_path: Path) -> None:

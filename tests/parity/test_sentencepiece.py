@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 import sentencepiece
+import tokenizers
 import transformers
 from sentencepiece import sentencepiece_model_pb2
 
+from albert.hub import model_folder
+from albert.text.export import tokenizer_json
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
 from lines import varied_lines
@@ -99,6 +102,33 @@ def test_documented_fixture(published: AlbertTokenizer) -> None:
 def test_published_vocabulary_in_the_documented_order(published: AlbertTokenizer, shared_data: Path) -> None:
     listed = (shared_data / "vocab" / "30k-clean.vocab").read_text(encoding="utf-8").split("\n")
     assert published.vocabulary == [line.split("\t")[0] for line in listed if line]
+
+
+# --- tokenizer.json --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalizer", [Normalizer(), Normalizer(lower=False, keep_accents=True)])
+def test_every_character_between_words_is_read_alike_from_the_published_form(
+    tokenizer: AlbertTokenizer, normalizer: Normalizer
+) -> None:
+    mine = AlbertTokenizer(tokenizer.model, normalizer=normalizer)
+    theirs = tokenizers.Tokenizer.from_str(tokenizer_json(mine._encoder.proto, normalizer))
+    sigmas = "\u03a3\u03f9"  # a capital sigma at a word's end becomes another small letter in Python than there
+    chars = [chr(code) for code in range(1, 0x3100) if chr(code) not in sigmas or not normalizer.lower]
+    for form in ("lamp{}chair", "{}lamp", "lamp {} chair", "lamp{}", "a{0}{0}b"):
+        lines = [form.format(char) for char in chars]
+        wanted = [row.tolist() for row in mine.ids(lines)]
+        found = [row.ids for row in theirs.encode_batch(lines, add_special_tokens=False)]
+        assert [line for line, one, other in zip(lines, wanted, found, strict=True) if one != other] == []
+
+
+@pytest.mark.parametrize("char", ["\x0b", "\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\u2028", "\t", "\u3000"])
+def test_white_space_divides_words_in_the_published_form(tokenizer: AlbertTokenizer, char: str, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    starter = tokenizers.Tokenizer.from_file(str(model_folder("starter") / "tokenizer.json"))
+    for reader in (theirs, starter):
+        assert reader.encode(f"lamp{char}chair{char}").tokens == ["[CLS]", "▁lamp", "▁chair", "[SEP]"]
 
 
 # --- the saved folder in transformers --------------------------------------------------------------------

@@ -103,7 +103,8 @@ def test_early_exit_is_trained_chosen_and_used(tmp_path: Path, kind: str) -> Non
         }[kind]
         rows.append(json.dumps({"text": text, **label}))
     (tmp_path / "data.jsonl").write_text("\n".join(rows) + "\n")
-    settings = {**NETWORK, "num_hidden_layers": 3, "epochs": 15.0, "lr": 3e-3}
+    groups = 3 if kind == "labels" else 1
+    settings = {**NETWORK, "num_hidden_layers": 3, "num_hidden_groups": groups, "epochs": 15.0, "lr": 3e-3}
     data = str(tmp_path / "data.jsonl")
     config = FinetuneConfig(
         train=data, dev=data, out=tmp_path / "out", size="tiny", settings=settings, early_exit=True

@@ -157,7 +157,7 @@ def test_a_resumed_run_may_change_its_schedule_but_nothing_else(shards: Path, tm
     assert done.returncode == 0, done.stderr
     assert '"decay": 0.25' in done.stderr
     assert digest(tmp_path / "short") == digest(tmp_path / "long")
-    with pytest.raises(AlbertError, match="settings") as caught:
+    with pytest.raises(AlbertError, match=r"mask_rate 0.15, got mask_rate 0.3.*--set mask_rate=0.15") as caught:
         run(shards, tmp_path / "short", resume=True, steps=12, mask_rate=0.3)
     assert caught.value.kind is ErrorKind.CONFIG
 

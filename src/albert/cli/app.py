@@ -35,11 +35,14 @@ ChoicesColumn = Annotated[
     typer.Option("--choices", help="Column of the lists of choices, or their columns with commas between."),
 ]
 MaxLength = Annotated[
-    int | None, typer.Option("--max-length", help="Pieces the model reads at once; else the task's own.")
+    int | None,
+    typer.Option("--max-length", min=3, max=65_536, help="Pieces the model reads at once; else the task's own."),
 ]
 Stride = Annotated[
     int | None,
-    typer.Option("--stride", help="Divide longer texts into windows that share so many pieces; else the task's own."),
+    typer.Option(
+        "--stride", min=0, help="Divide longer texts into windows that share so many pieces; else the task's own."
+    ),
 ]
 InferencePrecision = Annotated[
     str, typer.Option("--precision", help="fp32, bf16, int8, or auto: what this machine is fastest in.")
@@ -152,7 +155,7 @@ def train(
     ] = False,
     exit_budget: Annotated[float, typer.Option(help="Share of dev texts that early exit may answer worse.")] = 0.003,
     settings: Setting = None,
-    seeds: Annotated[int | None, typer.Option(help="Train so many times, and tell median and spread.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Train so many times, and tell median and spread.")] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     format: InputFormat = None,
@@ -224,7 +227,7 @@ def pretrain(
         str | None, typer.Option(help="Folder or hub id of a BERT or ALBERT whose vectors are learned from, too.")
     ] = None,
     settings: Setting = None,
-    evaluation_rows: Annotated[int, typer.Option(help="Held-out instances an evaluation goes over.")] = 1024,
+    evaluation_rows: Annotated[int, typer.Option(min=1, help="Held-out instances an evaluation goes over.")] = 1024,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Metrics for TensorBoard, too.")] = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -307,9 +310,12 @@ def evaluate(
         write_squad,
     )
     from albert.cli.gates import check_gates, parse_gates
+    from albert.pipes import target_of
     from albert.predictor import Predictor
     from albert.report import write_report
 
+    for path in filter(None, (out, report)):
+        target_of(path)  # refuses a folder before anything is computed
     gates = parse_gates(minimum or [])
     if glue is not None or behaviour is not None:
         if behaviour is not None:
@@ -426,19 +432,25 @@ def predict(
     model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
     data: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")] = "-",
     out: Annotated[
-        str, typer.Option("--out", "-o", help="File for the result (.jsonl, .csv, .tsv); - is stdout.")
+        str,
+        typer.Option("--out", "-o", help="File for the result (.jsonl, .json, .csv, .tsv, also .gz, …); - is stdout."),
     ] = "-",
-    top_k: Annotated[int, typer.Option(help="How many labels a row; 0 gives all.")] = 1,
+    top_k: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many labels a row; 0 gives all.")] = 1,
     aggregation: Annotated[str, typer.Option(help="Pieces to entities: none, simple, first, average, max.")] = "first",
-    max_answer: Annotated[int, typer.Option(help="Pieces of the longest answer to a question.")] = 30,
+    max_answer: Annotated[
+        int, typer.Option(min=1, max=65_536, help="Pieces of the longest answer to a question.")
+    ] = 30,
     no_answer: Annotated[
         bool | None,
         typer.Option("--no-answer/--always-answer", help='Whether "" may answer a question; else as trained.'),
     ] = None,
+    raw_scores: Annotated[bool, typer.Option("--raw-scores", help="Logits of labels and numbers.")] = False,
     precision: InferencePrecision = "auto",
     full_depth: FullDepth = False,
     format: InputFormat = None,
-    output_format: Annotated[str | None, typer.Option(help="jsonl, csv or tsv; else by the name of --out.")] = None,
+    output_format: Annotated[
+        str | None, typer.Option(help="jsonl, json, csv or tsv; else by the name of --out.")
+    ] = None,
     encoding: Encoding = "utf-8",
     header: HasHeader = None,
     word_column: WordColumn = None,
@@ -450,7 +462,13 @@ def predict(
     from albert.scoring import score_file
     from albert.tasks import DecodeOptions
 
-    options = DecodeOptions(top_k=top_k or None, aggregation=aggregation, max_answer=max_answer, no_answer=no_answer)
+    options = DecodeOptions(
+        top_k=top_k or None,
+        aggregation=aggregation,
+        max_answer=max_answer,
+        no_answer=no_answer,
+        raw_scores=raw_scores,
+    )
     predictor = Predictor.load(model, precision=precision, early_exit=not full_depth)  # type: ignore[arg-type]
     scored = score_file(
         predictor,
@@ -467,6 +485,8 @@ def predict(
     )
     resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
     print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
+    for remark in scored.remarks:
+        print(remark, file=sys.stderr)
     _tell_cut(scored.cut, predictor.lengths.max_length)
     for remark in scored.remarks:
         print(remark, file=sys.stderr)
@@ -500,11 +520,11 @@ def prepare(
 @app.command()
 def serve(
     models: Annotated[list[str], typer.Argument(help="Model folders or hub ids; NAME=FOLDER names one.")],
-    port: Annotated[int, typer.Option(help="Port; 0 is any that is free.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 is any that is free.")] = 3000,
     host: Annotated[str, typer.Option(help="Address; any but this machine's own needs --api-key-file.")] = "127.0.0.1",
     api_key_file: Annotated[Path | None, typer.Option(help="Hashes of keys, as `albert serve-key` makes.")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second for each key.")] = None,
-    burst: Annotated[int, typer.Option(help="How many of them may come at once.")] = 20,
+    burst: Annotated[int, typer.Option(min=1, help="How many of them may come at once.")] = 20,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file, for https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
     allowed_host: Annotated[
@@ -520,9 +540,9 @@ def serve(
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds within which a request is answered or refused.")] = 30.0,
     drain: Annotated[float, typer.Option(help="Seconds for what is under way after SIGTERM.")] = 30.0,
-    max_batch_tokens: Annotated[int, typer.Option(help="Tokens computed at once.")] = 2048,
-    max_concurrent_requests: Annotated[int, typer.Option(help="Requests under way; more get 429.")] = 512,
-    max_inputs: Annotated[int, typer.Option(help="Texts of a request.")] = 32,
+    max_batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens computed at once.")] = 2048,
+    max_concurrent_requests: Annotated[int, typer.Option(min=1, help="Requests under way; more get 429.")] = 512,
+    max_inputs: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 32,
 ) -> None:
     """Serve models over HTTP: text-embeddings-inference's and OpenAI's shapes, answers, entities, summaries."""
     from albert.cli.serve import require_serve
@@ -592,22 +612,20 @@ def doctor(json: AsJson = False) -> None:
 def tokenizer_train(
     corpus: Annotated[list[Path], typer.Argument(help="Files or folders, as `albert prepare` reads them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for spiece.model and tokenizer.json.")],
-    vocab_size: Annotated[int, typer.Option(help="Number of pieces.")] = 30_000,
-    max_lines: Annotated[int, typer.Option(help="Lines to sample at most.")] = 10_000_000,
-    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
-    threads: Annotated[int, typer.Option(help="Threads; another number gives other roundings.")] = 2,
+    vocab_size: Annotated[int, typer.Option(min=8, max=1_000_000, help="Number of pieces.")] = 30_000,
+    max_lines: Annotated[int, typer.Option(min=1, help="Lines to sample at most.")] = 10_000_000,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the sample.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads; another number gives other roundings.")] = 2,
+    cased: Annotated[bool, typer.Option("--cased", help="Tell upper from lower case.")] = False,
+    keep_accents: Annotated[
+        bool, typer.Option("--keep-accents", help="Keep accents and voicing marks: å, é, パ. Most languages need it.")
+    ] = False,
 ) -> None:
     """Train a SentencePiece vocabulary with the settings of the published models."""
-    from albert.data.corpus import corpus_files, corpus_lines
-    from albert.text.tokenizer import AlbertTokenizer
-    from albert.text.vocabulary import train_vocabulary
+    from albert.cli.tokenizer import train
 
-    print(f"reading {len(corpus_files(corpus))} files", file=sys.stderr)
-    lines = corpus_lines(corpus)
-    model = train_vocabulary(lines, vocab_size=vocab_size, max_lines=max_lines, seed=seed, threads=threads)
-    tokenizer = AlbertTokenizer(model)
-    tokenizer.save(out)
-    print(f"{tokenizer.vocab_size:,} pieces -> {out}", file=sys.stderr)
+    options = {"vocab_size": vocab_size, "max_lines": max_lines, "seed": seed, "threads": threads}
+    train(corpus, out, cased=cased, keep_accents=keep_accents, **options)
 
 
 def _tell_cut(count: int, length: int) -> None:

@@ -20,6 +20,9 @@ from albert.evaluation.suites import read_suite
 from albert.predictor import Evaluation, Predictor
 from albert.report import Facts
 from albert.tasks import DecodeOptions
+from albert.tasks.published import Relevance
+
+_MOST_PLACES = 1000  # of a text that an attack changes
 
 
 def run_glue(model: str, name: str, root: str, *, submission: Path | None, as_json: bool) -> dict[str, float]:
@@ -30,8 +33,11 @@ def run_glue(model: str, name: str, root: str, *, submission: Path | None, as_js
     task, predictor = glue_task(name), Predictor.load(model)
 
     def predict(inputs: list[Any]) -> list[list[Any]]:
-        return predictor(inputs, top_k=None)
+        # The papers' correlations are with the score itself, whatever a cross-encoder makes of it.
+        return predictor(inputs, top_k=None, raw_scores=isinstance(predictor.task, Relevance))
 
+    if (order := task.order(predictor.labels)) is not None:
+        print(order, file=sys.stderr)
     dev = read_glue(task, split_file(task, root, "dev"))
     scores = glue_scores(task, predict_glue(task, dev, predict), [example.gold for example in dev])
     _print({"task": task.name, "rows": len(dev), "scores": scores}, scores, as_json=as_json)
@@ -60,11 +66,15 @@ def run_behaviour(model: str, suite: str, *, as_json: bool) -> dict[str, float]:
 
 def parse_budgets(text: str) -> list[int]:
     """ "1..5", "3" or "1,2,5" -> the numbers. Raises `AlbertError` (usage) for anything else."""
-    if (match := re.fullmatch(r"(\d+)\.\.(\d+)", text)) and int(match[1]) <= int(match[2]):
-        return list(range(int(match[1]), int(match[2]) + 1))
-    if re.fullmatch(r"\d+(,\d+)*", text):
-        return [int(part) for part in text.split(",")]
-    raise AlbertError(ErrorKind.USAGE, "--budget", expected="a number, 1..5 or 1,2,5", got=repr(text))
+    if match := re.fullmatch(r"(\d{1,6})\.\.(\d{1,6})", text):
+        found = list(range(int(match[1]), int(match[2]) + 1))
+    else:
+        found = [int(part) for part in text.split(",")] if re.fullmatch(r"\d{1,6}(,\d{1,6})*", text) else []
+    if not found or not all(1 <= number <= _MOST_PLACES for number in found):
+        raise AlbertError(
+            ErrorKind.USAGE, "--budget", expected=f"a number from 1 to {_MOST_PLACES:,}, 1..5 or 1,2,5", got=repr(text)
+        )
+    return found
 
 
 def run_attacks(

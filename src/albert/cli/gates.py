@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 from albert.errors import AlbertError, ErrorKind
@@ -10,14 +11,17 @@ EXIT_MISSED = 4
 
 
 def parse_gates(items: list[str]) -> dict[str, float]:
-    """["f1=0.85"] -> {"f1": 0.85}. Raises `AlbertError` (usage)."""
-    gates = {}
+    """["f1=0.85"] -> {"f1": 0.85}; of two for one score the higher counts. Raises `AlbertError` (usage)."""
+    gates: dict[str, float] = {}
     for item in items:
         name, _, value = item.partition("=")
         try:
-            gates[name] = float(value)
+            least = float(value)
         except ValueError:
-            raise AlbertError(ErrorKind.USAGE, f"--min {item}", expected="score=number, like f1=0.85") from None
+            least = math.nan
+        if not math.isfinite(least):  # nothing is below NaN: such a gate would pass everything
+            raise AlbertError(ErrorKind.USAGE, f"--min {item}", expected="score=number, like f1=0.85")
+        gates[name] = max(least, gates.get(name, least))
     return gates
 
 
@@ -27,7 +31,7 @@ def check_gates(gates: dict[str, float], scores: dict[str, float]) -> None:
     for name, least in gates.items():
         if name not in scores:
             raise AlbertError(ErrorKind.USAGE, f"--min {name}", expected="one of " + ", ".join(scores))
-        if scores[name] < least:
+        if not scores[name] >= least:  # a score that is no number misses, too
             missed.append(f"{name} {scores[name]:.4f} is below {least:g}")
     if missed:
         print("; ".join(missed), file=sys.stderr)

@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 def run(config: PrepareConfig, *, quiet: bool, as_json: bool) -> None:
     """Prepares the corpus and prints what it holds. Raises `AlbertError`."""
-    prepared = prepare(config, progress=_Lines(quiet=quiet))
+    prepared = prepare(config, progress=_Lines(quiet=quiet), tell=_tell)
     if not quiet:
         _tell_resumed(prepared)
     statistics = report(prepared)
@@ -45,6 +45,10 @@ def report(prepared: Prepared) -> dict[str, Any]:
         "documents divided": totals["divided"],
         "an instance": prepared.instance(),
     }
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _tell_resumed(prepared: Prepared) -> None:

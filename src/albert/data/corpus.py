@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from albert.data.sources import raw_lines, suffix_of
+from albert.data.corpus_files import Kind, corpus_files, kind_of
+from albert.data.documents import document_rows, is_document
+from albert.data.sources import raw_lines, require_no_utf16
 from albert.errors import AlbertError, ErrorKind, require_extra
 
 MAX_LINE_BYTES = 64 << 20  # a book of 60 million letters is still one line
-_TEXT, _JSONL, _PARQUET = {".txt", ".text", ".md"}, {".jsonl", ".ndjson"}, {".parquet"}
 _ROWS = 256  # of Parquet at a time
 
 
-def corpus_files(paths: Sequence[Path]) -> list[Path]:
-    """All text, JSONL (.gz, .xz, .bz2, .zst too) and Parquet files among and below `paths`, each folder's sorted.
-
-    Raises `AlbertError` (bad-data) for a path that is not there or has none.
-    """
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(p for p in path.rglob("*") if _kind(p)) if path.is_dir() else [path]
-        inside = [p for p in inside if p.is_file() and _kind(p)]
-        if not inside:
-            raise AlbertError(
-                ErrorKind.DATA,
-                str(path),
-                expected="text (.txt, .md), .jsonl or .parquet files, the first two also as .gz, .xz, .bz2, .zst",
-                got="none" if path.exists() else "no such file or folder",
-            )
-        found.extend(inside)
-    return found
-
-
 def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
-    """The paragraphs of all files; see `paragraphs`."""
+    """The paragraphs of all `corpus_files`; see `paragraphs`."""
     for path in corpus_files(paths):
         for _, paragraph in paragraphs(path):
             if paragraph is not None:
@@ -46,14 +27,18 @@ def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
 def paragraphs(path: Path, *, column: str = "text") -> Iterator[tuple[int, str | None]]:
     """(line or row, paragraph) for each paragraph, stripped and never blank, and (…, None) where a document ends.
 
-    A paragraph is a line of text, a document of a text file ends at a blank line; of JSONL and Parquet each
+    A paragraph is a line of text, a document of a text file ends at a blank line; of JSON and Parquet each
     row is a document: the string `column`, or a list of strings under that name or "paras".
     Raises `AlbertError` (bad-data) with file and line for what cannot be read.
     """
-    kind = _kind(path)
-    if kind in _PARQUET:
-        return _of_parquet(path, column)
-    return _of_jsonl(path, column) if kind in _JSONL else _of_text(path)
+    match kind_of(path):
+        case Kind.PARQUET:
+            return _of_parquet(path, column)
+        case Kind.JSON if is_document(str(path)):
+            return _of_rows(path, enumerate(document_rows(str(path), encoding="utf-8"), 1), column)
+        case Kind.JSON:
+            return _of_rows(path, _json_lines(path), column)
+    return _of_text(path)
 
 
 def _of_text(path: Path) -> Iterator[tuple[int, str | None]]:
@@ -70,18 +55,24 @@ def _of_text(path: Path) -> Iterator[tuple[int, str | None]]:
         yield number, None
 
 
-def _of_jsonl(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
+def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     for number, line in _lines(path):
-        if not line.strip():
-            continue
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise _unreadable(path, number, expected="a JSON object", got=str(error)) from None
+
+
+def _of_rows(path: Path, rows: Iterable[tuple[int, Any]], column: str) -> Iterator[tuple[int, str | None]]:
+    for number, row in rows:
         try:
-            row = json.loads(line)
             if not isinstance(row, dict):
                 raise ValueError(f"a {type(row).__name__}")
             if column not in row and "paras" not in row:
                 raise ValueError(f"keys {sorted(row)[:8]}")
             parts = _parts(row[column] if column in row else row["paras"])
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             expected = f'a JSON object with "{column}" or "paras"'
             raise _unreadable(path, number, expected=expected, got=str(error)) from None
         for part in parts:
@@ -112,6 +103,8 @@ def _of_parquet(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, raw in enumerate(raw_lines(str(path), limit=MAX_LINE_BYTES), 1):
+        if number == 1:
+            require_no_utf16(str(path), raw, "utf-8")
         if len(raw) == MAX_LINE_BYTES:
             raise _unreadable(path, number, expected=f"lines below {MAX_LINE_BYTES:,} bytes", got="a longer one")
         try:
@@ -128,11 +121,6 @@ def _parts(value: Any) -> list[str]:
     for text in texts:
         _ = text.isascii() or text.encode()  # a lone surrogate is a UnicodeEncodeError, so a ValueError
     return [line for text in texts for part in text.split("\n") if (line := part.strip())]
-
-
-def _kind(path: Path) -> str | None:
-    suffix = suffix_of(path)
-    return suffix if suffix in _TEXT | _JSONL or path.suffix in _PARQUET else None
 
 
 def _unreadable(path: Path, number: int, *, expected: str, got: str) -> AlbertError:

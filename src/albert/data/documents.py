@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from albert.data.arrow import rows_of
 from albert.data.headers import LABEL_NAMES
-from albert.data.sources import raw_lines, suffix_of
+from albert.data.sources import raw_lines, require_no_utf16, suffix_of, unknown_encoding
 from albert.errors import AlbertError, ErrorKind, require_extra
+from albert.pipes import is_stream
 
 Values = dict[str, Any]
 _BATCH = 1024  # rows in memory at a time
@@ -21,8 +23,10 @@ def is_document(path: str) -> bool:
     """Whether a file is one JSON document, by its name, or a folder of them; .json with a row a line is none."""
     if Path(path).is_dir():
         return True
-    if suffix_of(Path(path)) != ".json" or not Path(path).is_file():
+    if suffix_of(Path(path)) != ".json":
         return False
+    if not Path(path).is_file():
+        return is_stream(Path(path))  # which can be read only once
     first, second = itertools.islice(itertools.chain((line for line in raw_lines(path) if line.strip()), [b"", b""]), 2)
     try:
         value = json.loads(first)
@@ -36,15 +40,29 @@ def document_rows(path: str, *, encoding: str) -> list[Values]:
 
     Raises `AlbertError` (bad-data) for what is not JSON or none of the known shapes.
     """
-    folder = Path(path)
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".txt")) if folder.is_dir() else [path]
+    files = _below(Path(path)) if Path(path).is_dir() else [Path(path)]
     return [row for file in files for row in _rows_of_file(str(file), encoding)]
+
+
+def _below(folder: Path) -> list[Path]:
+    """The files of a folder as RACE has it; hidden ones, like an editor's copies, are none of its."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if suffix_of(path) in (".json", ".txt")
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not files:
+        raise AlbertError(ErrorKind.DATA, str(folder), expected="a file, or a folder of .json or .txt", got="neither")
+    return files
 
 
 def parquet_columns(path: str) -> tuple[str, ...]:
     """The columns of a Parquet file. Raises `AlbertError` (bad-data) for another file."""
     parquet = require_extra("pyarrow.parquet", "data")
     try:
+        if is_stream(Path(path)):
+            raise ValueError("a pipe, which cannot be read from its end")
         with parquet.ParquetFile(path) as file:
             names = tuple(file.schema_arrow.names)
     except (ValueError, OSError) as error:  # pyarrow's own errors are both
@@ -67,7 +85,7 @@ def parquet_rows(path: str) -> Iterator[Values]:
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH):
-                for values in batch.to_pylist():
+                for values in rows_of(batch):
                     number += 1
                     yield values
     except (ValueError, OSError) as error:
@@ -78,10 +96,16 @@ def parquet_rows(path: str) -> Iterator[Values]:
 
 def _rows_of_file(path: str, encoding: str) -> list[Values]:
     try:
-        text = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf").decode(encoding)
-        value = json.loads(text)
+        raw = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf")
+        if "16" not in encoding:
+            require_no_utf16(path, raw, encoding)
+        if not raw.strip():
+            raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="an empty file")
+        value = json.loads(raw.decode(encoding))
     except UnicodeDecodeError as error:
         raise AlbertError(ErrorKind.DATA, f"{path}: byte {error.start + 1}", expected=f"{encoding} text") from None
+    except LookupError:
+        raise unknown_encoding(encoding) from None
     except RecursionError:
         raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got="JSON nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -91,7 +115,7 @@ def _rows_of_file(path: str, encoding: str) -> list[Values]:
     try:
         rows = list(_rows(value))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got=f"something else ({error!r})") from None
+        raise AlbertError(ErrorKind.DATA, path, expected=_KINDS, got=f"something else ({error})") from None
     if not rows:
         raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="none")
     return rows
@@ -99,8 +123,8 @@ def _rows_of_file(path: str, encoding: str) -> list[Values]:
 
 def _rows(value: Any) -> Iterator[Values]:
     match value:
-        case {"data": [{"paragraphs": _}, *_] as articles}:
-            yield from itertools.chain.from_iterable(map(_squad, articles))
+        case {"data": [dict(), *_] as articles} if any("paragraphs" in article for article in articles):
+            yield from _squad(articles)
         case {"article": str(), "questions": list()}:
             yield from _race(value)
         case [[list(), list(), str()], *_]:
@@ -132,28 +156,49 @@ def _object(item: Any) -> Values:
     return item
 
 
-def _squad(article: Values) -> Iterator[Values]:
-    """SQuAD's nesting, flat: 2.0's unanswerable questions have no answers."""
-    for paragraph in article["paragraphs"]:
-        for question in paragraph["qas"]:
-            impossible = bool(question.get("is_impossible"))
-            yield {
-                "id": str(question["id"]),
-                "title": article.get("title", ""),
-                "context": paragraph["context"],
-                "question": question["question"],
-                "answers": [] if impossible else question["answers"],
-            }
+def _squad(articles: list[Values]) -> Iterator[Values]:
+    """SQuAD's nesting, flat: unanswerable questions have no answers, those of a hidden test None.
+
+    A question without an id is called by its number in the file.
+    """
+    number = 0
+    for place, article in enumerate(articles):
+        for paragraph in _part(article, "paragraphs", f"data[{place}]"):
+            for question in _part(paragraph, "qas", f"a paragraph of data[{place}]"):
+                number += 1
+                yield {
+                    "id": str(question.get("id", number)),
+                    "title": article.get("title", ""),
+                    "context": _part(paragraph, "context", f"a paragraph of data[{place}]"),
+                    "question": _part(question, "question", f"question {number}"),
+                    "answers": [] if _is_true(question.get("is_impossible")) else question.get("answers"),
+                }
+
+
+def _part(value: Values, name: str, where: str) -> Any:
+    """A part that must be there. Raises `ValueError` that says where it is not."""
+    if name not in value:
+        raise ValueError(f"{where} has no {name!r}")
+    return value[name]
+
+
+def _is_true(value: Any) -> bool:
+    """A flag as JSON has it, or as a program that writes everything as text."""
+    return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)
 
 
 def _race(article: Values) -> Iterator[Values]:
-    listed = zip(article["questions"], article["options"], article.get("answers", itertools.repeat(None)), strict=False)
-    for number, (question, options, answer) in enumerate(listed):
+    questions, options = article["questions"], _part(article, "options", "the article")
+    answers = article.get("answers") or [None] * len(questions)
+    if not len(questions) == len(options) == len(answers):
+        counts = f"{len(questions)}, {len(options)} and {len(answers)}"
+        raise ValueError(f"questions, options and answers of different number: {counts}")
+    for number, (question, choices, answer) in enumerate(zip(questions, options, answers, strict=True)):
         yield {
             "id": f"{article.get('id', '')}-{number}",
             "article": article["article"],
             "question": question,
-            "options": options,
+            "options": choices,
             "answer": answer,
         }
 

@@ -77,7 +77,7 @@ def guess_columns(
 
     Raises `AlbertError` (bad-data) when a given column is not there or the choice is not clear.
     """
-    listed = tuple(choices.split(",")) if choices else _choice_columns(table)
+    listed = tuple(choices.split(",")) if choices else choice_columns(table)
     for given in (text, text_pair, label, *listed):
         if given is not None and given not in table.columns:
             near = difflib.get_close_matches(given, table.columns, n=1)
@@ -133,7 +133,7 @@ def named(*columns: str | None) -> tuple[str, ...]:
     return tuple(name for name in columns if name is not None)
 
 
-def _choice_columns(table: Table) -> tuple[str, ...]:
+def choice_columns(table: Table) -> tuple[str, ...]:
     """A column of choices by its usual names, or columns that count them: ending0, ending1, …"""
     names = [name for name in table.columns if name.lower() in CHOICES_NAMES]
     numbered = [name for name in table.columns if re.fullmatch(r"(?i)(ending|choice|option|answer)_?[0-9a-f]", name)]

@@ -133,7 +133,7 @@ def records(
             problems.add(starts[0] if starts else 1, f"bad quoting ({error})", expected='"" for " in a quoted cell')
             continue
         if cells:
-            yield starts[0], [cell.removesuffix("\n") for cell in cells]
+            yield starts[0], cells
 
 
 def json_objects(lines: Iterable[tuple[int, str]], problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import difflib
 import gzip
 import io
@@ -14,15 +15,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from albert.errors import AlbertError, ErrorKind, require_extra
+from albert.pipes import is_stream, open_reader
 
 MAX_LINE_BYTES = 1 << 20
 _SHOWN = 20
 _BUFFER = 1 << 20
 
 
-def _open_zst(path: Path, mode: str) -> IO[Any]:
+def _open_zst(source: Path | IO[bytes], mode: str) -> IO[Any]:
     """Read by pyarrow: the package zstandard takes a truncated file for a whole one."""
-    stream: IO[Any] = require_extra("pyarrow", "data").input_stream(str(path), compression="zstd")
+    stream: IO[Any] = require_extra("pyarrow", "data").input_stream(source, compression="zstd")
     return stream
 
 
@@ -81,8 +83,8 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
         yield from sys.stdin.buffer
         return
     file = Path(path)
-    if not file.is_file():
-        near = difflib.get_close_matches(file.name, _names(file.parent), n=1)
+    if not (file.is_file() or is_stream(file)):
+        near = [] if file.is_dir() else difflib.get_close_matches(file.name, _names(file.parent), n=1)
         raise AlbertError(
             ErrorKind.DATA,
             path,
@@ -92,13 +94,25 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
         )
     number = 0
     try:
-        with OPENERS.get(file.suffix, open)(file, "rb") as opened, io.BufferedReader(opened, _BUFFER) as lines:
+        with _opened(file) as lines:
             for line in iter(lambda: lines.readline(limit), b""):
                 number += 1
                 yield line
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         what = f"{path}:{number + 1}" if number else path
         raise AlbertError(ErrorKind.DATA, what, expected="a readable file", got=str(error)[:200]) from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
+    """A file or pipe as its name says: decompressed, and buffered."""
+    with contextlib.ExitStack() as stack:
+        source: Any = stack.enter_context(open_reader(path)) if is_stream(path) else path
+        if path.suffix.lower() in OPENERS:
+            source = stack.enter_context(OPENERS[path.suffix.lower()](source, "rb"))
+        elif source is path:
+            source = stack.enter_context(path.open("rb"))
+        yield stack.enter_context(io.BufferedReader(source, _BUFFER))
 
 
 def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tuple[int, str]]:
@@ -109,13 +123,7 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
     """
     for number, raw in enumerate(_lines_of(raw_lines(path)), 1):
         if number == 1:
-            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise AlbertError(
-                    ErrorKind.DATA,
-                    f"{path}:1: the file is UTF-16",
-                    expected=encoding,
-                    hint="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
-                )
+            require_no_utf16(path, raw, encoding)
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if len(raw) > MAX_LINE_BYTES:
             problems.add(number, "line too long", expected=f"at most {MAX_LINE_BYTES:,} bytes", got=f"{len(raw):,}")
@@ -132,9 +140,23 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
                     got="another encoding; try --encoding cp1252" if encoding == "utf-8" else "another encoding",
                 )
             except LookupError:
-                raise AlbertError(
-                    ErrorKind.USAGE, f"encoding {encoding!r}", expected="a name that Python knows, like utf-8"
-                ) from None
+                raise unknown_encoding(encoding) from None
+
+
+def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
+    """Raises `AlbertError` (bad-data) for a file that begins as UTF-16 does, whose lines are no lines of bytes."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{path}:1: the file is UTF-16",
+            expected=encoding,
+            hint="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+        )
+
+
+def unknown_encoding(name: str) -> AlbertError:
+    """The error for an encoding that there is not."""
+    return AlbertError(ErrorKind.USAGE, f"encoding {name!r}", expected="a name that Python knows, like utf-8")
 
 
 def _lines_of(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -148,8 +170,8 @@ def _lines_of(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def suffix_of(path: Path) -> str:
-    """The ending that tells a file's kind, that of a compression left out: "a.csv.gz" -> ".csv"."""
-    return path.with_suffix("").suffix if path.suffix in OPENERS else path.suffix
+    """The ending that tells a file's kind, in lower case and without that of a compression: "A.CSV.gz" -> ".csv"."""
+    return (path.with_suffix("").suffix if path.suffix.lower() in OPENERS else path.suffix).lower()
 
 
 def _names(folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
@@ -20,6 +21,13 @@ class Span(NamedTuple):
     start: int
     end: int
     label: str
+
+
+class Spans(tuple[Span, ...]):
+    """The spans of a text, in order; `trimmed` of them began or ended in white space, `repeated` were there before."""
+
+    trimmed: int = 0
+    repeated: int = 0
 
 
 def are_spans(gold: Any) -> TypeGuard[tuple[Span, ...]]:
@@ -80,31 +88,73 @@ def tags_over(spans: Sequence[Span], words: Sequence[Interval]) -> tuple[list[st
     return tags, misfits
 
 
-def parse_spans(value: Any, text: str | None = None) -> tuple[Span, ...]:
-    """Spans as doccano ([[start, end, label]]) and Prodigy ([{"start", "end", "label"}]) write them, in order.
+def parse_spans(value: Any, text: str | None = None) -> Spans:
+    """Spans as doccano ([[start, end, label]]), Prodigy ([{"start", "end", "label"}]) and Label Studio write them.
 
+    They may be JSON in a cell. White space at a span's ends is left out, and a span that is there twice counts once.
     Raises `ValueError` for another shape, for spans outside of `text`, and for spans that overlap.
     """
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"label: expected a list of spans, got {type(value).__name__}")
-    spans = sorted(_parse_span(item) for item in value)
-    for span in spans:
+    written = [_parse_span(item) for item in _listed(value)]
+    for span in written:
         if not 0 <= span.start < span.end or (text is not None and span.end > len(text)):
             where = "" if text is None else f" in a text of {len(text)} characters"
             raise ValueError(f"label: span [{span.start}, {span.end}]{where}: expected 0 <= start < end <= length")
+    trimmed = [span if text is None else _trim(span, text) for span in written]
+    spans = Spans(sorted(set(trimmed)))
     for before, span in itertools.pairwise(spans):
         if span.start < before.end:
             raise ValueError(f"label: spans [{before.start}, {before.end}] and [{span.start}, {span.end}] overlap")
-    return tuple(spans)
+    spans.trimmed = sum(a != b for a, b in zip(written, trimmed, strict=True))
+    spans.repeated = len(trimmed) - len(spans)
+    return spans
+
+
+def look_like_spans(value: Any) -> bool:
+    """Whether a value is meant as spans, be they right or not: a list of items with a start, an end and a label."""
+    try:
+        items = _listed(value)
+    except ValueError:
+        return False
+    return bool(items) and all(map(_looks_like_span, items))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(f"label: expected spans as JSON, got {value[:60]!r}") from None
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"label: expected a list of spans, got {type(value).__name__}")
+    return value
+
+
+def _looks_like_span(item: Any) -> bool:
+    if isinstance(item, dict):
+        return any(name in item for name in ("start", "start_offset")) and any(
+            name in item for name in ("end", "end_offset")
+        )
+    numbers = [x for x in item if isinstance(x, int)] if isinstance(item, (list, tuple)) else []
+    return len(numbers) >= 2 and any(isinstance(x, str) for x in item)
 
 
 def _parse_span(item: Any) -> Span:
     if isinstance(item, dict):
         start, end = (item.get(name, item.get(f"{name}_offset")) for name in ("start", "end"))
-        values = [start, end, item.get("label")]
+        labels = item.get("labels")
+        values = [start, end, labels[0] if isinstance(labels, list) and len(labels) == 1 else item.get("label")]
     else:
         values = list(item) if isinstance(item, (list, tuple)) else []
     match values:
         case [int() as start, int() as end, str() as label] if label.strip() and bool not in (type(start), type(end)):
             return Span(start, end, label.strip())
     raise ValueError(f"label: span {str(item)[:60]}: expected [start, end, label]")
+
+
+def _trim(span: Span, text: str) -> Span:
+    """The span without the white space at its ends."""
+    inside = text[span.start : span.end]
+    if not inside.strip():
+        raise ValueError(f"label: span [{span.start}, {span.end}] holds white space alone: expected a part of the text")
+    start = span.start + len(inside) - len(inside.lstrip())
+    return Span(start, start + len(inside.strip()), span.label)

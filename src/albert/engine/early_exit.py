@@ -1,8 +1,8 @@
 """Early exit at any batch size: texts leave at the depth where the model is sure, and others take their place.
 
-One block serves every depth, so texts at different depths go through it together: what leaves is cut out of the packed
-tokens, and new texts join behind at depth 0, in one product with the others. The idea of leaving is PABEE's (Zhou et
-al. 2020), which stops at a batch of one.
+Texts at different depths go together through the block that their depths share: all of them where the network has one
+block, else those within a group of layers. What leaves is cut out of the packed tokens, and new texts join behind at
+depth 0. The idea of leaving is PABEE's (Zhou et al. 2020), which stops at a batch of one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class EarlyExit:
                 x = self._filled(torch.cat([x[: own[0]], new[: own[1]]])) if len(rows) else new
                 rows = np.append(rows, admitted)
             starts = bounds(lengths[rows])
-            x = self.packed.run(x, starts, depths=slice(1))
+            x = self._deeper(x, starts, found.depths[rows])
             found.depths[rows] += 1
             depths, leaves = found.depths[rows], np.zeros(len(rows), bool)
             for depth in sorted(set(depths.tolist())):
@@ -82,6 +82,21 @@ class EarlyExit:
                 x = self._filled(x[torch.from_numpy(np.flatnonzero(np.repeat(~leaves, np.diff(starts))))])
                 rows = rows[~leaves]
         return found
+
+    def _deeper(
+        self, x: Float[Tensor, "rows hidden"], starts: np.ndarray, depths: np.ndarray
+    ) -> Float[Tensor, "rows hidden"]:
+        """Texts at these depths one depth further, neighbours that the same block takes further together."""
+        parts = []
+        for _, group in itertools.groupby(range(len(depths)), key=lambda place: self.packed.depths[depths[place]][0]):
+            places = list(group)
+            own, depth = starts[places[0] : places[-1] + 2], int(depths[places[0]])
+            part = x if len(places) == len(depths) else self._filled(x[own[0] : own[-1]])
+            found = self.packed.run(part, own - own[0], depths=slice(depth, depth + 1))
+            if part is x:
+                return found
+            parts.append(found[: own[-1] - own[0]])
+        return self._filled(torch.cat(parts))
 
     def _filled(self, x: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "rows hidden"]:
         return filled(x, self.packed.rows(len(x)))

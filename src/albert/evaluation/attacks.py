@@ -125,9 +125,14 @@ def score_under_attack(
     """The score on texts as an attacker leaves them: of a text and up to `trials` changed forms of it the worst counts.
 
     `clean` are the model's outputs on the texts as they are, `outputs` computes others. A change is a pure function of
-    (seed, attack, budget, trial, index). Raises what `attack_named` and `require_attackable` raise.
+    (seed, attack, budget, trial, index). Raises what `attack_named` and `require_attackable` raise, and `AlbertError`
+    (usage) for no trials or no places.
     """
     change = attack_named(attack)
+    if trials < 1 or budget < 1:
+        raise AlbertError(
+            ErrorKind.USAGE, "trials and budget of an attack", expected="at least 1", got=f"{trials} and {budget}"
+        )
     require_attackable(task, f"attack {attack}")
     found = list(clean)
     errors = [verdict.error for verdict in task.review(found, labels, thresholds).verdicts]

@@ -5,6 +5,7 @@ Source: Wang et al. 2019, the zip files of gluebenchmark.com and its FAQ on subm
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from albert.tasks.metrics import classification_scores, regression_scores
 _YES_NO = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
 _NLI = ("entailment", "neutral", "contradiction")
+_UNNAMED = re.compile(r"(?i)label_(\d{1,3})")  # what transformers calls labels that nobody named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class GlueTask:
 
     `group`: the task that its score belongs to in the average (MNLI has two rows), None for none. `folders` and the
     files of each split are tried in turn, as are the columns, without regard to case. `labels`, in the hub's order,
-    are the words of the files and of the submission; none: a number from 0 to 5.
+    are the words of the files and of the submission; none: a number from 0 to 5. `names` are what the hub's copies
+    call labels whose words are numbers, and models trained on those.
     """
 
     name: str
@@ -44,6 +47,7 @@ class GlueTask:
     pair: tuple[str, ...] = ()
     label: tuple[str, ...] = ("label",)
     labels: tuple[str, ...] = _YES_NO
+    names: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
 
     @property
@@ -54,7 +58,7 @@ class GlueTask:
     def parse_gold(self, value: Any, example: Example | None = None) -> str | float:
         """A label of a file or a model -> one of `labels`, or a number. Raises `ValueError` for another.
 
-        For word labels a number is a place in `labels`, as copies of GLUE from the hub have them.
+        For word labels a number is a place in `labels`, as copies of GLUE from the hub have them. Case does not count.
         """
         word = str(value).strip()
         if not self.labels:
@@ -62,11 +66,30 @@ class GlueTask:
             if not 0 <= number <= 5:
                 raise ValueError(f"label {word}: expected a number from 0 to 5")
             return number
-        if word not in self.labels and word.isdecimal() and int(word) < len(self.labels):
-            word = self.labels[int(word)]
-        if word not in self.labels:
-            raise ValueError(f"label {word!r}: expected {' or '.join(self.labels)}")
-        return word
+        known = [label.casefold() for label in self.labels]
+        names = [name.casefold() for name in self.names]
+        plain = word.casefold()
+        if plain in known or plain in names:
+            return self.labels[(known if plain in known else names).index(plain)]
+        if word.isdecimal() and int(word) < len(self.labels):
+            return self.labels[int(word)]
+        raise ValueError(f"label {word!r}: expected {' or '.join(self.labels)}")
+
+    def said(self, label: str, *, of: int) -> str | float:
+        """What a model with `of` labels says by one of them; LABEL_1 is the second in the hub's order.
+
+        Raises `ValueError` for a label that is none of the task's.
+        """
+        unnamed = _UNNAMED.fullmatch(label)
+        if unnamed and of == len(self.labels):
+            return self.parse_gold(unnamed[1])
+        return self.parse_gold(label)
+
+    def order(self, labels: Sequence[str]) -> str | None:
+        """How the labels of a model are read that have numbers alone, in words; None where they have names."""
+        if not self.labels or not any(_UNNAMED.fullmatch(label) for label in labels):
+            return None
+        return f"{', '.join(labels)} read in GLUE's order: {', '.join(self.names or self.labels)}"
 
 
 _TWO_SENTENCES = {"text": ("sentence1", "premise"), "pair": ("sentence2", "hypothesis")}
@@ -76,14 +99,15 @@ GLUE = {
     for task in (
         # the training and development files have no header: source, label, the author's mark, sentence
         GlueTask(
-            name="CoLA", group="CoLA", folders=("CoLA",), text=("sentence", "4"), label=("label", "2"), metrics=("mcc",)
+            name="CoLA", group="CoLA", folders=("CoLA",), text=("sentence", "4"), label=("label", "2"),
+            metrics=("mcc",), names=("unacceptable", "acceptable"),
         ),
-        GlueTask(name="SST-2", group="SST-2", folders=("SST-2",), text=("sentence",)),
+        GlueTask(name="SST-2", group="SST-2", folders=("SST-2",), text=("sentence",), names=("negative", "positive")),
         GlueTask(
             name="MRPC", group="MRPC", folders=("MRPC",),
             train=("train.tsv", "msr_paraphrase_train.txt"), test=("test.tsv", "msr_paraphrase_test.txt"),
             text=("#1 String", "sentence1"), pair=("#2 String", "sentence2"), label=("Quality", "label"),
-            metrics=("accuracy", "f1"),
+            metrics=("accuracy", "f1"), names=("not_equivalent", "equivalent"),
         ),
         GlueTask(
             name="STS-B", group="STS-B", folders=("STS-B",), **_TWO_SENTENCES, label=("score", "similarity", "label"),
@@ -91,7 +115,7 @@ GLUE = {
         ),
         GlueTask(
             name="QQP", group="QQP", folders=("QQP",), text=("question1",), pair=("question2",),
-            label=("is_duplicate", "label"), metrics=("accuracy", "f1"),
+            label=("is_duplicate", "label"), metrics=("accuracy", "f1"), names=("not_duplicate", "duplicate"),
         ),
         GlueTask(
             name="MNLI-m", group="MNLI", folders=("MNLI",), dev=("dev_matched.tsv",), test=("test_matched.tsv",),
@@ -105,7 +129,9 @@ GLUE = {
             name="QNLI", group="QNLI", folders=("QNLI",), text=("question",), pair=("sentence",), labels=_ENTAILMENT
         ),
         GlueTask(name="RTE", group="RTE", folders=("RTE",), **_TWO_SENTENCES, labels=_ENTAILMENT),
-        GlueTask(name="WNLI", group="WNLI", folders=("WNLI",), **_TWO_SENTENCES),
+        GlueTask(
+            name="WNLI", group="WNLI", folders=("WNLI",), **_TWO_SENTENCES, names=("not_entailment", "entailment")
+        ),
         # the diagnostics: predicted by a model for MNLI, outside the average
         GlueTask(
             name="AX", group=None, folders=("AX", "diagnostic"), train=(), dev=("diagnostic-full.tsv",),
@@ -183,9 +209,15 @@ def predict_glue(task: GlueTask, examples: Sequence[Example], predict: Predict) 
     """
     predictions = predict([example.texts for example in examples])
     if not task.labels:
+        if several := next((row for row in predictions if len(row) != 1), None):
+            raise AlbertError(
+                ErrorKind.MODEL, f"{task.name}: scores", expected="a model that gives a number",
+                got="one of the labels " + ", ".join(str(one["label"]) for one in several[:5]),
+                hint=f"fine-tune it on {task.name}",
+            )  # fmt: skip
         return [float(best["score"]) for best, *_ in predictions]
     try:
-        return [task.parse_gold(best["label"]) for best, *_ in predictions]
+        return [task.said(str(row[0]["label"]), of=len(row)) for row in predictions]
     except ValueError as error:
         raise AlbertError(
             ErrorKind.MODEL, f"{task.name}: the model says {error}", hint=f"fine-tune it on {task.name}"

@@ -29,7 +29,6 @@ WEIGHTS = "model.safetensors"
 EXITS = "exits.safetensors"
 _INDEX = "model.safetensors.index.json"
 _DTYPES = {"F32", "F16", "BF16"}
-_DEFAULT_LABELS = ("LABEL_0", "LABEL_1")  # transformers leaves these out of config.json
 _TIED = ("masked_lm", "pretraining")  # heads that score by the word embeddings
 # A classifier of pairs by another name: whether the second text follows the first.
 _NEXT_SENTENCE = "BertForNextSentencePrediction"
@@ -77,14 +76,16 @@ def load_model(name: str | Path) -> AlbertForTask:
     next_sentence = _architecture(folder) == _NEXT_SENTENCE
     if head in _TIED and _raw(folder).get("tie_word_embeddings") is False:
         raise AlbertError(ErrorKind.CONFIG, f"{folder}: tie_word_embeddings", expected="True", got="False")
-    if HEADS[head].labelled and config.id2label in ((), _DEFAULT_LABELS):
-        config = config.with_(id2label=_NEXT_SENTENCE_LABELS if next_sentence else _DEFAULT_LABELS)
-    exits = (folder / EXITS).is_file()
-    with torch.device("meta"):
-        model = AlbertForTask(config, head, exits=exits)
     stored = _stored_tensors(folder, config)
     if next_sentence:
         stored = {name.replace("cls.seq_relationship", "classifier"): tensor for name, tensor in stored.items()}
+    if next_sentence and config.id2label in ((), _default_labels(2)):
+        config = config.with_(id2label=_NEXT_SENTENCE_LABELS)
+    elif HEADS[head].labelled and not config.id2label:
+        config = config.with_(id2label=_default_labels(_rows(stored.get("classifier.weight"))))
+    exits = (folder / EXITS).is_file()
+    with torch.device("meta"):
+        model = AlbertForTask(config, head, exits=exits)
     wanted = transformers_names(config, head)
     if exits:
         wanted |= {name: name for name in model.state_dict() if name.startswith("exits.")}
@@ -170,6 +171,16 @@ def stored_head(folder: Path) -> str:
         expected="one of " + ", ".join(heads),
         hint="fine-tune it with `albert train --init`, or load its encoder with AlbertModel.from_pretrained",
     )
+
+
+def _default_labels(count: int) -> tuple[str, ...]:
+    """transformers' names for labels that have none; it leaves those of two labels out of config.json."""
+    return tuple(f"LABEL_{label}" for label in range(count))
+
+
+def _rows(weight: _Stored | None) -> int:
+    """How many labels a stored classifier has; two where that cannot be told."""
+    return weight.shape[0] if weight is not None and len(weight.shape) == 2 else 2
 
 
 def _raw(folder: Path) -> dict[str, Any]:

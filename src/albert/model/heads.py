@@ -174,16 +174,12 @@ class AlbertForTask(nn.Module):
     ) -> None:
         """With `exits` a head of the same kind stands behind every depth but the last, too (PABEE, Zhou et al. 2020).
 
-        Raises `AlbertError` (bad-config) where depths do not share one block.
+        Raises `AlbertError` (bad-config) where a depth is several blocks.
         """
         super().__init__()
-        if exits and (config.num_hidden_groups, config.inner_group_num) != (1, 1):
+        if exits and config.inner_group_num != 1:
             raise AlbertError(
-                ErrorKind.CONFIG,
-                "early exit",
-                expected="a network whose layers are one shared block",
-                got=f"{config.num_hidden_groups} groups of {config.inner_group_num}",
-                hint="start from such a network (--init), or from scratch (--size); the starter has three groups",
+                ErrorKind.CONFIG, "early exit", expected="inner_group_num 1", got=str(config.inner_group_num)
             )
         kind = HEADS[head]
         self.config = config

@@ -1,4 +1,4 @@
-"""Folders that sentence-transformers wrote: what becomes of an encoder's vectors there, as far as ours do the same."""
+"""Folders that sentence-transformers wrote: what becomes of vectors and scores there, as far as ours do the same."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from albert.errors import AlbertError, ErrorKind
 MODULES = "modules.json"
 _SETTINGS = "sentence_bert_config.json"
 _MEAN = "pooling_mode_mean_tokens"
+_ACTIVATIONS = ("Sigmoid", "Identity")  # of one score
 
 
 def embeds(folder: Path) -> bool:
@@ -38,6 +39,26 @@ def length_limit(folder: Path) -> int | None:
     settings = _read(folder / _SETTINGS, dict) if (folder / _SETTINGS).is_file() else {}
     length = settings.get("max_seq_length")
     return length if isinstance(length, int) and length > 2 else None
+
+
+def activation(folder: Path) -> str | None:
+    """What a cross-encoder's folder does to its one score: "Sigmoid", "Identity", or None where it does not say.
+
+    Raises `AlbertError` (bad-model) for another function.
+    """
+    raw = _read(folder / "config.json", dict)
+    told = raw.get("sentence_transformers")
+    name = told.get("activation_fn") if isinstance(told, dict) else None
+    name = name or raw.get("sbert_ce_default_activation_function")  # before sentence-transformers 4
+    if name is None:
+        return None
+    kind = str(name).rpartition(".")[2]
+    if kind not in _ACTIVATIONS:
+        raise AlbertError(
+            ErrorKind.MODEL, f"{folder}: activation_fn of its score", expected=" or ".join(_ACTIVATIONS), got=str(name),
+            hint="start from its encoder with `albert train --init`",
+        )  # fmt: skip
+    return kind
 
 
 def _read(path: Path, kind: type) -> Any:

@@ -11,14 +11,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from albert.data.corpus import corpus_files
+from albert.data.corpus_files import corpus_files
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.files import MANIFEST, remove_leftovers, write_json
 from albert.pretraining.chunks import Cut, sidecar
@@ -89,8 +89,11 @@ class Job:
     inputs: list[Input]
 
     @classmethod
-    def of(cls, config: PrepareConfig, tokenizer: AlbertTokenizer) -> Job:
-        """Raises `AlbertError`: an input that is not there (bad-data), a vocabulary too large (bad-config)."""
+    def of(cls, config: PrepareConfig, tokenizer: AlbertTokenizer, tell: Callable[[str], None]) -> Job:
+        """The job of `config`; `tell` gets what is left out of its folders.
+
+        Raises `AlbertError`: an input that is not there (bad-data), a vocabulary too large (bad-config).
+        """
         if tokenizer.vocab_size > _MAX_PIECES:
             raise AlbertError(
                 ErrorKind.CONFIG,
@@ -98,12 +101,13 @@ class Job:
                 expected=f"at most {_MAX_PIECES:,} pieces, ids are stored in two bytes",
                 got=f"{tokenizer.vocab_size:,}",
             )
-        return cls(config.out, config.cut, config.deduplicate, tokenizer, list(_inputs(config.inputs)))
+        return cls(config.out, config.cut, config.deduplicate, tokenizer, list(_inputs(config.inputs, tell)))
 
     def record(self) -> dict[str, Any]:
         """What `job.json` and the manifest say of the job."""
         settings = {
             "vocabulary": hashlib.sha256(self.tokenizer.model).hexdigest(),
+            **({"added": [token.content for token in self.tokenizer.added]} if self.tokenizer.added else {}),
             **dataclasses.asdict(self.tokenizer.normalizer),
             **dataclasses.asdict(self.cut),
             "deduplicate": self.deduplicate,
@@ -211,9 +215,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _inputs(paths: tuple[Path, ...]) -> Iterator[Input]:
+def _inputs(paths: tuple[Path, ...], tell: Callable[[str], None]) -> Iterator[Input]:
     for given in paths:
-        for path in corpus_files([given]):
+        for path in corpus_files([given], tell=tell):
             name = path.relative_to(given).as_posix() if given.is_dir() else path.name
             yield Input(path, name, path.stat().st_size)
 

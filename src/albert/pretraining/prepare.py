@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors
 from albert.pretraining.chunks import Chunk, Seen, make_shard, read_chunks
 from albert.pretraining.job import Job, PrepareConfig
@@ -49,14 +50,19 @@ class Prepared:
         return decoded_instance(Corpus(self.folder, [shard], self.manifest), vocabulary, seed=seed)
 
 
-def prepare(config: PrepareConfig, *, progress: Callable[[Progress], None] = lambda _: None) -> Prepared:
-    """Makes the folder, or goes on with it.
+def prepare(
+    config: PrepareConfig,
+    *,
+    progress: Callable[[Progress], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Makes the folder, or goes on with it. `tell` gets a sentence on what is left out of the corpus.
 
-    Raises `AlbertError`: unreadable input (bad-data, file and line), another job's folder (bad-config),
+    Raises `AlbertError`: unreadable input (bad-data, file and line) or none, another job's folder (bad-config),
     a folder in use (locked), a full disk (disk), a signal (pre-empted, interrupted), a dead worker (internal).
     """
     tokenizer = AlbertTokenizer.from_pretrained(config.vocabulary) if config.vocabulary else AlbertTokenizer.english()
-    job = Job.of(config, tokenizer)
+    job = Job.of(config, tokenizer, tell)
     # Ray takes the signals when it starts, so they are taken from it afterwards.
     with disk_errors(config.out), run_lock(config.out), _session(config.ray), StopRequest() as stop:
         shards = job.claim()
@@ -73,6 +79,9 @@ def prepare(config: PrepareConfig, *, progress: Callable[[Progress], None] = lam
             shards[info.name] = info
             documents, read = documents + info.documents, read + info.read
             progress(Progress(documents, read, (read - before) / (time.monotonic() - start)))
+        if not documents:
+            names = ", ".join(map(str, config.inputs))
+            raise AlbertError(ErrorKind.DATA, names, expected="documents", got="files without text")
         return Prepared(config.out, job.finish(shards), made=len(shards) - len(known))
 
 

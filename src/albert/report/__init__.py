@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from albert.errors import require_extra
-from albert.files import write_file
+from albert.files import write_output
 from albert.report.facts import Facts
 
 __all__ = ["Facts", "write_report"]
@@ -18,4 +18,4 @@ def write_report(path: Path, facts: Facts) -> None:
     from albert.report.page import render
 
     # Half a character (a lone surrogate) in a text must not cost the report.
-    write_file(path, render(facts).encode("utf-8", "replace"))
+    write_output(path, render(facts).encode("utf-8", "replace"))

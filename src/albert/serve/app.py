@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from albert import __version__
-from albert.serve import about
+from albert.serve import about, base_url
 from albert.serve.guard import Guard
 from albert.serve.pages import add_pages
 from albert.serve.refusals import Refusal, invalid
@@ -35,6 +35,7 @@ def create_app(service: Service, *, hosts: frozenset[str] | None = None) -> Guar
                   lifespan=life)  # fmt: skip
     app.state.service = service
     app.include_router(router)
+    app.include_router(base_url.router)
     app.include_router(about.router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

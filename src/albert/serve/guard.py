@@ -28,6 +28,8 @@ _LINGER = 4  # bodies of the largest size that are read and thrown away, so that
 _MOST_PARTS = 20_000  # brackets, commas and colons of a body
 _STEPS, _PARTS = np.zeros(256, np.int8), np.zeros(256, np.int8)
 _STEPS[list(b"[{")], _STEPS[list(b"]}")], _PARTS[list(b"[{,:")] = 1, -1, 1
+# Other servers' paths of what is here, too: SageMaker's, and text-embeddings-inference's second name.
+_ALSO = {("POST", "/invocations"): "/", ("POST", "/embeddings"): "/v1/embeddings", ("GET", "/ping"): "/health"}
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -136,13 +138,21 @@ class _Exchange:
         self.service.admission.check()
 
     def _find_model(self) -> None:
-        """/NAME/predict is /predict with the model NAME."""
-        first, slash, rest = self.path[1:].partition("/")
-        if slash and first in self.service.models and f"/{rest}" in self.guard.work | {"/info"}:
+        """/NAME/predict is /predict with the model NAME, and what is posted to /NAME is for it."""
+        first, _, rest = self.path[1:].partition("/")
+        posted = self.scope["method"] == "POST"
+        at_its_address = posted and not self.guard.known(self.path)  # a model may have an endpoint's name
+        if first in self.service.models and f"/{rest}" in self.guard.work | {"/info"} and (rest or at_its_address):
             self.call.model = first
-            self.path = f"/{rest}"
-            self.scope["path"] = self.path
-            self.scope["raw_path"] = self.path.encode()
+            self._go_to(f"/{rest}")
+        method = "GET" if self.scope["method"] == "HEAD" else self.scope["method"]
+        if (method, self.path) in _ALSO:
+            self._go_to(_ALSO[method, self.path])
+
+    def _go_to(self, path: str) -> None:
+        self.path = path
+        self.scope["path"] = path
+        self.scope["raw_path"] = path.encode()
 
     def _authorize(self) -> None:
         """Raises `Refusal`: 404 for unknown paths, 403 for foreign hosts, 401 without a key, 429 for too many."""
@@ -155,7 +165,7 @@ class _Exchange:
             if self.path in self.guard.admin:
                 raise Refusal(403, "Forbidden", "this needs a key, and the server was started without keys")
             return
-        if self.guard.free(self.path):
+        if self.guard.free(self.path) and not self.working:  # the page is free, what is posted to its path is not
             return
         key = keys.find(self.headers.get(b"authorization", b"").decode("latin-1"))
         if self.path in self.guard.admin and not key.admin:
@@ -221,7 +231,9 @@ class _Exchange:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        answer = asyncio.ensure_future(self.guard.app(self.scope, replay, self._outgoing))
+        # HEAD is GET whose body the server leaves out; it looks at its own scope for that.
+        scope = {**self.scope, "method": "GET"} if self.scope["method"] == "HEAD" else self.scope
+        answer = asyncio.ensure_future(self.guard.app(scope, replay, self._outgoing))
         leaving = asyncio.ensure_future(self._gone())
         try:
             await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -24,6 +24,7 @@ from albert.serve.queue import Computed, Lane
 from albert.serve.refusals import invalid, too_large, unsupported
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
+from albert.tasks.regression import Regression
 from albert.text.encodings import Encoding
 
 _CARD_BYTES = 200_000  # of a model card are shown
@@ -173,13 +174,7 @@ class Hosted:
 
     def scores(self, outputs: Sequence[Output], *, raw: bool) -> list[list[Prediction]]:
         """Every label with its score, best first; `raw` ones are logits."""
-        if not raw:
-            return self.decode(outputs, DecodeOptions(top_k=None))
-        labels = self.predictor.labels
-        return [
-            [{"label": labels[i], "score": float(output.pooled[i])} for i in np.argsort(-output.pooled, kind="stable")]
-            for output in outputs
-        ]
+        return self.decode(outputs, DecodeOptions(top_k=None, raw_scores=raw))
 
     def flagged(self, outputs: Sequence[Output]) -> list[set[str]]:
         """The labels that each text gets, but those that say that nothing is wrong."""
@@ -241,9 +236,10 @@ class Hosted:
 def _abilities(model: Predictor | PretrainedModel) -> frozenset[str]:
     if isinstance(model, PretrainedModel):
         return _EVERY | _VECTORS | {"fill-mask"}
-    if model.task.problem_type == "regression":
+    if isinstance(model.task, Regression):
         return _EVERY | {"predict", "rerank"}
-    return _EVERY | _OF_PIPELINE[model.task.pipeline]
+    one_score = model.model.head_name == "sequence_classification" and len(model.labels) == 1
+    return _EVERY | _OF_PIPELINE[model.task.pipeline] | ({"rerank"} if one_score else set())
 
 
 def _card(path: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albert.errors import AlbertError, ErrorKind
+from albert.pipes import open_reader
 from albert.serve.refusals import Refusal, overloaded
 
 _PREFIX = "albert-"
@@ -62,8 +63,11 @@ class Keys:
         that others may write.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            with open_reader(path) as file:
+                lines = file.read().decode("utf-8").splitlines()
             mode = path.stat().st_mode
+        except AlbertError as error:
+            raise AlbertError(ErrorKind.CONFIG, f"key file {path}", expected=error.expected, got=error.got) from None
         except (OSError, ValueError) as error:
             raise AlbertError(ErrorKind.CONFIG, f"key file {path}", got=type(error).__name__) from None
         if mode & 0o022:

@@ -24,10 +24,11 @@ from albert.serve.refusals import invalid
 from albert.serve.service import Service
 from albert.summary import sentences, summarize
 from albert.tasks import DecodeOptions
+from albert.tasks.metrics import sigmoid
 
 WORK = frozenset(
-    {"/predict", "/embed", "/rerank", "/similarity", "/tokenize", "/answer", "/entities", "/fill-mask", "/summarize"}
-    | {"/v1/embeddings", "/v1/moderations"}
+    {"/", "/predict", "/embed", "/rerank", "/similarity", "/tokenize", "/answer", "/entities", "/fill-mask"}
+    | {"/summarize", "/v1/embeddings", "/v1/moderations"}
 )
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": shape.Error, "description": what}
@@ -55,7 +56,9 @@ class _Read(Request):
         return self.scope[JSON] if JSON in self.scope else await super().json()
 
 
-class _Route(APIRoute):
+class ReadRoute(APIRoute):
+    """A route that parses no body again."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -65,7 +68,7 @@ class _Route(APIRoute):
         return read
 
 
-router = APIRouter(route_class=_Route, responses=ERRORS)
+router = APIRouter(route_class=ReadRoute, responses=ERRORS)
 
 
 def service_of(request: Request) -> Service:
@@ -75,13 +78,19 @@ def service_of(request: Request) -> Service:
     return service
 
 
+def model_of(request: Request, name: str | None) -> Hosted:
+    """The model of the path, else of this name. Raises `Refusal` (404) for an unknown one."""
+    call = request.scope[CALL]
+    model = service_of(request).model(call.model or name)
+    call.model = model.name
+    return model
+
+
 def _found(request: Request, name: str | None, ability: str) -> tuple[Service, Call, Hosted]:
     """Raises `Refusal`: 404 for an unknown model, 424 for one that does not do this."""
-    service, call = service_of(request), request.scope[CALL]
-    model = service.model(call.model or name)
-    call.model = model.name
+    model = model_of(request, name)
     model.require(ability)
-    return service, call, model
+    return service_of(request), request.scope[CALL], model
 
 
 def answer(value: Any) -> Response:
@@ -106,13 +115,23 @@ async def embed(body: shape.EmbedRequest, request: Request) -> Response:
     """A vector for each text, of length 1 unless `normalize` is false."""
     service, call, model = _found(request, body.model, "embed")
     texts = _listed(body.inputs)
-    table = await service.vectors(call, model, texts, truncate=body.truncate, normalize=body.normalize)
+    table = await service.vectors(
+        call, model, texts, truncate=body.truncate, normalize=body.normalize, dimensions=body.dimensions
+    )
     return answer(await service.text(call, _floats, table))
 
 
 @router.post("/predict", response_model=list[shape.Prediction] | list[list[shape.Prediction]])
 async def predict(body: shape.PredictRequest, request: Request) -> Response:
     """Every label with its score, best first: of a text, of a pair [a, b], or of each in a batch [[a], [b, c]]."""
+    scores, single = await label_scores(body, request, raw=body.raw_scores)
+    return answer(scores[0] if single else scores)
+
+
+async def label_scores(
+    body: shape.PredictRequest, request: Request, *, raw: bool
+) -> tuple[list[list[dict[str, Any]]], bool]:
+    """The labels of each input with their scores or, `raw`, logits; and whether there is one input alone."""
     service, call, model = _found(request, body.model, "predict")
     if isinstance(body.inputs, str):
         single, sequences = True, [[body.inputs]]
@@ -121,8 +140,7 @@ async def predict(body: shape.PredictRequest, request: Request) -> Response:
         sequences = [body.inputs] if single else body.inputs  # type: ignore[assignment,list-item]
     examples = [Example(texts[0], texts[1] if len(texts) == 2 else None) for texts in sequences]
     outputs = await service.outputs(call, model, examples, truncate=body.truncate)
-    scores = await service.text(call, lambda: model.scores(outputs, raw=body.raw_scores))
-    return answer(scores[0] if single else scores)
+    return await service.text(call, lambda: model.scores(outputs, raw=raw)), single
 
 
 @router.post("/rerank", response_model=list[shape.Rank], response_model_exclude_none=True)
@@ -138,7 +156,7 @@ async def rerank(body: shape.RerankRequest, request: Request) -> Response:
         pairs = [Example(body.query, text) for text in body.texts]
         outputs = await service.outputs(call, model, pairs, truncate=body.truncate)
         scores = np.asarray([float(output.pooled[0]) for output in outputs])
-        scores = scores if body.raw_scores else 1 / (1 + np.exp(-np.clip(scores, -60, 60)))
+        scores = scores if body.raw_scores else sigmoid(scores)
     ranks = [{"index": int(i), "score": float(scores[i])} for i in np.argsort(-scores, kind="stable")]
     if body.return_text:
         ranks = [{**rank, "text": body.texts[int(rank["index"])]} for rank in ranks]  # type: ignore[dict-item]
@@ -201,7 +219,7 @@ async def info(request: Request, model: str | None = None) -> Response:
 async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Response:
     """OpenAI's embeddings, as lists of numbers or base64 of float32."""
     service, call, model = _found(request, body.model, "embed")
-    table = await service.vectors(call, model, _listed(body.input))
+    table = await service.vectors(call, model, _listed(body.input), dimensions=body.dimensions)
     vectors = (
         [base64.b64encode(row.tobytes()).decode() for row in table] if body.encoding_format == "base64"
         else await service.text(call, _floats, table)

@@ -76,6 +76,12 @@ class ServeConfig:
             raise AlbertError(ErrorKind.USAGE, "--rate", expected="--api-key-file with it", got="no keys to count")
         if (self.certificate is None) != (self.private_key is None):
             raise AlbertError(ErrorKind.USAGE, "TLS", expected="--tls-certificate and --tls-key", got="one of them")
+        for path in filter(None, (self.certificate, self.private_key)):
+            if not path.is_file():  # a pipe would be waited for, and these are read more than once
+                raise AlbertError(
+                    ErrorKind.CONFIG, f"TLS: {path}", expected="a PEM file",
+                    got="something else" if path.exists() else "no such file",
+                )  # fmt: skip
         if self.certificate is not None:
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.private_key)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+from albert.tasks.metrics import sigmoid, softmax
 
 # A list ends at its first mistake: without that, a body of 2 MB costs pydantic 10 seconds of listing them all.
 Strings = Annotated[list[str], Field(fail_fast=True)]
@@ -22,6 +25,12 @@ PredictInputs = Annotated[
 Truncate = Annotated[
     bool | None, Field(description="Texts beyond the model's length: cut (true, default) or refused with 413 (false).")
 ]
+Direction = Annotated[
+    Literal["Right", "right"] | None, Field(description="Texts beyond the model's length lose their end.")
+]
+Dimensions = Annotated[
+    int | None, Field(ge=1, le=65_536, description="How many numbers a vector keeps, before it gets length 1.")
+]
 TopK = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -36,12 +45,17 @@ class EmbedRequest(_Request):
     inputs: Texts
     normalize: bool = True
     truncate: Truncate = None
+    truncation_direction: Direction = None
+    dimensions: Dimensions = None
+    prompt_name: None = Field(None, description="None: models here have no prompts.")
+    encoding_format: Literal["float"] | None = None
 
 
 class PredictRequest(_Request):
     inputs: PredictInputs
     raw_scores: bool = Field(False, description="Logits instead of probabilities.")
     truncate: Truncate = None
+    truncation_direction: Direction = None
 
 
 class RerankRequest(_Request):
@@ -50,6 +64,7 @@ class RerankRequest(_Request):
     raw_scores: bool = Field(False, description="Of a cross-encoder: its number instead of the sigmoid of it.")
     return_text: bool = False
     truncate: Truncate = None
+    truncation_direction: Direction = None
 
 
 class SimilarityInputs(BaseModel):
@@ -61,6 +76,7 @@ class SimilarityInputs(BaseModel):
 class SimilarityRequest(_Request):
     inputs: SimilarityInputs
     truncate: Truncate = None
+    truncation_direction: Direction = None
 
 
 class TokenizeRequest(_Request):
@@ -71,6 +87,7 @@ class TokenizeRequest(_Request):
 class EmbeddingsRequest(_Request):
     input: Texts
     encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Dimensions = None
 
 
 class ModerationsRequest(_Request):
@@ -100,6 +117,31 @@ class FillMaskRequest(_Request):
 class SummarizeRequest(_Request):
     inputs: str
     sentences: int = Field(3, ge=1, le=100)
+
+
+class AnyRequest(_Request):
+    """What the server's address itself takes: the fields of any other endpoint."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    inputs: Any = Field(None, description="As of the endpoint.", examples=["great film"])
+    query: str | None = Field(None, description="With `texts`: a request of /rerank.")
+    parameters: dict[str, Any] | None = Field(None, description="Options as Hugging Face's InferenceClient sends them.")
+
+
+class LabelOptions(BaseModel):
+    """What Hugging Face's clients may ask of labels; the functions are of logits."""
+
+    model_config = ConfigDict(strict=True)
+    top_k: int | None = Field(None, ge=1, le=10_000)
+    function: Literal["sigmoid", "softmax", "none"] | None = None
+
+    def applied(self, row: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The labels with the function of their logits, or as they are where none is asked for."""
+        if self.function in (None, "none"):
+            return row
+        function = sigmoid if self.function == "sigmoid" else softmax
+        scores = function(np.asarray([each["score"] for each in row])).tolist()
+        return [{**each, "score": score} for each, score in zip(row, scores, strict=True)]
 
 
 class Prediction(BaseModel):

@@ -103,9 +103,12 @@ class Service:
             self._refusals, self._told = 0, time.monotonic()
 
     def model(self, name: str | None) -> Hosted:
-        """The model of this name, the default for None. Raises `Refusal` (404)."""
+        """The model of this name, the default for None; where there is one, it, whatever clients call it.
+
+        Raises `Refusal` (404).
+        """
         try:
-            return self.models[self.default if name is None else name]
+            return self.models[self.default if name is None or len(self.models) == 1 else name]
         except KeyError:
             raise not_found("no such model; GET /info lists them") from None
 
@@ -171,15 +174,20 @@ class Service:
 
     async def vectors(
         self, call: Call, model: Hosted, texts: Sequence[str], *, truncate: bool | None = None, normalize: bool = True,
-        counted: bool = True,
+        counted: bool = True, dimensions: int | None = None,
     ) -> np.ndarray:  # fmt: skip
-        """A vector a text, [texts, hidden] float32, of length 1 if `normalize`. `counted`: at most `max_inputs`."""
+        """A vector a text, [texts, hidden] float32, of length 1 if `normalize`. `counted`: at most `max_inputs`.
+
+        Of `dimensions` the first are kept. Raises `Refusal` (422) for more than there are.
+        """
+        if dimensions is not None and dimensions > model.config.hidden_size:
+            raise invalid(f"dimensions: expected 1 to {model.config.hidden_size}")
         if counted:
             self.count(call, len(texts))
         self.measure(call, texts, model.max_length)
         features = await self.encoded(call, texts, [len(text) for text in texts], model.encode_texts)
         _require_uncut(call, model, truncate)
-        table = np.stack(await self.queue.run(model.vectors_lane, features, call))
+        table = np.stack(await self.queue.run(model.vectors_lane, features, call))[:, :dimensions]
         if normalize:
             table = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
         return np.asarray(table, np.float32)

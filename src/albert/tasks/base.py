@@ -14,13 +14,15 @@ from torch import Tensor
 
 from albert.data.batches import Features, Gold
 from albert.data.examples import Columns, Example
-from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.errors import AlbertError, ErrorKind, require_whole
 from albert.tasks.losses import PLAIN, LossConfig, LossShape
 from albert.tasks.review import Review
 from albert.text.encodings import Encoding, Tokenizer
 
 Prediction = dict[str, Any]  # JSON-ready, with the keys of transformers' pipelines
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
+MAX_LENGTH = 65_536  # pieces that a model reads at once; no answer is longer
+_MOST = 1_000_000  # labels or answers that can be asked for
 _PORTION = 1024  # examples whose encodings are in memory at a time
 
 
@@ -28,21 +30,26 @@ _PORTION = 1024  # examples whose encodings are in memory at a time
 class DecodeOptions:
     """How predictions are wanted; each task reads what concerns it.
 
-    `top_k`: how many labels or answers, None for all. `aggregation`: how pieces become entities, as transformers'
-    `aggregation_strategy`; one of `AGGREGATIONS`. `max_answer`: the longest answer in pieces. `no_answer`: whether
-    "" is an answer, None for as trained. `thresholds`: the task's own, from `tune`.
+    `top_k`: how many labels or answers, from 1; None for all. `aggregation`: how pieces become entities, as
+    transformers' `aggregation_strategy`; one of `AGGREGATIONS`. `max_answer`: the longest answer in pieces, from 1.
+    `no_answer`: whether "" is an answer, None for as trained. `raw_scores`: of labels and numbers, logits in the place
+    of probabilities. `thresholds`: the task's own, from `tune`. Raises `AlbertError` (usage) for values out of range.
     """
 
     top_k: int | None = 1
     aggregation: str = "first"
     max_answer: int = 30
     no_answer: bool | None = None
+    raw_scores: bool = False
     thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.aggregation not in AGGREGATIONS:
             known = ", ".join(AGGREGATIONS)
             raise AlbertError(ErrorKind.USAGE, "aggregation", expected=f"one of {known}", got=repr(self.aggregation))
+        require_whole(self, ("max_answer", 1, MAX_LENGTH))
+        if self.top_k is not None:
+            require_whole(self, ("top_k", 1, _MOST))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +63,13 @@ class Lengths:
     stride: int | None = None
 
     def __post_init__(self) -> None:
-        require_ranges(self, ("max_length", 3, 65_536))
-        if self.stride is not None and not 0 <= self.stride < self.max_length - 2:
-            raise AlbertError(
-                ErrorKind.USAGE, "stride", expected=f"0 to {self.max_length - 3} pieces", got=str(self.stride)
-            )
+        require_whole(self, ("max_length", 3, MAX_LENGTH))
+        if self.stride is not None:
+            require_whole(self, ("stride", 0, self.max_length - 3))
 
     def adjusted(self, max_length: int | None, stride: int | None) -> Lengths:
         """These with what is given in its place; a stride of these shrinks with the length."""
-        length = max_length or self.max_length
+        length = self.max_length if max_length is None else max_length
         if stride is None and self.stride is not None:
             stride = min(self.stride, length // 3)
         return Lengths(max_length=length, stride=stride)

@@ -66,7 +66,8 @@ class Classification(Task):
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         probabilities = softmax(output.pooled)
         best = np.argsort(-probabilities, kind="stable")[: options.top_k]
-        return [{"label": labels[i], "score": float(probabilities[i])} for i in best]
+        scores = output.pooled if options.raw_scores else probabilities
+        return [{"label": labels[i], "score": float(scores[i])} for i in best]
 
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()

@@ -14,6 +14,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """A probability each."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))
+
+
 def classification_scores(predicted: np.ndarray, gold: np.ndarray, *, labels: int) -> dict[str, float]:
     """Accuracy, macro F1, Matthews correlation; for two labels also F1 of the second one (MRPC, QQP).
 

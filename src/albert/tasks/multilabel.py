@@ -20,7 +20,7 @@ from albert.tasks.base import DecodeOptions, Output, Prediction, Task
 from albert.tasks.classification import MAX_LABELS, label_order, label_string
 from albert.tasks.labels import require_count, require_known
 from albert.tasks.losses import PLAIN, LossConfig, LossShape, binary_cross_entropy
-from albert.tasks.metrics import best_threshold, multilabel_scores
+from albert.tasks.metrics import best_threshold, multilabel_scores, sigmoid
 from albert.tasks.review import NONE, Review, Verdict, counted_scores, micro_f1
 
 _DEFAULT_THRESHOLD = 0.5
@@ -80,24 +80,25 @@ class MultiLabelClassification(Task):
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         """With `top_k` 1 the labels over their thresholds, else so many of the best, or all."""
-        probabilities = _sigmoid(output.pooled)
+        probabilities = sigmoid(output.pooled)
         order = np.argsort(-probabilities, kind="stable")
         if options.top_k == 1:
             order = order[(probabilities >= _limits(options.thresholds, labels))[order]]
         else:
             order = order[: options.top_k]
-        return [{"label": labels[i], "score": float(probabilities[i])} for i in order]
+        scores = output.pooled if options.raw_scores else probabilities
+        return [{"label": labels[i], "score": float(scores[i])} for i in order]
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
         """For each label the threshold of the best F1."""
-        probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
+        probabilities = sigmoid(np.stack([output.pooled for output in outputs]))
         gold = _indicators([output.example for output in outputs], labels) > 0
         return tuple(best_threshold(p, g) for p, g in zip(probabilities.T, gold.T, strict=True))
 
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
+        probabilities = sigmoid(np.stack([output.pooled for output in outputs]))
         predicted = probabilities >= _limits(thresholds, labels)
         return multilabel_scores(predicted, _indicators([output.example for output in outputs], labels) > 0)
 
@@ -111,7 +112,7 @@ class MultiLabelClassification(Task):
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         examples = [output.example for output in outputs]
-        probabilities = _sigmoid(np.stack([output.pooled for output in outputs]))
+        probabilities = sigmoid(np.stack([output.pooled for output in outputs]))
         limits = _limits(thresholds, labels)
         said, gold = probabilities >= limits, _indicators(examples, labels) > 0
 
@@ -204,7 +205,3 @@ def _indicators(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarra
     for row, example in enumerate(examples):
         table[row, [ids[label] for label in example.gold]] = 1
     return table
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))

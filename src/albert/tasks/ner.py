@@ -14,7 +14,18 @@ from torch import Tensor
 
 from albert.data.batches import IGNORED, Features
 from albert.data.examples import Columns, Example
-from albert.data.spans import OUTSIDE, Interval, Span, chunks, parse_spans, spans_over, split_tag, tags_over
+from albert.data.spans import (
+    OUTSIDE,
+    Interval,
+    Span,
+    Spans,
+    chunks,
+    look_like_spans,
+    parse_spans,
+    spans_over,
+    split_tag,
+    tags_over,
+)
 from albert.errors import AlbertError, ErrorKind
 from albert.tasks.base import DecodeOptions, Lengths, Output, Prediction, Task
 from albert.tasks.labels import require_count, require_known
@@ -49,11 +60,10 @@ class EntityRecognition(Task):
     lengths = Lengths(stride=32)
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
-        if not all(isinstance(value, list) for value in values):
-            return False
-        return not any(values) or any(map(_holds_spans, values))
+        spans = [value for value in values if value not in ([], "[]")]
+        return bool(values) and all(map(look_like_spans, spans)) and (bool(spans) or isinstance(values[0], list))
 
-    def parse_gold(self, value: Any, example: Example | None = None) -> tuple[Span, ...]:
+    def parse_gold(self, value: Any, example: Example | None = None) -> Spans:
         return parse_spans(value, None if example is None else example.text)
 
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
@@ -80,7 +90,7 @@ class EntityRecognition(Task):
             for span in misfits:
                 (beyond if span.end > end else inside).append(f"{example.source} {_excerpt(example.text, span)}")
         total = sum(len(example.gold) for example in examples)
-        return [
+        return _repairs(examples) + [
             f"{len(found):,} of {total:,} entities {what}: {', '.join(found[:_SHOWN])}" + ", …" * (len(found) > _SHOWN)
             for found, what in (
                 (beyond, "stand where their text is cut; evaluation counts them as missed"),
@@ -229,13 +239,6 @@ def _most_frequent(tags: Counter[str], word: str, without: Counter[tuple[str, st
     return best if counts and counts[best] > 0 else OUTSIDE
 
 
-def _holds_spans(value: Any) -> bool:
-    try:
-        return bool(parse_spans(value))
-    except ValueError:
-        return False
-
-
 def _types(labels: Sequence[str]) -> list[str]:
     return sorted({split_tag(label)[1] for label in labels if label != OUTSIDE})
 
@@ -263,6 +266,20 @@ def _listed(text: str, spans: set[Span]) -> str:
 
 def _place(text: str, start: int, end: int) -> Prediction:
     return {"word": text[start:end], "start": start, "end": end}
+
+
+def _repairs(examples: Sequence[Example]) -> list[str]:
+    """What was mended while the spans were read."""
+    told = []
+    for what, how in (
+        ("trimmed", "began or ended in white space, which was left out"),
+        ("repeated", "were there twice and count once"),
+    ):
+        mended = [(example, count) for example in examples if (count := getattr(example.gold, what, 0))]
+        if mended:
+            places = ", ".join(example.source for example, _ in mended[:_SHOWN]) + ", …" * (len(mended) > _SHOWN)
+            told.append(f"{sum(count for _, count in mended):,} entities {how}: {places}")
+    return told
 
 
 def _excerpt(text: str, span: Span) -> str:

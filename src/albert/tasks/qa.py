@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from albert.text.encodings import Encoding, Tokenizer
 
 _CONSIDERED = 20  # starts and ends a window, of which all pairs are weighed
 _SHOWN = 5
+_UNTUNED = 0.5  # the threshold where "" is asked for and none was tuned
 _TRIED = (0.1, 0.25, 0.5, 0.75, 0.9)  # thresholds for no answer that a report compares
 NOWHERE = -1
 
@@ -114,33 +116,23 @@ class QuestionAnswering(Task):
         return int((gold[:, 0] != IGNORED).sum())
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
-        found, null = _weighed(output, options)
-        best = found[0]["score"] if found else 0.0
-        none = {"score": null, "start": 0, "end": 0, "answer": ""}
-        wanted = bool(options.thresholds) if options.no_answer is None else options.no_answer
-        if not found:
-            return [none]
-        if wanted:
-            threshold = options.thresholds[0] if options.thresholds else 0.5
-            at = 0 if _share(null, best) > threshold else 1 + sum(p["score"] >= null for p in found[1:])
-            found.insert(at, none)
-        return found[: options.top_k]
+        return _chosen(_weighed(output, options), options)
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
         """The no-answer probability from which silence scores best, if some questions have no answer."""
         if all(output.example.gold for output in outputs):
             return ()
-        texts, shares = self._answers(outputs)
-        return (squad_scores(texts, _gold_texts(outputs), null_scores=shares)["best_f1_thresh"],)
+        return (_compared(_weighed_all(outputs), _gold_texts(outputs))["best_f1_thresh"],)
 
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        texts, shares = self._answers(outputs)
-        gold = _gold_texts(outputs)
-        if not thresholds and all(gold):
-            return squad_scores(texts, gold)
-        return squad_scores(texts, gold, null_scores=shares, threshold=thresholds[0] if thresholds else 0.5)
+        """Of the answers that `decode` gives; `best_…` tell what another threshold for no answer would reach."""
+        weighed, gold = _weighed_all(outputs), _gold_texts(outputs)
+        scores = squad_scores([best["answer"] for best in _given(weighed, thresholds)], gold)
+        if thresholds or not all(gold):
+            scores |= {name: value for name, value in _compared(weighed, gold).items() if name.startswith("best_")}
+        return scores
 
     def baseline(
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
@@ -161,40 +153,15 @@ class QuestionAnswering(Task):
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         silent = bool(thresholds) or any(not output.example.gold for output in outputs)
-        options = DecodeOptions(no_answer=silent, thresholds=tuple(thresholds))
-        verdicts = [_verdict(output.example, self.decode(output, labels, options)[0]) for output in outputs]
+        weighed = _weighed_all(outputs)
+        given = _given(weighed, thresholds)
+        verdicts = [_verdict(output.example, best) for output, best in zip(outputs, given, strict=True)]
         return Review(
             verdicts,
             "1 less the F1 of the words shared with a gold answer",
             mean_of([1 - verdict.error for verdict in verdicts]),
-            listings=[self._silences(outputs, thresholds)] if silent else [],
+            listings=[_silences(weighed, _gold_texts(outputs), thresholds)] if silent else [],
         )
-
-    def _silences(self, outputs: Sequence[Output], thresholds: Sequence[float]) -> Listing:
-        """What other thresholds for no answer would reach."""
-        texts, shares = self._answers(outputs)
-        tried = sorted({*_TRIED, *thresholds})
-        rows: list[tuple[float | str, ...]] = []
-        for limit in tried:
-            scores = squad_scores(texts, _gold_texts(outputs), null_scores=shares, threshold=limit)
-            used = limit in thresholds or (not thresholds and limit == 0.5)
-            answered = float(np.mean(np.asarray(shares) <= limit))
-            rows.append((f"{limit:.4g}" + ", in use" * used, scores["exact"], scores["f1"], answered))
-        return Listing(
-            "When it stays silent",
-            "Questions whose no-answer probability is above the threshold are left without an answer.",
-            ("threshold", "exact", "f1", "answered"),
-            rows,
-        )
-
-    def _answers(self, outputs: Sequence[Output]) -> tuple[list[str], list[float]]:
-        """Each question's best answer, and its no-answer probability beside it."""
-        texts, shares = [], []
-        for output in outputs:
-            found, null = _weighed(output, DecodeOptions(top_k=1))
-            texts.append(found[0]["answer"] if found else "")
-            shares.append(_share(null, found[0]["score"]) if found else 1.0)
-        return texts, shares
 
 
 # --- gold ------------------------------------------------------------------------------------------------
@@ -211,16 +178,34 @@ def _listed(value: Any) -> list[tuple[int, str]]:
         texts, starts = value["text"], value["answer_start"]
         if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
             value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+        elif not isinstance(texts, list):
+            value = [value]
     if not isinstance(value, list):
-        raise ValueError(f"answers: expected a list of {{text, answer_start}}, got {str(value)[:60]!r}")
-    return [_one(item) for item in value]
+        got = "none" if value is None else f"{str(value)[:60]!r}"
+        raise ValueError(f"answers: expected a list of {{text, answer_start}}, [] where the text has none, got {got}")
+    return [answer for item in value if (answer := _one(item)) is not None]
 
 
-def _one(item: Any) -> tuple[int, str]:
+def _one(item: Any) -> tuple[int, str] | None:
+    """(start, text) of an answer; None for the empty text at -1 that stands for "no answer" in some files."""
     match item:
-        case {"text": str() as text, "answer_start": int() as start} if text.strip() and not isinstance(start, bool):
-            return start + len(text) - len(text.lstrip()), text.strip()
+        case {"text": str() | int() | float() as text, "answer_start": str() | int() | float() as start} if (
+            bool not in (type(text), type(start)) and text == text  # NaN is no text
+        ):
+            text, place = str(text), _whole_number(start)
+            if not text.strip() and place == NOWHERE:
+                return None
+            if text.strip() and place is not None:
+                return place + len(text) - len(text.lstrip()), text.strip()
     raise ValueError(f"answer {str(item)[:60]}: expected {{text, answer_start}}")
+
+
+def _whole_number(value: str | int | float) -> int | None:
+    """12, 12.0 and "12" as a number; None for anything else."""
+    try:
+        return int(value) if int(value) == float(value) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _located(answer: Answer, context: str) -> Answer:
@@ -278,8 +263,21 @@ def _pointing_at_context(encoding: Encoding) -> Encoding:
 # --- answers ---------------------------------------------------------------------------------------------
 
 
-def _weighed(output: Output, options: DecodeOptions) -> tuple[list[Prediction], float]:
-    """The likeliest parts of the context over all windows, best first, and the probability that it has no answer.
+class _Weighed(NamedTuple):
+    """The likeliest parts of a context, best first, and the probability that it has no answer."""
+
+    found: list[Prediction]
+    null: float
+
+    @property
+    def share(self) -> float:
+        """The no-answer probability, of it and the best answer."""
+        both = self.null + (self.found[0]["score"] if self.found else 0.0)
+        return self.null / both if both and self.found else 1.0
+
+
+def _weighed(output: Output, options: DecodeOptions) -> _Weighed:
+    """What the windows of a context say together.
 
     A part's probability is that of its start times that of its end; no answer is as likely as the window that
     rules it out most says.
@@ -295,9 +293,54 @@ def _weighed(output: Output, options: DecodeOptions) -> tuple[list[Prediction], 
             place = int(offsets[solid[first], 0]), int(offsets[solid[last], 1])
             best[place] = max(score, best.get(place, 0.0))
     ranked = sorted(best.items(), key=lambda item: -item[1])[: options.top_k]
-    return [
-        {"score": score, "start": start, "end": end, "answer": text[start:end]} for (start, end), score in ranked
-    ], null
+    found = [{"score": score, "start": start, "end": end, "answer": text[start:end]} for (start, end), score in ranked]
+    return _Weighed(found, null)
+
+
+def _weighed_all(outputs: Sequence[Output]) -> list[_Weighed]:
+    return [_weighed(output, DecodeOptions()) for output in outputs]
+
+
+def _chosen(weighed: _Weighed, options: DecodeOptions) -> list[Prediction]:
+    """The answers that are given, best first: what is scored is what `predict` says, because both come from here."""
+    found, none = list(weighed.found), {"score": weighed.null, "start": 0, "end": 0, "answer": ""}
+    if not found:
+        return [none]
+    if bool(options.thresholds) if options.no_answer is None else options.no_answer:
+        threshold = options.thresholds[0] if options.thresholds else _UNTUNED
+        at = 0 if weighed.share > threshold else 1 + sum(part["score"] >= weighed.null for part in found[1:])
+        found.insert(at, none)
+    return found[: options.top_k]
+
+
+def _given(weighed: Sequence[_Weighed], thresholds: Sequence[float]) -> list[Prediction]:
+    """The one answer that each question gets with these thresholds."""
+    options = DecodeOptions(thresholds=tuple(thresholds))
+    return [_chosen(one, options)[0] for one in weighed]
+
+
+def _compared(weighed: Sequence[_Weighed], gold: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The scores of each question's best answer, and what the best threshold for no answer would reach."""
+    texts = [one.found[0]["answer"] if one.found else "" for one in weighed]
+    return squad_scores(texts, gold, null_scores=[one.share for one in weighed])
+
+
+def _silences(weighed: Sequence[_Weighed], gold: Sequence[Sequence[str]], thresholds: Sequence[float]) -> Listing:
+    """What other thresholds for no answer would reach."""
+    rows: list[tuple[float | str, ...]] = []
+    for limit in sorted({*_TRIED, *(thresholds or (math.inf,))}):  # without a threshold every question is answered
+        said = [best["answer"] for best in _given(weighed, (limit,))]
+        scores = squad_scores(said, gold)
+        name = "none" if limit == math.inf else f"{limit:.4g}"
+        used = limit in thresholds or limit == math.inf
+        answered = float(np.mean([answer != "" for answer in said]))
+        rows.append((name + ", in use" * used, scores["exact"], scores["f1"], answered))
+    return Listing(
+        "When it stays silent",
+        "Questions whose no-answer probability is above the threshold are left without an answer.",
+        ("threshold", "exact", "f1", "answered"),
+        rows,
+    )
 
 
 def _pairs(starts: np.ndarray, ends: np.ndarray, longest: int) -> list[tuple[int, int, float]]:
@@ -308,8 +351,3 @@ def _pairs(starts: np.ndarray, ends: np.ndarray, longest: int) -> list[tuple[int
     rows, columns = np.nonzero((length > 0) & (length <= longest))
     scores = starts[first[rows]] * ends[last[columns]]
     return list(zip(first[rows].tolist(), last[columns].tolist(), scores.tolist(), strict=True))
-
-
-def _share(null: float, best: float) -> float:
-    """The no-answer probability, of it and the best answer."""
-    return null / (null + best) if null + best else 1.0

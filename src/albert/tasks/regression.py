@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +25,7 @@ MANY_VALUES = 20  # more distinct whole numbers than this are a scale, not label
 class Regression(Task):
     name = "regression"
     head = "sequence_classification"
-    problem_type = "regression"
+    problem_type: ClassVar[str | None] = "regression"
     pipeline = "text-classification"
     metric = "correlation"
 
@@ -68,13 +68,17 @@ class Regression(Task):
         return ((logits.squeeze(1).float() - gold) ** 2).sum()
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
-        return [{"label": labels[0], "score": float(output.pooled[0])}]
+        score = float(output.pooled[0]) if options.raw_scores else self.number(output)
+        return [{"label": labels[0], "score": score}]
+
+    def number(self, output: Output) -> float:
+        """What an example gets."""
+        return float(output.pooled[0])
 
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        predicted = np.stack([output.pooled for output in outputs])[:, 0]
-        return regression_scores(predicted, _numbers([output.example for output in outputs]))
+        return regression_scores(self._said(outputs), _numbers([output.example for output in outputs]))
 
     def baseline(
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
@@ -82,7 +86,7 @@ class Regression(Task):
         return f"always the mean, {_numbers(train).mean():.3g}", 0.0
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
-        said = np.stack([output.pooled for output in outputs])[:, 0]
+        said = self._said(outputs)
         gold = _numbers([output.example for output in outputs])
         verdicts = [
             Verdict(output.example, f"{right:.4g}", f"{number:.4g}", abs(float(number) - float(right)))
@@ -94,6 +98,9 @@ class Regression(Task):
             lambda chosen: regression_scores(said[chosen], gold[chosen])[self.metric],
             numbers=np.stack([gold, said], 1),
         )
+
+    def _said(self, outputs: Sequence[Output]) -> np.ndarray:
+        return np.asarray([self.number(output) for output in outputs], np.float32)
 
 
 def _numbers(examples: Sequence[Example]) -> np.ndarray:

@@ -258,6 +258,12 @@ def model_kind(raw: dict[str, Any]) -> str | None:
     return None if kind is None else str(kind)
 
 
+def read_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """The JSON files of a tokenizer's folder, empty where they are not there. Raises as `read_json`."""
+    names = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
+    return {name: read_json(folder / name) or {} for name in names}
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object, None where there is no file. Raises `AlbertError` (bad-model) for anything else."""
     if not path.is_file():

@@ -1,40 +1,51 @@
 """The tokenizer as a `tokenizer.json` that transformers loads.
 
-What that format cannot say: the digit-comma rule, and Google's removal of combining characters, which
-becomes the nearest thing there (all marks), and hardening. Ours reads `spiece.model` first.
+What that format cannot say: the digit-comma rule, hardening, and that a word-final capital sigma has a small letter of
+its own. Ours reads `spiece.model` first. transformers' AlbertTokenizer takes the vocabulary from here and has its own
+preprocessing; the `tokenizers` library and text-embeddings-inference run this one.
 """
 
 from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from sentencepiece import sentencepiece_model_pb2 as proto
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers
 from tokenizers.decoders import Metaspace as MetaspaceDecoder
 from tokenizers.models import Unigram
-from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.pre_tokenizers import Metaspace, WhitespaceSplit
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.processors import TemplateProcessing
 
 from albert.config import CLS_ID, MASK_ID, SEP_ID, UNK_ID
+from albert.text.added import AddedToken as AddedOne
 from albert.text.normalize import Normalizer
 
 _SPECIALS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 
 
-def tokenizer_json(model: proto.ModelProto, normalizer: Normalizer) -> str:
-    """The JSON text of an equivalent `tokenizers` pipeline, token types included."""
+def tokenizer_json(model: proto.ModelProto, normalizer: Normalizer, added: Sequence[AddedOne] = ()) -> str:
+    """The JSON text of an equivalent `tokenizers` pipeline, token types and added tokens included."""
     vocabulary = [(piece.piece, piece.score) for piece in model.pieces]
     tokenizer = Tokenizer(Unigram(vocabulary, UNK_ID))
-    steps: list[normalizers.Normalizer] = []
+    # Precompiled drops some of these, so they become spaces first.
+    steps: list[normalizers.Normalizer] = [normalizers.Replace(_characters(str.isspace), " ")]
     if normalizer.quotes:
         steps += [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
     if not normalizer.keep_accents:
-        steps += [normalizers.NFKD(), normalizers.StripAccents()]
+        # StripAccents would take the vowels of Indic scripts, too, which do not combine.
+        steps += [normalizers.NFKD(), normalizers.Replace(_characters(unicodedata.combining), "")]
     if normalizer.lower:
         steps.append(normalizers.Lowercase())
     if model.normalizer_spec.precompiled_charsmap:
         steps.append(normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap))
     steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
     tokenizer.normalizer = normalizers.Sequence(steps)
-    tokenizer.pre_tokenizer = Metaspace(prepend_scheme="always")
+    pieces = Metaspace(prepend_scheme="always")
+    # Beside an added token stands white space, which would become a piece of its own.
+    tokenizer.pre_tokenizer = PreTokenizers([WhitespaceSplit(), pieces]) if added else pieces
     tokenizer.decoder = MetaspaceDecoder(prepend_scheme="always")
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
@@ -44,4 +55,15 @@ def tokenizer_json(model: proto.ModelProto, normalizer: Normalizer) -> str:
     tokenizer.add_special_tokens(
         [AddedToken(name, special=True, normalized=False, lstrip=name == _SPECIALS[MASK_ID]) for name in _SPECIALS]
     )
+    for token in added:
+        (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token.of_library()])
     return str(tokenizer.to_str(pretty=True))
+
+
+@cache
+def _characters(chosen: Callable[[str], object]) -> Regex:
+    """One of the characters that `chosen` says yes to, as a class of ranges."""
+    codes = {code for code in range(0x20000) if chosen(chr(code))}
+    firsts = sorted(code for code in codes if code - 1 not in codes)
+    lasts = sorted(code for code in codes if code + 1 not in codes)
+    return Regex("[" + "".join(f"\\x{{{a:x}}}-\\x{{{b:x}}}" for a, b in zip(firsts, lasts, strict=True)) + "]")

@@ -29,6 +29,16 @@ class NormalizedText:
             return position, position
         return int(self.starts[start]), int(self.ends[end - 1])
 
+    def part(self, start: int, end: int) -> NormalizedText:
+        """Characters [start, end) without the white space around them, with their places in the original."""
+        rest = self.text[start:end]
+        start += len(rest) - len(rest.lstrip())
+        text = rest.strip()
+        end = start + len(text)
+        starts = np.arange(start, end) if self.starts is None else self.starts[start:end]
+        ends = np.arange(start + 1, end + 1) if self.ends is None else self.ends[start:end]
+        return NormalizedText(text, starts, ends)
+
     def made_from(self, source: NormalizedText) -> NormalizedText:
         """The same text with its map carried on to the original that `source`, its own original, was made from."""
         if source.starts is None or source.ends is None:

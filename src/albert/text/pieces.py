@@ -18,6 +18,7 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 
 from albert.config import UNK_ID
 from albert.errors import AlbertError, ErrorKind
+from albert.text.added import AddedToken, Matcher
 from albert.text.hardening import SURROGATE, Hardener, Hardening, invalid_unicode
 from albert.text.normalize import NormalizedText, Normalizer
 
@@ -49,8 +50,18 @@ class PieceEncoder:
     Raises `AlbertError` (bad-model) when the bytes are no such model.
     """
 
-    def __init__(self, model: bytes, normalizer: Normalizer, hardening: Hardening | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        normalizer: Normalizer,
+        hardening: Hardening | None = None,
+        added: Sequence[AddedToken] = (),
+    ) -> None:
+        """`added` tokens are found before the model sees the text."""
         self.normalizer = normalizer
+        self._added = bool(added)
+        self._as_written = Matcher(token for token in added if not token.normalized)
+        self._as_normalized = Matcher((token for token in added if token.normalized), normalizer.text)
         self._harden = None if hardening is None else Hardener(hardening, spell=self.spelling)
         self.proto = proto.ModelProto()
         try:
@@ -86,7 +97,12 @@ class PieceEncoder:
 
     def __call__(self, texts: Sequence[str]) -> list[Pieces]:
         """The pieces of each text. Raises `AlbertError` (bad-data) for text that is not valid Unicode."""
-        normalized = [self._normalized(text) for text in texts]
+        if self._added:
+            return [self._divided(text) for text in texts]
+        return self._encoded([self._normalized(text) for text in texts], texts)
+
+    def _encoded(self, normalized: Sequence[NormalizedText], texts: Sequence[str]) -> list[Pieces]:
+        """The pieces of normalised texts; `texts` are what they were made from."""
         plain = [text.text for text in normalized]
         encode = partial(self._sentencepiece.encode, out_type=str)
         with valid_unicode(texts):
@@ -95,6 +111,8 @@ class PieceEncoder:
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text's pieces alone, several times faster; one thread. Raises as `__call__`."""
+        if self._added:
+            return [pieces.ids for pieces in self(texts)]
         harden = self._harden
         with valid_unicode(texts):
             hardened = texts if harden is None else [harden.text(text) for text in texts]
@@ -102,6 +120,26 @@ class PieceEncoder:
         if self._digit_comma:
             rows = [row if self._digit_comma.keys().isdisjoint(row) else self._split_commas(row) for row in rows]
         return [np.asarray(row, np.int64) for row in rows]
+
+    def _divided(self, text: str) -> Pieces:
+        """The pieces of a text with added tokens: what stands between those is segmented by itself."""
+        found: list[Pieces | None] = []
+        between: list[tuple[int, NormalizedText]] = []  # what stands in the place of each None, and where it begins
+        for start, end, token in self._as_written.divide(text):
+            if token is not None:
+                found.append(_one_piece(token.id, start, end))
+                continue
+            inner = self._normalized(text[start:end])
+            for first, after, other in self._as_normalized.divide(inner.text):
+                if other is not None:
+                    begin, finish = inner.span(first, after)
+                    found.append(_one_piece(other.id, start + begin, start + finish))
+                elif (part := inner.part(first, after)).text:
+                    found.append(None)
+                    between.append((start, part))
+        rows = self._encoded([part for _, part in between], [text])
+        moved = iter(_moved(row, start) for row, (start, _) in zip(rows, between, strict=True))
+        return _joined([next(moved) if pieces is None else pieces for pieces in found])
 
     def _normalized(self, text: str) -> NormalizedText:
         if self._harden is None:
@@ -172,6 +210,26 @@ class PieceEncoder:
         return [token for token, _ in new], [width for _, width in new]
 
 
+def _one_piece(token: int, start: int, end: int) -> Pieces:
+    return Pieces(np.asarray([token]), np.asarray([[start, end]]), np.zeros(1, np.int64))
+
+
+def _moved(pieces: Pieces, by: int) -> Pieces:
+    return Pieces(pieces.ids, pieces.offsets + by, pieces.word_ids)
+
+
+def _joined(parts: Sequence[Pieces]) -> Pieces:
+    """Parts of one text as a whole; each begins a word."""
+    words, before = [], 0
+    for part in parts:
+        words.append(part.word_ids + before)
+        before += int(part.word_ids[-1]) + 1 if len(part) else 0
+    if not parts:
+        return Pieces(np.zeros(0, np.int64))
+    ids, offsets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "offsets"))
+    return Pieces(ids, offsets, np.concatenate(words))
+
+
 @contextlib.contextmanager
 def valid_unicode(texts: Sequence[str]) -> Iterator[None]:
     """Turns what sentencepiece raises for a lone surrogate into one clear error (bad-data)."""
@@ -219,10 +277,9 @@ def model_from_tokenizer_json(raw: dict[str, Any]) -> bytes:
     try:
         vocabulary = raw["model"]["vocab"]
         charsmap = _find_charsmap(raw.get("normalizer"))
-        specials = {token["content"]: token for token in raw.get("added_tokens", [])}
         model = proto.ModelProto()
         for token, (piece, score) in enumerate(vocabulary):
-            kind = _UNKNOWN if token == UNK_ID else _CONTROL if piece in specials else _NORMAL
+            kind = _UNKNOWN if token == UNK_ID else _CONTROL if piece in _SPECIAL else _NORMAL
             model.pieces.add(piece=piece, score=score, type=kind)
         pad_piece, unk_piece = vocabulary[0][0], vocabulary[UNK_ID][0]
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -246,6 +303,7 @@ def model_from_tokenizer_json(raw: dict[str, Any]) -> bytes:
     return bytes(model.SerializeToString())
 
 
+_SPECIAL = ("<pad>", "[CLS]", "[SEP]", "[MASK]")  # of the published models; other added tokens may be words
 _USER_SYMBOLS = set('()"-.–£€')
 
 

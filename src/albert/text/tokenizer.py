@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file, write_json
 from albert.hub import model_folder
-from albert.text.encodings import Encoding, Specials, Tokenizer, read_json
+from albert.text.added import AddedToken, added_tokens
+from albert.text.encodings import Encoding, Specials, Tokenizer, read_files
 from albert.text.hardening import Hardening, hardening_of
 from albert.text.normalize import Normalizer
 from albert.text.pieces import SPACE, PieceEncoder, Pieces, model_from_tokenizer_json
@@ -25,7 +26,8 @@ class AlbertTokenizer(Tokenizer):
     """ALBERT's tokenizer: a SentencePiece model behind Google's preprocessing.
 
     Exact to google-research/albert, digit-comma rule included; text that spells a special token stays text. With
-    `hardening` hostile text is made readable first; all offsets are into the original text all the same.
+    `hardening` hostile text is made readable first; all offsets are into the original text all the same. Tokens that
+    were added to a checkpoint are found in texts, as in transformers.
     """
 
     def __init__(
@@ -35,14 +37,19 @@ class AlbertTokenizer(Tokenizer):
         normalizer: Normalizer | None = None,
         max_length: int = 512,
         hardening: Hardening | None = None,
+        added: Sequence[AddedToken] = (),
     ) -> None:
+        """`added` are tokens beyond the model's pieces, or pieces that are found as a whole."""
         self.model = model
+        self.added = tuple(added)
         self.special = Specials(PAD_ID, UNK_ID, CLS_ID, SEP_ID, MASK_ID)
         self.normalizer = normalizer or Normalizer()
         self.max_length = max_length
         self.hardening = hardening
-        self._encoder = PieceEncoder(model, self.normalizer, hardening)
-        self.vocabulary: list[str] = self._encoder.vocabulary
+        self._encoder = PieceEncoder(model, self.normalizer, hardening, self.added)
+        pieces = self._encoder.vocabulary
+        self.vocabulary: list[str] = pieces + [token.content for token in self.added if token.id >= len(pieces)]
+        self._whole = {token.id for token in self.added}
         self._ids = {piece: token for token, piece in enumerate(self.vocabulary)}
         expected = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
         if self.vocabulary[:5] != expected:
@@ -68,7 +75,8 @@ class AlbertTokenizer(Tokenizer):
         Raises `AlbertError` (bad-model) when neither is there or usable.
         """
         folder = model_folder(name)
-        settings = read_json(folder / "tokenizer_config.json") or {}
+        files = read_files(folder)
+        settings = files["tokenizer_config.json"]
         normalizer = Normalizer(
             lower=bool(settings.get("do_lower_case", True)),
             keep_accents=bool(settings.get("keep_accents", False)),
@@ -78,8 +86,8 @@ class AlbertTokenizer(Tokenizer):
         length = length if isinstance(length, int) and 0 < length <= 65_536 else 512
         if (folder / "spiece.model").is_file():
             model = (folder / "spiece.model").read_bytes()
-        elif (raw := read_json(folder / "tokenizer.json")) is not None:
-            model = model_from_tokenizer_json(raw)
+        elif files["tokenizer.json"]:
+            model = model_from_tokenizer_json(files["tokenizer.json"])
         else:
             words = (folder / "vocab.txt").is_file()
             raise AlbertError(
@@ -89,21 +97,41 @@ class AlbertTokenizer(Tokenizer):
                 hint="a vocab.txt is BERT's: corpora are not prepared with it" if words else None,
             )
         hardening = hardening_of(settings, str(folder / "tokenizer_config.json"))
-        return cls(model, normalizer=normalizer, max_length=length, hardening=hardening)
+        plain = cls(model, normalizer=normalizer, max_length=length, hardening=hardening)
+        ids = {piece: token for token, piece in enumerate(plain.vocabulary)}
+        added = [token for token in added_tokens(folder, files, ids) if token.content not in plain.vocabulary[:5]]
+        return plain.with_added(added)
+
+    def with_added(self, added: Sequence[AddedToken]) -> Self:
+        """The same tokenizer with these tokens beside its pieces."""
+        return (
+            type(self)(
+                self.model,
+                normalizer=self.normalizer,
+                max_length=self.max_length,
+                hardening=self.hardening,
+                added=added,
+            )
+            if added
+            else self
+        )
 
     def with_hardening(self, hardening: Hardening | None) -> Self:
         """The same tokenizer, its texts hardened so, or not."""
         if hardening == self.hardening:
             return self
-        return type(self)(self.model, normalizer=self.normalizer, max_length=self.max_length, hardening=hardening)
+        return type(self)(
+            self.model, normalizer=self.normalizer, max_length=self.max_length, hardening=hardening, added=self.added
+        )
 
     def save(self, folder: Path) -> None:
         """Writes `spiece.model`, `tokenizer.json` (for transformers) and `tokenizer_config.json`."""
         from albert.text.export import tokenizer_json
 
-        (folder / "vocab.txt").unlink(missing_ok=True)  # of another tokenizer
+        for other in ("vocab.txt", "added_tokens.json", "special_tokens_map.json"):  # of another tokenizer
+            (folder / other).unlink(missing_ok=True)
         write_file(folder / "spiece.model", self.model)
-        write_file(folder / "tokenizer.json", tokenizer_json(self._encoder.proto, self.normalizer))
+        write_file(folder / "tokenizer.json", tokenizer_json(self._encoder.proto, self.normalizer, self.added))
         specials = {
             "bos_token": "[CLS]",
             "eos_token": "[SEP]",
@@ -126,6 +154,7 @@ class AlbertTokenizer(Tokenizer):
                 # transformers leaves token_type_ids out unless told (transformers#48128)
                 "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
                 **specials,
+                **({"added_tokens_decoder": _decoder(self.added)} if self.added else {}),
             },
         )
 
@@ -145,7 +174,8 @@ class AlbertTokenizer(Tokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the pieces, special tokens left out."""
-        pieces = [self.vocabulary[token] for token in ids if token not in (PAD_ID, CLS_ID, SEP_ID)]
+        left = [token for token in ids if token not in (PAD_ID, CLS_ID, SEP_ID)]
+        pieces = [SPACE * (token in self._whole) + self.vocabulary[token] for token in left]
         return "".join(pieces).replace(SPACE, " ").strip()
 
     def id_of(self, piece: str) -> int:
@@ -162,3 +192,8 @@ class AlbertTokenizer(Tokenizer):
 
     def in_place_of_mask(self, token: int) -> str:
         return self.decode([token])
+
+
+def _decoder(added: Sequence[AddedToken]) -> dict[str, dict[str, Any]]:
+    """Added tokens by id, as tokenizer_config.json has them for readers without a tokenizer.json."""
+    return {str(token.id): {"content": token.content, **token.flags()} for token in added}

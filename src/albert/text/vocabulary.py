@@ -6,6 +6,7 @@ Source: google-research/albert, README, "SentencePiece".
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 import sentencepiece
@@ -60,10 +61,40 @@ def train_vocabulary(
             ErrorKind.DATA,
             "training a vocabulary",
             expected=f"text rich enough for {vocab_size:,} pieces",
-            got=f"{counted.count:,} lines ({str(error).splitlines()[-1]})",
+            got=f"{counted.count:,} lines" + (f" ({_reason(error)})" if counted.count else ""),
             hint="give more text or a smaller --vocab-size",
         ) from error
     return model.getvalue()
+
+
+def accents_lost(lines: Iterable[str]) -> str | None:
+    """A sentence on what the removal of accents changes in these lines; None where it is less than one in a hundred."""
+    count = lost = 0
+    example = ""
+    for line in lines:
+        count += 1
+        if not line.isascii() and (word := _changed_word(line)):
+            lost += 1
+            example = example or word
+    if lost * 100 < count or not lost:
+        return None
+    without = Normalizer(lower=False).text(example)
+    return (
+        f"accents and marks are removed, as in the published models: {example!r} is read as {without!r}, and "
+        f"{lost:,} of the first {count:,} lines change; --keep-accents keeps them"
+    )
+
+
+def _changed_word(line: str) -> str | None:
+    """The first word that loses a mark; other foldings (ﬁ to fi) are SentencePiece's own, too."""
+    keep = Normalizer(lower=False)
+    composed = (unicodedata.normalize("NFKC", word) for word in line.split() if not word.isascii())
+    return next((word for word in composed if unicodedata.normalize("NFC", keep.text(word)) != word), None)
+
+
+def _reason(error: Exception) -> str:
+    """What SentencePiece says, without the place in its source."""
+    return str(error).splitlines()[-1].rpartition("] ")[2].rstrip(". ")
 
 
 class _Counted:

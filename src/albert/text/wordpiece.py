@@ -17,7 +17,8 @@ from tokenizers import Tokenizer as Pipeline
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file, write_json
 from albert.hub import model_folder
-from albert.text.encodings import Specials, Tokenizer, model_kind, read_json
+from albert.text.added import added_tokens
+from albert.text.encodings import Specials, Tokenizer, model_kind, read_files
 from albert.text.hardening import Hardened, Hardener, Hardening, hardening_of
 from albert.text.pieces import Pieces, valid_unicode
 
@@ -75,13 +76,18 @@ class WordPieceTokenizer(Tokenizer):
         Raises `AlbertError` (bad-model) when neither is there or usable.
         """
         folder = model_folder(name)
-        settings = read_json(folder / "tokenizer_config.json") or {}
-        told = {**(read_json(folder / "special_tokens_map.json") or {}), **settings}
+        files = read_files(folder)
+        settings = files["tokenizer_config.json"]
+        told = {**files["special_tokens_map.json"], **settings}
         names = {kind: _spelled(told.get(f"{kind}_token"), default) for kind, default in _NAMES.items()}
-        if (raw := read_json(folder / "tokenizer.json")) is not None:
-            pipeline = _from_json(raw)
+        if files["tokenizer.json"]:
+            pipeline = _from_json(files["tokenizer.json"])
         else:
             pipeline = build_pipeline(_read_vocabulary(folder / VOCABULARY), names)
+        there = {token.content for token in pipeline.get_added_tokens_decoder().values()}
+        for token in added_tokens(folder, files, pipeline.get_vocab(with_added_tokens=False)):
+            if token.content not in there:
+                (pipeline.add_special_tokens if token.special else pipeline.add_tokens)([token.of_library()])
         if isinstance(pipeline.normalizer, normalizers.BertNormalizer):
             normalizer = pipeline.normalizer
             for key, part in _NORMALIZER.items():
@@ -115,7 +121,8 @@ class WordPieceTokenizer(Tokenizer):
         lines = [""] * (max(pieces.values()) + 1)
         for piece, token in pieces.items():
             lines[token] = piece
-        (folder / "spiece.model").unlink(missing_ok=True)  # of another tokenizer, which would be read first
+        for other in ("spiece.model", "added_tokens.json", "special_tokens_map.json"):  # of another tokenizer
+            (folder / other).unlink(missing_ok=True)
         write_file(folder / VOCABULARY, "".join(f"{line}\n" for line in lines))
         write_file(folder / "tokenizer.json", self._pipeline.to_str(pretty=True))
         normalizer = self._pipeline.normalizer

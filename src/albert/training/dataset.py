@@ -22,7 +22,7 @@ from albert.data.examples import (
 from albert.data.reading import Reading
 from albert.data.sources import Problems
 from albert.data.tables import Table
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_share
 from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.tasks.losses import LossConfig, LossShape
@@ -39,7 +39,7 @@ class FinetuneConfig(Reading):
     of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `settings` override the
     values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
     depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
-    for an `init` and a `size` at once.
+    for an `init` and a `size` at once, and an `exit_budget` that is no share.
     """
 
     train: str
@@ -61,6 +61,7 @@ class FinetuneConfig(Reading):
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require_share("--exit-budget", self.exit_budget)
         if self.tokenizer is not None and self.size is None:
             object.__setattr__(self, "size", "tiny")
         if self.init is None and self.size is None:

@@ -28,6 +28,7 @@ from albert.memory import keep_freed_memory
 from albert.process import StopRequest
 from albert.training.average import Average
 from albert.training.optimizer import set_rate
+from albert.training.resume import changes, refuse_changes
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 from albert.training.world import World
 
@@ -211,6 +212,7 @@ class Trainer:
         config: LoopConfig,
         folder: Path,
         fingerprint: dict[str, Any],
+        defaults: Mapping[str, Any] | None = None,
         progress: Progress,
         schedule: Callable[[int, int], float],
         clip: float,
@@ -232,6 +234,7 @@ class Trainer:
         self.evaluate = evaluate
         self.metric = metric
         self.watch = watch
+        self.defaults = defaults  # of settings that the fingerprint leaves out
         keep_freed_memory()
         self.world = world or World()
         self.device = next(model.parameters()).device
@@ -524,20 +527,11 @@ class Trainer:
             return
         expected = self.state.fingerprint
         state = RunState(**Checkpoints.state(path))  # before the tensors: other settings give them other shapes
-        changed = sorted(
-            k for k in expected.keys() | state.fingerprint.keys() if state.fingerprint.get(k) != expected.get(k)
-        )
-        if changed == ["schedule"]:
+        schedule = {**expected, "schedule": state.fingerprint.get("schedule")}
+        if found := changes(state.fingerprint, schedule, self.defaults):
+            refuse_changes(path, found)
+        if expected.get("schedule") != state.fingerprint.get("schedule"):
             self.progress.on_message(f"schedule from here on: {expected['schedule']}")
-        elif changed:
-            raise AlbertError(
-                ErrorKind.CONFIG,
-                f"cannot resume {path}",
-                expected="the data and settings that it began with",
-                got="other "
-                + ", ".join(f"{k} ({state.fingerprint.get(k)!s:.20} -> {expected.get(k)!s:.20})" for k in changed),
-                hint="repeat the first command with --resume, or start anew in another folder",
-            )
         self._restore(path)
         self.state.fingerprint = expected
         self.progress.on_message(f"resuming at step {state.step} of {self.total}")

@@ -19,7 +19,7 @@ from torch import Tensor
 from albert.config import AlbertConfig
 from albert.engine import autocast, resolve_precision
 from albert.engine.precision import Precision
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError, ErrorKind, require_whole
 from albert.files import disk_errors
 from albert.hub import model_folder
 from albert.model import AlbertForTask, fast
@@ -70,6 +70,9 @@ class PretrainConfig:
     evaluation_rows: int = 1024
     tensorboard: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_whole(self, ("evaluation_rows", 1, 1_000_000_000))
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,11 @@ class _Settings:
     def as_dict(self) -> dict[str, Any]:
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The components' own."""
+        return cls(*(kind() for kind in cls.kinds())).as_dict()
+
     def fingerprint(self) -> dict[str, str]:
         """What a resumed run must have in common with its beginning; only its schedule may change.
 
@@ -173,7 +181,7 @@ class _Settings:
         values = self.as_dict()
         values.pop("save_seconds")
         schedule = {name: values.pop(name) for name in ("steps", "epochs", "warmup", "decay")}
-        defaults = _Settings(*(kind() for kind in self.kinds())).as_dict()
+        defaults = self.defaults()
         chosen = {name: value for name, value in values.items() if value != defaults[name]}
         return {"settings": json.dumps(chosen, sort_keys=True), "schedule": json.dumps(schedule)}
 
@@ -377,6 +385,7 @@ def _build_trainer(
             "init": config.init or "",
             **({} if config.teacher is None else {"teacher": config.teacher}),
         },
+        defaults=settings.defaults(),
         progress=progress,
         schedule=rate_at,
         clip=settings.optimizer.clip,

@@ -50,7 +50,11 @@ def divide_settings(settings: dict[str, Any], *components: type) -> list[dict[st
 def _converted(name: str, value: Any, default: Any) -> Any:
     """The value in the type of its default; numbers may be whole where a fraction is allowed."""
     if isinstance(default, tuple):
-        return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            value = value.split(",") if isinstance(value, str) else [value]
+        if isinstance(value, (list, tuple)):
+            return tuple(value)
+        raise AlbertError(ErrorKind.CONFIG, f"setting {name}", expected="a list, like 1,2 or [1,2]", got=repr(value))
     wanted = type(default)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

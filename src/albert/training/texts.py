@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind, require_ranges
@@ -30,6 +31,10 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         require_ranges(self, ("attack_rate", 0.0, 1.0))
+
+    def chosen(self) -> dict[str, Any]:
+        """The values that are not the defaults, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
         """The tokenizer as the model shall have it."""

@@ -1,0 +1,108 @@
+"""What each part of a teacher's signal gives pre-training, at a small scale: seeds 0, 1 and 2.
+
+    python recipes/teacher.py SHARDS TASKS TEACHER        about 2 hours on a quiet core
+
+All arms see the same rows of the same network, H 192 and 3 layers in one group, for as many steps; the teacher reads
+along in all but the first. An arm has one term of the teacher's, or all, at the weights of `albert pretrain`. Judged
+without any fine-tuning: STS-B and a frozen SST-2 as `scorecard.py` has them, and held-out masked loss and order. TASKS
+is the folder of the task sets. A finished run is kept in --out, so a repeated call goes on; --table prints what is
+there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import scorecard
+import torch
+
+from albert.pretraining.distillation import DistillationConfig
+from albert.training.pretrain import PretrainConfig, pretrain
+from albert.training.progress import ConsoleProgress
+
+NETWORK = {
+    "hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768, "num_hidden_layers": 3,
+    "rows": "full", "max_length": 128, "batch_size": 32, "max_tokens": 4096,
+    "optimizer": "muon", "lr": 2e-3, "beta2": 0.98, "warmup": 0.05, "decay": 0.75, "evals_per_epoch": 1,
+}  # fmt: skip
+TERMS = ("teacher_words", "teacher_mean", "teacher_pooled")
+SILENT = dict.fromkeys(("teacher_words", "teacher_depths", "teacher_mean", "teacher_pooled"), 0.0)
+ARMS: dict[str, dict[str, float] | None] = {
+    "no teacher": None,
+    "words": {"teacher_words": DistillationConfig.teacher_words},
+    "mean of the pieces": {"teacher_mean": DistillationConfig.teacher_mean},
+    "[CLS]": {"teacher_pooled": DistillationConfig.teacher_pooled},
+    "all three": {name: getattr(DistillationConfig, name) for name in TERMS},
+}
+COLUMNS = {"mlm_loss": "masked loss", "sop_accuracy": "order", "sts_b": "STS-B", "sst_2_frozen": "SST-2 frozen"}
+
+
+def measure(arm: str, seed: int) -> dict[str, float]:
+    """One pre-training, judged."""
+    terms, began = ARMS[arm], time.monotonic()
+    folder = arguments.out / f"{arm.replace(' ', '-')}-{seed}"
+    own = {} if terms is None else {**SILENT, **terms}
+    result = pretrain(
+        PretrainConfig(
+            shards=arguments.shards,
+            out=folder,
+            size="mini",
+            teacher=None if terms is None else str(arguments.teacher),
+            settings={**NETWORK, "steps": arguments.steps, "seed": seed, **own},
+        ),
+        resume=True,
+        progress=ConsoleProgress(quiet=True),
+    )
+    card = scorecard.Card(folder, scorecard.parser.parse_args([str(folder), str(arguments.tasks)]))
+    scores = {name: result.scores[name] for name in ("mlm_loss", "sop_accuracy")}
+    return {**scores, **card.sts_b(), **card.sst2_frozen(), "seconds": time.monotonic() - began}
+
+
+def kept(arm: str, seed: int) -> dict[str, float] | None:
+    """A run's scores from --out, made now if they are not there (with --table: None)."""
+    path = arguments.out / f"{arm.replace(' ', '-')}-{seed}.json"
+    if not path.exists():
+        if arguments.table:
+            return None
+        scores = measure(arm, seed)
+        path.write_text(json.dumps(scores))
+        print(f"{arm}, seed {seed}: {scores}", flush=True)
+    found: dict[str, float] = json.loads(path.read_text())
+    return found
+
+
+def row(arm: str, runs: list[dict[str, float]]) -> str:
+    """Median and range of each score."""
+    cells: list[Any] = []
+    for name in COLUMNS:
+        values = [run[name] for run in runs]
+        cells.append(f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})")
+    minutes = statistics.median(run["seconds"] for run in runs) / 60
+    return f"| {arm} | " + " | ".join(cells) + f" | {minutes:.1f} | {len(runs)} |"
+
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("shards", type=Path)
+parser.add_argument("tasks", type=Path)
+parser.add_argument("teacher", type=Path)
+parser.add_argument("--steps", type=int, default=300)
+parser.add_argument("--seeds", type=int, default=3)
+parser.add_argument("--table", action="store_true", help="compute nothing")
+parser.add_argument("--out", type=Path, default=Path("runs/teacher-parts"))
+arguments = parser.parse_args()
+
+arguments.out.mkdir(parents=True, exist_ok=True)
+for seed in range(arguments.seeds):  # a seed of every arm first
+    for arm in ARMS:
+        kept(arm, seed)
+cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
+print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+print("| arm | " + " | ".join(COLUMNS.values()) + " | minutes | seeds |\n" + "|---" * (len(COLUMNS) + 3) + "|")
+for arm in ARMS:
+    if runs := [found for seed in range(arguments.seeds) if (found := kept(arm, seed))]:
+        print(row(arm, runs))

@@ -1,0 +1,32 @@
+"""`albert tokenizer train`: a vocabulary from a corpus, with what was read told on stderr."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+from albert.data.corpus import corpus_lines
+from albert.data.corpus_files import corpus_files
+from albert.text.normalize import Normalizer
+from albert.text.tokenizer import AlbertTokenizer
+from albert.text.vocabulary import accents_lost, train_vocabulary
+
+_LOOKED_AT = 10_000  # lines, to say what the removal of accents changes
+
+
+def train(corpus: list[Path], out: Path, *, cased: bool, keep_accents: bool, **options: int) -> None:
+    """Trains the vocabulary and writes its folder. `options` are those of `train_vocabulary`. Raises `AlbertError`."""
+    _tell(f"reading {len(corpus_files(corpus, tell=_tell)):,} files")
+    if not keep_accents and (lost := accents_lost(islice(corpus_lines(corpus), _LOOKED_AT))):
+        _tell(lost)
+    normalizer = Normalizer(lower=not cased, keep_accents=keep_accents)
+    tokenizer = AlbertTokenizer(
+        train_vocabulary(corpus_lines(corpus), normalizer=normalizer, **options), normalizer=normalizer
+    )
+    tokenizer.save(out)
+    _tell(f"{tokenizer.vocab_size:,} pieces -> {out}")
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)

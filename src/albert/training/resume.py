@@ -1,0 +1,120 @@
+"""What a run that goes on has otherwise than when it began: each setting by name, and the option that restores it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from albert.errors import AlbertError, ErrorKind
+
+_ROWS = {"data": "training rows", "dev": "dev rows", "corpus": "corpus"}
+_OPTIONS = {"init": "--init", "teacher": "--teacher"}
+# What `albert train` has options for; config.json keeps them below these keys.
+_OF_TRAIN = {
+    ("albert", "extra", "task"): "--task",
+    ("albert", "extra", "metric"): "--metric",
+    ("albert", "extra", "max_length"): "--max-length",
+    ("albert", "extra", "stride"): "--stride",
+    ("albert", "extra", "columns", "text"): "--text",
+    ("albert", "extra", "columns", "text_pair"): "--text-pair",
+    ("albert", "extra", "columns", "label"): "--label",
+    ("albert", "extra", "columns", "choices"): "--choices",
+}
+_MADE = {"label2id", "architectures"}  # follow from other keys
+_ENCODING = {"max_length", "stride", "seed", "init", "hardening", "attack_rate"}  # change rows by themselves
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting before and now, and how a command gets the value before ("": no option does)."""
+
+    name: str
+    before: str
+    now: str
+    remedy: str = ""
+
+
+def changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> list[Change]:
+    """Every difference of two fingerprints of runs. `defaults` are settings that a fingerprint leaves out."""
+    found = [
+        change
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+        for change in _within(key, before.get(key), now.get(key), defaults or {})
+    ]
+    encoded_otherwise = any(change.name in _ENCODING for change in found)
+    return [change for change in found if not (encoded_otherwise and change.name in _ROWS.values())]
+
+
+def refuse_changes(path: Path, found: list[Change]) -> None:
+    """Raises `AlbertError` (bad-config) that names each change, both values and what to do."""
+    given = " ".join(change.remedy for change in found if change.remedy.startswith("--"))
+    left_out = " and ".join(change.remedy for change in found if change.remedy.startswith("without"))
+    rows = "with the data that it began with" if any(change.name in _ROWS.values() for change in found) else ""
+    parts = [part for part in (rows, given and f"with {given}", left_out) if part]
+    again = "go on " + " and ".join(parts) if parts else "repeat the first command with --resume"
+    raise AlbertError(
+        ErrorKind.CONFIG,
+        f"cannot resume {path}",
+        expected="as it began: " + ", ".join(f"{change.name} {change.before}" for change in found),
+        got=", ".join(f"{change.name} {change.now}" for change in found),
+        hint=f"{again}, replace the run by --overwrite, or choose another folder",
+    )
+
+
+def _within(key: str, before: Any, now: Any, defaults: Mapping[str, Any]) -> Iterator[Change]:
+    """The differences of one entry of the fingerprints."""
+    if key in _ROWS:
+        yield Change(_ROWS[key], f"{before!s:.12}", f"{now!s:.12}")
+    elif key in _OPTIONS:
+        yield Change(
+            key, before or "none", now or "none", f"{_OPTIONS[key]} {before}" if before else f"without {_OPTIONS[key]}"
+        )
+    elif key == "early_exit":
+        yield Change(key, before or "no", now or "no", "--early-exit" if before else "without --early-exit")
+    elif isinstance(was := _opened(before), dict) and isinstance(is_now := _opened(now), dict):
+        yield from _leaves((), was, is_now, defaults)
+    else:
+        remedy = {"average": f"--set average={before or 0}"}.get(key, "")
+        yield Change(key, _told(before), _told(now), remedy)
+
+
+def _opened(value: Any) -> Any:
+    """What a JSON text of an object holds; an entry that is not there holds nothing."""
+    if value is None:
+        return {}
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def _leaves(path: tuple[str, ...], before: Any, now: Any, defaults: Mapping[str, Any]) -> Iterator[Change]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if key not in _MADE:
+                left, right = (side.get(key, defaults.get(key, _ABSENT)) for side in (before, now))
+                yield from _leaves((*path, key), left, right, defaults)
+    elif before != now:
+        name = f"label {path[-1]}" if path[0] == "id2label" else path[-1]
+        yield Change(name, _told(before), _told(now), _remedy(path, before))
+
+
+def _remedy(path: tuple[str, ...], before: Any) -> str:
+    if path in _OF_TRAIN:
+        value = ",".join(before) if isinstance(before, list) else before
+        return f"without {_OF_TRAIN[path]}" if before in (None, []) else f"{_OF_TRAIN[path]} {value}"
+    if before is _ABSENT or isinstance(before, dict) or path[:1] == ("id2label",) or path[:1] == ("problem_type",):
+        return ""
+    return f"--set {path[-1]}={_told(before)}"
+
+
+def _told(value: Any) -> str:
+    if value is _ABSENT or value is None:
+        return "none"
+    if isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
