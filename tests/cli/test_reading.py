@@ -40,12 +40,12 @@ def test_predict_tells_what_it_assumed_and_what_is_empty(albert: Albert, model: 
     path = tmp_path / "a.csv"
     path.write_text("text,label\n")
     done = albert("predict", model, path)
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "a.csv: no rows of data, a header alone" in done.stderr
+    assert (done.returncode, done.stdout) == (65, "")
+    assert "a header alone" in done.stderr
     path.write_text("note,text\nx,\ny,film\nz, \n")
     done = albert("predict", model, path)
     assert (done.returncode, predicted(done)) == (0, ["", "film", " "])
-    assert "2 rows have no text" in done.stderr
+    assert "rows without a text, whose predictions mean nothing: 2" in done.stderr
 
 
 def test_predict_tells_what_it_mended(albert: Albert, model: Path) -> None:
