@@ -136,7 +136,8 @@ class _Scorer:
             (self.empty, "rows without a text, whose predictions mean nothing"),
             (self.records.nulls, "numbers that JSON lacks (NaN, infinity), written as null"),
         )
-        return (*self.table.remarks, *self.remarks, *(f"{what}: {count:,}" for count, what in counted if count))
+        told = (*self.table.remarks, *self.table.repairs, *self.remarks)
+        return (*told, *(f"{what}: {count:,}" for count, what in counted if count))
 
     def _rows(self) -> Iterator[Row]:
         rows = iter(self.table)

@@ -40,12 +40,18 @@ def test_predict_tells_what_it_assumed_and_what_is_empty(albert: Albert, model: 
     path = tmp_path / "a.csv"
     path.write_text("text,label\n")
     done = albert("predict", model, path)
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "a.csv: no rows of data, a header alone" in done.stderr
+    assert (done.returncode, done.stdout) == (65, "")
+    assert "a header alone" in done.stderr
     path.write_text("note,text\nx,\ny,film\nz, \n")
     done = albert("predict", model, path)
     assert (done.returncode, predicted(done)) == (0, ["", "film", " "])
-    assert "2 rows have no text" in done.stderr
+    assert "rows without a text, whose predictions mean nothing: 2" in done.stderr
+
+
+def test_predict_tells_what_it_mended(albert: Albert, model: Path) -> None:
+    done = albert("predict", model, "--format", "fasttext", input="__label__a, a film\n")
+    assert predicted(done) == ["a film"]
+    assert "1 labels had a comma or semicolon behind them" in done.stderr
 
 
 def test_predict_refuses_missing_texts_unless_told(albert: Albert, model: Path, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_a_header_is_kept_whatever_its_cells(
         ("pos;Question", "{label};Answer {n}"),
         ("the lamp of letter x is not so good,neutral", "the lamp of number {n} is not so good,{label}"),
         ("1,Title here,Long text", "{half},Other {n},Text is {n}"),
+        ("a film,pos", "{label} film,{label}"),
         ("a film,?", "film {n},{half}"),
         ("Titanic,A ship sinks.", "Alien {n},A film about {n} visitors."),
     ],
@@ -103,6 +104,18 @@ def test_names_that_are_asked_for_make_a_header(tmp_path: Path) -> None:
     assert table(tmp_path, "Alpha 1,Beta", "film {n},b {n}").columns == ("1", "2")
     found = table(tmp_path, "Alpha 1,Beta", "film {n},b {n}", wanted=("Beta",))
     assert (found.columns, found.remarks) == (("Alpha 1", "Beta"), ())
+
+
+def test_columns_that_are_asked_for_by_number_have_no_names(tmp_path: Path) -> None:
+    assert table(tmp_path, "v1,v2", "{label},film {n}", wanted=("1", "2")).columns == ("1", "2")
+    assert table(tmp_path, "0,1", "film {n},{label}", wanted=("0", "1")).columns == ("0", "1")
+    assert table(tmp_path, "text,label", "film {n},{label}", wanted=("1", "2")).columns == ("text", "label")
+
+
+def test_a_first_row_that_comes_again_is_data_unless_it_is_of_names(tmp_path: Path) -> None:
+    assert table(tmp_path, "one text,good", "one text,good").columns == ("1", "2")
+    (tmp_path / "a.csv").write_text("text,label\na,x\nb,y\n" * 2)
+    assert Table(tmp_path / "a.csv").columns == ("text", "label")
 
 
 @pytest.mark.parametrize(

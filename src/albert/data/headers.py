@@ -48,19 +48,23 @@ class Header:
 def judge(first: Sequence[str], below: Sequence[Sequence[str]], wanted: Collection[str] = ()) -> Header:
     """Judges a first row by its cells and the rows below it; `wanted` are names that a column is asked for by.
 
-    A row of several known names, or with all of the wanted ones, is a header. Else each column gives evidence.
+    A row of several known names, or with all of the wanted ones, is a header; where columns are asked for by number
+    it is none. Else each column gives evidence.
     """
-    rows = [row for row in below if list(row) != list(first)]
+    known = [is_known(name) or name in wanted for name in first]
+    rows = [row for row in below if list(row) != list(first)] if any(known) else below  # files that were joined
     columns = [[row[place].strip() for row in rows if place < len(row)] for place in range(len(first))]
     if _counts(first):
         above_words = any(values and not any(map(_is_figures, values)) for values in columns)
         return Header(above_words)
-    if wanted and set(wanted) <= set(first):
+    numbers = bool(wanted) and all(map(str.isdecimal, wanted))
+    if wanted and not numbers and set(wanted) <= set(first):
         return Header(True, sure=True)
-    known = [is_known(name) or name in wanted for name in first]
     against = any(_is_value(name, values) for name, values in zip(first, columns, strict=True))
     if sum(known) > 1 and not against:
         return Header(True, sure=True)
+    if numbers:
+        return Header(False)
     return Header(_index(first[0], columns[0]) + sum(map(_evidence, first, known, columns)) >= _NEEDED)
 
 

@@ -94,9 +94,7 @@ class Table:
         if not any(line.strip() for _, line in self._head):
             self._problems.raise_if_any()
             raise AlbertError(ErrorKind.DATA, self.path, expected="rows of data", got="an empty file")
-        # columns that count themselves are no names to look for
-        names = [name for name in wanted if not name.isdecimal()]
-        self.layout = layout_of(self.path, self.reading, self._head, names)
+        self.layout = layout_of(self.path, self.reading, self._head, wanted)
         if self.layout.delimiter and separator_line(self._head):
             first = next(place for place, (_, line) in enumerate(self._head) if line.strip())
             del self._head[: first + 1]
@@ -108,6 +106,11 @@ class Table:
     @property
     def remarks(self) -> tuple[str, ...]:
         return self.layout.remarks
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """What was mended in the rows that were read."""
+        return tuple(self._problems.remarks)
 
     @property
     def advice(self) -> str | None:
