@@ -268,6 +268,7 @@ def test_spans_of_running_text(albert: Albert, tmp_path: Path) -> None:
         return json.dumps({"text": text, "label": spans})
 
     rows = [row(f"{start} lives in Rome", (18, 22, "place")) for start in ("Ada then", "Bob soon", "Eve once")]
+    rows[0] = row("Ada then lives in Rome", (18, 22, "place"), (18, 22, "place"))
     rows.append(row("the Rome-based office", (4, 8, "place")))
     rows.append(row("a trip to Paris today", (10, 16, "place")))
     rows.append(row("New York City", (0, 8, "place"), (4, 13, "place")))
@@ -276,6 +277,7 @@ def test_spans_of_running_text(albert: Albert, tmp_path: Path) -> None:
     told = {f["kind"]: [place["line"] for place in f["places"]] for f in report(done)["findings"]}
     assert told["span-edges"] == [4]
     assert told["span-spaces"] == [5]
+    assert told["span-twice"] == [1]
     assert told["bad-rows"] == [6]
 
 

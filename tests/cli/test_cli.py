@@ -201,12 +201,15 @@ def test_evaluate_needs_something_to_evaluate(albert: Albert, model: Path) -> No
 
 
 def test_glue_is_scored_and_predicted_for_its_site(albert: Albert, model: Path, tmp_path: Path) -> None:
-    """The model's labels are not SST-2's, which is said; with theirs, scores and a submission come."""
+    """The model's labels are not CoLA's, which is said; with SST-2's, scores and a submission come."""
     folder = tmp_path / "glue" / "SST-2"
     folder.mkdir(parents=True)
     (folder / "dev.tsv").write_text("sentence\tlabel\na great lamp\t1\na terrible soup\t0\n")
     (folder / "test.tsv").write_text("index\tsentence\n0\ta lovely coat\n1\ta broken chair\n")
-    refused(albert("evaluate", model, "--glue", "SST-2", folder.parent), 66, "fine-tune it on SST-2")
+    (folder.parent / "CoLA").mkdir()
+    (folder.parent / "CoLA" / "dev.tsv").write_text("x\t1\t\tA lamp glows.\nx\t0\t*\tLamp a glow.\n")
+    refused(albert("evaluate", model, "--glue", "CoLA", folder.parent), 66, "fine-tune it on CoLA")
+    assert albert("evaluate", model, "--glue", "SST-2", folder.parent).returncode == 0
     data = tmp_path / "sst.csv"
     rows = write_reviews(tmp_path / "reviews.csv").read_text().replace("positive", "1").replace("negative", "0")
     data.write_text(rows)

@@ -31,15 +31,18 @@ def span_findings(examples: Sequence[Example]) -> list[Finding]:
 
 
 def _edges(examples: Sequence[Example]) -> list[Finding]:
-    spaces: list[Place] = []
-    inside: list[Place] = []
-    for example in examples:
-        for span in tags_over(example.gold, example.word_places)[1]:
-            text = example.text[span.start : span.end]
-            place = Place.of(example, f"{text!r} as {span.label}", at=span.start)
-            (spaces if text != text.strip() else inside).append(place)
+    spaces, twice = (
+        [Place.of(e, f"{count} of them") for e in examples if (count := getattr(e.gold, mended, 0))]
+        for mended in ("trimmed", "repeated")
+    )
+    inside = [
+        Place.of(example, f"{example.text[span.start : span.end]!r} as {span.label}", at=span.start)
+        for example in examples
+        for span in tags_over(example.gold, example.word_places)[1]
+    ]
     return [
         *found("span-spaces", Severity.WARNING, "entities that begin or end with white space", spaces),
+        *found("span-twice", Severity.WARNING, "entities that are there twice, and count once", twice),
         *found("span-edges", Severity.WARNING, "entities that begin or end inside a word", inside),
     ]
 
