@@ -257,7 +257,7 @@ def medquad(tasks: Path, work: Path) -> Files:
 _PAIR = {"text": "sentence1", "text_pair": "sentence2"}
 SETS: dict[str, TaskSet] = {
     "SST-2": TaskSet(glue("SST-2"), "accuracy", 2, published="0.929"),
-    "CoLA": TaskSet(glue("CoLA"), "mcc", 5, {"text": "4", "label": "2", "metric": "mcc"}),
+    "CoLA": TaskSet(glue("CoLA"), "mcc", 5, {"text": "4", "label": "2", "metric": "mcc"}, lr=1e-4),
     "RTE": TaskSet(glue("RTE"), "accuracy", 6, {**_PAIR, "label": "label"}),
     "WNLI": TaskSet(glue("WNLI"), "accuracy", 6, {**_PAIR, "label": "label"}),
     "STS-B": TaskSet(glue("STS-B"), "correlation", 4, {"task": "similarity", **_PAIR, "label": "score"},
@@ -266,9 +266,9 @@ SETS: dict[str, TaskSet] = {
     "QNLI form": TaskSet(qnli, "accuracy", 2, {"text": "question", "text_pair": "sentence", "label": "label"},
                          note="training pairs made from SQuAD"),
     "QQP part": TaskSet(qqp, "f1", 3, {"text": "question1", "text_pair": "question2", "label": "label"}),
-    "SQuAD 1.1": TaskSet(squad("1.1"), "f1", 1, {"task": "qa", "max_length": 128, "stride": 42}, seeds=1,
+    "SQuAD 1.1": TaskSet(squad("1.1"), "f1", 1, {"task": "qa"}, seeds=1,
                          published="0.902"),
-    "SQuAD 2.0 form": TaskSet(squad("2.0"), "f1", 1, {"task": "qa", "max_length": 128, "stride": 42}, seeds=1,
+    "SQuAD 2.0 form": TaskSet(squad("2.0"), "f1", 1, {"task": "qa"}, seeds=1,
                               note="unanswerable training questions made: a third moved to another paragraph"),
     "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15),
     "WikiANN": TaskSet(wikiann, "f1", 4),

@@ -62,6 +62,7 @@ def test_an_open_file_is_an_input(tmp_path: Path) -> None:
 
 def test_nobody_is_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("albert.pipes.WAIT", 0.05)
+    others = threading.active_count()
     os.mkfifo(tmp_path / "p")
     with pytest.raises(AlbertError, match="writes to it") as caught:
         list(raw_lines(str(tmp_path / "p")))
@@ -71,7 +72,7 @@ def test_nobody_is_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.Mo
     assert caught.value.kind is ErrorKind.DISK
     with pytest.raises(AlbertError, match="a pipe"):
         Table(tmp_path / "p", format="parquet")
-    assert threading.active_count() == 1
+    assert threading.active_count() <= others
 
 
 def test_a_parquet_file_cannot_be_a_pipe(tmp_path: Path) -> None:
