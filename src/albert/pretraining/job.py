@@ -164,9 +164,9 @@ class Job:
                 path.unlink()
 
     def forget(self) -> None:
-        """Removes the shards, all without documents, so that another job may begin here."""
-        for path in [self.folder / JOB, *self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
-            path.unlink(missing_ok=True)
+        """Removes the shards, all without documents, so that the job may go on with other files."""
+        for path in [*self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
+            path.unlink()
 
     def _begun(self, before: dict[str, Any]) -> list[ShardInfo]:
         """The shards of an unfinished job, but for those of a changed input file and all files after it.
