@@ -129,6 +129,10 @@ def test_what_tsv_cannot_hold_is_refused_before_any_row_is_computed(
     source = tmp_path / "in.csv"
     source.write_text('text,note\na,b\n"two\nlines",c\n')
     assert "in.csv:3: '\\n' in column 'text'" in refusal(ErrorKind.DATA, model, source, tmp_path / "out.tsv")
+    for name in ("in.json", "in.parquet"):
+        (tmp_path / "in.json").write_text('[{"text": "a"}, {"text": "b\\u0000"}]')
+        pq.write_table(pa.table({"text": ["a", "b\0"]}), tmp_path / "in.parquet")
+        assert f"{name}:2: " in refusal(ErrorKind.DATA, model, tmp_path / name, tmp_path / "out.csv")
 
 
 def test_quotes_come_back_from_tsv(model: Predictor, tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ class _Scorer:
 
         A stream can be read only once: its first lines tell, and what comes later is refused where it differs.
         """
-        if not self.rereadable or (form.format == "csv" and self.table.layout.format != "jsonl"):
+        held = form.format == "csv" and self.table.layout.format not in ("jsonl", "json", "parquet")
+        if held or not self.rereadable:
             return self.table.columns
         names = dict.fromkeys(self.table.columns)
         for row in read():

@@ -159,7 +159,7 @@ def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
         raise AlbertError(
             ErrorKind.DATA,
             f"{path}:1: the file is UTF-16",
-            expected=encoding,
+            expected="utf-8" if "16" in encoding else encoding,
             hint="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
         )
 
