@@ -80,6 +80,7 @@ def prepare(
             documents, read = documents + info.documents, read + info.read
             progress(Progress(documents, read, (read - before) / (time.monotonic() - start)))
         if not documents:
+            job.forget()
             names = ", ".join(map(str, config.inputs))
             raise AlbertError(ErrorKind.DATA, names, expected="documents", got="files without text")
         return Prepared(config.out, job.finish(shards), made=len(shards) - len(known))
