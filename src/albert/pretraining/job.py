@@ -156,6 +156,11 @@ class Job:
         self._tidy(shards)
         return manifest
 
+    def forget(self) -> None:
+        """Removes all shards, so that the folder takes another corpus."""
+        for path in [*self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
+            path.unlink()
+
     def _tidy(self, shards: dict[str, ShardInfo]) -> None:
         """Removes job file and sidecars, which the manifest replaces, and arrays that no shard counts its own."""
         (self.folder / JOB).unlink(missing_ok=True)
