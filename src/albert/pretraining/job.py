@@ -168,11 +168,6 @@ class Job:
             if path.suffix == ".json" or path.name.split(".")[0] not in shards:
                 path.unlink()
 
-    def forget(self) -> None:
-        """Removes the shards, all without documents, so that the job may go on with other files."""
-        for path in [*self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
-            path.unlink()
-
     def _begun(self, before: dict[str, Any]) -> list[ShardInfo]:
         """The shards of an unfinished job, but for those of a changed input file and all files after it.
 
