@@ -46,12 +46,14 @@ def test_predict_tells_what_it_assumed_and_what_is_empty(albert: Albert, model: 
     done = albert("predict", model, path)
     assert (done.returncode, predicted(done)) == (0, ["", "film", " "])
     assert "rows without a text, whose predictions mean nothing: 2" in done.stderr
+    assert done.stderr.count("rows without a text") == 1
 
 
 def test_predict_tells_what_it_mended(albert: Albert, model: Path) -> None:
     done = albert("predict", model, "--format", "fasttext", input="__label__a, a film\n")
     assert predicted(done) == ["a film"]
     assert "1 labels had a comma or semicolon behind them" in done.stderr
+    assert done.stderr.count("behind them") == 1
 
 
 def test_predict_refuses_missing_texts_unless_told(albert: Albert, model: Path, tmp_path: Path) -> None:

@@ -485,8 +485,6 @@ def predict(
     )
     resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
     print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
-    for remark in scored.remarks:
-        print(remark, file=sys.stderr)
     _tell_cut(scored.cut, predictor.lengths.max_length)
     for remark in scored.remarks:
         print(remark, file=sys.stderr)

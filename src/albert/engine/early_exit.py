@@ -48,6 +48,8 @@ class EarlyExit:
         self.packed = packed
         self.heads: list[Head] = [*packed.model.exits, packed.model.head]
         self.threshold = threshold
+        blocks = list(packed.uses)
+        self.owners = np.asarray([blocks.index(block) for block, _ in packed.depths])  # the block of each depth
 
     @torch.inference_mode()
     def logits(self, features: Features, *, max_tokens: int) -> Exits:
@@ -87,14 +89,14 @@ class EarlyExit:
         self, x: Float[Tensor, "rows hidden"], starts: np.ndarray, depths: np.ndarray
     ) -> Float[Tensor, "rows hidden"]:
         """Texts at these depths one depth further, neighbours that the same block takes further together."""
+        changes = np.flatnonzero(np.diff(self.owners[depths])) + 1  # where the texts of another block begin
+        if not len(changes):
+            return self.packed.run(x, starts, depths=slice(int(depths[0]), int(depths[0]) + 1))
         parts = []
-        for _, group in itertools.groupby(range(len(depths)), key=lambda place: self.packed.depths[depths[place]][0]):
-            places = list(group)
-            own, depth = starts[places[0] : places[-1] + 2], int(depths[places[0]])
-            part = x if len(places) == len(depths) else self._filled(x[own[0] : own[-1]])
+        for first, after in itertools.pairwise([0, *changes.tolist(), len(depths)]):
+            own, depth = starts[first : after + 1], int(depths[first])
+            part = self._filled(x[own[0] : own[-1]])
             found = self.packed.run(part, own - own[0], depths=slice(depth, depth + 1))
-            if part is x:
-                return found
             parts.append(found[: own[-1] - own[0]])
         return self._filled(torch.cat(parts))
 
