@@ -41,7 +41,7 @@ def piped(path: Path, data: bytes) -> Iterator[Path]:
         ("p.csv", b"text,label\na,b\n"),
         ("p.jsonl", b'{"text": "a", "label": "b"}\n'),
         ("p.json", b'[{"text": "a", "label": "b"}]'),
-        ("p.csv.gz", gzip.compress(b"text,label\na,b\n")),
+        ("p.csv.gz", gzip.compress(b"text,label\na,b\n", mtime=0)),
         ("P.TSV.ZST", pa.compress(b"text\tlabel\na\tb\n", codec="zstd", asbytes=True)),
     ],
 )
