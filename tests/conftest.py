@@ -38,6 +38,7 @@ install_import_hook(
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 from albert.config import AlbertConfig  # noqa: E402
 from albert.report import Facts, write_report  # noqa: E402
@@ -56,6 +57,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files with long tests first and those with quick ones last, so that workers end together."""
     order = {"training": 0, "data": 2, "evaluation": 2, "model": 2, "text": 2}
     items.sort(key=lambda item: order.get(item.path.parent.name, 1))
+
+
+_draw = Figure.savefig
+
+
+def _leave_blank(figure: Figure, target: Path | io.BytesIO, **_: object) -> None:
+    blank = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
+    target.write_bytes(blank) if isinstance(target, Path) else target.write(blank)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A training draws its pictures in tests/report only; elsewhere half of its time would go there."""
+    Figure.savefig = _draw if item.path.parent.name == "report" else _leave_blank  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,9 @@ from albert.text.tokenizer import AlbertTokenizer
 Documents = Sequence[Sequence[Sequence[int]]]
 
 
-def make_corpus(folder: Path, documents: Documents, *, shards: int = 1, tokenizer: bool = False) -> Corpus:
+def make_corpus(
+    folder: Path, documents: Documents, *, shards: int = 1, tokenizer: AlbertTokenizer | None = None
+) -> Corpus:
     """Documents, lists of sentences of ids, as a prepared corpus of `shards` shards."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = np.array_split(np.arange(len(documents)), shards)
@@ -27,7 +29,7 @@ def make_corpus(folder: Path, documents: Documents, *, shards: int = 1, tokenize
         folder / "manifest.json", {"format": 1, "totals": totals, "shards": [shard_dict(info) for info in infos]}
     )
     if tokenizer:
-        AlbertTokenizer.english().save(folder)
+        tokenizer.save(folder)
     return open_corpus(folder)
 
 

@@ -45,3 +45,8 @@ def test_a_dead_cls_is_told() -> None:
     guard = Guard()
     assert guard.after_evaluation({"cls_spread": 0.4}) is None
     assert "[CLS]" in (guard.after_evaluation({"cls_spread": 0.05}) or "")
+
+
+def test_an_untrained_cls_is_not_called_dead() -> None:
+    guard = Guard()
+    assert all(guard.after_evaluation({"cls_spread": spread}) is None for spread in (0.0004, 0.00005, 0.002))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter
@@ -22,6 +23,7 @@ from albert.tasks import TASKS
 from albert.tasks.base import Output
 from albert.tasks.review import NONE, Review, Verdict
 from albert.text.tokenizer import AlbertTokenizer
+from albert.training.curves import draw_curves
 from albert.training.dataset import FinetuneConfig
 from albert.training.finetune import finetune
 from conftest import Albert, write_reviews
@@ -281,3 +283,13 @@ def test_a_report_that_fails_does_not_fail_the_run(
     assert fault is not None or "pip install" in said[-1]
     albert.load(tmp_path / "out")
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_the_curves_of_a_run_are_a_picture(tmp_path: Path) -> None:
+    records = [{"step": step, "loss": 5 - step / 10} for step in range(20)]
+    lines = [json.dumps(record) for record in [*records, {"step": 20, "dev": {"loss": 3.0, "accuracy": 0.5}}]]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    assert draw_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png") is not None
+    picture = (tmp_path / "curves.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000

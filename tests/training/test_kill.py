@@ -13,6 +13,7 @@ from pathlib import Path
 import kill_at
 import pytest
 
+from albert.text.tokenizer import AlbertTokenizer
 from conftest import write_reviews
 from corpora import make_corpus
 
@@ -84,7 +85,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         data = folder / "shards"
         rng = random.Random(0)
         sentences = [[[rng.randrange(5, 16_000) for _ in range(7)] for _ in range(10)] for _ in range(40)]
-        make_corpus(data, sentences, shards=2, tokenizer=True)
+        make_corpus(data, sentences, shards=2, tokenizer=AlbertTokenizer.english())
     run = Run(request.param, folder / "whole", data)
     assert run.to_boundary(0) == 0
     return data, run, int(run.output.read_text().split()[-1])

@@ -9,7 +9,8 @@ _WINDOW = 50  # steps a mean is taken over
 _LEAP = 1.0  # of the masked loss above its best mean
 _CHANCE = math.log(2)  # the order's loss of one who guesses
 _LEARNED, _FORGOTTEN = 0.05, 0.01  # below that
-_DEAD = 0.25  # of the widest spread of [CLS] that there was
+_ALIVE = 0.1  # a spread of [CLS] that is worth watching: an untrained network has hardly any, a good one 0.4 to 0.6
+_DEAD = 0.25  # of the widest spread that there was
 
 
 class Guard:
@@ -44,7 +45,7 @@ class Guard:
     def after_evaluation(self, scores: dict[str, float]) -> str | None:
         """Scores on held-out text. Returns what went wrong, in words."""
         spread, widest = scores["cls_spread"], self.seen.get("spread", 0.0)
-        if spread < _DEAD * widest:
+        if widest > _ALIVE and spread < _DEAD * widest:
             return f"[CLS] became nearly the same for every text: its spread fell from {widest:.3f} to {spread:.3f}"
         self.seen["spread"] = max(widest, spread)
         return None
