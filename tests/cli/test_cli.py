@@ -238,15 +238,15 @@ def test_behavioural_tests_print_what_failed_and_can_gate(albert: Albert, model:
     assert found["tests"][0]["cases"] == 2
 
 
-def test_predict_reads_stdin_and_writes_stdout(albert_process: Albert, model: Path) -> None:
+def test_predict_reads_stdin_and_writes_stdout(albert: Albert, albert_process: Albert, model: Path) -> None:
     done = albert_process("predict", model, input="a great lamp\n\na terrible soup\n")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["text"] for row in rows] == ["a great lamp", "", "a terrible soup"]
     assert set(rows[0]) == {"text", "prediction", "score"}
-    tabular = albert_process("predict", model, "-", "--output-format", "csv", input="text,id\na great lamp,7\n")
+    tabular = albert("predict", model, "-", "--output-format", "csv", input="text,id\na great lamp,7\n")
     assert tabular.stdout.splitlines()[0] == "text,id,prediction,score"
-    everything = albert_process("predict", model, "-", "--top-k", 0, input='{"text": "a great lamp", "n": [1]}\n')
+    everything = albert("predict", model, "-", "--top-k", 0, input='{"text": "a great lamp", "n": [1]}\n')
     assert {p["label"] for p in json.loads(everything.stdout)["predictions"]} == {"positive", "negative"}
 
 

@@ -75,12 +75,12 @@ def assert_the_same(mine: Any, other: Any) -> int:
     base = mine.vocab_size - sum(token >= len(other) for token in range(mine.vocab_size))
     assert mine.vocab_size == base
     found, added = 0, {token for token in other.get_added_vocab().values() if token not in other.all_special_ids[:5]}
-    for line in lines():
-        theirs = other(line, add_special_tokens=False)["input_ids"]
-        [pieces] = mine.pieces([line])
+    texts = lines()
+    theirs = other(texts, add_special_tokens=False)["input_ids"]
+    for line, wanted, pieces, ids in zip(texts, theirs, mine.pieces(texts), mine.ids(texts), strict=True):
         if not any(name in line for name in ("[CLS]", "[MASK]", "<pad>", "<unk>")):  # these stay text here
-            assert pieces.ids.tolist() == theirs, line
-        assert mine.ids([line])[0].tolist() == pieces.ids.tolist()
+            assert pieces.ids.tolist() == wanted, line
+        assert ids.tolist() == pieces.ids.tolist()
         assert len(pieces.offsets) == len(pieces.word_ids) == len(pieces)
         assert np.all(np.diff(pieces.word_ids) >= 0)
         found += sum(token in added for token in pieces.ids.tolist())

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import kill_at
 import pytest
+from test_pretrain import write_corpus
 
-from albert.text.tokenizer import AlbertTokenizer
 from conftest import write_reviews
-from corpora import make_corpus
 
 FORKS = multiprocessing.get_context("forkserver")  # of a process that has imported what takes seconds
 FORKS.set_forkserver_preload(
@@ -82,10 +81,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     if request.param == "train":
         data = write_reviews(folder / "reviews.csv", rows=60)
     else:
-        data = folder / "shards"
-        rng = random.Random(0)
-        sentences = [[[rng.randrange(5, 16_000) for _ in range(7)] for _ in range(10)] for _ in range(40)]
-        make_corpus(data, sentences, shards=2, tokenizer=AlbertTokenizer.english())
+        data = write_corpus(folder / "shards")
     run = Run(request.param, folder / "whole", data)
     assert run.to_boundary(0) == 0
     return data, run, int(run.output.read_text().split()[-1])
