@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# How often a thread looks for its next work before it sleeps. libgomp's 300,000 looks take a core from whatever else is
+# busy, the other threads among them: beside one busy loop training kept 0.1 of its speed (benchmarks/neighbour.py).
+# libgomp reads this when torch is imported; who sets a policy of their own keeps it.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from albert.api import load, train
