@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +21,9 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.engine.precision import has_int8
-from albert.engine.quantized import INT8, Calibration, load_ranges
+from albert.engine.quantized import Calibration, load_ranges
 from albert.errors import AlbertError, ErrorKind
-from albert.files import as_json, folder_fingerprint, sha256, write_output
+from albert.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.model.sentences import length_limit
@@ -34,6 +35,7 @@ from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
 Input = str | tuple[str, str] | dict[str, Any]
+_told = logging.getLogger("albert")
 _CHUNK = 1024  # examples computed at a time
 _KEYS = (("text", "question"), ("text_pair", "context"))
 
@@ -345,7 +347,7 @@ class Predictor:
 
 
 def _fingerprint(folder: Path, *, int8: bool) -> str:
-    """Which files answers come from; the manifest does not know an int8 form, which was made later."""
+    """Which files answers come from; a folder may have no manifest, which would know the int8 form."""
     return folder_fingerprint(folder) + (f"-{sha256(folder / INT8)}" if int8 else "")
 
 
@@ -357,6 +359,10 @@ def _calibration(folder: Path, precision: str) -> Calibration | None:
             hint="make it: albert export MODEL --to int8 --dev DEV",
         )  # fmt: skip
     wanted = precision == "int8" or (precision == "auto" and has_int8())
+    entries = manifest_entries(folder)
+    if wanted and precision == "auto" and path.is_file() and entries is not None and INT8 not in entries:
+        _told.warning(f"{path} is not used, as {MANIFEST} does not vouch for it: export the model again")
+        return None
     return load_ranges(path) if wanted and path.is_file() else None
 
 

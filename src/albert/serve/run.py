@@ -98,6 +98,9 @@ def serve(config: ServeConfig) -> None:
     Raises `AlbertError`: bad-model, bad-config (also for an address that is taken), internal when work under way did
     not end in time.
     """
+    for name in ("albert", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False
     keys = None if config.key_file is None else Keys.read(config.key_file)
 
     def load(source: Source) -> Hosted:
@@ -116,8 +119,6 @@ def serve(config: ServeConfig) -> None:
     sys.setswitchinterval(_SWITCH)
     gc.freeze()  # of the million objects of torch and the models none becomes garbage: collections need not look
     with _bound(config) as listener:
-        logger = logging.getLogger("uvicorn.error")
-        logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False
         tls = {"ssl_certfile": config.certificate, "ssl_keyfile": config.private_key}
         server = _Server(settings(service, hosts=hosts, **tls), service)
         scheme = "http" if config.certificate is None else "https"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from albert.errors import AlbertError, ErrorKind
+from albert.files import read_vouched
+from albert.stored import parse
 from albert.text.hardening import Hardening
 from albert.text.pieces import Pieces
 
@@ -266,12 +267,9 @@ def read_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object, None where there is no file. Raises `AlbertError` (bad-model) for anything else."""
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise AlbertError(ErrorKind.MODEL, str(path), expected="JSON", got=str(error)[:200]) from None
+    value = parse(read_vouched(path.parent, path.name), str(path))
     if not isinstance(value, dict):
         raise AlbertError(ErrorKind.MODEL, str(path), expected="a JSON object", got=type(value).__name__)
     return value

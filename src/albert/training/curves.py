@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import io
 from pathlib import Path
 
 import numpy as np
 
+from albert.training.state import stored_records
+
 _WINDOW = 50  # steps a training loss is averaged over
 
 
-def draw_curves(metrics: Path, picture: Path) -> str | None:
-    """Draws losses and accuracies of `metrics.jsonl` into a PNG; None where matplotlib is not installed."""
+def draw_curves(metrics: Path) -> bytes | None:
+    """Losses and accuracies of `metrics.jsonl` as a PNG; None where matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    records = [record for _, record in stored_records(metrics)]
     steps = [record for record in records if "loss" in record]
     dev = [(record["step"], record["dev"]) for record in records if "dev" in record]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -32,5 +34,6 @@ def draw_curves(metrics: Path, picture: Path) -> str | None:
         axis.set(xlabel="step", ylabel=kind)
         axis.grid(alpha=0.3)
         axis.legend()
+    picture = io.BytesIO()
     figure.savefig(picture, dpi=110)
-    return f"learning curves -> {picture}"
+    return picture.getvalue()

@@ -16,6 +16,7 @@ from albert.memory import peak_memory
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
+from albert.replacing import settle
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
@@ -70,6 +71,7 @@ def finetune(
     with disk_errors(config.out), run_lock(config.out), progress:
         objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
         attempts = Attempts(config, settings, data, progress, objective)
+        settle(config.out)
         if overwrite and not resume:
             attempts.clear()
         result = attempts.train(model, resume=resume)
