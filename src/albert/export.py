@@ -55,7 +55,7 @@ def export_int8(
     before = predictor.evaluate(dev, label=label, **options)
     examples = [output.example for output in before.facts.outputs]
     sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
-    features, _ = predictor.task.features(predictor.tokenizer, sample, predictor.lengths)
+    features, _ = predictor.features(sample)
     calibration = calibrate(predictor.model, features)
     predictor.engine = Engine(predictor.model, calibration=calibration)
     after = predictor.evaluate(dev, label=label, **options)

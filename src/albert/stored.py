@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -60,6 +61,24 @@ def parse(raw: bytes, place: str, *, kind: ErrorKind = ErrorKind.MODEL, finite: 
         return found
     except (ValueError, RecursionError) as error:
         raise AlbertError(kind, place, expected="JSON", got=str(error)[:200]) from None
+
+
+@dataclass(frozen=True)
+class _Record:
+    step: int
+    loss: float | None = None
+    mlm: float | None = None
+    seconds: float | None = None
+    dev: dict[str, float] | None = None
+
+
+def read_records(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The lines of a `metrics.jsonl`, as they are and as what they say; what is no record of a step is left out."""
+    for line in read_plain(path, kind=ErrorKind.DATA).splitlines(keepends=True):
+        with contextlib.suppress(AlbertError):
+            record = parse(line, str(path), finite=False)
+            typed(_Record, record, str(path))
+            yield line, record
 
 
 def typed(wanted: type[Made], value: Any, place: str, *, kind: ErrorKind = ErrorKind.MODEL) -> Made:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albert.training.state import stored_records
+from albert.stored import read_records
 
 _WINDOW = 50  # steps a training loss is averaged over
 
@@ -18,14 +18,14 @@ def draw_curves(metrics: Path) -> bytes | None:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    records = [record for _, record in stored_records(metrics)]
+    records = [record for _, record in read_records(metrics)]
     steps = [record for record in records if "loss" in record]
     dev = [(record["step"], record["dev"]) for record in records if "dev" in record]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     term = "mlm" if steps and "mlm" in steps[0] else "loss"
     window = max(1, min(_WINDOW, len(steps) // 10))
-    smooth = np.convolve([record[term] for record in steps], np.ones(window) / window, "valid")
+    smooth = np.convolve([record.get(term, record["loss"]) for record in steps], np.ones(window) / window, "valid")
     left.plot([record["step"] for record in steps][window - 1 :], smooth, label=f"training {term}")
     for axis, kind in ((left, "loss"), (right, "accuracy")):
         for name in dev[0][1] if dev else ():

@@ -153,6 +153,10 @@ def _build_model(
         model, fresh = start_from(config.init, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
+    if shape.type_vocab_size < 2 and data.train.types.any():
+        raise AlbertError(
+            ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
+        )
     if shape.max_position_embeddings < data.lengths.max_length:
         raise AlbertError(
             ErrorKind.CONFIG,

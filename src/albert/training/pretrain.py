@@ -218,6 +218,11 @@ def _build_model(
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
     for loops in (*settings.growth.loops, *settings.growth.depths):
         shape.with_(num_hidden_layers=loops)  # raises for fewer loops than groups
+    if shape.vocab_size < tokenizer.vocab_size:
+        raise AlbertError(
+            ErrorKind.CONFIG, "vocab_size", expected=f"at least the vocabulary's {tokenizer.vocab_size:,}",
+            got=f"{shape.vocab_size:,}",
+        )  # fmt: skip
     longest = max((settings.instances.max_length, *settings.growth.lengths))
     if shape.max_position_embeddings < longest:
         raise AlbertError(

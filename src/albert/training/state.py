@@ -6,7 +6,6 @@ resumed run takes the newest that verifies.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import sys
@@ -19,9 +18,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from albert.errors import AlbertError, ErrorKind
+from albert.errors import AlbertError
 from albert.files import new_folder, remove_leftovers, verify_manifest, write_file, write_json
-from albert.stored import parse, read_object, read_plain, typed
+from albert.stored import read_object, read_records, typed
 
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 _AVERAGE = "average.safetensors"
@@ -52,13 +51,6 @@ class RunState:
     retreats: int = 0
     watch: dict[str, Any] = field(default_factory=dict)
     threads: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What every line of `metrics.jsonl` has."""
-
-    step: int
 
 
 class Checkpoints:
@@ -199,16 +191,7 @@ class MetricsLog:
 
     def _records(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Each whole line, as it is and as what it says."""
-        yield from stored_records(self.path)
-
-
-def stored_records(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The lines of a `metrics.jsonl`, as they are and as what they say; what is no record of a step is left out."""
-    for line in read_plain(path, kind=ErrorKind.DATA).splitlines(keepends=True):
-        with contextlib.suppress(AlbertError):
-            record = parse(line, str(path), finite=False)
-            typed(_Record, record, str(path))
-            yield line, record
+        return read_records(self.path)
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
