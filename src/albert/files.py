@@ -168,7 +168,7 @@ def manifest_entries(folder: Path) -> dict[str, FileEntry] | None:
     Raises `AlbertError` (bad-model) for one that cannot be read, or that vouches for nothing.
     """
     path = folder / MANIFEST
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     raw = read_object(path)
     if "files" not in raw:  # of something else

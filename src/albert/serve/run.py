@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
-import logging
 import os
 import resource
 import signal
@@ -25,7 +24,7 @@ from albert.serve.connection import protocol
 from albert.serve.hosted import SAFE_LABELS, Hosted, Source
 from albert.serve.keys import Keys, RateLimit
 from albert.serve.limits import Limits
-from albert.serve.logs import JsonLines, log
+from albert.serve.logs import log, log_warnings
 from albert.serve.refusals import Refusal
 from albert.serve.service import Service
 
@@ -98,9 +97,7 @@ def serve(config: ServeConfig) -> None:
     Raises `AlbertError`: bad-model, bad-config (also for an address that is taken), internal when work under way did
     not end in time.
     """
-    for name in ("albert", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False
+    log_warnings()
     keys = None if config.key_file is None else Keys.read(config.key_file)
 
     def load(source: Source) -> Hosted:

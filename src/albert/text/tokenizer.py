@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -84,7 +85,7 @@ class AlbertTokenizer(Tokenizer):
         )
         length = settings.get("model_max_length", 512)
         length = length if isinstance(length, int) and 0 < length <= 65_536 else 512
-        if (folder / "spiece.model").exists():
+        if os.path.lexists(folder / "spiece.model"):
             model = read_vouched(folder, "spiece.model")
         elif files["tokenizer.json"]:
             model = model_from_tokenizer_json(files["tokenizer.json"])

@@ -91,7 +91,7 @@ class WordPieceTokenizer(Tokenizer):
         if isinstance(pipeline.normalizer, normalizers.BertNormalizer):
             normalizer = pipeline.normalizer
             for key, part in _NORMALIZER.items():
-                if key in settings:
+                if settings.get(key) is not None or (key in settings and key == "strip_accents"):
                     setattr(normalizer, part, settings[key])
             pipeline.normalizer = normalizer
         length = settings.get("model_max_length", 512)
