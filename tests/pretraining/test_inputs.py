@@ -111,12 +111,21 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 def test_the_vocabulary_of_a_corpus_is_vouched_for(corpus: Path, tmp_path: Path) -> None:
     folder = run(corpus, tmp_path / "shards").folder
     open_corpus(folder)
-    other = bytearray(AlbertTokenizer.english().model)
-    other[-1] ^= 1
-    (folder / "spiece.model").write_bytes(other)
-    with pytest.raises(AlbertError, match="vocabulary") as caught:
-        open_corpus(folder)
-    assert caught.value.kind is ErrorKind.DATA
+    model = AlbertTokenizer.english().model
+    settings = (folder / "tokenizer_config.json").read_bytes()
+    for name, raw, part in (
+        ("spiece.model", bytes([*model[:-1], model[-1] ^ 1]), "vocabulary"),
+        ("tokenizer_config.json", settings.replace(b'"do_lower_case": true', b'"do_lower_case": false'), "lower"),
+        ("tokenizer_config.json", settings.replace(b'"keep_accents": false', b'"keep_accents": true'), "keep_accents"),
+        ("tokenizer_config.json", b"[]", "JSON object"),
+    ):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(raw)
+        with pytest.raises(AlbertError, match=part) as caught:
+            open_corpus(folder)
+        assert caught.value.kind is ErrorKind.DATA
+        assert run(corpus, folder).made == 0  # mends it
+        assert (folder / name).read_bytes() == whole
 
 
 @pytest.mark.parametrize(

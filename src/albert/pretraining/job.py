@@ -27,7 +27,6 @@ from albert.stored import read_object, typed
 from albert.text.tokenizer import AlbertTokenizer
 
 JOB = "job.json"
-_VOCABULARY = "spiece.model"
 _MAX_PIECES = 1 << 16  # ids are stored as uint16
 _SHARD = "[0-9]*-*"  # a dot file of a killed writer is none
 _COUNTED = ("documents", "sentences", "tokens", "unknown", "read", "duplicates", "empty", "divided")
@@ -241,8 +240,12 @@ class Job:
                 )
 
     def _vocabulary_is_there(self) -> bool:
-        path = self.folder / _VOCABULARY
-        return path.is_file() and path.read_bytes() == self.tokenizer.model
+        try:
+            found = AlbertTokenizer.from_pretrained(self.folder)
+        except AlbertError:
+            return False
+        ours = self.tokenizer
+        return (found.model, found.normalizer, found.added) == (ours.model, ours.normalizer, ours.added)
 
 
 def _cores() -> int:

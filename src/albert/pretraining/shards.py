@@ -25,6 +25,10 @@ from albert.stored import read_object, read_plain, typed
 
 FORMAT = 1
 PARTS = {"tokens": np.uint16, "sentences": np.uint32, "documents": np.uint32}
+# How text is normalised: our name, and that in tokenizer_config.json with its default there.
+_READ_AS = {
+    "lower": ("do_lower_case", True), "keep_accents": ("keep_accents", False), "quotes": ("albert_quotes", False),
+}  # fmt: skip
 _BLOCK = 1 << 20  # bytes a hash covers, so that a fault is named within a MiB
 
 
@@ -192,12 +196,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _require_vocabulary(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raises `AlbertError` (bad-data) for a vocabulary other than the corpus was made with."""
-    wanted, path = (manifest.get("settings") or {}).get("vocabulary"), folder / "spiece.model"
-    if wanted is not None and hashlib.sha256(read_plain(path, kind=ErrorKind.DATA)).hexdigest() != wanted:
+    """Raises `AlbertError` (bad-data) for a vocabulary other than the corpus was made with, or one read otherwise."""
+    settings, found = manifest.get("settings") or {}, dict[str, Any]()
+    if "vocabulary" not in settings:
+        return
+    raw = read_plain(folder / "spiece.model", kind=ErrorKind.DATA)
+    found["vocabulary"] = hashlib.sha256(raw).hexdigest()
+    told = read_object(folder / "tokenizer_config.json", kind=ErrorKind.DATA)
+    found |= {ours: bool(told.get(theirs, other)) for ours, (theirs, other) in _READ_AS.items() if ours in settings}
+    if other := [name for name, value in found.items() if value != settings[name]]:
         raise AlbertError(
-            ErrorKind.DATA, str(path), expected="the vocabulary that the corpus was made with", got="another",
-            hint="repeat `albert prepare` with the same arguments",
+            ErrorKind.DATA, f"{folder}: its tokenizer", expected="that which the corpus was made with",
+            got=f"another {other[0]}", hint="repeat `albert prepare` with the same arguments",
         )  # fmt: skip
 
 
