@@ -26,6 +26,7 @@ from albert.pretraining.masking import word_starts
 from albert.pretraining.prepare import prepare
 from albert.pretraining.shards import open_corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
+from albert.replacing import new_files
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.pretrain import PretrainConfig, held_out_scores, pretrain
 from albert.training.progress import ConsoleProgress
@@ -144,9 +145,10 @@ def ship(shards: Path, weights: Path, trained: str, history: str) -> None:
         history=history,
     )
     model.albert.encoder.num_layers = config.num_hidden_layers
-    save_model(model, ASSETS, dtype=torch.float16)
-    AlbertTokenizer.from_pretrained(shards).save(ASSETS)
-    write_file(ASSETS / "README.md", card)
+    with new_files(ASSETS) as staged:
+        save_model(model, staged, dtype=torch.float16)
+        AlbertTokenizer.from_pretrained(shards).save(staged)
+        write_file(staged / "README.md", card)
     print(card)
 
 

@@ -10,8 +10,9 @@ import pytest
 
 import albert
 from albert.engine import calibrate
-from albert.engine.quantized import INT8, Ranges
-from albert.errors import AlbertError
+from albert.engine.quantized import Ranges, save_ranges
+from albert.errors import AlbertError, ErrorKind
+from albert.files import INT8, MANIFEST
 from albert.predictor import Predictor
 from conftest import Albert, write_reviews
 
@@ -69,8 +70,50 @@ def test_a_new_training_forgets_the_old_calibration(model: tuple[Path, Path]) ->
     assert not (folder / INT8).exists()
 
 
-def test_a_damaged_calibration_is_refused(model: tuple[Path, Path]) -> None:
-    folder, _ = model
+def test_a_damaged_calibration_is_refused(model: tuple[Path, Path], albert: Albert) -> None:
+    folder, data = model
+    plain = Predictor.load(folder, precision="fp32")("a great lamp")
+    assert albert("export", folder, "--to", "int8", "--dev", data, "--force").returncode == 0
+    whole = (folder / INT8).read_bytes()
+    for damaged in (b"not tensors", b"", whole[:-1], bytes([*whole[:-1], whole[-1] ^ 1])):
+        (folder / INT8).write_bytes(damaged)
+        with pytest.raises(AlbertError, match=r"int8\.safetensors") as caught:
+            Predictor.load(folder, precision="int8")
+        assert caught.value.kind is ErrorKind.MODEL
+        with pytest.raises(AlbertError, match=r"int8\.safetensors"):
+            Predictor.load(folder, precision="fp32")
+    (folder / MANIFEST).unlink()  # nothing vouches for it: it must be of the right form
     (folder / INT8).write_bytes(b"not tensors")
     with pytest.raises(AlbertError, match="int8 calibration"):
         Predictor.load(folder, precision="int8")
+    (folder / INT8).unlink()
+    assert Predictor.load(folder, precision="fp32")("a great lamp") == plain
+
+
+def test_a_calibration_that_no_manifest_knows_is_not_used(
+    model: tuple[Path, Path], tmp_path: Path, albert: Albert, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder, data = model
+    monkeypatch.setattr("albert.predictor.has_int8", lambda: True)
+    assert albert("convert", folder, tmp_path / "m").returncode == 0
+    assert albert("export", tmp_path / "m", "--to", "int8", "--dev", data, "--force").returncode == 0
+    whole = (tmp_path / "m" / INT8).read_bytes()
+    assert "int8" in repr(Predictor.load(tmp_path / "m"))
+    assert albert("convert", folder, tmp_path / "other").returncode == 0
+    (tmp_path / "other" / INT8).write_bytes(whole)
+    with pytest.raises(AlbertError, match="not in manifest"):
+        Predictor.load(tmp_path / "other", precision="int8")
+    assert "int8" not in repr(Predictor.load(tmp_path / "other"))
+    assert "does not vouch for it" in caplog.text
+
+
+def test_the_same_export_gives_the_same_bytes(tmp_path: Path) -> None:
+    """safetensors writes several entries of metadata in an order that is drawn by chance at every call."""
+    told = {"metric": "accuracy", "before": "0.9", "after": "0.8", "dev": "dev.csv"}
+    written = set()
+    for _ in range(20):
+        save_ranges(tmp_path / INT8, [], told)
+        written.add((tmp_path / INT8).read_bytes())
+    assert len(written) == 1
+    assert b"accuracy" in written.pop()

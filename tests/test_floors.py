@@ -10,6 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "albert"
 FLOORS = {
     "errors": 0, "config": 0, "files": 0, "hub": 0, "memory": 0, "pipes": 0, "process": 0, "records": 0,
+    "replacing": 0, "stored": 0,
     "text": 1, "model": 1,
     "data": 2,
     "tasks": 3, "pretraining": 3, "engine": 3,
@@ -21,12 +22,20 @@ FLOORS = {
 # Who may import a sibling, and why.
 SIBLINGS = {
     ("config", "errors"),  # the one error type is everybody's
+    ("config", "files"),  # a stored file is read as its manifest says
+    ("config", "stored"),
     ("files", "errors"),
+    ("files", "stored"),
     ("files", "pipes"),  # what a user names as an output may be one
     ("hub", "errors"),
+    ("hub", "files"),
+    ("hub", "replacing"),  # a folder whose files are being replaced has them elsewhere
     ("pipes", "errors"),
     ("process", "errors"),
     ("records", "errors"),
+    ("replacing", "errors"),
+    ("replacing", "files"),
+    ("stored", "errors"),
     ("scoring", "predictor"),  # a file of texts is predicted by a Predictor
     ("export", "predictor"),  # what is exported is scored before and after
     ("report", "audit"),  # a report tells what is wrong with the data

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from albert.errors import AlbertError, ErrorKind
+from albert.files import read_vouched
+from albert.stored import parse, typed
 
 Sharing = Literal["all", "attention", "ffn", "none"]
 Activation = Literal["gelu", "gelu_new", "relu"]
@@ -119,7 +120,7 @@ class AlbertConfig:
                 hint="other families are other networks, which do not load here",
             )
         _refuse_variants(raw, source)
-        own = raw.get("albert") or {}
+        own = typed(_Stored, raw, source, kind=ErrorKind.CONFIG).albert or {}
         known = {f.name for f in fields(cls)}
         values = dict(_TRANSFORMERS_DEFAULTS[family])
         for key, value in (_from_bert(raw) if family == "bert" else raw).items():
@@ -133,7 +134,7 @@ class AlbertConfig:
                         f"{source}: unknown key {key!r}",
                         hint=f"did you mean {suggestion[0]!r}?",
                     )
-        for key in ("sharing", "embedding_projection", "pooling", "extra"):
+        for key in _OWN:
             if key in own:
                 values[key] = own[key]
         values["id2label"] = _labels(raw, source)
@@ -149,18 +150,20 @@ class AlbertConfig:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Reads `folder/config.json`."""
+        return cls.from_dict(cls.stored(folder), source=str(folder / "config.json"))
+
+    @staticmethod
+    def stored(folder: Path) -> dict[str, Any]:
+        """What `folder/config.json` says. Raises `AlbertError`: bad-model without it, bad-config for no JSON object."""
         path = folder / "config.json"
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             raise AlbertError(
                 ErrorKind.MODEL, str(path), expected="a model folder with a config.json", got="no such file"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise AlbertError(ErrorKind.CONFIG, str(path), expected="a JSON object", got=str(error)[:200]) from None
+            )
+        raw = parse(read_vouched(folder, path.name), str(path), kind=ErrorKind.CONFIG)
         if not isinstance(raw, dict):
             raise AlbertError(ErrorKind.CONFIG, str(path), expected="a JSON object", got=type(raw).__name__)
-        return cls.from_dict(raw, source=str(path))
+        return raw
 
     def to_dict(self, *, architecture: str | None = None, labelled: bool = True) -> dict[str, Any]:
         """Every key that transformers reads, ours under "albert"; the inverse of `from_dict`.
@@ -200,11 +203,11 @@ class AlbertConfig:
                 raise _bad(name, f"a whole number from {low:,} to {high:,}", value)
         for name in _RATES:
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
                 raise _bad(name, "a rate in [0, 1)", value)
         for name in ("initializer_range", "layer_norm_eps"):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 < value <= 1:
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 1:
                 raise _bad(name, "a number in (0, 1]", value)
         for name, allowed in (
             ("hidden_act", Activation),
@@ -214,6 +217,9 @@ class AlbertConfig:
         ):
             if getattr(self, name) not in allowed.__args__:  # type: ignore[attr-defined]
                 raise _bad(name, "one of " + ", ".join(allowed.__args__), getattr(self, name))  # type: ignore[attr-defined]
+        for name, kind in (("embedding_projection", bool), ("extra", dict), ("problem_type", (str, type(None)))):
+            if not isinstance(getattr(self, name), kind):
+                raise _bad(name, "another kind of value", getattr(self, name))
         if self.hidden_size % self.num_attention_heads:
             raise _bad("hidden_size", f"a multiple of {self.num_attention_heads} heads", self.hidden_size)
         if self.num_hidden_groups > self.num_hidden_layers:
@@ -246,6 +252,15 @@ class AlbertConfig:
         embeddings = self.embedding_size * (self.vocab_size + self.max_position_embeddings + self.hidden_size)
         block = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
         return embeddings + block * self.num_hidden_groups * self.inner_group_num
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The kinds of what is used of config.json without a range to check."""
+
+    albert: dict[str, Any] | None = None
+    architectures: list[str] | None = None
+    tie_word_embeddings: bool | None = None
 
 
 _OWN = ("sharing", "embedding_projection", "pooling", "extra")  # under "albert" in config.json
@@ -290,12 +305,13 @@ def _from_bert(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _labels(raw: dict[str, Any], source: str) -> tuple[str, ...]:
     table = raw.get("id2label") or {}
-    try:
-        by_id = {int(key): str(label) for key, label in table.items()}
-    except (AttributeError, ValueError):
-        raise AlbertError(
-            ErrorKind.CONFIG, f"{source}: id2label", expected='{"0": "label", …}', got=repr(table)[:100]
-        ) from None
+    right = isinstance(table, dict) and all(
+        key.isascii() and key.isdecimal() and len(key) < 10 and isinstance(label, (str, int, float))
+        for key, label in table.items()
+    )
+    by_id = {int(key): str(label) for key, label in table.items()} if right else {}
+    if not right or len(by_id) < len(table):
+        raise AlbertError(ErrorKind.CONFIG, f"{source}: id2label", expected='{"0": "label", …}', got=f"{table!r:.100}")
     if sorted(by_id) != list(range(len(by_id))):
         raise AlbertError(
             ErrorKind.CONFIG, f"{source}: id2label", expected="ids 0, 1, 2, …", got=str(sorted(by_id))[:100]
@@ -304,7 +320,7 @@ def _labels(raw: dict[str, Any], source: str) -> tuple[str, ...]:
 
 
 def _bad(name: str, expected: str, got: object) -> AlbertError:
-    return AlbertError(ErrorKind.CONFIG, name, expected=expected, got=repr(got))
+    return AlbertError(ErrorKind.CONFIG, name, expected=expected, got=f"{got!r:.200}")
 
 
 def _nearest(name: str, known: Any) -> str | None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from albert.data.reading import Reading
 from albert.engine import Engine, calibrate
-from albert.engine.quantized import INT8, save_ranges
+from albert.engine.quantized import Calibration, save_ranges
 from albert.errors import AlbertError, ErrorKind, require_share
+from albert.files import INT8, disk_errors, folder_fingerprint, manifest_entries
 from albert.hub import model_folder
 from albert.predictor import Predictor
+from albert.process import run_lock
+from albert.replacing import NEXT, copy_file, new_files, settle
 
 _SAMPLE = 256  # texts that show the ranges
 
@@ -42,12 +45,17 @@ def export_int8(
     """
     require_share("--budget", budget)
     folder = model_folder(model)
+    if folder.name == NEXT:  # a killed writer left the model half replaced
+        folder = folder.parent
+        with run_lock(folder):
+            settle(folder)
+    version = folder_fingerprint(folder)
     predictor = Predictor.load(folder, precision="fp32", early_exit=False)
     options = (reading or Reading()).reading()
     before = predictor.evaluate(dev, label=label, **options)
     examples = [output.example for output in before.facts.outputs]
     sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
-    features, _ = predictor.task.features(predictor.tokenizer, sample, predictor.lengths)
+    features, _ = predictor.features(sample)
     calibration = calibrate(predictor.model, features)
     predictor.engine = Engine(predictor.model, calibration=calibration)
     after = predictor.evaluate(dev, label=label, **options)
@@ -62,5 +70,27 @@ def export_int8(
             hint="stay with bf16, or accept it with --force",
         )
     told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(dev).name}
-    save_ranges(folder / INT8, calibration, told)
+    _store(folder, calibration, told, before=version)
     return Export(folder / INT8, metric, *scores)
+
+
+def _store(folder: Path, calibration: Calibration, told: dict[str, str], *, before: str) -> None:
+    """Puts the calibration into the folder; where a manifest vouches for its files, in one commit with it.
+
+    Raises `AlbertError`: locked while another process writes the model, bad-model where one has replaced it.
+    """
+    with disk_errors(folder), run_lock(folder):
+        if folder_fingerprint(folder) != before:
+            raise AlbertError(
+                ErrorKind.MODEL, str(folder), expected="the model that was read", got="another, written meanwhile",
+                hint="repeat the command",
+            )  # fmt: skip
+        entries = manifest_entries(folder)
+        if entries is None:
+            save_ranges(folder / INT8, calibration, told)
+            return
+        with new_files(folder) as staged:
+            for name in [*entries, *(path.name for path in folder.glob("README.md"))]:
+                if name != INT8:
+                    copy_file(folder / name, staged / name)
+            save_ranges(staged / INT8, calibration, told)

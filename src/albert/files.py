@@ -8,14 +8,25 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
 from albert.pipes import open_writer, target_of
+from albert.stored import read_object, read_plain, typed
 
 MANIFEST = "manifest.json"
-_TMP = ".tmp-"
+INT8 = "int8.safetensors"
+# What a folder of a model or a tokenizer may hold that changes an answer.
+MODEL_FILES = (
+    "config.json", "model.safetensors", "model.safetensors.index.json", "exits.safetensors", INT8, "spiece.model",
+    "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json",
+    "modules.json", "sentence_bert_config.json",
+)  # fmt: skip
+TMP = ".tmp-"
+_EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest vouches for none of them
+_AGAIN = "save or copy it again (delete manifest.json after a deliberate change)"
 
 
 @contextlib.contextmanager
@@ -52,7 +63,7 @@ def fsync_path(path: Path) -> None:
 def write_file(path: Path, data: bytes | str) -> None:
     """Writes a file so that readers, and a kill at any moment, see the old content or the new."""
     raw = data.encode("utf-8") if isinstance(data, str) else data
-    temporary = path.with_name(f"{_TMP}{path.name}")
+    temporary = path.with_name(f"{TMP}{path.name}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -96,7 +107,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     After an error nothing is left. An existing `path` is replaced only by a complete new one.
     """
-    temporary = path.with_name(f"{_TMP}{path.name}")
+    temporary = path.with_name(f"{TMP}{path.name}")
     with disk_errors(path):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -104,7 +115,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             yield temporary
             write_manifest(temporary)
             if path.exists():
-                old = path.with_name(f"{_TMP}old-{path.name}")
+                old = path.with_name(f"{TMP}old-{path.name}")
                 shutil.rmtree(old, ignore_errors=True)
                 path.rename(old)
                 temporary.rename(path)
@@ -117,33 +128,110 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise
 
 
-def write_manifest(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Flushes the files called `names` (None: all) and then writes their sizes and SHA-256 as `manifest.json`."""
-    if names is None:
-        names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name != MANIFEST)
+# --- what a manifest vouches for ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What a manifest says of a file."""
+
+    size: int
+    sha256: str
+
+    def difference(self, name: str, found: FileEntry) -> str | None:
+        """How a file differs from it, in words."""
+        if found.size != self.size:
+            return f"{name} has {found.size:,} bytes, the manifest says {self.size:,}"
+        return None if found.sha256 == self.sha256 else f"{name} does not have the SHA-256 of the manifest"
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    files: dict[str, FileEntry]
+
+
+def write_manifest(folder: Path) -> None:
+    """Flushes the files of a folder and then writes their sizes and SHA-256 as `manifest.json`; cards it leaves out."""
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     entries = {}
-    for file in (folder / name for name in names):
-        fsync_path(file)
-        entries[file.name] = {"size": file.stat().st_size, "sha256": sha256(file)}
+    for name, path in found.items():
+        if name not in _EDITABLE:
+            fsync_path(path)
+            entries[name] = asdict(FileEntry(path.stat().st_size, sha256(path)))
     write_json(folder / MANIFEST, {"files": entries})
     fsync_path(folder)
 
 
-def verify_manifest(folder: Path) -> str | None:
-    """None when every file is as the manifest says, else the first difference in words."""
+def manifest_entries(folder: Path) -> dict[str, FileEntry] | None:
+    """What the manifest says of a folder's files, by their names below it; None where none of this kind is there.
+
+    Raises `AlbertError` (bad-model) for one that cannot be read, or that vouches for nothing.
+    """
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    raw = read_object(path)
+    if "files" not in raw:  # of something else
+        return None
+    entries = typed(_Manifest, raw, str(path)).files
+    if not entries:
+        raise AlbertError(ErrorKind.MODEL, str(path), expected="the files of a model", got="none", hint=_AGAIN)
+    if odd := [name for name in entries if name.startswith("/") or ".." in Path(name).parts]:
+        raise AlbertError(ErrorKind.MODEL, str(path), expected="files of its folder", got=odd[0], hint=_AGAIN)
+    return entries
+
+
+def verify_manifest(folder: Path, needed: Iterable[str] = ()) -> str | None:
+    """None when every file is as the manifest says, else the first difference in words.
+
+    The files `needed` must be among them, and those of a model that are there.
+    """
     try:
-        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{MANIFEST} is missing or unreadable"
+        entries = manifest_entries(folder)
+    except AlbertError as error:
+        return f"{MANIFEST}: expected {error.expected}, got {error.got}"
+    if entries is None:
+        return f"{MANIFEST} is missing or another's"
+    there = [name for name in MODEL_FILES if name != INT8 and (folder / name).exists()]  # int8: see its reader
+    for name in (*needed, *there):
+        if name not in entries:
+            return f"{name} is not in {MANIFEST}"
     for name, entry in entries.items():
         file = folder / name
         if not file.is_file():
             return f"{name} is missing"
-        if file.stat().st_size != entry["size"]:
-            return f"{name} has {file.stat().st_size:,} bytes, the manifest says {entry['size']:,}"
-        if sha256(file) != entry["sha256"]:
-            return f"{name} does not have the SHA-256 of the manifest"
+        if file.stat().st_size == entry.size:
+            found = FileEntry(entry.size, sha256(file))
+        else:
+            found = FileEntry(file.stat().st_size, "")
+        if difference := entry.difference(name, found):
+            return difference
     return None
+
+
+def read_vouched(folder: Path, name: str, *, kind: ErrorKind = ErrorKind.MODEL) -> bytes:
+    """The bytes of a folder's file. Raises `AlbertError`: bad-model unless they are those that the manifest vouches
+    for, if there is one, and of the given kind for what cannot be read."""
+    raw = read_plain(folder / name, kind=kind)
+    entries = manifest_entries(folder)
+    if entries is not None:
+        entry = entries.get(name)
+        found = FileEntry(len(raw), hashlib.sha256(raw).hexdigest())
+        wrong = f"{name} is not in {MANIFEST}" if entry is None else entry.difference(name, found)
+        if wrong:
+            raise damaged(folder, wrong)
+    return raw
+
+
+def damaged(folder: Path, difference: str) -> AlbertError:
+    """The error for a folder whose manifest says something else."""
+    return AlbertError(
+        ErrorKind.MODEL,
+        f"{folder} is damaged or half-written",
+        expected=f"files as in {MANIFEST}",
+        got=difference,
+        hint=_AGAIN,
+    )
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -155,7 +243,7 @@ def folder_fingerprint(folder: Path) -> str:
 def remove_leftovers(folder: Path) -> None:
     """Removes what a killed writer left: everything under a temporary name."""
     if folder.is_dir():
-        for path in folder.glob(f"{_TMP}*"):
+        for path in folder.glob(f"{TMP}*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

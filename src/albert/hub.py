@@ -7,12 +7,15 @@ from importlib import resources
 from pathlib import Path
 
 from albert.errors import AlbertError, ErrorKind
+from albert.files import MANIFEST
+from albert.replacing import current_files
 
 STARTER = "starter"  # the pre-trained model that the package ships
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LEGACY_ID = re.compile(r"albert-(base|large|xlarge|xxlarge)-v[12]")  # from before ids had owners
 _FILES = [
     "config.json",
+    MANIFEST,
     "*.safetensors",
     "*.safetensors.index.json",
     "spiece.model",
@@ -35,7 +38,7 @@ def model_folder(name: str | Path) -> Path:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        return path
+        return current_files(path)
     text = str(name)
     if text == STARTER:
         return Path(str(resources.files("albert") / "assets" / STARTER))

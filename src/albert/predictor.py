@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,20 +21,23 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.engine.precision import has_int8
-from albert.engine.quantized import INT8, Calibration, load_ranges
+from albert.engine.quantized import Calibration, load_ranges
 from albert.errors import AlbertError, ErrorKind
-from albert.files import as_json, folder_fingerprint, sha256, write_output
+from albert.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.model.sentences import length_limit
+from albert.replacing import unchanged
 from albert.report import Facts, write_report
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
 from albert.tasks.published import columns_of, task_of, usual_columns
+from albert.tasks.stored import StoredTask, lengths_of, as_trained, require_fit
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
 Input = str | tuple[str, str] | dict[str, Any]
+_told = logging.getLogger("albert")
 _CHUNK = 1024  # examples computed at a time
 _KEYS = (("text", "question"), ("text_pair", "context"))
 
@@ -117,9 +121,17 @@ class Predictor:
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
         folder = model_folder(name)
+        with unchanged(folder):
+            return cls._load(folder, str(name), precision, early_exit=early_exit, hardening=hardening)
+
+    @classmethod
+    def _load(
+        cls, folder: Path, name: str, precision: Precision | Literal["int8"], *, early_exit: bool, hardening: bool
+    ) -> Self:
         model = load_model(folder)
-        extra = model.config.extra
-        task = task_named(extra["task"]) if extra.get("task") else task_of(model, folder)
+        config, source = model.config, str(folder / "config.json")
+        stored = StoredTask.of(config.extra, source)
+        task = task_named(stored.task) if stored.task else task_of(model, folder)
         if task is None:
             raise AlbertError(
                 ErrorKind.MODEL,
@@ -127,27 +139,25 @@ class Predictor:
                 expected="a model that `albert train` wrote, or one with a head for a task",
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
-        task = task.measured_by(extra.get("metric")).falling_back_to(extra.get("fallback"))
+        task = as_trained(task, stored, source)
         tokenizer = open_tokenizer(folder)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
-        if "max_length" in extra:
-            lengths = Lengths(max_length=extra["max_length"], stride=extra.get("stride", task.lengths.stride))
-        else:
-            limits = tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder) or sys.maxsize
-            lengths = task.lengths.adjusted(min(limits), None)
+        limit = min(tokenizer.max_length, config.max_position_embeddings, length_limit(folder) or sys.maxsize)
+        lengths = lengths_of(stored, config.extra, task, limit, source)
+        require_fit(stored, task, model.head_name, lengths, config, source)
         calibration = _calibration(folder, precision)
         return cls(
             model,
             tokenizer,
             task,
-            Columns(**extra["columns"]) if "columns" in extra else None,
+            stored.columns,
             lengths=lengths,
-            thresholds=tuple(extra.get("thresholds", ())),
+            thresholds=stored.thresholds,
             precision="auto" if precision == "int8" else precision,
             calibration=calibration,
-            exit_threshold=extra.get("early_exit", {}).get("threshold") if early_exit else None,
+            exit_threshold=stored.early_exit.threshold if early_exit else None,
             fingerprint=_fingerprint(folder, int8=calibration is not None),
-            name=str(name),
+            name=name,
         )
 
     def __call__(
@@ -223,8 +233,20 @@ class Predictor:
         for portion, features in zip(portions, encoded, strict=True):
             yield from Output.each(portion, features, self.engine.logits(features))
 
-    def _encode(self, examples: Sequence[Example]) -> Features:
+    def features(self, examples: Sequence[Example]) -> tuple[Features, int]:
+        """The examples as the model reads them, and how many were cut.
+
+        Raises `AlbertError` (bad-data) for pairs of texts where the model does not tell two texts apart.
+        """
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)
+        if self.model.config.type_vocab_size < 2 and features.types.any():
+            raise AlbertError(
+                ErrorKind.DATA, "a pair of texts", expected="single texts, as the model has one token type", got="two"
+            )
+        return features, cut
+
+    def _encode(self, examples: Sequence[Example]) -> Features:
+        features, cut = self.features(examples)
         self.cut += cut
         return features
 
@@ -345,7 +367,7 @@ class Predictor:
 
 
 def _fingerprint(folder: Path, *, int8: bool) -> str:
-    """Which files answers come from; the manifest does not know an int8 form, which was made later."""
+    """Which files answers come from; a folder may have no manifest, which would know the int8 form."""
     return folder_fingerprint(folder) + (f"-{sha256(folder / INT8)}" if int8 else "")
 
 
@@ -357,6 +379,10 @@ def _calibration(folder: Path, precision: str) -> Calibration | None:
             hint="make it: albert export MODEL --to int8 --dev DEV",
         )  # fmt: skip
     wanted = precision == "int8" or (precision == "auto" and has_int8())
+    entries = manifest_entries(folder)
+    if wanted and precision == "auto" and path.is_file() and entries is not None and INT8 not in entries:
+        _told.warning(f"{path} is not used, as {MANIFEST} does not vouch for it: export the model again")
+        return None
     return load_ranges(path) if wanted and path.is_file() else None
 
 

@@ -21,6 +21,7 @@ from albert.files import disk_errors, write_json
 from albert.pipes import open_writer, target_of
 from albert.predictor import Predictor
 from albert.records import Form, Record, Records
+from albert.stored import read_object, typed
 from albert.tasks import DecodeOptions, Prediction
 from albert.text.hardening import SURROGATE, invalid_unicode
 
@@ -241,14 +242,21 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
     return rows, done
 
 
+@dataclass(frozen=True)
+class _Done:
+    rows: int
+    bytes: int
+
+
 def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, list[str]]:
     """(rows, bytes) that an interrupted call of the same job has safely written, and a remark where it was another."""
     try:
-        stored = json.loads(note.read_text(encoding="utf-8"))
-        rows, size = int(stored.pop("rows")), int(stored.pop("bytes"))
+        stored = read_object(note)
+        done = typed(_Done, {name: stored.pop(name, None) for name in ("rows", "bytes")}, str(note))
+        rows, size = done.rows, done.bytes
         if part.stat().st_size < size:
             return 0, 0, []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, AlbertError):
         return 0, 0, []
     if other := [name for name in {**job, **stored} if stored.get(name) != job.get(name)]:
         what = ", ".join(other)

@@ -80,6 +80,36 @@ def test_reloading_needs_an_administrator(keyed: tuple[Running, dict[str, str]],
         assert client.post("/admin/reload").status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", '{"albert": {"extra": {"task": "classification", "columns": 3}}}'),
+        ("config.json", "[" * 10_000),
+        ("manifest.json", '{"files": {}}'),
+        ("manifest.json", '{"files": {"config.json": {}}}'),
+        ("tokenizer_config.json", "[]"),
+    ],
+)
+def test_a_folder_whose_files_say_nonsense_is_not_reloaded(
+    keyed: tuple[Running, dict[str, str]], source: Source, name: str, text: str
+) -> None:
+    running, keys = keyed
+    kept = {path: path.read_bytes() for path in Path(source.path).iterdir()}
+    try:
+        if name != "manifest.json":
+            (Path(source.path) / "manifest.json").unlink()  # which would say that it is another file
+        (Path(source.path) / name).write_text(text)
+        answer = asked(running, keys["boss"], "/admin/reload")
+        time.sleep(0.6)  # the rate of keys
+        assert answer.status_code == 409
+        assert set(answer.json()) == {"error", "error_type"}
+        assert asked(running, keys["boss"]).status_code == 200
+        time.sleep(0.6)
+    finally:
+        for path, raw in kept.items():
+            path.write_bytes(raw)
+
+
 def test_keys_are_compared_all_of_them_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [new_key(f"k{number}") for number in range(4)]
     keys = Keys([key for _, key in made])

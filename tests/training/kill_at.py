@@ -1,4 +1,4 @@
-"""Runs `albert` and kills itself with SIGKILL at the N-th write boundary: before an fsync, rename or unlink.
+"""Runs `albert` and kills itself with SIGKILL at the N-th write boundary: before an fsync, rename, link or unlink.
 
 python kill_at.py N ARGUMENTS...; N = 0 never kills and prints the number of boundaries on the last line.
 """
@@ -7,10 +7,17 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+PLACES = [
+    (os, "fsync"), (os, "link"), (Path, "rename"), (Path, "replace"), (Path, "unlink"), (shutil, "rmtree"),
+    (shutil, "copyfile"),
+]  # fmt: skip
 
-def main(limit: int, arguments: list[str]) -> None:
+
+def arm(limit: int) -> Callable[[], int]:
+    """Every boundary counts from here on; gives what tells how many there were."""
     passed = 0
 
     def boundary(function):
@@ -23,11 +30,13 @@ def main(limit: int, arguments: list[str]) -> None:
 
         return wrapped
 
-    os.fsync = boundary(os.fsync)
-    Path.rename = boundary(Path.rename)
-    Path.replace = boundary(Path.replace)
-    shutil.rmtree = boundary(shutil.rmtree)
+    for owner, name in PLACES:
+        setattr(owner, name, boundary(getattr(owner, name)))
+    return lambda: passed
 
+
+def main(limit: int, arguments: list[str]) -> None:
+    passed = arm(limit)
     sys.argv = ["albert", *arguments]
     from albert.cli import main as albert
 
@@ -36,7 +45,7 @@ def main(limit: int, arguments: list[str]) -> None:
     except SystemExit as left:
         if left.code:
             raise
-    print(passed, flush=True)
+    print(passed(), flush=True)
 
 
 def redirected(output: Path, limit: int, arguments: list[str]) -> None:
@@ -45,6 +54,17 @@ def redirected(output: Path, limit: int, arguments: list[str]) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     main(limit, arguments)
+
+
+def replacing(limit: int, folder: Path, files: dict[str, str]) -> None:
+    """A folder's files replaced by these."""
+    from albert.replacing import new_files
+
+    arm(limit)
+    with new_files(folder) as staged:
+        for name, text in files.items():
+            (staged / name).parent.mkdir(exist_ok=True)
+            (staged / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -276,6 +277,108 @@ def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals, kind:
     again = trainer(folder)
     again.run(resume=True)
     assert digest(again.model) == digest(whole.model)
+
+
+def by_the_sum(run: Trainer) -> Trainer:
+    """Scores that rise and fall, so that the best weights are neither the first nor the last."""
+    run.evaluate = lambda: {"score": -abs(run.state.step - 8.0)}
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Any]]:
+    """The weights and losses of a run whose best weights are those of step 8."""
+    run = by_the_sum(trainer(tmp_path_factory.mktemp("whole"), evals_per_epoch=2))
+    run.run()
+    return digest(run.model), losses(run.log.path.parent)
+
+
+@pytest.mark.parametrize(
+    ("damage", "stop"),
+    [(how, 14) for how in ("flip", "cut", "gone", "no manifest", "empty manifest", "state")] + [("flip", None)],
+)
+def test_damaged_best_weights_are_made_again(
+    tmp_path: Path, damage: str, stop: int | None, whole: tuple[str, list[Any]]
+) -> None:
+    folder = tmp_path / "run"
+    first = by_the_sum(trainer(folder, evals_per_epoch=2))
+    if stop is None:
+        first.run()
+    else:
+        interrupted(first, stop)
+    best = folder / "checkpoints" / "best-00000008"
+    damaged(best, damage)
+    said: list[str] = []
+    again = by_the_sum(trainer(folder, evals_per_epoch=2))
+    again.progress.on_message = said.append  # type: ignore[method-assign]
+    again.run(resume=True)
+    assert (digest(again.model), losses(folder)) == whole
+    assert any("best weights, of step 8, are damaged" in line for line in said)
+
+
+def interrupted(run: Trainer, stop: int) -> None:
+    """Runs until a step, where a kill ends it."""
+    step = run._step
+
+    def killed() -> bool:
+        told = step()
+        if run.state.step == stop:
+            raise Interrupt
+        return told
+
+    run._step = killed  # type: ignore[method-assign]
+    with pytest.raises(Interrupt):
+        run.run()
+
+
+def damaged(best: Path, how: str) -> None:
+    weights = (best / "model.safetensors").read_bytes()
+    if how == "flip":
+        (best / "model.safetensors").write_bytes(bytes([*weights[:-1], weights[-1] ^ 1]))
+    elif how == "cut":
+        (best / "model.safetensors").write_bytes(weights[:-4])
+    elif how == "gone":
+        shutil.rmtree(best)
+    elif how == "no manifest":
+        (best / "manifest.json").unlink()
+    elif how == "empty manifest":
+        (best / "manifest.json").write_text('{"files": {}}')
+    else:
+        (best / "state.json").write_text("{}")
+
+
+def test_best_weights_that_are_damaged_at_the_end_are_refused(tmp_path: Path, whole: tuple[str, list[Any]]) -> None:
+    run = by_the_sum(trainer(tmp_path, evals_per_epoch=2))
+    keep = run._keep_best
+
+    def late() -> None:
+        damaged(tmp_path / "checkpoints" / "best-00000008", "flip")
+        keep()
+
+    run._keep_best = late  # type: ignore[method-assign]
+    with pytest.raises(AlbertError, match="best weights are damaged") as caught:
+        run.run()
+    assert caught.value.kind is ErrorKind.MODEL
+    again = by_the_sum(trainer(tmp_path, evals_per_epoch=2))
+    again.run(resume=True)
+    assert (digest(again.model), losses(tmp_path)) == whole
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_another_number_of_threads_is_recorded_and_said(
+    tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    interrupted(trainer(tmp_path, save_seconds=0), 5)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    said: list[str] = []
+    again = trainer(tmp_path, save_seconds=0)
+    again.progress.on_message = said.append  # type: ignore[method-assign]
+    state = again.run(resume=True)
+    told = [line for line in said if f"{threads} threads, 1 before" in line]
+    assert bool(told) == (threads != 1)
+    assert state.threads == ([1] if threads == 1 else [1, threads])
+    assert Checkpoints.state(tmp_path / "checkpoints" / "step-00000016").threads == state.threads
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

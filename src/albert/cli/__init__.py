@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -12,6 +13,7 @@ def main() -> None:
     """Runs the command line and exits with the code of `ErrorKind`; results on stdout, the rest on stderr."""
     from albert.cli.app import app
 
+    logging.getLogger("albert").addHandler(logging.lastResort or logging.NullHandler())  # warnings go to stderr
     try:
         app(prog_name="albert")
     except AlbertError as error:

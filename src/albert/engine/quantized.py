@@ -7,6 +7,7 @@ the product before as uint8.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -22,12 +23,11 @@ from albert.engine.blocks import Block, Linear, Product
 from albert.engine.compiled import quantize
 from albert.engine.precision import has_int8
 from albert.errors import AlbertError, ErrorKind
-from albert.files import write_file
+from albert.files import read_vouched, write_file
 from albert.model.products import FUSED
 
 onednn = torch.ops.onednn
 Calibration = list[dict[str, "Ranges"]]  # of each block's products
-INT8 = "int8.safetensors"  # a calibration in a model folder
 PRODUCTS = ("qkv", "output", "inner", "outer")
 _SMOOTHING = 0.5
 _MIDDLE = 128  # uint8 of zero where inputs are as wide below as above
@@ -61,23 +61,33 @@ def save_ranges(path: Path, calibration: Calibration, told: Mapping[str, str]) -
         for name, ranges in block.items()
         for kind, tensor in vars(ranges).items()
     }
-    write_file(path, save(tensors, metadata=dict(told)))
+    # One entry: safetensors writes several in an order that changes from one process to the next.
+    write_file(path, save(tensors, metadata={"albert": json.dumps(told, sort_keys=True)}))
 
 
 def load_ranges(path: Path) -> Calibration:
     """Reads what `save_ranges` wrote. Raises `AlbertError` (bad-model) for another file."""
+    raw = read_vouched(path.parent, path.name)
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(raw)
         blocks = range(1 + max(int(name.split(".")[0]) for name in tensors))
-        return [
-            {name: Ranges(*(tensors[f"{block}.{name}.{part.name}"] for part in fields(Ranges))) for name in PRODUCTS}
-            for block in blocks
-        ]
+        return [{name: _ranges(tensors, f"{block}.{name}") for name in PRODUCTS} for block in blocks]
     except (SafetensorError, KeyError, ValueError) as error:
         raise AlbertError(
             ErrorKind.MODEL, str(path), expected="an int8 calibration", got=str(error)[:200],
             hint="export the model again: albert export MODEL --to int8 --dev DEV",
         ) from None  # fmt: skip
+
+
+def _ranges(tensors: Mapping[str, Tensor], name: str) -> Ranges:
+    """Those of a product. Raises `KeyError` or `ValueError` for others than `save_ranges` writes."""
+    found = Ranges(*(tensors[f"{name}.{part.name}"] for part in fields(Ranges)))
+    uses = found.sizes.shape[:1]
+    if found.sizes.ndim != 2 or (found.least.shape, found.greatest.shape) != (uses, uses):
+        raise ValueError(f"{name} of other shapes")
+    if any(tensor.dtype != torch.float32 or not tensor.isfinite().all() for tensor in vars(found).values()):
+        raise ValueError(f"{name} with values that are not finite float32")
+    return found
 
 
 class Watched:

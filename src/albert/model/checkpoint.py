@@ -6,11 +6,10 @@ Everything is checked (ranges, names, shapes, dtypes) before a weight is allocat
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,15 +18,18 @@ from torch import Tensor, nn
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, verify_manifest, write_file, write_json
+from albert.files import MANIFEST, damaged, manifest_entries, read_vouched, verify_manifest, write_file, write_json
 from albert.hub import model_folder
 from albert.model.heads import HEADS, AlbertForTask
 from albert.model.names import FAMILIES, Family, transformers_names
 from albert.model.network import AlbertModel, initialize
+from albert.replacing import unchanged
+from albert.stored import parse, typed
 
 WEIGHTS = "model.safetensors"
 EXITS = "exits.safetensors"
 _INDEX = "model.safetensors.index.json"
+_told = logging.getLogger("albert")
 _DTYPES = {"F32", "F16", "BF16"}
 _TIED = ("masked_lm", "pretraining")  # heads that score by the word embeddings
 # A classifier of pairs by another name: whether the second text follows the first.
@@ -45,12 +47,23 @@ class _Stored:
     dtype: str
 
 
+@dataclass(frozen=True)
+class _ShardIndex:
+    weight_map: dict[str, str]
+
+
 def load_encoder(name: str | Path) -> AlbertModel:
     """Loads the encoder of a folder or hub id, whatever head stands on it; a pooler only if it is stored.
 
     Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config, unsafe (a pickle).
     """
     folder = model_folder(name)
+    with unchanged(folder):
+        return _load_encoder(folder)
+
+
+def _load_encoder(folder: Path) -> AlbertModel:
+    require_vouched(folder)
     config = AlbertConfig.load(folder)
     stored = _stored_tensors(folder, config)
     pooler = f"{FAMILIES[config.model_type].pooler}.weight" in stored
@@ -71,10 +84,16 @@ def load_model(name: str | Path) -> AlbertForTask:
     Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config, unsafe (a pickle).
     """
     folder = model_folder(name)
+    with unchanged(folder):
+        return _load_model(folder)
+
+
+def _load_model(folder: Path) -> AlbertForTask:
+    require_vouched(folder)
     config = AlbertConfig.load(folder)
     head = stored_head(folder)
     next_sentence = _architecture(folder) == _NEXT_SENTENCE
-    if head in _TIED and _raw(folder).get("tie_word_embeddings") is False:
+    if head in _TIED and AlbertConfig.stored(folder).get("tie_word_embeddings") is False:
         raise AlbertError(ErrorKind.CONFIG, f"{folder}: tie_word_embeddings", expected="True", got="False")
     stored = _stored_tensors(folder, config)
     if next_sentence:
@@ -105,6 +124,7 @@ def start_from(
     and what was drawn anew, in words.
     """
     folder = model_folder(name)
+    require_vouched(folder)
     stored = _stored_tensors(folder, config)
     wanted = transformers_names(config, head)
     family = FAMILIES[config.model_type]
@@ -183,27 +203,28 @@ def _rows(weight: _Stored | None) -> int:
     return weight.shape[0] if weight is not None and len(weight.shape) == 2 else 2
 
 
-def _raw(folder: Path) -> dict[str, Any]:
-    """A config.json that has been read before."""
-    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return found
-
-
 def _architecture(folder: Path) -> str:
-    return str((_raw(folder).get("architectures") or ["none"])[0])
+    return str((AlbertConfig.stored(folder).get("architectures") or ["none"])[0])
+
+
+def require_vouched(folder: Path) -> None:
+    """Raises `AlbertError` (bad-model) for files other than the manifest says; of ours without one it is told.
+
+    Published folders have no manifest, and nobody expects one there.
+    """
+    if manifest_entries(folder) is None:
+        if "albert" in AlbertConfig.stored(folder):
+            _told.warning(
+                f"{folder}: no {MANIFEST} vouches for its files; names, shapes and sizes are checked, but damage or a "
+                "mixture of two models cannot be told (`albert convert` writes the model anew, with one)"
+            )
+    elif difference := verify_manifest(folder, needed=("config.json",)):
+        raise damaged(folder, difference)
 
 
 def _stored_tensors(folder: Path, config: AlbertConfig) -> dict[str, _Stored]:
     """Every tensor in the folder by its full name (the family's put in front of a bare encoder's names)."""
     files = _weight_files(folder)
-    if (folder / MANIFEST).is_file() and (difference := verify_manifest(folder)):
-        raise AlbertError(
-            ErrorKind.MODEL,
-            f"{folder} is damaged or half-written",
-            expected=f"files as in {MANIFEST}",
-            got=difference,
-            hint="save or copy the model again (delete manifest.json after a deliberate change)",
-        )
     stored = {_modern(name): tensor for file in files for name, tensor in _tensors_of(file).items()}
     bare = f"{FAMILIES[config.model_type].prefix}." if "embeddings.word_embeddings.weight" in stored else ""
     return {bare + name: value for name, value in stored.items()}
@@ -229,13 +250,12 @@ def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / _INDEX).is_file():
-        try:
-            names = set(json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise AlbertError(
-                ErrorKind.MODEL, str(folder / _INDEX), expected='{"weight_map": …}', got=repr(error)[:200]
-            ) from None
+        index = parse(read_vouched(folder, _INDEX), str(folder / _INDEX))
+        names = set(typed(_ShardIndex, index, str(folder / _INDEX)).weight_map.values())
+        entries = manifest_entries(folder)
         for name in sorted(names):
+            if entries is not None and name not in entries:
+                raise damaged(folder, f"{name} is not in {MANIFEST}")
             if Path(name).name != name or not (folder / name).is_file():
                 raise AlbertError(
                     ErrorKind.MODEL,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
+from albert.files import read_vouched
+from albert.stored import parse
 
 MODULES = "modules.json"
 _SETTINGS = "sentence_bert_config.json"
@@ -16,7 +17,7 @@ _ACTIVATIONS = ("Sigmoid", "Identity")  # of one score
 
 def embeds(folder: Path) -> bool:
     """Whether the folder's encoder was made for vectors of texts."""
-    return (folder / MODULES).is_file()
+    return (folder / MODULES).exists()
 
 
 def length_limit(folder: Path) -> int | None:
@@ -26,19 +27,22 @@ def length_limit(folder: Path) -> int | None:
     """
     if not embeds(folder):
         return None
-    for module in _read(folder / MODULES, list):
+    for module in _read(folder, MODULES, list):
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind == "Pooling":
-            pooling = _read(folder / str(module.get("path", "")) / "config.json", dict)
+            place = Path(str(module.get("path", "")))
+            if place.is_absolute() or ".." in place.parts:
+                raise _unlike(folder, "a module in it", f"one in {place}")
+            pooling = _read(folder, (place / "config.json").as_posix(), dict)
             modes = [mode for mode, chosen in pooling.items() if mode.startswith("pooling_mode_") and chosen is True]
             # Newer versions name the mode in one word.
             if (modes or [pooling.get("pooling_mode", "none")]) not in ([_MEAN], ["mean"]):
                 raise _unlike(folder, "the mean over pieces", ", ".join(modes))
         elif kind not in ("Transformer", "Normalize"):
             raise _unlike(folder, "an encoder, the mean over pieces, and perhaps length 1", f"a module {kind}")
-    settings = _read(folder / _SETTINGS, dict) if (folder / _SETTINGS).is_file() else {}
+    settings = _read(folder, _SETTINGS, dict) if (folder / _SETTINGS).exists() else {}
     length = settings.get("max_seq_length")
-    return length if isinstance(length, int) and length > 2 else None
+    return length if isinstance(length, int) and not isinstance(length, bool) and length > 2 else None
 
 
 def activation(folder: Path) -> str | None:
@@ -46,7 +50,7 @@ def activation(folder: Path) -> str | None:
 
     Raises `AlbertError` (bad-model) for another function.
     """
-    raw = _read(folder / "config.json", dict)
+    raw = _read(folder, "config.json", dict)
     told = raw.get("sentence_transformers")
     name = told.get("activation_fn") if isinstance(told, dict) else None
     name = name or raw.get("sbert_ce_default_activation_function")  # before sentence-transformers 4
@@ -61,14 +65,13 @@ def activation(folder: Path) -> str | None:
     return kind
 
 
-def _read(path: Path, kind: type) -> Any:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise AlbertError(ErrorKind.MODEL, str(path), expected="JSON", got=str(error)[:200]) from None
+def _read(folder: Path, name: str, kind: type) -> Any:
+    value = parse(read_vouched(folder, name), str(folder / name))
     entries = value if isinstance(value, list) else []
     if not isinstance(value, kind) or not all(isinstance(entry, dict) for entry in entries):
-        raise AlbertError(ErrorKind.MODEL, str(path), expected=f"a JSON {kind.__name__}", got=repr(value)[:100])
+        raise AlbertError(
+            ErrorKind.MODEL, str(folder / name), expected=f"a JSON {kind.__name__}", got=f"{value!r:.100}"
+        )
     return value
 
 

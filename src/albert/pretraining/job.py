@@ -6,9 +6,9 @@ the others go. The same job again goes on, and ends with the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ from typing import Any
 
 from albert.data.corpus_files import corpus_files
 from albert.errors import AlbertError, ErrorKind, require_ranges
-from albert.files import MANIFEST, remove_leftovers, write_json
+from albert.files import MANIFEST, remove_leftovers, sha256, write_json
 from albert.pretraining.chunks import Cut, sidecar
-from albert.pretraining.shards import FORMAT, ShardInfo, intact, shard_dict
+from albert.pretraining.shards import FORMAT, ShardInfo, intact, read_manifest, shard_dict
+from albert.stored import read_object, typed
 from albert.text.tokenizer import AlbertTokenizer
 
 JOB = "job.json"
-_VOCABULARY = "spiece.model"
 _MAX_PIECES = 1 << 16  # ids are stored as uint16
 _SHARD = "[0-9]*-*"  # a dot file of a killed writer is none
 _COUNTED = ("documents", "sentences", "tokens", "unknown", "read", "duplicates", "empty", "divided")
@@ -71,11 +71,30 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Input:
-    """An input file; `name` is its path below the folder that was given, so that a corpus may move."""
+    """An input file; `name` is its path below the folder that was given, so that a corpus may move.
+
+    `sha256` is that of its content: an edit may leave size and time as they were. `state` tells an edit meanwhile.
+    """
 
     path: Path
     name: str
     size: int
+    sha256: str
+    state: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> Input:
+        """Reads the whole file once."""
+        state = _state(path)
+        return cls(path, name, state[0], sha256(path), state)
+
+    def require_same(self) -> None:
+        """Raises `AlbertError` (bad-data) where the file has changed since it was looked at."""
+        if not self.path.exists() or _state(self.path) != self.state:
+            raise AlbertError(
+                ErrorKind.DATA, str(self.path), expected="a file that stays as it is", got="another one meanwhile",
+                hint="repeat the command: shards of files before it are kept",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,7 +132,7 @@ class Job:
             "deduplicate": self.deduplicate,
             "sentencex": metadata.version("sentencex"),
         }
-        inputs = [{"name": entry.name, "size": entry.size} for entry in self.inputs]
+        inputs = [{"name": entry.name, "size": entry.size, "sha256": entry.sha256} for entry in self.inputs]
         return {"format": FORMAT, "settings": settings, "inputs": inputs}
 
     def claim(self) -> dict[str, ShardInfo]:
@@ -121,14 +140,14 @@ class Job:
 
         Raises `AlbertError` (bad-config) when the folder holds another job's shards or something else.
         """
-        manifest = _read(self.folder / MANIFEST)
+        manifest = self._manifest()
         before = manifest or _read(self.folder / JOB)
-        if before is None or "settings" not in before:
+        if before is None or not _is_job(before):
             self._refuse_other_files()
             shards = []
         elif manifest:
             self._refuse_another(before)
-            shards = [ShardInfo.from_dict(entry) for entry in manifest["shards"]]
+            shards = [ShardInfo.from_dict(entry, MANIFEST) for entry in manifest["shards"]]
         else:
             shards = self._begun(before)
         if not manifest:
@@ -140,14 +159,19 @@ class Job:
 
     def finished(self, known: dict[str, ShardInfo]) -> dict[str, Any] | None:
         """The manifest when there is one and every shard of it is intact."""
-        manifest = _read(self.folder / MANIFEST)
+        manifest = self._manifest()
         if manifest is None or known.keys() != {entry["name"] for entry in manifest["shards"]}:
             return None
         self._tidy(known)
         return manifest
 
     def finish(self, shards: dict[str, ShardInfo]) -> dict[str, Any]:
-        """Writes the manifest, then removes what only an unfinished job needs."""
+        """Writes the manifest, then removes what only an unfinished job needs.
+
+        Raises `AlbertError` (bad-data) where an input has changed meanwhile; its shards are then made anew.
+        """
+        for entry in self.inputs:
+            entry.require_same()
         ordered = [shard_dict(shards[name]) for name in sorted(shards)]
         totals = {key: sum(entry[key] for entry in ordered) for key in _COUNTED}
         totals["longest"] = max((entry["longest"] for entry in ordered), default=0)
@@ -161,6 +185,11 @@ class Job:
         for path in [*self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
             path.unlink()
 
+    def _manifest(self) -> dict[str, Any] | None:
+        """That of a finished job, None where there is none."""
+        raw = _read(self.folder / MANIFEST)
+        return None if raw is None or "settings" not in raw else read_manifest(self.folder)
+
     def _tidy(self, shards: dict[str, ShardInfo]) -> None:
         """Removes job file and sidecars, which the manifest replaces, and arrays that no shard counts its own."""
         (self.folder / JOB).unlink(missing_ok=True)
@@ -173,7 +202,7 @@ class Job:
 
         So a bad line can be mended without losing the files before.
         """
-        shards = [ShardInfo.from_dict(entry) for path in self._sidecars() if (entry := _read(path))]
+        shards = [info for path in self._sidecars() if (info := _sidecar(path)) is not None]
         pairs = zip(before["inputs"], self.record()["inputs"], strict=False)
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         kept = [info for info in shards if int(info.name.split("-")[0]) < same]
@@ -211,8 +240,12 @@ class Job:
                 )
 
     def _vocabulary_is_there(self) -> bool:
-        path = self.folder / _VOCABULARY
-        return path.is_file() and path.read_bytes() == self.tokenizer.model
+        try:
+            found = AlbertTokenizer.from_pretrained(self.folder)
+        except AlbertError:
+            return False
+        ours = self.tokenizer
+        return (found.model, found.normalizer, found.added) == (ours.model, ours.normalizer, ours.added)
 
 
 def _cores() -> int:
@@ -224,7 +257,7 @@ def _inputs(paths: tuple[Path, ...], tell: Callable[[str], None]) -> Iterator[In
     for given in paths:
         for path in corpus_files([given], tell=tell):
             name = path.relative_to(given).as_posix() if given.is_dir() else path.name
-            yield Input(path, name, path.stat().st_size)
+            yield Input.of(path, name)
 
 
 def _difference(was: Any, now: Any) -> tuple[str, str]:
@@ -242,7 +275,35 @@ def _difference(was: Any, now: Any) -> tuple[str, str]:
 def _read(path: Path) -> dict[str, Any] | None:
     """A JSON object of ours, None when there is none that can be read."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path, kind=ErrorKind.DATA)
+    except AlbertError:
         return None
-    return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True)
+class _Record:
+    format: int
+    settings: dict[str, Any]
+    inputs: list[dict[str, Any]]
+
+
+def _is_job(raw: dict[str, Any]) -> bool:
+    try:
+        typed(_Record, raw, JOB)
+    except AlbertError:
+        return False
+    return True
+
+
+def _sidecar(path: Path) -> ShardInfo | None:
+    """The shard that a sidecar tells of; None where it cannot be read, so that the shard is made again."""
+    raw = _read(path)
+    with contextlib.suppress(AlbertError):
+        info = None if raw is None else ShardInfo.from_dict(raw, str(path))
+        return info if info and info.name == path.stem and info.name.split("-")[0].isdecimal() else None
+    return None
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino

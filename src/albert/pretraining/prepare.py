@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import disk_errors
+from albert.files import MANIFEST, disk_errors
 from albert.pretraining.chunks import Chunk, Seen, make_shard, read_chunks
 from albert.pretraining.job import Job, PrepareConfig
 from albert.pretraining.shards import Corpus, ShardInfo, open_shard
@@ -45,7 +45,7 @@ class Prepared:
         entries = [entry for entry in self.manifest["shards"] if entry["documents"]]
         if not entries:
             return ""
-        shard = open_shard(self.folder, ShardInfo.from_dict(random.Random(seed).choice(entries)))
+        shard = open_shard(self.folder, ShardInfo.from_dict(random.Random(seed).choice(entries), MANIFEST))
         vocabulary = AlbertTokenizer.from_pretrained(self.folder).vocabulary
         return decoded_instance(Corpus(self.folder, [shard], self.manifest), vocabulary, seed=seed)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +21,14 @@ import numpy as np
 from albert.config import UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, write_file
+from albert.stored import read_object, read_plain, typed
 
 FORMAT = 1
 PARTS = {"tokens": np.uint16, "sentences": np.uint32, "documents": np.uint32}
+# How text is normalised: our name, and that in tokenizer_config.json with its default there.
+_READ_AS = {
+    "lower": ("do_lower_case", True), "keep_accents": ("keep_accents", False), "quotes": ("albert_quotes", False),
+}  # fmt: skip
 _BLOCK = 1 << 20  # bytes a hash covers, so that a fault is named within a MiB
 
 
@@ -55,9 +61,17 @@ class ShardInfo:
     empty: int = 0
     divided: int = 0
 
+    def __post_init__(self) -> None:
+        if Path(self.name).name != self.name or self.files.keys() != PARTS.keys():
+            raise AlbertError(
+                ErrorKind.DATA, f"shard {self.name!r:.80}", expected="a file for each of " + ", ".join(PARTS),
+                got=", ".join(self.files) or "none",
+            )  # fmt: skip
+
     @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> ShardInfo:
-        return cls(**{**raw, "files": {part: ShardFile(**entry) for part, entry in raw["files"].items()}})
+    def from_dict(cls, raw: Any, source: str) -> ShardInfo:
+        """An entry of a manifest or sidecar. Raises `AlbertError` (bad-data) for anything else."""
+        return typed(cls, raw, source, kind=ErrorKind.DATA)
 
 
 @dataclass(frozen=True)
@@ -132,24 +146,69 @@ def shard_dict(info: ShardInfo) -> dict[str, Any]:
 def open_corpus(folder: Path) -> Corpus:
     """Opens a prepared corpus and checks every block of it against the manifest.
 
-    Raises `AlbertError` (bad-data): no manifest, another format, or a shard that is missing, cut or damaged,
-    with its name and the byte offset.
+    Raises `AlbertError` (bad-data): no manifest, another format, another vocabulary, or a shard that is missing, cut
+    or damaged, with its name and the byte offset.
     """
+    manifest = read_manifest(folder)
+    shards = [ShardInfo.from_dict(entry, str(folder / MANIFEST)) for entry in manifest["shards"]]
+    _require_vocabulary(folder, manifest)
+    return Corpus(folder, [open_shard(folder, info) for info in shards], manifest)
+
+
+@dataclass(frozen=True)
+class _Totals:
+    documents: int = 0
+    sentences: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    read: int = 0
+    duplicates: int = 0
+    empty: int = 0
+    divided: int = 0
+    longest: int = 0
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    shards: list[ShardInfo]
+    format: int
+    settings: dict[str, Any] | None = None
+    totals: _Totals | None = None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the manifest of a prepared corpus says. Raises `AlbertError` (bad-data) without one, or for another."""
+    path = folder / MANIFEST
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        shards = [ShardInfo.from_dict(entry) for entry in manifest["shards"]]
-        found = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        raw = read_object(path, kind=ErrorKind.DATA)
+        found = typed(_Manifest, raw, str(path), kind=ErrorKind.DATA)
+    except AlbertError as error:
         raise AlbertError(
             ErrorKind.DATA,
             f"{folder} is no prepared corpus",
             expected=f"a {MANIFEST} of `albert prepare`",
-            got=f"{type(error).__name__}: {error}"[:200],
+            got=f"{error.what}: {error.got}",
             hint="prepare it with `albert prepare corpus/ -o shards/`; a killed one goes on when repeated",
         ) from None
-    if found != FORMAT:
-        raise AlbertError(ErrorKind.DATA, f"{folder / MANIFEST}", expected=f"format {FORMAT}", got=str(found))
-    return Corpus(folder, [open_shard(folder, info) for info in shards], manifest)
+    if found.format != FORMAT:
+        raise AlbertError(ErrorKind.DATA, str(path), expected=f"format {FORMAT}", got=str(found.format))
+    return raw
+
+
+def _require_vocabulary(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raises `AlbertError` (bad-data) for a vocabulary other than the corpus was made with, or one read otherwise."""
+    settings, found = manifest.get("settings") or {}, dict[str, Any]()
+    if "vocabulary" not in settings:
+        return
+    raw = read_plain(folder / "spiece.model", kind=ErrorKind.DATA)
+    found["vocabulary"] = hashlib.sha256(raw).hexdigest()
+    told = read_object(folder / "tokenizer_config.json", kind=ErrorKind.DATA)
+    found |= {ours: bool(told.get(theirs, other)) for ours, (theirs, other) in _READ_AS.items() if ours in settings}
+    if other := [name for name, value in found.items() if value != settings[name]]:
+        raise AlbertError(
+            ErrorKind.DATA, f"{folder}: its tokenizer", expected="that which the corpus was made with",
+            got=f"another {other[0]}", hint="repeat `albert prepare` with the same arguments",
+        )  # fmt: skip
 
 
 def intact(folder: Path, info: ShardInfo) -> bool:
@@ -181,6 +240,8 @@ def _fault(path: Path, entry: ShardFile) -> str | None:
         return "no such file"
     if path.stat().st_size != entry.size:
         return f"{path.stat().st_size:,} bytes instead of {entry.size:,}"
+    if len(entry.blocks) != math.ceil(entry.size / _BLOCK):
+        return f"{len(entry.blocks):,} hashes in the manifest"
     with path.open("rb") as file:
         for index, expected in enumerate(entry.blocks):
             if _hash(file.read(_BLOCK)) != expected:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +12,7 @@ from albert.data.examples import Columns
 from albert.data.reading import Reading
 from albert.evaluation.bootstrap import ConfidenceInterval, bootstrap
 from albert.evaluation.calibration import calibration_error
+from albert.stored import read_records as stored_records
 from albert.tasks.base import Lengths, Output, Task
 from albert.tasks.review import Review
 from albert.text.encodings import Tokenizer
@@ -64,9 +63,4 @@ class Facts(Reading):
 
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; none where there is no such file, half a line left out."""
-    records = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                records.append(json.loads(line))
-    return records
+    return [record for _, record in stored_records(path)] if path.is_file() else []

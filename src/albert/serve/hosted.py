@@ -141,7 +141,7 @@ class Hosted:
     def encode(self, examples: Sequence[Example]) -> tuple[Features, int]:
         """The rows of the examples as the task wants them, and how many texts were cut."""
         try:
-            return self.predictor.task.features(self.tokenizer, examples, self.predictor.lengths)
+            return self.predictor.features(examples)
         except AlbertError as error:
             raise invalid(_said(error)) from None
 

@@ -24,3 +24,10 @@ class JsonLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         log(record.levelname.lower(), "server", message=record.getMessage(),
             **({"kind": record.exc_info[0].__name__} if record.exc_info and record.exc_info[0] else {}))  # fmt: skip
+
+
+def log_warnings() -> None:
+    """What this package and uvicorn warn of becomes such lines."""
+    for name in ("albert", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
-import logging
 import os
 import resource
 import signal
@@ -25,7 +24,7 @@ from albert.serve.connection import protocol
 from albert.serve.hosted import SAFE_LABELS, Hosted, Source
 from albert.serve.keys import Keys, RateLimit
 from albert.serve.limits import Limits
-from albert.serve.logs import JsonLines, log
+from albert.serve.logs import log, log_warnings
 from albert.serve.refusals import Refusal
 from albert.serve.service import Service
 
@@ -98,6 +97,7 @@ def serve(config: ServeConfig) -> None:
     Raises `AlbertError`: bad-model, bad-config (also for an address that is taken), internal when work under way did
     not end in time.
     """
+    log_warnings()
     keys = None if config.key_file is None else Keys.read(config.key_file)
 
     def load(source: Source) -> Hosted:
@@ -116,8 +116,6 @@ def serve(config: ServeConfig) -> None:
     sys.setswitchinterval(_SWITCH)
     gc.freeze()  # of the million objects of torch and the models none becomes garbage: collections need not look
     with _bound(config) as listener:
-        logger = logging.getLogger("uvicorn.error")
-        logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False
         tls = {"ssl_certfile": config.certificate, "ssl_keyfile": config.private_key}
         server = _Server(settings(service, hosts=hosts, **tls), service)
         scheme = "http" if config.certificate is None else "https"

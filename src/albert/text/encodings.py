@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from albert.errors import AlbertError, ErrorKind
+from albert.files import read_vouched
+from albert.stored import parse, typed
 from albert.text.hardening import Hardening
 from albert.text.pieces import Pieces
 
@@ -261,17 +263,29 @@ def model_kind(raw: dict[str, Any]) -> str | None:
 def read_files(folder: Path) -> dict[str, dict[str, Any]]:
     """The JSON files of a tokenizer's folder, empty where they are not there. Raises as `read_json`."""
     names = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
-    return {name: read_json(folder / name) or {} for name in names}
+    files = {name: read_json(folder / name) or {} for name in names}
+    typed(_Switches, files["tokenizer_config.json"], str(folder / "tokenizer_config.json"))
+    return files
+
+
+@dataclass(frozen=True)
+class _Switches:
+    """The kinds of what is used of a tokenizer_config.json."""
+
+    do_lower_case: bool | None = None
+    keep_accents: bool | None = None
+    albert_quotes: bool | None = None
+    strip_accents: bool | None = None
+    tokenize_chinese_chars: bool | None = None
+    split_special_tokens: bool | None = None
+    hardening_whole_words: bool | None = None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object, None where there is no file. Raises `AlbertError` (bad-model) for anything else."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise AlbertError(ErrorKind.MODEL, str(path), expected="JSON", got=str(error)[:200]) from None
+    value = parse(read_vouched(path.parent, path.name), str(path))
     if not isinstance(value, dict):
         raise AlbertError(ErrorKind.MODEL, str(path), expected="a JSON object", got=type(value).__name__)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from albert.config import AlbertConfig
@@ -18,7 +19,7 @@ def open_tokenizer(name: str | Path) -> Tokenizer:
     Raises `AlbertError` (bad-model) when there is none of the two, or one with more pieces than the model beside it.
     """
     folder = model_folder(name)
-    raw = None if (folder / "spiece.model").is_file() else read_json(folder / "tokenizer.json")
+    raw = None if os.path.lexists(folder / "spiece.model") else read_json(folder / "tokenizer.json")
     kind = None if raw is None else model_kind(raw) or "Unigram"
     tokenizer: Tokenizer
     if kind == "WordPiece" or (kind is None and _words_alone(folder)):
@@ -30,13 +31,13 @@ def open_tokenizer(name: str | Path) -> Tokenizer:
             ErrorKind.MODEL, str(folder / "tokenizer.json"), got=str(kind),
             expected="a Unigram (ALBERT) or WordPiece (BERT) tokenizer",
         )  # fmt: skip
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").exists():
         _require_room(folder, tokenizer)
     return tokenizer
 
 
 def _words_alone(folder: Path) -> bool:
-    return (folder / VOCABULARY).is_file() and not (folder / "spiece.model").is_file()
+    return os.path.lexists(folder / VOCABULARY) and not os.path.lexists(folder / "spiece.model")
 
 
 def _require_room(folder: Path, tokenizer: Tokenizer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
-from albert.files import write_file, write_json
+from albert.files import read_vouched, write_file, write_json
 from albert.hub import model_folder
 from albert.text.added import AddedToken, added_tokens
 from albert.text.encodings import Encoding, Specials, Tokenizer, read_files
@@ -84,8 +85,8 @@ class AlbertTokenizer(Tokenizer):
         )
         length = settings.get("model_max_length", 512)
         length = length if isinstance(length, int) and 0 < length <= 65_536 else 512
-        if (folder / "spiece.model").is_file():
-            model = (folder / "spiece.model").read_bytes()
+        if os.path.lexists(folder / "spiece.model"):
+            model = read_vouched(folder, "spiece.model")
         elif files["tokenizer.json"]:
             model = model_from_tokenizer_json(files["tokenizer.json"])
         else:

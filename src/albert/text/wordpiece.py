@@ -15,7 +15,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Pipeline
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import write_file, write_json
+from albert.files import read_vouched, write_file, write_json
 from albert.hub import model_folder
 from albert.text.added import added_tokens
 from albert.text.encodings import Specials, Tokenizer, model_kind, read_files
@@ -83,7 +83,7 @@ class WordPieceTokenizer(Tokenizer):
         if files["tokenizer.json"]:
             pipeline = _from_json(files["tokenizer.json"])
         else:
-            pipeline = build_pipeline(_read_vocabulary(folder / VOCABULARY), names)
+            pipeline = build_pipeline(_read_vocabulary(folder), names)
         there = {token.content for token in pipeline.get_added_tokens_decoder().values()}
         for token in added_tokens(folder, files, pipeline.get_vocab(with_added_tokens=False)):
             if token.content not in there:
@@ -91,7 +91,7 @@ class WordPieceTokenizer(Tokenizer):
         if isinstance(pipeline.normalizer, normalizers.BertNormalizer):
             normalizer = pipeline.normalizer
             for key, part in _NORMALIZER.items():
-                if key in settings:
+                if settings.get(key) is not None or (key in settings and key == "strip_accents"):
                     setattr(normalizer, part, settings[key])
             pipeline.normalizer = normalizer
         length = settings.get("model_max_length", 512)
@@ -212,13 +212,14 @@ def _from_json(raw: dict[str, Any]) -> Pipeline:
         raise _unusable("a WordPiece tokenizer", str(error)[:200]) from None
 
 
-def _read_vocabulary(path: Path) -> list[str]:
+def _read_vocabulary(folder: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_vouched(folder, VOCABULARY).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise AlbertError(
-            ErrorKind.MODEL, str(path), expected="a piece a line in UTF-8", got=str(error)[:200]
+            ErrorKind.MODEL, str(folder / VOCABULARY), expected="a piece a line in UTF-8", got=str(error)[:200]
         ) from None
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 

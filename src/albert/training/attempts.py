@@ -37,7 +37,8 @@ _ENOUGH = 100  # steps, before which a model may just have learned nothing yet
 class FinetuneResult:
     """The best evaluation of a run, what answering without reading reaches, and where the model lies.
 
-    `outputs` are those on dev, on which the `thresholds` were tuned.
+    `outputs` are those on dev, on which the `thresholds` were tuned. `threads` has several numbers where the run went
+    on with another one.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class FinetuneResult:
     steps: int
     outputs: list[Output] = field(repr=False, default_factory=list)
     thresholds: tuple[float, ...] = ()
+    threads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,10 @@ class Attempts:
         best = max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, task.metric))
         found = dev_scores.found(best)
         baseline = self.data.baseline[1]
-        return FinetuneResult(self.config.out, task.metric, best, baseline, state.step, found.outputs, found.thresholds)
+        return FinetuneResult(
+            self.config.out, task.metric, best, baseline, state.step, found.outputs, found.thresholds,
+            tuple(state.threads),
+        )  # fmt: skip
 
     def restart(self, model: AlbertForTask) -> FinetuneResult:
         """Trains anew at a lower rate."""

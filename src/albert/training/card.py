@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ metrics:
 | network | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
 | training data | {train}, {train_rows:,} rows |
 | evaluation data | {dev}, {dev_rows:,} rows |
-| trained | {steps:,} steps, seed {seed}, albert-nlp {version} |
+| trained | {steps:,} steps{threads}, seed {seed}, albert-nlp {version} |
 
 ## Evaluation
 
@@ -96,6 +97,7 @@ def model_card(
         train_rows=data.train_rows,
         dev_rows=len(data.dev_examples),
         steps=result.steps,
+        threads=_threads(result.threads),
         seed=settings["seed"],
         version=__version__,
         scores=scores,
@@ -106,6 +108,11 @@ def model_card(
         long=data.lengths.rule(),
         calibration=calibration or "the model's own confidence, not calibrated",
     )
+
+
+def _threads(numbers: Sequence[int]) -> str:
+    """In words, where a run went on with another number of threads: its weights are those of no single number."""
+    return f" with {', then '.join(map(str, numbers))} threads" if len(numbers) > 1 else ""
 
 
 _PRETRAINING_TEMPLATE = """---
@@ -123,7 +130,7 @@ An ALBERT encoder pre-trained on masked pieces and sentence order, to be fine-tu
 | teacher | {teacher} |
 | vocabulary | {vocabulary:,} pieces |
 | corpus | {documents:,} documents, {corpus_tokens:,} pieces |
-| trained | {steps:,} steps, {tokens:,} pieces, seed {seed}, albert-nlp {version} |
+| trained | {steps:,} steps{threads}, {tokens:,} pieces, seed {seed}, albert-nlp {version} |
 
 ## Evaluation on held-out documents
 
@@ -169,6 +176,7 @@ def pretraining_card(
         documents=sum(shard["documents"] for shard in shards),
         corpus_tokens=sum(shard["tokens"] for shard in shards),
         steps=result.steps,
+        threads=_threads(result.threads),
         tokens=result.tokens,
         seed=settings["seed"],
         version=__version__,

@@ -16,6 +16,7 @@ from albert.memory import peak_memory
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
 from albert.process import run_lock
+from albert.replacing import settle
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
@@ -70,6 +71,7 @@ def finetune(
     with disk_errors(config.out), run_lock(config.out), progress:
         objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
         attempts = Attempts(config, settings, data, progress, objective)
+        settle(config.out)
         if overwrite and not resume:
             attempts.clear()
         result = attempts.train(model, resume=resume)
@@ -152,6 +154,10 @@ def _build_model(
         model, fresh = start_from(config.init, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
+    if shape.type_vocab_size < 2 and data.train.types.any():
+        raise AlbertError(
+            ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
+        )
     if shape.max_position_embeddings < data.lengths.max_length:
         raise AlbertError(
             ErrorKind.CONFIG,

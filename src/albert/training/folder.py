@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from albert.engine.quantized import INT8
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, write_file, write_manifest
+from albert.files import write_file
 from albert.model import AlbertForTask, save_model
+from albert.replacing import NEXT, new_files
 from albert.text.encodings import Tokenizer
-
-# The manifest of a model folder vouches for these; a model card may be edited, the log may grow.
-_VOUCHED = (
-    "config.json",
-    "model.safetensors",
-    "exits.safetensors",
-    "spiece.model",
-    "vocab.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
 
 
 def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -28,7 +17,7 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
     if resume or overwrite or not out.is_dir():
         return
-    used = [name for name in ("config.json", "checkpoints", "metrics.jsonl") if (out / name).exists()]
+    used = [name for name in ("config.json", NEXT, "checkpoints", "metrics.jsonl") if (out / name).exists()]
     if used:
         raise AlbertError(
             ErrorKind.USAGE,
@@ -38,11 +27,13 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def write_model_folder(out: Path, model: AlbertForTask, tokenizer: Tokenizer, card: str) -> None:
-    """Writes the files of a model folder, each whole or absent; the manifest last."""
-    for stale in (MANIFEST, INT8):
-        (out / stale).unlink(missing_ok=True)
-    save_model(model, out)
-    tokenizer.save(out)
-    write_file(out / "README.md", card)
-    write_manifest(out, [name for name in _VOUCHED if (out / name).exists()])
+def write_model_folder(
+    out: Path, model: AlbertForTask, tokenizer: Tokenizer, card: str, *beside: tuple[str, bytes]
+) -> None:
+    """Writes the files of a model folder, with those `beside` it, in the place of all of an earlier model, at once."""
+    with new_files(out) as staged:
+        save_model(model, staged)
+        tokenizer.save(staged)
+        write_file(staged / "README.md", card)
+        for name, data in beside:
+            write_file(staged / name, data)

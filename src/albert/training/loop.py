@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from albert.process import StopRequest
 from albert.training.average import Average
 from albert.training.optimizer import set_rate
 from albert.training.resume import changes, refuse_changes
-from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
+from albert.training.state import BEST, LAST, Checkpoints, MetricsLog, RunState
 from albert.training.world import World
 
 MAX_ROLLBACKS = 2
@@ -171,23 +171,6 @@ class _Update:
     tokens: int
 
 
-@dataclass
-class RunState:
-    """What a checkpoint keeps beside tensors.
-
-    `retreats` counts how often the run was called back; its rate is 0.7 of the one before each time. `watch` is what
-    the watch has seen.
-    """
-
-    step: int = 0
-    updates: int = 0  # steps that were not skipped
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    skipped_steps: list[int] = field(default_factory=list)  # their gradients were not finite
-    fingerprint: dict[str, Any] = field(default_factory=dict)
-    retreats: int = 0
-    watch: dict[str, Any] = field(default_factory=dict)
-
-
 def merit(scores: dict[str, float], metric: str) -> tuple[float, float]:
     """What decides between evaluations: the metric, and of equal ones the lower loss."""
     return scores[metric], -scores.get("loss", 0.0)
@@ -262,6 +245,11 @@ class Trainer:
         """
         if resume:
             self._resume()
+        if not self.state.threads:
+            self._note_threads()
+        if self.world.leads:
+            self.checkpoints.forget_after(LAST, self.state.step)
+            self.checkpoints.forget_after(BEST, self.state.step)
         self._rewind_log()
         self.model.train()
         if self._lag > 1 and self.state.step == 0:
@@ -514,19 +502,19 @@ class Trainer:
         self.checkpoints.save(LAST, self.state.step, self.model, self.optimizer, asdict(self.state), average=mean)
 
     def _restore(self, path: Path) -> None:
-        self.state = RunState(**Checkpoints.restore(path, self.model, self.optimizer))
+        self.state = Checkpoints.restore(path, self.model, self.optimizer)
         if self.watch is not None:
             self.watch.seen = self.state.watch
         if self.average is not None:
             self.average.load(Checkpoints.average(path))
 
     def _resume(self) -> None:
-        path = self.checkpoints.newest(LAST)
+        path = self._with_its_best()
         if path is None:
             self.progress.on_message("no checkpoint to resume from: starting at step 0")
             return
         expected = self.state.fingerprint
-        state = RunState(**Checkpoints.state(path))  # before the tensors: other settings give them other shapes
+        state = Checkpoints.state(path)  # before the tensors: other settings give them other shapes
         schedule = {**expected, "schedule": state.fingerprint.get("schedule")}
         if found := changes(state.fingerprint, schedule, self.defaults):
             refuse_changes(path, found)
@@ -535,11 +523,58 @@ class Trainer:
         self._restore(path)
         self.state.fingerprint = expected
         self.progress.on_message(f"resuming at step {state.step} of {self.total}")
+        self._note_threads()
+
+    def _with_its_best(self) -> Path | None:
+        """The newest checkpoint whose best weights so far are whole, too.
+
+        Where they are not the run goes back to before them and makes them again: the last weights would else stand
+        under the scores of the best.
+        """
+        for path in self.checkpoints.whole(LAST):
+            step = self._best_step(Checkpoints.state(path))
+            damage = None if step is None else self.checkpoints.damage(self.checkpoints.at(BEST, step))
+            if damage is None:
+                return path
+            self.progress.on_message(
+                f"the best weights, of step {step}, are damaged ({damage}): going back from {path.name} to make them "
+                "again"
+            )
+        return None
+
+    def _best_step(self, state: RunState) -> int | None:
+        """After which step the best scores were found, of equal ones the first."""
+        metric = self.metric
+        if metric is None or not state.evaluations:
+            return None
+        best = max(state.evaluations, key=lambda entry: merit(entry["scores"], metric))
+        return int(best["step"])
+
+    def _note_threads(self) -> None:
+        """Keeps in the state with how many threads it goes on; sums in another order give other last bits."""
+        now, before = torch.get_num_threads(), self.state.threads
+        if before and before[-1] != now and self.device.type == "cpu":
+            self.progress.on_message(
+                f"{now} threads, {before[-1]} before: sums are rounded otherwise, so the weights can end a little "
+                f"different from those of a run without interruption (OMP_NUM_THREADS={before[-1]} keeps them)"
+            )
+        if before[-1:] != [now]:
+            before.append(now)
 
     def _keep_best(self) -> None:
-        path = self.checkpoints.newest(BEST) if self.metric else None
-        if path is not None:
-            Checkpoints.restore(path, self.model, None)
+        step = self._best_step(self.state)
+        if step is None:
+            return
+        path = self.checkpoints.at(BEST, step)
+        if damage := self.checkpoints.damage(path):
+            raise AlbertError(
+                ErrorKind.MODEL,
+                f"{path}: the best weights are damaged",
+                expected="those that were saved",
+                got=damage,
+                hint="repeat the command with --resume: it goes back and makes them again",
+            )
+        Checkpoints.restore(path, self.model, None)
 
 
 def _scalar(value: Tensor) -> Tensor:

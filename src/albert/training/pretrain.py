@@ -38,6 +38,7 @@ from albert.pretraining.shards import Corpus, open_corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.pretraining.start import start_from_teacher
 from albert.process import run_lock
+from albert.replacing import settle
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
@@ -84,6 +85,7 @@ class PretrainResult:
     steps: int
     tokens: int
     leads: bool
+    threads: tuple[int, ...] = ()
 
 
 _WORTH_COMPILING = 1000  # steps
@@ -118,6 +120,8 @@ def pretrain(
     model.to(world.device)
     lock = run_lock(config.out) if world.leads else nullcontext()
     with disk_errors(config.out), lock, progress:
+        if world.leads:
+            settle(config.out)
         begins = not resume or Checkpoints(config.out / "checkpoints").newest(LAST) is None
         if settings.start.embeddings == "cooccurrence" and config.init is None and begins:
             _start_embeddings(model, corpus, settings.start, progress)
@@ -139,12 +143,16 @@ def pretrain(
         model.albert.encoder.num_layers = model.config.num_hidden_layers
         scores = state.evaluations[-1]["scores"]
         tokens = trainer.log.total("tokens") if world.leads else 0
-        result = PretrainResult(config.out, scores, state.step, tokens, world.leads)
+        result = PretrainResult(config.out, scores, state.step, tokens, world.leads, tuple(state.threads))
         if world.leads:
-            drawn = draw_curves(config.out / "metrics.jsonl", config.out / "curves.png")
-            progress.on_message(drawn or "no learning curves drawn: pip install 'albert-nlp[report]' for matplotlib")
+            drawn = draw_curves(config.out / "metrics.jsonl")
+            if drawn is None:
+                progress.on_message("no learning curves drawn: pip install 'albert-nlp[report]' for matplotlib")
             card = pretraining_card(model.config, config, settings.as_dict(), result, corpus.manifest)
-            write_model_folder(config.out, model, tokenizer, card)
+            pictures = [] if drawn is None else [("curves.png", drawn)]
+            write_model_folder(config.out, model, tokenizer, card, *pictures)
+            for name, _ in pictures:
+                progress.on_message(f"learning curves -> {config.out / name}")
     return result
 
 
@@ -210,6 +218,11 @@ def _build_model(
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
     for loops in (*settings.growth.loops, *settings.growth.depths):
         shape.with_(num_hidden_layers=loops)  # raises for fewer loops than groups
+    if shape.vocab_size < tokenizer.vocab_size:
+        raise AlbertError(
+            ErrorKind.CONFIG, "vocab_size", expected=f"at least the vocabulary's {tokenizer.vocab_size:,}",
+            got=f"{shape.vocab_size:,}",
+        )  # fmt: skip
     longest = max((settings.instances.max_length, *settings.growth.lengths))
     if shape.max_position_embeddings < longest:
         raise AlbertError(

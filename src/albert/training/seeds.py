@@ -49,6 +49,8 @@ def finetune_seeds(
     """
     if seeds < 1 or "seed" in config.settings:
         raise AlbertError(ErrorKind.USAGE, "--seeds", expected="at least 1, and no --set seed=…", got=str(seeds))
+    if overwrite and not resume:
+        (config.out / "seeds.json").unlink(missing_ok=True)  # of the runs that are replaced one after the other
     results = []
     for seed in range(seeds):
         folder = config.out / f"seed-{seed}"

@@ -6,11 +6,11 @@ resumed run takes the newest that verifies.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,39 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from albert.errors import AlbertError
 from albert.files import new_folder, remove_leftovers, verify_manifest, write_file, write_json
+from albert.stored import read_object, read_records, typed
 
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 _AVERAGE = "average.safetensors"
 LAST, BEST = "step", "best"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An evaluation: after which step, and its scores."""
+
+    step: int
+    scores: dict[str, float]
+
+
+@dataclass
+class RunState:
+    """What a checkpoint keeps beside tensors.
+
+    `retreats` counts how often the run was called back; its rate is 0.7 of the one before each time. `watch` is what
+    the watch has seen. `threads` are the numbers of threads that it was computed with, each time another one.
+    """
+
+    step: int = 0
+    updates: int = 0  # steps that were not skipped
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    skipped_steps: list[int] = field(default_factory=list)  # their gradients were not finite
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    retreats: int = 0
+    watch: dict[str, Any] = field(default_factory=dict)
+    threads: list[int] = field(default_factory=list)
 
 
 class Checkpoints:
@@ -46,7 +74,7 @@ class Checkpoints:
 
         Two are kept, of the best one.
         """
-        path = self.folder / f"{kind}-{step:08d}"
+        path = self.at(kind, step)
         with new_folder(path) as temporary:
             save_file(_own_tensors(model), temporary / _MODEL)
             if optimizer is not None:
@@ -59,27 +87,47 @@ class Checkpoints:
 
     def newest(self, kind: str) -> Path | None:
         """The newest checkpoint of a kind that verifies; says so on stderr when one does not."""
+        return next(self.whole(kind), None)
+
+    def whole(self, kind: str) -> Iterator[Path]:
+        """The checkpoints of a kind that verify, the newest first; says so on stderr when one does not."""
         remove_leftovers(self.folder)
         for path in self._newest_first(kind):
-            difference = verify_manifest(path)
-            if difference is None:
-                return path
-            print(f"checkpoint {path} is damaged ({difference}); trying the one before", file=sys.stderr)
+            if difference := self.damage(path):
+                print(f"checkpoint {path} is damaged ({difference}); trying the one before", file=sys.stderr)
+            else:
+                yield path
+
+    def at(self, kind: str, step: int) -> Path:
+        """Where the checkpoint of a kind at a step lies, if there is one."""
+        return self.folder / f"{kind}-{step:08d}"
+
+    @staticmethod
+    def damage(path: Path) -> str | None:
+        """What is wrong with a checkpoint, in words."""
+        if not path.is_dir():
+            return "no such folder"
+        if difference := verify_manifest(path, needed=(_MODEL, _STATE)):
+            return difference
+        try:
+            Checkpoints.state(path)
+        except AlbertError as error:
+            return str(error)
         return None
 
     def oldest(self, kind: str) -> Path | None:
         """The oldest checkpoint of a kind that verifies."""
-        kept = [path for path in reversed(self._newest_first(kind)) if verify_manifest(path) is None]
+        kept = [path for path in reversed(self._newest_first(kind)) if self.damage(path) is None]
         return kept[0] if kept else None
 
     def forget_after(self, kind: str, step: int) -> None:
         """Removes the checkpoints of a kind that were made after a step."""
         for path in self._newest_first(kind):
-            if int(path.name.rpartition("-")[2]) > step:
+            if path.name > self.at(kind, step).name:
                 shutil.rmtree(path)
 
     @staticmethod
-    def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
+    def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> RunState:
         """Puts a checkpoint's values into the model and the optimiser and returns its state."""
         stored = load_file(path / _MODEL)
         for name, tensor in _own_tensors(model).items():
@@ -94,9 +142,12 @@ class Checkpoints:
         return load_file(path / _AVERAGE) if (path / _AVERAGE).exists() else {}
 
     @staticmethod
-    def state(path: Path) -> dict[str, Any]:
-        """What a checkpoint keeps beside tensors."""
-        state: dict[str, Any] = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    def state(path: Path) -> RunState:
+        """What a checkpoint keeps beside tensors. Raises `AlbertError` (bad-model) for anything else."""
+        place = str(path / _STATE)
+        state = typed(RunState, read_object(path / _STATE, finite=False), place)
+        for entry in state.evaluations:
+            typed(Judged, entry, f"{place}: evaluations")
         return state
 
     def clear(self) -> None:
@@ -104,7 +155,7 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _newest_first(self, kind: str) -> list[Path]:
-        return sorted(self.folder.glob(f"{kind}-*"), reverse=True)
+        return sorted(self.folder.glob(f"{kind}-{'[0-9]' * 8}*"), reverse=True)
 
 
 class MetricsLog:
@@ -122,12 +173,10 @@ class MetricsLog:
         if not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-            with contextlib.suppress(ValueError):
-                record = json.loads(line)
-                if record["step"] < step or ("dev" in record and record["step"] in evaluated):
-                    kept.append(line)
-        write_file(self.path, "".join(kept))
+        for raw, record in self._records():
+            if record["step"] < step or ("dev" in record and record["step"] in evaluated):
+                kept.append(raw)
+        write_file(self.path, b"".join(kept))
 
     def write(self, record: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
@@ -137,8 +186,12 @@ class MetricsLog:
 
     def total(self, key: str) -> int:
         """The sum of a number over all steps."""
-        records = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
-        return sum(record.get(key, 0) for record in records)
+        values = (record.get(key, 0) for _, record in self._records())
+        return sum(value for value in values if isinstance(value, int))
+
+    def _records(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Each whole line, as it is and as what it says."""
+        return read_records(self.path)
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:

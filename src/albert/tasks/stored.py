@@ -1,0 +1,82 @@
+"""What `albert train` keeps in config.json beside the network, checked against the model before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from albert.config import AlbertConfig
+from albert.data.examples import Columns
+from albert.errors import AlbertError, ErrorKind
+from albert.stored import typed
+from albert.tasks import task_named
+from albert.tasks.base import Lengths, Task
+
+
+@dataclass(frozen=True)
+class _Exit:
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class StoredTask:
+    """The entries of "extra", each of which may be missing in a model from elsewhere."""
+
+    task: str | None = None
+    metric: str | None = None
+    fallback: str | None = None
+    columns: Columns | None = None
+    max_length: int | None = None
+    stride: int | None = None
+    thresholds: tuple[float, ...] = ()
+    early_exit: _Exit = _Exit()
+
+    @classmethod
+    def of(cls, extra: Mapping[str, Any], source: str) -> StoredTask:
+        """Reads them. Raises `AlbertError` (bad-model) for values of other kinds, and an unknown task."""
+        found = typed(cls, extra, f"{source}: albert.extra")
+        if found.task is not None:
+            task_named(found.task)
+        return found
+
+
+def lengths_of(stored: StoredTask, extra: Mapping[str, Any], task: Task, limit: int, source: str) -> Lengths:
+    """How much of a text the model reads: as it was trained, else up to `limit`. Raises `AlbertError` (bad-model)."""
+    try:
+        if stored.max_length is None:
+            return task.lengths.adjusted(limit, None)
+        stride = stored.stride if "stride" in extra else task.lengths.stride
+        return Lengths(max_length=stored.max_length, stride=stride)
+    except AlbertError as error:
+        raise AlbertError(ErrorKind.MODEL, f"{source}: {error.what}", expected=error.expected, got=error.got) from None
+
+
+def as_trained(task: Task, stored: StoredTask, source: str) -> Task:
+    """The task with its metric and fallback. Raises `AlbertError` (bad-model) for those that it cannot have."""
+    try:
+        return task.measured_by(stored.metric).falling_back_to(stored.fallback)
+    except AlbertError as error:
+        what = error.what.removeprefix("--").split()[0]
+        raise AlbertError(ErrorKind.MODEL, f"{source}: {what}", expected=error.expected, got=error.got) from None
+
+
+def require_fit(stored: StoredTask, task: Task, head: str, lengths: Lengths, config: AlbertConfig, source: str) -> None:
+    """Raises `AlbertError` (bad-model) unless task, fallback, lengths and thresholds are those of this network."""
+    labels = 1 if task.head == "span" or stored.fallback is not None else config.num_labels
+    for what, expected, got in (
+        ("task", f"one for the head {head}", None if task.head == head else task.name),
+        ("fallback", "one of its labels", None if stored.fallback in (None, *config.id2label) else stored.fallback),
+        (
+            "max_length",
+            f"at most its {config.max_position_embeddings:,} positions",
+            f"{lengths.max_length:,}" if lengths.max_length > config.max_position_embeddings else None,
+        ),
+        (
+            "thresholds",
+            f"none, or {labels}",
+            None if len(stored.thresholds) in (0, labels) else str(len(stored.thresholds)),
+        ),
+    ):
+        if got is not None:
+            raise AlbertError(ErrorKind.MODEL, f"{source}: {what}", expected=expected, got=got)
