@@ -10,6 +10,7 @@ from albert.data.reading import Reading
 from albert.engine import Engine, calibrate
 from albert.engine.quantized import INT8, save_ranges
 from albert.errors import AlbertError, ErrorKind, require_share
+from albert.files import require_output
 from albert.hub import model_folder
 from albert.predictor import Predictor
 
@@ -42,6 +43,7 @@ def export_int8(
     """
     require_share("--budget", budget)
     folder = model_folder(model)
+    require_output(folder / INT8)
     predictor = Predictor.load(folder, precision="fp32", early_exit=False)
     options = (reading or Reading()).reading()
     before = predictor.evaluate(dev, label=label, **options)

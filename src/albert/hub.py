@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -27,6 +30,13 @@ _FILES = [
 ]
 
 
+def model_files(name: str | Path) -> list[Path]:
+    """The files of a model in a folder here, which no output may replace; none for a model of the hub."""
+    folder = Path(name).expanduser()
+    found = {path for pattern in _FILES if not pattern.endswith(".md") for path in folder.glob(pattern)}
+    return sorted(found) if folder.is_dir() else []
+
+
 def model_folder(name: str | Path) -> Path:
     """The folder of a model: `name` itself, our own for "starter", or the local snapshot of a hub id ("owner/name").
 
@@ -39,13 +49,8 @@ def model_folder(name: str | Path) -> Path:
     text = str(name)
     if text == STARTER:
         return Path(str(resources.files("albert") / "assets" / STARTER))
-    if path.exists() or not (_HUB_ID.fullmatch(text) or _LEGACY_ID.fullmatch(text)) or ".." in text:
-        raise AlbertError(
-            ErrorKind.MODEL,
-            f"model {text!r}",
-            expected="a folder, or a hub id of the form owner/name",
-            got="a file" if path.exists() else "no such folder",
-        )
+    if not _is_hub_id(text, path):
+        raise _missing(text, path)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -58,3 +63,27 @@ def model_folder(name: str | Path) -> Path:
             got=str(error).strip().splitlines()[0][:200],
             hint="check the name and the connection (HF_HUB_OFFLINE, HF_TOKEN), or give a local folder",
         ) from error
+
+
+def _is_hub_id(text: str, path: Path) -> bool:
+    """Whether a name is asked of the hub: what stands in a folder that is here is a mistyped path, and stays here."""
+    if path.exists() or ".." in text:
+        return False
+    return bool(_LEGACY_ID.fullmatch(text) or (_HUB_ID.fullmatch(text) and not path.parent.exists()))
+
+
+def _missing(text: str, path: Path) -> AlbertError:
+    here, beside = path.parent.is_dir(), list[str]()
+    with contextlib.suppress(OSError):
+        beside = [entry.name for entry in os.scandir(path.parent) if entry.is_dir()]
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    hint = f"did you mean {str(path.with_name(near[0]))!r}?" if near else None
+    if hint is None and here and _HUB_ID.fullmatch(text):
+        hint = f"{path.parent}/ is here, so the hub is not asked; hf download {text} gives a folder to name"
+    return AlbertError(
+        ErrorKind.MODEL,
+        f"model {text!r}",
+        expected="a folder, or a hub id of the form owner/name",
+        got="a file" if path.exists() else "no such folder",
+        hint=hint,
+    )

@@ -1,44 +1,11 @@
-"""This process among others: the lock of a folder, and signals that ask it to stop."""
+"""This process among others: signals that ask it to stop."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import signal
-import socket
-from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 from albert.errors import AlbertError, ErrorKind
-
-
-@contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the run directory; the kernel frees it when the process ends, however it ends.
-
-    Raises `AlbertError` (locked) naming the process that holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise AlbertError(
-                ErrorKind.LOCKED,
-                f"{folder} is in use",
-                got=f"another run, {file.read().strip() or 'unknown'}",
-                hint="wait for it, stop it, or choose another output folder",
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
 
 
 class StopRequest:

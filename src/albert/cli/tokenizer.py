@@ -8,6 +8,8 @@ from pathlib import Path
 
 from albert.data.corpus import corpus_lines
 from albert.data.corpus_files import corpus_files
+from albert.files import disk_errors
+from albert.locks import output_lock
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import accents_lost, train_vocabulary
@@ -24,7 +26,8 @@ def train(corpus: list[Path], out: Path, *, cased: bool, keep_accents: bool, **o
     tokenizer = AlbertTokenizer(
         train_vocabulary(corpus_lines(corpus), normalizer=normalizer, **options), normalizer=normalizer
     )
-    tokenizer.save(out)
+    with disk_errors(out), output_lock(out):
+        tokenizer.save(out)
     _tell(f"{tokenizer.vocab_size:,} pieces -> {out}")
 
 
