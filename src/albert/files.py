@@ -21,7 +21,7 @@ _OF_MODELS = (".json", ".safetensors", ".model", ".txt")
 _TMP = ".tmp-"
 _LONGEST = ".part.json"  # what stands behind an output's name for a while
 _FAULTS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENFILE, errno.EMFILE, errno.ENAMETOOLONG,
     errno.EACCES, errno.ESTALE,
 )  # fmt: skip
 _OF_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")

@@ -10,17 +10,20 @@ from albert.errors import AlbertError, ErrorKind
 
 def main() -> None:
     """Runs the command line and exits with the code of `ErrorKind`; results on stdout, the rest on stderr."""
-    from albert.cli.streams import abandon, prepare_streams
+    from albert.cli.streams import finish_streams, prepare_streams
 
     prepare_streams()
     code = _code_of(_run)
-    written = _code_of(sys.stdout.flush)  # what is left fails here, not at exit, where nobody could tell
-    gone = getattr(sys.stdout, "gone", False)
-    if written or gone:
-        abandon(sys.stdout)
+    gone = False
+
+    def finish() -> None:
+        nonlocal gone
+        gone = finish_streams()
+
+    unwritten = _code_of(finish)
     if gone and code == 1:  # as typer and rich say it: the reader has what it wanted (`| head`)
         code = 0
-    sys.exit(code or written)
+    sys.exit(code or unwritten)
 
 
 def _run() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
+import json
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from albert.errors import AlbertError
 from albert.files import disk_errors
 from albert.pipes import ReaderGoneError, reader_gone
 
@@ -28,13 +32,41 @@ def prepare_streams() -> None:
         sys.stderr = _Remarks(sys.stderr or os.fdopen(2, "w", closefd=False))
 
 
-def abandon(stream: TextIO) -> None:
-    """Lets go of what a stream still holds, which nobody will read."""
+def finish_streams() -> bool:
+    """Writes what is left of the results, since at exit nobody could tell of a fault; whether their reader has left.
+
+    Raises `AlbertError` (disk), unless that has been told before.
+    """
+    results = sys.stdout
+    if not isinstance(results, _Results):
+        return False
+    try:
+        if not results.fault:
+            results.flush()
+    except ReaderGoneError:
+        pass
+    finally:
+        if results.fault:
+            _abandon(results)
+    return results.gone
+
+
+def _abandon(results: _Results) -> None:
+    """Lets go of what is held, which nobody will read."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
+        os.dup2(null, results.fileno())
         os.close(null)
-        stream.flush()
+        results.flush()
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON writes it: names of files and texts may hold anything."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error("albert.escaped", _escaped)
 
 
 class _Stream:
@@ -42,18 +74,17 @@ class _Stream:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        if hasattr(stream, "reconfigure"):  # names of files and texts may hold what an encoding lacks
-            utf8 = (stream.encoding or "").lower().replace("-", "") == "utf8"
-            stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="albert.escaped")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 class _Results(_Stream):
-    """Standard output."""
+    """Standard output. `fault` says whether something could not be written, `gone` whether the reader has left."""
 
-    gone = False
+    fault = gone = False
 
     def write(self, text: str) -> int:
         with self._faults():
@@ -68,8 +99,8 @@ class _Results(_Stream):
         try:
             with disk_errors("standard output"), reader_gone():
                 yield
-        except ReaderGoneError:
-            self.gone = True
+        except (ReaderGoneError, AlbertError) as error:
+            self.fault, self.gone = True, isinstance(error, ReaderGoneError)
             raise
 
 
