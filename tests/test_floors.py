@@ -9,7 +9,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "albert"
 FLOORS = {
-    "errors": 0, "config": 0, "files": 0, "hub": 0, "locks": 0, "memory": 0, "pipes": 0, "process": 0, "records": 0,
+    "errors": 0, "config": 0, "files": 0, "hub": 0, "locks": 0, "memory": 0, "pipes": 0, "private": 0,
+    "process": 0, "records": 0,
     "text": 1, "model": 1,
     "data": 2,
     "tasks": 3, "pretraining": 3, "engine": 3,

@@ -1,8 +1,13 @@
-"""This process among others: signals that ask it to stop."""
+"""This process among others: signals that ask it to stop, and programs that it starts."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from albert.errors import AlbertError, ErrorKind
@@ -36,3 +41,27 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.signal = signal.Signals(number)
+
+
+def run_limited(
+    command: Sequence[str], seconds: float, *, env: Mapping[str, str] | None = None
+) -> tuple[int | None, str]:
+    """(exit code, None after so many seconds; the beginning of what was said) of a program without input.
+
+    Whatever it has started ends with it. Raises OSError.
+    """
+    with tempfile.TemporaryFile() as said:  # a pipe would be waited for as long as anyone has it
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env, start_new_session=True
+        )
+        code: int | None = None
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(seconds)
+        finally:
+            if code is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        said.seek(0)
+        return code, said.read(1 << 16).decode("utf-8", "replace")
