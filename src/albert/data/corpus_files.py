@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 import enum
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
+from albert.data.folders import visible
 from albert.data.sources import raw_lines, suffix_of
 from albert.errors import AlbertError, ErrorKind
 
@@ -74,7 +74,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def _below(folder: Path, tell: Callable[[str], None]) -> list[Path]:
-    files, hidden = _visible(folder)
+    files, hidden = visible(folder)
     named = [path for path in files if suffix_of(path).lower() in _KINDS and path.is_file()]
     bare = [path for path in files if not suffix_of(path) and kind_of(path)]
     others = sorted({*files} - {*named, *bare})
@@ -87,32 +87,3 @@ def _below(folder: Path, tell: Callable[[str], None]) -> list[Path]:
             names = ", ".join(path.relative_to(folder).as_posix() for path in group[:_SHOWN])
             tell(f"{folder}: {len(group):,} {what}: {names}" + ", …" * (len(group) > _SHOWN))
     return sorted([*named, *bare])
-
-
-def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files below a folder, and the hidden files and folders, which are not entered."""
-    files: list[Path] = []
-    hidden: list[Path] = []
-    for place, folders, names in _walk(folder):
-        hidden += [place / name for name in (*folders, *names) if name.startswith(".")]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [place / name for name in names if not name.startswith(".")]
-    return sorted(files), sorted(hidden)
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """`os.walk` through links, each folder once. Raises `AlbertError` (bad-data) where a folder cannot be read."""
-    seen: set[str] = set()
-
-    def refuse(error: OSError) -> None:
-        raise AlbertError(
-            ErrorKind.DATA, str(error.filename), expected="a folder that can be read", got=str(error.strerror)
-        ) from error
-
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield Path(place), folders, names
