@@ -151,10 +151,10 @@ def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> Non
 def require_folder(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
     """Raises `AlbertError` before any work is done: disk where `out` cannot be a folder, usage within an input."""
     target = Path(os.path.realpath(out))
-    if target.exists() and not target.is_dir():
+    if os.path.exists(target) and not os.path.isdir(target):
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
     for path in map(Path, inputs):
-        if path.is_dir() and target.is_relative_to(path.resolve()):
+        if os.path.isdir(path) and target.is_relative_to(path.resolve()):
             raise AlbertError(
                 ErrorKind.USAGE,
                 f"output {out}",
@@ -175,6 +175,8 @@ def _same(target: Path, other: Path) -> bool:
 def _require_place(folder: Path, out: Path | str) -> None:
     """Raises `AlbertError` (disk) unless something can be made in a folder, which may be new itself."""
     with disk_errors(out):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder.lstat()  # a name may be too long
         while not os.path.lexists(folder):
             folder = folder.parent
         if not folder.is_dir():

@@ -32,9 +32,10 @@ _FILES = [
 
 def model_files(name: str | Path) -> list[Path]:
     """The files of a model in a folder here, which no output may replace; none for a model of the hub."""
-    folder = Path(name).expanduser()
-    found = {path for pattern in _FILES if not pattern.endswith(".md") for path in folder.glob(pattern)}
-    return sorted(found) if folder.is_dir() else []
+    folder = Path(os.path.expanduser(name))
+    if not os.path.isdir(folder):
+        return []
+    return sorted({path for pattern in _FILES if not pattern.endswith(".md") for path in folder.glob(pattern)})
 
 
 def model_folder(name: str | Path) -> Path:
@@ -43,8 +44,8 @@ def model_folder(name: str | Path) -> Path:
     Environment: HF_HOME, HF_HUB_OFFLINE and HF_TOKEN, as huggingface_hub reads them.
     Raises `AlbertError` (bad-model) when there is neither.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if str(name) and os.path.isdir(path):  # which, unlike those of Path, tells of no fault in a name
         return path
     text = str(name)
     if text == STARTER:
@@ -67,13 +68,13 @@ def model_folder(name: str | Path) -> Path:
 
 def _is_hub_id(text: str, path: Path) -> bool:
     """Whether a name is asked of the hub: what stands in a folder that is here is a mistyped path, and stays here."""
-    if path.exists() or ".." in text:
+    if os.path.exists(path) or ".." in text:
         return False
-    return bool(_LEGACY_ID.fullmatch(text) or (_HUB_ID.fullmatch(text) and not path.parent.exists()))
+    return bool(_LEGACY_ID.fullmatch(text) or (_HUB_ID.fullmatch(text) and not os.path.exists(path.parent)))
 
 
 def _missing(text: str, path: Path) -> AlbertError:
-    here, beside = path.parent.is_dir(), list[str]()
+    here, beside = os.path.isdir(path.parent), list[str]()
     with contextlib.suppress(OSError):
         beside = [entry.name for entry in os.scandir(path.parent) if entry.is_dir()]
     near = difflib.get_close_matches(path.name, beside, n=1)
@@ -84,6 +85,6 @@ def _missing(text: str, path: Path) -> AlbertError:
         ErrorKind.MODEL,
         f"model {text!r}",
         expected="a folder, or a hub id of the form owner/name",
-        got="a file" if path.exists() else "no such folder",
+        got="a file" if os.path.exists(path) else "no such folder",
         hint=hint,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import enum
+import os
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -43,16 +44,16 @@ def corpus_files(paths: Sequence[Path], *, tell: Callable[[str], None] = lambda 
     """
     found: list[Path] = []
     for path in paths:
-        inside = _below(path, tell) if path.is_dir() else [path] if kind_of(path) else []
+        inside = _below(path, tell) if os.path.isdir(path) else [path] if kind_of(path) else []
         if not inside:
             raise AlbertError(
                 ErrorKind.DATA,
                 str(path),
                 expected=f"text: {_ENDINGS}",
-                got=("none" if path.is_dir() else "another kind of file")
-                if path.exists()
+                got=("none" if os.path.isdir(path) else "another kind of file")
+                if os.path.exists(path)
                 else "no such file or folder",
-                hint='write other data as lines of JSON, {"text": "…"}' if path.is_file() else None,
+                hint='write other data as lines of JSON, {"text": "…"}' if os.path.isfile(path) else None,
             )
         found.extend(inside)
     return found
@@ -61,8 +62,8 @@ def corpus_files(paths: Sequence[Path], *, tell: Callable[[str], None] = lambda 
 def kind_of(path: Path) -> Kind | None:
     """How a file is read: by its ending, else by its first line. None for what holds no text."""
     suffix = suffix_of(path).lower()
-    if suffix in _KINDS or not path.is_file() or suffix in _NO_PROSE:
-        return _KINDS.get(suffix) if path.is_file() else None
+    if suffix in _KINDS or not os.path.isfile(path) or suffix in _NO_PROSE:
+        return _KINDS.get(suffix) if os.path.isfile(path) else None
     start = b"".join(islice(raw_lines(str(path), limit=_LOOKED_AT), 1)).removeprefix(codecs.BOM_UTF8)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)  # the last character may be cut

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ _KINDS = "SQuAD, RACE, DREAM, or an array of objects"
 
 def is_document(path: str) -> bool:
     """Whether a file is one JSON document, by its name, or a folder of them; .json with a row a line is none."""
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         return True
     if suffix_of(Path(path)) != ".json":
         return False
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         return is_stream(Path(path))  # which can be read only once
     lines = (line for line in lines_of(path, MAX_LINE_BYTES) if line.strip())
     first, second = itertools.islice(itertools.chain(lines, [b"", b""]), 2)
@@ -45,7 +46,7 @@ def document_rows(path: str, *, encoding: str) -> list[Values]:
 
     Raises `AlbertError` (bad-data) for what is not JSON or none of the known shapes.
     """
-    files = _below(Path(path)) if Path(path).is_dir() else [Path(path)]
+    files = _below(Path(path)) if os.path.isdir(path) else [Path(path)]
     return [row for file in files for row in _rows_of_file(str(file), encoding)]
 
 

@@ -7,6 +7,7 @@ import difflib
 import io
 import itertools
 import lzma
+import os
 import sys
 import zlib
 from collections.abc import Iterator
@@ -66,13 +67,13 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
     Raises `AlbertError` (bad-data) for a file that cannot be read.
     """
     file = Path(path)
-    if path != "-" and not (file.is_file() or is_stream(file)):
-        near = [] if file.is_dir() else difflib.get_close_matches(file.name, _names(file.parent), n=1)
+    if path != "-" and not (os.path.isfile(file) or is_stream(file)):
+        near = [] if os.path.isdir(file) else difflib.get_close_matches(file.name, _names(file.parent), n=1)
         raise AlbertError(
             ErrorKind.DATA,
             path,
             expected="a file",
-            got="a folder" if file.is_dir() else "no such file",
+            got="a folder" if os.path.isdir(file) else "no such file",
             hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
         )
     number = 0
@@ -184,4 +185,4 @@ def suffix_of(path: Path) -> str:
 
 
 def _names(folder: Path) -> list[str]:
-    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return [entry.name for entry in folder.iterdir()] if os.path.isdir(folder) else []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+
+from albert.files import write_file
 
 _WINDOW = 50  # steps a training loss is averaged over
 
@@ -32,5 +35,7 @@ def draw_curves(metrics: Path, picture: Path) -> str | None:
         axis.set(xlabel="step", ylabel=kind)
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.savefig(picture, dpi=110)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    write_file(picture, drawn.getvalue())
     return f"learning curves -> {picture}"
