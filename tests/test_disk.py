@@ -6,8 +6,10 @@ import contextlib
 import errno
 import os
 import resource
+import shutil
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from albert.pretraining.chunks import Seen
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.state import LAST, Checkpoints, MetricsLog
 from albert.training.track import tensorboard
+from conftest import Albert, write_reviews
 from served import write_model
 
 NUMBERS = [
@@ -157,6 +160,70 @@ def test_a_model_on_a_full_disk(tmp_path: Path, tokenizer: AlbertTokenizer) -> N
         convert(model, tmp_path / "converted")
     with disk_error("File too large"), small_files(200_000):
         tokenizer.save(tmp_path / "vocabulary")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a disk of so many KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = []
+
+    def mount(size: int) -> Path:
+        if mounted:
+            subprocess.run(["umount", place], check=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", place], capture_output=True)
+        if done.returncode:
+            pytest.skip("needs the right to mount a small disk")
+        mounted.append(place)
+        return place
+
+    try:
+        yield mount
+    finally:
+        if mounted:
+            subprocess.run(["umount", place], check=True)
+
+
+VERBS = {
+    "predict MODEL DATA -o {}/out.jsonl": (4, 16, 20),
+    "predict MODEL DATA -o {}/out.csv.gz": (0, 4),
+    "evaluate MODEL DATA -o {}/scores.json": (0,),
+    "evaluate MODEL DATA --report {}/report.html": (4,),
+    "convert MODEL {}/new": (4, 1200, 2000),
+    "tokenizer train TEXT -o {}/vocabulary --vocab-size 40": (4, 236),
+    "train DATA -o {}/run --quiet --size tiny --set epochs=1 --set hidden_size=32 --set num_attention_heads=2 "
+    "--set intermediate_size=64 --set precision=fp32 --set max_tokens=4096": (4, 20_000),
+    "prepare TEXT -o {}/shards --workers 1 --quiet": (4, 900, 1800),
+}
+
+
+@pytest.mark.skipif(not shutil.which("mount"), reason="needs mount")
+@pytest.mark.parametrize("line", VERBS)
+def test_a_disk_that_fills_up(
+    albert: Albert, tmp_path: Path, tokenizer: AlbertTokenizer, small_disk: Callable[[int], Path], line: str
+) -> None:
+    """At the first write, in the middle, at the last one; on a disk with room the same command does it."""
+    data = write_reviews(tmp_path / "reviews.csv", rows=200)
+    data.write_text(data.read_text().replace("positive", "good").replace("negative", "bad"))
+    (tmp_path / "text.txt").write_text("A fine day. The quick brown fox jumps over the lazy dog at ten.\n" * 20)
+    model = write_model(tmp_path / "model", "classification", tokenizer)
+    words = {"MODEL": str(model), "DATA": str(data), "TEXT": str(tmp_path / "text.txt")}
+    for size in VERBS[line]:
+        disk = small_disk(max(size, 4))
+        if not size:
+            (disk / "other").write_bytes(bytes(4096))
+        done = albert(*(words.get(word, word.format(disk)) for word in line.split()))
+        assert done.returncode == 74, (size, done.stderr)
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("error[") == 1
+        assert not list(disk.rglob(".tmp-*"))
+    if line.startswith("train"):  # which takes its time
+        return
+    disk = small_disk(20_000)
+    done = albert(*(words.get(word, word.format(disk)) for word in line.split()))
+    assert done.returncode == 0, done.stderr
 
 
 def test_logs_on_a_full_disk(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from albert.pipes import open_writer, reader_gone, target_of
 MANIFEST = "manifest.json"
 _OF_MODELS = (".json", ".safetensors", ".model", ".txt")
 _TMP = ".tmp-"
+_STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
 _LONGEST = ".part.json"  # what stands behind an output's name for a while
 _FAULTS = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENFILE, errno.EMFILE, errno.ENAMETOOLONG,
@@ -132,12 +133,11 @@ def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> Non
     """Raises `AlbertError` before any work is done: disk where `out` cannot be a file, usage where it is an input."""
     with disk_errors(out):
         target = None if str(out) == "-" else target_of(out)
-        if target is None:
-            return
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            target.with_name(f"{_TMP}{target.name}{_LONGEST}").lstat()  # a name may be too long
+        if target is not None:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                target.with_name(f"{_TMP}{target.name}{_LONGEST}").lstat()  # a name may be too long
     for path in inputs:
-        if _same(target, Path(path)):
+        if _same(target or (_STDOUT if str(out) == "-" else Path(out)), _STDIN if str(path) == "-" else Path(path)):
             raise AlbertError(
                 ErrorKind.USAGE,
                 f"output {out}",
@@ -145,7 +145,8 @@ def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> Non
                 got=f"{path} itself",
                 hint="write to another name; what is read is left as it is",
             )
-    _require_place(target.parent, out)
+    if target is not None:
+        _require_place(target.parent, out)
 
 
 def require_folder(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
@@ -167,7 +168,7 @@ def require_folder(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> Non
 
 def _same(target: Path, other: Path) -> bool:
     try:
-        return target.samefile(other)
+        return target.is_file() and target.samefile(other)
     except OSError:  # one of them is not there
         return False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,3 +226,25 @@ def test_a_link_beside_an_output_is_not_followed(
     assert (tmp_path / "precious").read_text() == "{}"
     assert not (tmp_path / "out.jsonl").is_symlink()
     assert len(list(Table(tmp_path / "out.jsonl"))) == 30
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DATA >> DATA",
+        "DATA -o /dev/stdout >> DATA",
+        "- < DATA >> DATA",
+        "- -o DATA < DATA",
+        "/dev/stdin -o DATA < DATA",
+    ],
+)
+def test_what_the_shell_opened_is_looked_at_too(words: dict[str, str], tmp_path: Path, line: str) -> None:
+    """Else the rows that are written would be read, without end."""
+    data = tmp_path / "data.csv"
+    data.write_bytes(Path(words["DATA"]).read_bytes())
+    before = data.read_bytes()
+    command = f"ulimit -f 100; {sys.executable} -m albert predict nowhere {line.replace('DATA', str(data))}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == USAGE, done.stderr
+    assert "another file than what is read" in done.stderr
+    assert data.read_bytes() == before

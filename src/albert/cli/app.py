@@ -472,13 +472,13 @@ def predict(
     """Predict every row of a file: streaming, all input columns kept, an interrupted call goes on."""
     from albert.files import require_output
     from albert.hub import model_files
-    from albert.predictor import Predictor
     from albert.records import Form
-    from albert.scoring import score_file
-    from albert.tasks import DecodeOptions
 
     require_output(out, inputs=(data, *model_files(model)))
-    Form.of(out, output_format)  # refuses before the model is loaded, too
+    Form.of(out, output_format)  # refuses before anything is imported, too
+    from albert.predictor import Predictor
+    from albert.scoring import score_file
+    from albert.tasks import DecodeOptions
 
     options = DecodeOptions(
         top_k=top_k or None,

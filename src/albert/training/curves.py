@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
-
-from albert.files import write_file
 
 _WINDOW = 50  # steps a training loss is averaged over
 
@@ -35,7 +32,5 @@ def draw_curves(metrics: Path, picture: Path) -> str | None:
         axis.set(xlabel="step", ylabel=kind)
         axis.grid(alpha=0.3)
         axis.legend()
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=110)
-    write_file(picture, drawn.getvalue())
+    figure.savefig(picture, dpi=110)
     return f"learning curves -> {picture}"
