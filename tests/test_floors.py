@@ -9,8 +9,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "albert"
 FLOORS = {
-    "errors": 0, "config": 0, "files": 0, "hub": 0, "memory": 0, "pipes": 0, "process": 0, "records": 0,
-    "replacing": 0, "stored": 0,
+    "errors": 0, "config": 0, "files": 0, "hub": 0, "locks": 0, "memory": 0, "pipes": 0, "private": 0,
+    "process": 0, "records": 0, "replacing": 0, "stored": 0,
     "text": 1, "model": 1,
     "data": 2,
     "tasks": 3, "pretraining": 3, "engine": 3,
@@ -27,9 +27,11 @@ SIBLINGS = {
     ("files", "errors"),
     ("files", "stored"),
     ("files", "pipes"),  # what a user names as an output may be one
+    ("files", "locks"),  # what is written under a temporary name
     ("hub", "errors"),
     ("hub", "files"),
     ("hub", "replacing"),  # a folder whose files are being replaced has them elsewhere
+    ("locks", "errors"),
     ("pipes", "errors"),
     ("process", "errors"),
     ("records", "errors"),

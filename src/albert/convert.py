@@ -10,8 +10,9 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.files import TMP
+from albert.files import TMP, disk_errors
 from albert.hub import model_folder
+from albert.locks import output_lock
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
 from albert.model.checkpoint import stored_head
 from albert.model.names import FAMILIES
@@ -38,7 +39,11 @@ def convert(name: str | Path, out: str | Path, *, to: str | None = None, dtype: 
     `to` is the layout, "albert" or "bert"; None keeps it. To BERT's every layer is written out by itself. Raises
     `AlbertError`: usage for another layout, format or a folder in use, bad-model where BERT has no place for a part.
     """
-    folder, out = model_folder(name), Path(out)
+    with disk_errors(out), output_lock(Path(out)):
+        return _convert(model_folder(name), Path(out), to=to, dtype=dtype)
+
+
+def _convert(folder: Path, out: Path, *, to: str | None, dtype: str) -> Converted:
     for option, value, known in (("--to", to or "bert", FAMILIES), ("--dtype", dtype, _DTYPES)):
         if value not in known:
             raise AlbertError(ErrorKind.USAGE, option, expected=" or ".join(known), got=repr(value))

@@ -10,10 +10,10 @@ from albert.data.reading import Reading
 from albert.engine import Engine, calibrate
 from albert.engine.quantized import Calibration, save_ranges
 from albert.errors import AlbertError, ErrorKind, require_share
-from albert.files import INT8, disk_errors, folder_fingerprint, manifest_entries
+from albert.files import INT8, disk_errors, folder_fingerprint, manifest_entries, require_output
 from albert.hub import model_folder
+from albert.locks import run_lock
 from albert.predictor import Predictor
-from albert.process import run_lock
 from albert.replacing import NEXT, copy_file, new_files, settle
 
 _SAMPLE = 256  # texts that show the ranges
@@ -49,6 +49,7 @@ def export_int8(
         folder = folder.parent
         with run_lock(folder):
             settle(folder)
+    require_output(folder / INT8)
     version = folder_fingerprint(folder)
     predictor = Predictor.load(folder, precision="fp32", early_exit=False)
     options = (reading or Reading()).reading()

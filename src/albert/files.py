@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -10,10 +11,11 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from albert.errors import AlbertError, ErrorKind
-from albert.pipes import open_writer, target_of
+from albert.locks import alone
+from albert.pipes import open_writer, reader_gone, target_of
 from albert.stored import read_object, read_plain, typed
 
 MANIFEST = "manifest.json"
@@ -27,22 +29,47 @@ MODEL_FILES = (
 TMP = ".tmp-"
 _EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest vouches for none of them
 _AGAIN = "save or copy it again (delete manifest.json after a deliberate change)"
+_OF_MODELS = (".json", ".safetensors", ".model", ".txt")
+_STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
+_LONGEST = ".part.json"  # what stands behind an output's name for a while
+_FAULTS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENFILE, errno.EMFILE, errno.ENAMETOOLONG,
+    errno.EACCES, errno.ESTALE,
+)  # fmt: skip
+_OF_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a disk that is full, read-only or gone into one clear error (exit 74)."""
+def disk_errors(path: Path | str) -> Iterator[None]:
+    """Turns a disk that is full, read-only or gone into one clear error (exit 74), whatever library met it."""
     try:
         yield
-    except BrokenPipeError:  # a reader that has left is no fault of the disk
+    except (AlbertError, BrokenPipeError):  # a reader that has left is no fault of the disk
         raise
-    except OSError as error:
+    except Exception as error:
+        reason = disk_fault(error)
+        if reason is None:
+            raise
         raise AlbertError(
             ErrorKind.DISK,
             f"cannot write {path}",
-            got=error.strerror or str(error),
+            got=reason,
             hint="free some space or choose another folder; what was saved before is intact",
         ) from error
+
+
+def disk_fault(error: Exception) -> str | None:
+    """What the system said of a file or disk, None where an error is about something else.
+
+    Rust's libraries (safetensors, tokenizers), sqlite and C++'s have errors of their own, with the system's words in
+    them.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    if str(getattr(error, "sqlite_errorname", "")).startswith(_OF_SQLITE):
+        return str(error)
+    said = str(error)
+    return next((reason for number in _FAULTS if (reason := os.strerror(number)) in said), None)
 
 
 def sha256(path: Path) -> str:
@@ -66,16 +93,18 @@ def write_file(path: Path, data: bytes | str) -> None:
     temporary = path.with_name(f"{TMP}{path.name}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            fsync_path(path.parent)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        with alone(temporary, wait=True) as descriptor:  # two processes may write the same file
+            try:
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.truncate(0)
+                    file.write(raw)
+                    file.flush()
+                    os.fsync(descriptor)
+                temporary.replace(path)
+                fsync_path(path.parent)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -91,14 +120,82 @@ def as_json(value: Any) -> bytes:
 def write_output(path: Path, data: bytes) -> None:
     """Writes a file that a user named, as `write_file` does: a link's end, and pipes and devices as streams.
 
-    Raises `AlbertError` (disk) for a folder.
+    Raises `AlbertError` (disk) for a folder, `ReaderGoneError`.
     """
-    target = target_of(path)
+    with disk_errors(path):
+        target = target_of(path)
     if target is not None:
         return write_file(target, data)
-    with disk_errors(path), open_writer(path) as file:
+    with stream(path) as file:
         file.write(data)
     return None
+
+
+@contextlib.contextmanager
+def stream(out: Path | str) -> Iterator[IO[bytes]]:
+    """Standard output ("-"), a pipe or a device to write to. Raises `AlbertError` (disk), `ReaderGoneError`."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(disk_errors("standard output" if str(out) == "-" else out))
+        stack.enter_context(reader_gone())
+        yield stack.enter_context(os.fdopen(1, "wb", closefd=False) if str(out) == "-" else open_writer(Path(out)))
+
+
+def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
+    """Raises `AlbertError` before any work is done: disk where `out` cannot be a file, usage where it is an input."""
+    with disk_errors(out):
+        target = None if str(out) == "-" else target_of(out)
+        if target is not None:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                target.with_name(f"{TMP}{target.name}{_LONGEST}").lstat()  # a name may be too long
+    for path in inputs:
+        if _same(target or (_STDOUT if str(out) == "-" else Path(out)), _STDIN if str(path) == "-" else Path(path)):
+            raise AlbertError(
+                ErrorKind.USAGE,
+                f"output {out}",
+                expected="another file than what is read",
+                got=f"{path} itself",
+                hint="write to another name; what is read is left as it is",
+            )
+    if target is not None:
+        _require_place(target.parent, out)
+
+
+def require_folder(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
+    """Raises `AlbertError` before any work is done: disk where `out` cannot be a folder, usage within an input."""
+    target = Path(os.path.realpath(out))
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
+    for path in map(Path, inputs):
+        if os.path.isdir(path) and target.is_relative_to(path.resolve()):
+            raise AlbertError(
+                ErrorKind.USAGE,
+                f"output {out}",
+                expected="a folder outside of what is read",
+                got=f"one in {path}",
+                hint="the next call would read what this one writes",
+            )
+    _require_place(target, out)
+
+
+def _same(target: Path, other: Path) -> bool:
+    try:
+        return target.is_file() and target.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
+def _require_place(folder: Path, out: Path | str) -> None:
+    """Raises `AlbertError` (disk) unless something can be made in a folder, which may be new itself."""
+    with disk_errors(out):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder.lstat()  # a name may be too long
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+            raise OSError(errno.EACCES, os.strerror(errno.EROFS if read_only else errno.EACCES))
 
 
 @contextlib.contextmanager
@@ -235,9 +332,11 @@ def damaged(folder: Path, difference: str) -> AlbertError:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """SHA-256 of a model folder's manifest, of its configuration where it has none: which files it holds."""
-    stored = folder / MANIFEST, folder / "config.json"
-    return sha256(next(path for path in stored if path.is_file()))
+    """Which model a folder holds: the SHA-256 of its manifest, without one of all its files but the card."""
+    if (folder / MANIFEST).is_file():
+        return sha256(folder / MANIFEST)
+    files = sorted(path for path in folder.iterdir() if path.suffix in _OF_MODELS and path.is_file())
+    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -30,25 +33,28 @@ _FILES = [
 ]
 
 
+def model_files(name: str | Path) -> list[Path]:
+    """The files of a model in a folder here, which no output may replace; none for a model of the hub."""
+    folder = Path(os.path.expanduser(name))
+    if not os.path.isdir(folder):
+        return []
+    return sorted({path for pattern in _FILES if not pattern.endswith(".md") for path in folder.glob(pattern)})
+
+
 def model_folder(name: str | Path) -> Path:
     """The folder of a model: `name` itself, our own for "starter", or the local snapshot of a hub id ("owner/name").
 
     Environment: HF_HOME, HF_HUB_OFFLINE and HF_TOKEN, as huggingface_hub reads them.
     Raises `AlbertError` (bad-model) when there is neither.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if str(name) and os.path.isdir(path):  # which, unlike those of Path, tells of no fault in a name
         return current_files(path)
     text = str(name)
     if text == STARTER:
         return Path(str(resources.files("albert") / "assets" / STARTER))
-    if path.exists() or not (_HUB_ID.fullmatch(text) or _LEGACY_ID.fullmatch(text)) or ".." in text:
-        raise AlbertError(
-            ErrorKind.MODEL,
-            f"model {text!r}",
-            expected="a folder, or a hub id of the form owner/name",
-            got="a file" if path.exists() else "no such folder",
-        )
+    if not _is_hub_id(text, path):
+        raise _missing(text, path)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -61,3 +67,27 @@ def model_folder(name: str | Path) -> Path:
             got=str(error).strip().splitlines()[0][:200],
             hint="check the name and the connection (HF_HUB_OFFLINE, HF_TOKEN), or give a local folder",
         ) from error
+
+
+def _is_hub_id(text: str, path: Path) -> bool:
+    """Whether a name is asked of the hub: what stands in a folder that is here is a mistyped path, and stays here."""
+    if os.path.exists(path) or ".." in text:
+        return False
+    return bool(_LEGACY_ID.fullmatch(text) or (_HUB_ID.fullmatch(text) and not os.path.exists(path.parent)))
+
+
+def _missing(text: str, path: Path) -> AlbertError:
+    here, beside = os.path.isdir(path.parent), list[str]()
+    with contextlib.suppress(OSError):
+        beside = [entry.name for entry in os.scandir(path.parent) if entry.is_dir()]
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    hint = f"did you mean {str(path.with_name(near[0]))!r}?" if near else None
+    if hint is None and here and _HUB_ID.fullmatch(text):
+        hint = f"{path.parent}/ is here, so the hub is not asked; hf download {text} gives a folder to name"
+    return AlbertError(
+        ErrorKind.MODEL,
+        f"model {text!r}",
+        expected="a folder, or a hub id of the form owner/name",
+        got="a file" if os.path.exists(path) else "no such folder",
+        hint=hint,
+    )

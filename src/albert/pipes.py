@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -14,6 +16,22 @@ from albert.errors import AlbertError, ErrorKind
 
 WAIT = 10.0  # seconds for the program at the other end of a named pipe
 _OPEN_FILES = ("/proc/", "/dev/fd")  # where processes have theirs; /dev/stdout links to one
+
+
+class ReaderGoneError(BrokenPipeError):
+    """Whoever read an output has left, as `head` does: no fault, and nothing more to do.
+
+    Without the number EPIPE, which others would take for their own.
+    """
+
+
+@contextlib.contextmanager
+def reader_gone() -> Iterator[None]:
+    """Tells a stream without a reader from other broken pipes."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGoneError("the reader of the output has left") from error
 
 
 def is_stream(path: Path) -> bool:

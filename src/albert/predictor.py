@@ -32,7 +32,7 @@ from albert.report import Facts, write_report
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
 from albert.tasks.published import columns_of, task_of, usual_columns
-from albert.tasks.stored import StoredTask, lengths_of, as_trained, require_fit
+from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 

@@ -1,44 +1,16 @@
-"""This process among others: the lock of a folder, and signals that ask it to stop."""
+"""This process among others: signals that ask it to stop, and programs that it starts."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
-import socket
-from collections.abc import Iterator
-from pathlib import Path
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from albert.errors import AlbertError, ErrorKind
-
-
-@contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the run directory; the kernel frees it when the process ends, however it ends.
-
-    Raises `AlbertError` (locked) naming the process that holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise AlbertError(
-                ErrorKind.LOCKED,
-                f"{folder} is in use",
-                got=f"another run, {file.read().strip() or 'unknown'}",
-                hint="wait for it, stop it, or choose another output folder",
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
 
 
 class StopRequest:
@@ -69,3 +41,27 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.signal = signal.Signals(number)
+
+
+def run_limited(
+    command: Sequence[str], seconds: float, *, env: Mapping[str, str] | None = None
+) -> tuple[int | None, str]:
+    """(exit code, None after so many seconds; the beginning of what was said) of a program without input.
+
+    Whatever it has started ends with it. Raises OSError.
+    """
+    with tempfile.TemporaryFile() as said:  # a pipe would be waited for as long as anyone has it
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env, start_new_session=True
+        )
+        code: int | None = None
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(seconds)
+        finally:
+            if code is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        said.seek(0)
+        return code, said.read(1 << 16).decode("utf-8", "replace")

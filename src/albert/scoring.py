@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -17,8 +16,9 @@ from albert.data.reading import Reading
 from albert.data.sources import suffix_of
 from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
-from albert.files import disk_errors, write_json
-from albert.pipes import open_writer, target_of
+from albert.files import disk_errors, require_output, stream, write_json
+from albert.locks import is_plain, open_plain, output_lock
+from albert.pipes import target_of
 from albert.predictor import Predictor
 from albert.records import Form, Record, Records
 from albert.stored import read_object, typed
@@ -61,8 +61,10 @@ def score_file(
     and "score" are added ("predictions", all of them, if `top_k` is not 1; what the task calls them where a text may
     have none or many). An interrupted call goes on where it stopped: until the end the rows lie in `out`.part, beside
     a note of how far they go. A pipe or device is written as a stream. Raises `AlbertError`: usage or disk for an
-    `out` that cannot be written, before any row is computed; bad-data at the first bad row.
+    `out` that cannot be written, before any row is computed; locked where another call writes it; bad-data at the
+    first bad row. `ReaderGoneError` where nobody reads the stream any more.
     """
+    require_output(out, inputs=(source,))
     target = None if out == "-" else target_of(out)
     form = Form.of(out, output_format)
     reading = Reading(
@@ -72,10 +74,10 @@ def score_file(
     scorer = _Scorer(predictor, lambda: Table(source, **reading, wanted=wanted), form, options or DecodeOptions())
     cut_before = predictor.cut
     if target is None:
-        with _stream(out) as file:
+        with stream(out) as file:
             rows, resumed = _to_stream(scorer, file), 0
     else:
-        with disk_errors(target):
+        with disk_errors(target), output_lock(target):
             rows, resumed = _to_file(scorer, target, scorer.job(reading))
     if target is not None and not (output_format or suffix_of(target)):
         scorer.remarks.append(f"{out}: JSON lines, since its name has no ending; --output-format chooses another")
@@ -196,14 +198,6 @@ class _Scorer:
             )
 
 
-@contextlib.contextmanager
-def _stream(out: str) -> Iterator[IO[bytes]]:
-    """Standard output, a pipe or a device. Raises `AlbertError` (disk) where it takes no more."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(disk_errors(Path("standard output" if out == "-" else out)))
-        yield stack.enter_context(os.fdopen(1, "wb", closefd=False) if out == "-" else open_writer(Path(out)))
-
-
 def _to_stream(scorer: _Scorer, file: IO[bytes]) -> int:
     """The rows written, portion by portion."""
     rows = 0
@@ -219,10 +213,9 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
     part, note = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
     done, size, remark = _position(part, note, job)
     scorer.remarks.extend(remark)
-    out.parent.mkdir(parents=True, exist_ok=True)
     rows = done
     try:
-        with part.open("r+b" if done else "wb") as file:
+        with open(open_plain(part), "r+b") as file:
             file.truncate(size)
             file.seek(size)
             for count, data in scorer.portions(skip=done):
@@ -251,6 +244,8 @@ class _Done:
 def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, list[str]]:
     """(rows, bytes) that an interrupted call of the same job has safely written, and a remark where it was another."""
     try:
+        if not (is_plain(note) and is_plain(part)):
+            return 0, 0, []
         stored = read_object(note)
         done = typed(_Done, {name: stored.pop(name, None) for name in ("rows", "bytes")}, str(note))
         rows, size = done.rows, done.bytes

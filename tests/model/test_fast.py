@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -169,6 +173,65 @@ def test_a_compiler_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("CXX", "true")
     assert not fast.compile_activations()
     assert fast._COMPILED == {}
+
+
+@pytest.fixture
+def compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where torch would keep what it compiles, each time that it is asked to."""
+    asked: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: lambda *_: asked.append(os.environ[KEPT]))
+    monkeypatch.setattr(fast, "_COMPILED", {})
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setenv(KEPT, "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return asked
+
+
+KEPT = "TORCHINDUCTOR_CACHE_DIR"
+
+
+def test_what_torch_compiles_is_kept_privately(compiling: list[str], tmp_path: Path) -> None:
+    assert fast.compile_activations()
+    folder = tmp_path / "cache" / "albert" / "inductor"
+    assert set(compiling) == {str(folder)}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(
+    compiling: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    monkeypatch.setenv(KEPT, str(tmp_path / "open"))
+    assert not fast.compile_activations()
+    monkeypatch.setenv(KEPT, str(tmp_path / "one's own" / "new"))
+    assert fast.compile_activations()
+
+
+def test_a_folder_with_a_space_is_passed_over(
+    compiling: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of mine"))
+    assert fast.compile_activations()
+    assert set(compiling) == {str(tmp_path / f"albert-{os.geteuid()}" / "inductor")}
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "of mine"))
+    monkeypatch.setenv(KEPT, "")
+    assert not fast.compile_activations()
+
+
+@pytest.mark.parametrize("script", ["sleep 300", "sleep 300 & wait", "exit 1"])
+def test_a_compiler_that_does_not_answer_is_not_waited_for(
+    compiling: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    (tmp_path / "compiler").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "compiler").chmod(0o755)
+    monkeypatch.setenv("CXX", str(tmp_path / "compiler"))
+    monkeypatch.setattr(fast, "_PATIENCE", 0.2)
+    start = time.monotonic()
+    assert not fast.compile_activations()
+    assert time.monotonic() - start < 10
+    assert compiling == []
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 from albert.data.corpus import corpus_lines
 from albert.errors import AlbertError, ErrorKind
+from albert.locks import run_lock
 from albert.pretraining import chunks
 from albert.pretraining.job import PrepareConfig
 from albert.pretraining.prepare import Prepared, prepare
 from albert.pretraining.shards import open_corpus
-from albert.process import run_lock
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert
 

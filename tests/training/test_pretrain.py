@@ -21,10 +21,10 @@ import albert as package
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.files import write_file
+from albert.locks import run_lock
 from albert.pretrained import PretrainedModel
 from albert.pretraining.cooccurrence import cooccurrence_embeddings
 from albert.pretraining.shards import open_corpus
-from albert.process import run_lock
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import train_vocabulary
 from albert.training.pretrain import PretrainConfig, pretrain

@@ -3,34 +3,61 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+from collections.abc import Callable
 
 from albert.errors import AlbertError, ErrorKind
 
 
 def main() -> None:
     """Runs the command line and exits with the code of `ErrorKind`; results on stdout, the rest on stderr."""
+    from albert.cli.streams import finish_streams, prepare_streams
+
+    prepare_streams()
+    code = _code_of(_run)
+    gone = False
+
+    def finish() -> None:
+        nonlocal gone
+        gone = finish_streams()
+
+    unwritten = _code_of(finish)
+    if gone and code == 1:  # as typer and rich say it: the reader has what it wanted (`| head`)
+        code = 0
+    sys.exit(code or unwritten)
+
+
+def _run() -> None:
     from albert.cli.app import app
 
     logging.getLogger("albert").addHandler(logging.lastResort or logging.NullHandler())  # warnings go to stderr
+    app(prog_name="albert")
+
+
+def _code_of(work: Callable[[], None]) -> int:
+    """The exit code that work ends with, its error told."""
+    from albert.pipes import ReaderGoneError
+
     try:
-        app(prog_name="albert")
+        work()
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
     except AlbertError as error:
-        _fail(str(error), error.kind)
+        return _told(str(error), error.kind)
     except KeyboardInterrupt:
-        _fail("interrupted", ErrorKind.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader has gone (`| head`): nothing to say, and nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return _told("interrupted", ErrorKind.INTERRUPTED)
+    except ReaderGoneError:
+        return 0
     except MemoryError:
-        _fail(str(_out_of_memory("")), ErrorKind.MEMORY)
+        return _told(str(_out_of_memory("")), ErrorKind.MEMORY)
+    except OSError as error:
+        return _told(str(_system_error(error)), ErrorKind.DISK)
     except RuntimeError as error:
         # torch has no type of its own for a failed allocation on the CPU
         if "allocate memory" in str(error) or "out of memory" in str(error):
-            _fail(str(_out_of_memory(str(error).splitlines()[0][:120])), ErrorKind.MEMORY)
+            return _told(str(_out_of_memory(str(error).splitlines()[0][:120])), ErrorKind.MEMORY)
         raise
+    return 0
 
 
 def _out_of_memory(got: str) -> AlbertError:
@@ -42,6 +69,11 @@ def _out_of_memory(got: str) -> AlbertError:
     )
 
 
-def _fail(message: str, kind: ErrorKind) -> None:
+def _system_error(error: OSError) -> AlbertError:
+    what = str(error.filename) if error.filename else "a file or stream"
+    return AlbertError(ErrorKind.DISK, f"cannot use {what}", got=error.strerror or str(error))
+
+
+def _told(message: str, kind: ErrorKind) -> int:
     print(message, file=sys.stderr)
-    sys.exit(kind.exit_code)
+    return kind.exit_code

@@ -172,11 +172,13 @@ def train(
     json: AsJson = False,
 ) -> None:
     """Fine-tune on labelled texts: columns and task are guessed, progress shown, the best model saved."""
+    from albert.files import require_folder
     from albert.training.dataset import FinetuneConfig
     from albert.training.finetune import finetune
     from albert.training.progress import ConsoleProgress
     from albert.training.settings import parse_setting
 
+    require_folder(out, inputs=filter(None, (data, dev)))
     config = FinetuneConfig(
         train=data,
         out=out,
@@ -240,11 +242,13 @@ def pretrain(
     json: AsJson = False,
 ) -> None:
     """Pre-train on masked pieces and sentence order; under torchrun on many processes or machines."""
+    from albert.files import require_folder
     from albert.training.pretrain import PretrainConfig
     from albert.training.pretrain import pretrain as run
     from albert.training.progress import ConsoleProgress
     from albert.training.settings import parse_setting
 
+    require_folder(out, inputs=(shards,))
     config = PretrainConfig(
         shards=shards,
         out=out,
@@ -308,6 +312,7 @@ def evaluate(
         print_attacks,
         race_accuracies,
         require_data,
+        require_distinct,
         require_task,
         run_attacks,
         run_behaviour,
@@ -315,12 +320,17 @@ def evaluate(
         write_squad,
     )
     from albert.cli.gates import check_gates, parse_gates
-    from albert.pipes import target_of
+    from albert.files import require_folder, require_output
+    from albert.hub import model_files
     from albert.predictor import Predictor
     from albert.report import write_report
 
     for path in filter(None, (out, report)):
-        target_of(path)  # refuses a folder before anything is computed
+        require_output(path, inputs=filter(None, (data, *model_files(model))))
+    if submission is not None:
+        require_folder(submission)
+    if out is not None and report is not None:
+        require_distinct({"--out": out, "--report": report})
     gates = parse_gates(minimum or [])
     if glue is not None or behaviour is not None:
         if behaviour is not None:
@@ -427,7 +437,9 @@ def convert(
 ) -> None:
     """Write a model in another layout or number format; transformers reads all of them."""
     from albert.convert import convert as run
+    from albert.files import require_folder
 
+    require_folder(out)
     done = run(model, out, to=to, dtype=dtype)
     print(f"{done.architecture}, {done.dtype} -> {done.path}", file=sys.stderr)
 
@@ -463,6 +475,12 @@ def predict(
     keep_na: KeepNa = False,
 ) -> None:
     """Predict every row of a file: streaming, all input columns kept, an interrupted call goes on."""
+    from albert.files import require_output
+    from albert.hub import model_files
+    from albert.records import Form
+
+    require_output(out, inputs=(data, *model_files(model)))
+    Form.of(out, output_format)  # refuses before anything is imported, too
     from albert.predictor import Predictor
     from albert.scoring import score_file
     from albert.tasks import DecodeOptions
@@ -513,8 +531,10 @@ def prepare(
 ) -> None:
     """Turn a corpus into shards for pre-training: streaming, an interrupted call goes on when repeated."""
     from albert.cli.prepare import run
+    from albert.files import require_folder
     from albert.pretraining.job import PrepareConfig
 
+    require_folder(out, inputs=corpus)
     cores = {} if workers is None else {"workers": workers}
     config = PrepareConfig(tuple(corpus), out, vocab, language, column, deduplicate, chunk_mb, ray=ray, **cores)
     run(config, quiet=quiet, as_json=json)
@@ -599,7 +619,9 @@ def demo(
 ) -> None:
     """Train on the bundled customer messages, compare with the majority baseline, predict a few lines."""
     from albert.cli.demo import run
+    from albert.files import require_folder
 
+    require_folder(out)
     run(out, seed=seed)
 
 
@@ -626,7 +648,9 @@ def tokenizer_train(
 ) -> None:
     """Train a SentencePiece vocabulary with the settings of the published models."""
     from albert.cli.tokenizer import train
+    from albert.files import require_folder
 
+    require_folder(out, inputs=corpus)
     options = {"vocab_size": vocab_size, "max_lines": max_lines, "seed": seed, "threads": threads}
     train(corpus, out, cased=cased, keep_accents=keep_accents, **options)
 

@@ -14,8 +14,10 @@ import torch
 from albert import __version__
 from albert.config import AlbertConfig
 from albert.engine import resolve_precision
+from albert.engine.library import look
 from albert.errors import ErrorKind
 from albert.model import AlbertForTask
+from albert.private import private_folders
 from albert.text.tokenizer import AlbertTokenizer
 
 _PACKAGES = (
@@ -39,6 +41,7 @@ def run(*, as_json: bool) -> int:
         **{name: metadata.version(name) for name in _PACKAGES},
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {platform.machine()}",
         "threads": torch.get_num_threads(),
+        "compiled kernels": _kernels(),
         "training precision": resolve_precision("auto", device),
         "free memory": _gigabytes(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
         "free disk here": _gigabytes(shutil.disk_usage(".").free),
@@ -73,6 +76,18 @@ def _network_works(device: torch.device) -> bool:
     alone.sum().backward()
     finite = all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     return bool(finite and torch.allclose(alone, beside, atol=1e-4))
+
+
+def _kernels() -> str:
+    """Whether the kernels are compiled, where they lie or will lie, or why there are none."""
+    found = look()
+    if found.path is not None:
+        return str(found.path)
+    if found.tried:
+        return f"not compiled: {found.reason}; tried again in a day, after a change, or with ALBERT_COMPILE=1"
+    if found.reason:
+        return f"none: {found.reason}"
+    return f"not compiled yet; at first use, into {next(iter(private_folders()), 'no folder')}"
 
 
 def _gigabytes(count: int) -> str:

@@ -17,6 +17,7 @@ from albert.evaluation.behaviour import pass_rates, report_lines, run_suite
 from albert.evaluation.comprehension import question_ids, race_scores, write_answers
 from albert.evaluation.glue import glue_scores, glue_task, predict_glue, read_glue, split_file, write_submission
 from albert.evaluation.suites import read_suite
+from albert.pipes import target_of
 from albert.predictor import Evaluation, Predictor
 from albert.report import Facts
 from albert.tasks import DecodeOptions
@@ -135,6 +136,13 @@ def require_task(predictor: Predictor, name: str) -> None:
             expected=f"a model for {name}",
             hint="train one: albert train DATA -o OUT",
         )
+
+
+def require_distinct(outputs: dict[str, Path]) -> None:
+    """Raises `AlbertError` (usage) where two outputs, by their options, are one file."""
+    targets = [target for path in outputs.values() if (target := target_of(path)) is not None]
+    if len({*targets}) < len(targets):
+        raise AlbertError(ErrorKind.USAGE, " and ".join(outputs), expected="two files", got="one for both")
 
 
 def require_data(data: str | None) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import codecs
 import enum
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
+from albert.data.folders import visible
 from albert.data.sources import raw_lines, suffix_of
 from albert.errors import AlbertError, ErrorKind
 
@@ -43,16 +44,16 @@ def corpus_files(paths: Sequence[Path], *, tell: Callable[[str], None] = lambda 
     """
     found: list[Path] = []
     for path in paths:
-        inside = _below(path, tell) if path.is_dir() else [path] if kind_of(path) else []
+        inside = _below(path, tell) if os.path.isdir(path) else [path] if kind_of(path) else []
         if not inside:
             raise AlbertError(
                 ErrorKind.DATA,
                 str(path),
                 expected=f"text: {_ENDINGS}",
-                got=("none" if path.is_dir() else "another kind of file")
-                if path.exists()
+                got=("none" if os.path.isdir(path) else "another kind of file")
+                if os.path.exists(path)
                 else "no such file or folder",
-                hint='write other data as lines of JSON, {"text": "…"}' if path.is_file() else None,
+                hint='write other data as lines of JSON, {"text": "…"}' if os.path.isfile(path) else None,
             )
         found.extend(inside)
     return found
@@ -61,8 +62,8 @@ def corpus_files(paths: Sequence[Path], *, tell: Callable[[str], None] = lambda 
 def kind_of(path: Path) -> Kind | None:
     """How a file is read: by its ending, else by its first line. None for what holds no text."""
     suffix = suffix_of(path).lower()
-    if suffix in _KINDS or not path.is_file() or suffix in _NO_PROSE:
-        return _KINDS.get(suffix) if path.is_file() else None
+    if suffix in _KINDS or not os.path.isfile(path) or suffix in _NO_PROSE:
+        return _KINDS.get(suffix) if os.path.isfile(path) else None
     start = b"".join(islice(raw_lines(str(path), limit=_LOOKED_AT), 1)).removeprefix(codecs.BOM_UTF8)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)  # the last character may be cut
@@ -74,7 +75,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def _below(folder: Path, tell: Callable[[str], None]) -> list[Path]:
-    files, hidden = _visible(folder)
+    files, hidden = visible(folder)
     named = [path for path in files if suffix_of(path).lower() in _KINDS and path.is_file()]
     bare = [path for path in files if not suffix_of(path) and kind_of(path)]
     others = sorted({*files} - {*named, *bare})
@@ -87,32 +88,3 @@ def _below(folder: Path, tell: Callable[[str], None]) -> list[Path]:
             names = ", ".join(path.relative_to(folder).as_posix() for path in group[:_SHOWN])
             tell(f"{folder}: {len(group):,} {what}: {names}" + ", …" * (len(group) > _SHOWN))
     return sorted([*named, *bare])
-
-
-def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files below a folder, and the hidden files and folders, which are not entered."""
-    files: list[Path] = []
-    hidden: list[Path] = []
-    for place, folders, names in _walk(folder):
-        hidden += [place / name for name in (*folders, *names) if name.startswith(".")]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [place / name for name in names if not name.startswith(".")]
-    return sorted(files), sorted(hidden)
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """`os.walk` through links, each folder once. Raises `AlbertError` (bad-data) where a folder cannot be read."""
-    seen: set[str] = set()
-
-    def refuse(error: OSError) -> None:
-        raise AlbertError(
-            ErrorKind.DATA, str(error.filename), expected="a folder that can be read", got=str(error.strerror)
-        ) from error
-
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield Path(place), folders, names

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from albert.data.arrow import rows_of
+from albert.data.folders import visible
 from albert.data.headers import LABEL_NAMES
-from albert.data.sources import raw_lines, require_no_utf16, suffix_of, unknown_encoding
+from albert.data.sources import MAX_LINE_BYTES, lines_of, raw_lines, require_no_utf16, suffix_of, unknown_encoding
 from albert.errors import AlbertError, ErrorKind, require_extra
 from albert.pipes import is_stream
 
 Values = dict[str, Any]
+MAX_DOCUMENT_BYTES = 256 << 20
 _BATCH = 1024  # rows in memory at a time
 _KINDS = "SQuAD, RACE, DREAM, or an array of objects"
 
 
 def is_document(path: str) -> bool:
     """Whether a file is one JSON document, by its name, or a folder of them; .json with a row a line is none."""
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         return True
     if suffix_of(Path(path)) != ".json":
         return False
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         return is_stream(Path(path))  # which can be read only once
-    first, second = itertools.islice(itertools.chain((line for line in raw_lines(path) if line.strip()), [b"", b""]), 2)
+    lines = (line for line in lines_of(path, MAX_LINE_BYTES) if line.strip())
+    first, second = itertools.islice(itertools.chain(lines, [b"", b""]), 2)
+    if len(first) > MAX_LINE_BYTES:  # longer than a row may be
+        return True
     try:
         value = json.loads(first)
         return not isinstance(value, dict) or not (second or _is_row(value))
@@ -40,18 +46,13 @@ def document_rows(path: str, *, encoding: str) -> list[Values]:
 
     Raises `AlbertError` (bad-data) for what is not JSON or none of the known shapes.
     """
-    files = _below(Path(path)) if Path(path).is_dir() else [Path(path)]
+    files = _below(Path(path)) if os.path.isdir(path) else [Path(path)]
     return [row for file in files for row in _rows_of_file(str(file), encoding)]
 
 
 def _below(folder: Path) -> list[Path]:
     """The files of a folder as RACE has it; hidden ones, like an editor's copies, are none of its."""
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if suffix_of(path) in (".json", ".txt")
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    files = [path for path in visible(folder)[0] if suffix_of(path) in (".json", ".txt")]
     if not files:
         raise AlbertError(ErrorKind.DATA, str(folder), expected="a file, or a folder of .json or .txt", got="neither")
     return files
@@ -96,7 +97,7 @@ def parquet_rows(path: str) -> Iterator[Values]:
 
 def _rows_of_file(path: str, encoding: str) -> list[Values]:
     try:
-        raw = b"".join(raw_lines(path)).removeprefix(b"\xef\xbb\xbf")
+        raw = _content(path).removeprefix(b"\xef\xbb\xbf")
         if "16" not in encoding:
             require_no_utf16(path, raw, encoding)
         if not raw.strip():
@@ -119,6 +120,22 @@ def _rows_of_file(path: str, encoding: str) -> list[Values]:
     if not rows:
         raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="none")
     return rows
+
+
+def _content(path: str) -> bytes:
+    """All of a file. Raises `AlbertError` (bad-data) as soon as it is too much to hold, as a small .gz may be."""
+    held = bytearray()
+    for part in raw_lines(path, limit=MAX_LINE_BYTES):
+        held += part
+        if len(held) > MAX_DOCUMENT_BYTES:
+            raise AlbertError(
+                ErrorKind.DATA,
+                path,
+                expected=f"a JSON document of at most {MAX_DOCUMENT_BYTES:,} bytes, since it is read as a whole",
+                got="more",
+                hint="write it as JSON lines, one object a line, or divide it",
+            )
+    return bytes(held)
 
 
 def _rows(value: Any) -> Iterator[Values]:

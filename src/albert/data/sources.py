@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import difflib
-import gzip
 import io
+import itertools
 import lzma
+import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from albert.errors import AlbertError, ErrorKind, require_extra
+from albert.data.compressed import OPENERS
+from albert.errors import AlbertError, ErrorKind
 from albert.pipes import is_stream, open_reader
 
 MAX_LINE_BYTES = 1 << 20
 _SHOWN = 20
 _BUFFER = 1 << 20
-
-
-def _open_zst(source: Path | IO[bytes], mode: str) -> IO[Any]:
-    """Read by pyarrow: the package zstandard takes a truncated file for a whole one."""
-    stream: IO[Any] = require_extra("pyarrow", "data").input_stream(source, compression="zstd")
-    return stream
-
-
-OPENERS: dict[str, Callable[..., IO[Any]]] = {
-    ".gz": gzip.open,
-    ".xz": lzma.open,
-    ".bz2": bz2.open,
-    ".zst": _open_zst,
-}
 
 
 class Problems:
@@ -79,24 +66,21 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
 
     Raises `AlbertError` (bad-data) for a file that cannot be read.
     """
-    if path == "-":
-        yield from sys.stdin.buffer
-        return
     file = Path(path)
-    if not (file.is_file() or is_stream(file)):
-        near = [] if file.is_dir() else difflib.get_close_matches(file.name, _names(file.parent), n=1)
+    if path != "-" and not (os.path.isfile(file) or is_stream(file)):
+        near = [] if os.path.isdir(file) else difflib.get_close_matches(file.name, _names(file.parent), n=1)
         raise AlbertError(
             ErrorKind.DATA,
             path,
             expected="a file",
-            got="a folder" if file.is_dir() else "no such file",
+            got="a folder" if os.path.isdir(file) else "no such file",
             hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
         )
     number = 0
     try:
-        with _opened(file) as lines:
-            for line in iter(lambda: lines.readline(limit), b""):
-                number += 1
+        with _opened(file) if path != "-" else contextlib.nullcontext(sys.stdin.buffer) as lines:
+            while line := lines.readline(limit):
+                number += line.endswith(b"\n")
                 yield line
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         what = f"{path}:{number + 1}" if number else path
@@ -109,7 +93,7 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
     with contextlib.ExitStack() as stack:
         source: Any = stack.enter_context(open_reader(path)) if is_stream(path) else path
         if path.suffix.lower() in OPENERS:
-            source = stack.enter_context(OPENERS[path.suffix.lower()](source, "rb"))
+            source = stack.enter_context(OPENERS[path.suffix.lower()](source))
         elif source is path:
             source = stack.enter_context(path.open("rb"))
         yield stack.enter_context(io.BufferedReader(source, _BUFFER))
@@ -121,12 +105,12 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
     A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB. In a file without
     a line feed lines end with carriage returns, as on old Macintoshes.
     """
-    for number, raw in enumerate(lines_of(raw_lines(path)), 1):
+    for number, raw in enumerate(lines_of(path, MAX_LINE_BYTES), 1):
         if number == 1:
             require_no_utf16(path, raw, encoding)
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if len(raw) > MAX_LINE_BYTES:
-            problems.add(number, "line too long", expected=f"at most {MAX_LINE_BYTES:,} bytes", got=f"{len(raw):,}")
+            problems.add(number, "line too long", expected=f"at most {MAX_LINE_BYTES:,} bytes", got="more")
         elif b"\0" in raw:
             problems.add(number, f"NUL byte at byte {raw.index(0) + 1}", expected="text", got="binary data")
         else:
@@ -143,14 +127,40 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
                 raise unknown_encoding(encoding) from None
 
 
-def lines_of(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines, a single one without a line feed divided at its carriage returns."""
-    first = next(lines, b"")
-    if b"\n" not in first:
-        yield from first.removesuffix(b"\r").split(b"\r") if first else ()
-    else:
-        yield first
-    yield from lines
+def lines_of(path: str, most: int) -> Iterator[bytes]:
+    """A file's lines; of one longer than `most` bytes one more than that, and no more is kept.
+
+    In a file that begins without a line feed lines end with carriage returns. Raises `AlbertError` as `raw_lines`.
+    """
+    parts = raw_lines(path, limit=most + 1)
+    first = next(parts, b"")
+    parts = itertools.chain([first] if first else [], parts)
+    return _returned(parts, most) if b"\n" not in first and b"\r" in first else _fed(parts, most)
+
+
+def _fed(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
+    begins = True
+    for part in parts:
+        if begins:
+            yield part
+        begins = part.endswith(b"\n") or len(part) <= most
+
+
+def _returned(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """Lines that end with carriage returns; a line feed among them ends one, too."""
+    held, told = b"", False
+    for part in parts:
+        *ended, rest = part.replace(b"\n", b"\r").split(b"\r")
+        for line in ended:
+            if not told:
+                yield held + line
+            held, told = b"", False
+        held += rest if not told else b""
+        if len(held) > most:
+            yield held
+            held, told = b"", True
+    if held:
+        yield held
 
 
 def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
@@ -175,4 +185,4 @@ def suffix_of(path: Path) -> str:
 
 
 def _names(folder: Path) -> list[str]:
-    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return [entry.name for entry in folder.iterdir()] if os.path.isdir(folder) else []

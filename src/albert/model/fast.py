@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from torch.autograd.function import once_differentiable
 from albert.model.heads import AlbertForTask
 from albert.model.network import ACTIVATIONS, AlbertModel, Layer
 from albert.model.products import lay_out, product, rows_for
+from albert.private import is_private, writable_folder
+from albert.process import run_limited
 
 aten = torch.ops.aten
 
@@ -321,10 +324,10 @@ def _activation(name: str, dtype: torch.dtype) -> tuple[Callable[[Tensor], Tenso
 def compile_activations() -> bool:
     """Compiles GELU's tanh form for bfloat16: saves 4 to 8 % of a step, for about 10 seconds, once a machine.
 
-    False, and nothing changed, where there is no C++ compiler or it fails. A space in the name of the folder of
-    temporary files is enough for that: torch does not quote them.
+    False, and nothing changed, where there is no C++ compiler that answers within seconds, or it fails, or there is no
+    folder without a space in its name, since torch does not quote it, that this user alone can write to.
     """
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
+    if not (_compiler_answers() and _keep_privately()):
         return False
     forward, backward = torch.compile(_gelu_new, dynamic=True), torch.compile(_gelu_new_backward, dynamic=True)
     sample = torch.zeros(64, dtype=torch.bfloat16)
@@ -341,6 +344,28 @@ def compile_activations() -> bool:
     return True
 
 
+def _compiler_answers() -> bool:
+    """Torch would wait for it without end."""
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    try:
+        return compiler is not None and run_limited([compiler, "--version"], _PATIENCE)[0] == 0
+    except OSError:
+        return False
+
+
+def _keep_privately() -> bool:
+    """Has torch keep, and load, what it compiles where others cannot write: by itself it takes a place in /tmp."""
+    try:
+        named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+        folder = Path(named) if named else writable_folder(spaces=False) / "inductor"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    return is_private(folder)
+
+
+_PATIENCE = 10.0  # seconds
 _SLOPE, _CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715
 
 

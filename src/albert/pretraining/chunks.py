@@ -71,6 +71,7 @@ class Seen:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / ".tmp-seen.sqlite"
+        self._path.unlink(missing_ok=True)  # of a killed call, or a link to what is not ours
         self._database = sqlite3.connect(self._path, isolation_level=None)
         # Made anew by every job, so nothing needs to survive a crash; one transaction that never commits.
         for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536"):
@@ -88,12 +89,9 @@ class Seen:
         self._path.unlink()
 
     def add(self, text: bytes) -> bool:
-        """Whether the text is new. Raises `OSError` when the disk is full."""
+        """Whether the text is new. Raises `sqlite3.OperationalError` when the disk is full."""
         digest = hashlib.blake2b(text, digest_size=16).digest()
-        try:
-            return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
-        except sqlite3.OperationalError as error:
-            raise OSError(str(error)) from error
+        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
 
 
 def read_documents(path: Path, cut: Cut) -> Iterator[Document]:

@@ -13,11 +13,12 @@ from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
 from albert.files import MANIFEST, disk_errors
+from albert.locks import run_lock
 from albert.pretraining.chunks import Chunk, Seen, make_shard, read_chunks
 from albert.pretraining.job import Job, PrepareConfig
 from albert.pretraining.shards import Corpus, ShardInfo, open_shard
 from albert.pretraining.workers import parallel
-from albert.process import StopRequest, run_lock
+from albert.process import StopRequest
 from albert.text.tokenizer import AlbertTokenizer
 
 

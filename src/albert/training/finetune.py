@@ -12,10 +12,10 @@ from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors
 from albert.hub import model_folder
+from albert.locks import run_lock
 from albert.memory import peak_memory
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
-from albert.process import run_lock
 from albert.replacing import settle
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer

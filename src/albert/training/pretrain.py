@@ -22,6 +22,7 @@ from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_whole
 from albert.files import disk_errors
 from albert.hub import model_folder
+from albert.locks import run_lock
 from albert.model import AlbertForTask, fast
 from albert.model.checkpoint import load_encoder, start_from
 from albert.pretraining.alignment import Words
@@ -37,7 +38,6 @@ from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
 from albert.pretraining.shards import Corpus, open_corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.pretraining.start import start_from_teacher
-from albert.process import run_lock
 from albert.replacing import settle
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer

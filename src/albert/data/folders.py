@@ -1,0 +1,41 @@
+"""The files below a folder: all of them, or an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from albert.errors import AlbertError, ErrorKind
+
+
+def visible(folder: Path) -> tuple[list[Path], list[Path]]:
+    """All files below a folder, and the hidden files and folders, which are not entered.
+
+    Raises `AlbertError` (bad-data) where a folder below cannot be read.
+    """
+    files: list[Path] = []
+    hidden: list[Path] = []
+    for place, folders, names in _walk(folder):
+        hidden += [place / name for name in (*folders, *names) if name.startswith(".")]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [place / name for name in names if not name.startswith(".")]
+    return sorted(files), sorted(hidden)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """`os.walk` through links, each folder once. Raises `AlbertError` (bad-data) where a folder cannot be read."""
+    seen: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        raise AlbertError(
+            ErrorKind.DATA, str(error.filename), expected="a folder that can be read", got=str(error.strerror)
+        ) from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield Path(place), folders, names

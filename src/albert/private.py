@@ -1,0 +1,55 @@
+"""Folders that this user alone can write to, for files that are run as they lie there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+
+def private_folders() -> list[Path]:
+    """Where compiled files may lie: the user's cache first, then a folder of the user's among the temporary files."""
+    found = []
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        cache_home = os.environ.get("XDG_CACHE_HOME", "")
+        home = Path(cache_home) if os.path.isabs(cache_home) else Path.home() / ".cache"
+        found.append(home / "albert")
+    with contextlib.suppress(OSError):  # no place for temporary files
+        found.append(Path(tempfile.gettempdir()) / f"albert-{os.geteuid()}")
+    return found
+
+
+def writable_folder(*, spaces: bool = True) -> Path:
+    """The first one to write to, made if need be, without `spaces` in its name if there shall be none.
+
+    Says once if it is not the first of all. Raises OSError.
+    """
+    folders = [folder for folder in private_folders() if spaces or " " not in str(folder)]
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if is_private(folder) and os.access(folder, os.W_OK | os.X_OK):
+            if folder != folders[0]:
+                _say(f"{folders[0]} is no folder that this user alone can write to: using {folder}")
+            return folder
+    raise PermissionError(f"no folder that this user alone can write to: {', '.join(map(str, folders))}")
+
+
+def is_private(path: Path) -> bool:
+    """Whether this is a folder or plain file, or this user's link to one, that nobody else but root may change."""
+    try:
+        link, found = path.lstat(), path.stat()
+    except OSError:
+        return False
+    owned = {link.st_uid, found.st_uid} <= {0, os.geteuid()}
+    plain = stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)
+    return owned and plain and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@cache
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
