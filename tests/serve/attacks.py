@@ -127,9 +127,6 @@ ATTACKS: dict[str, Callable[[Target], None]] = {
     "small answers that nobody reads": lambda t: endless(t, b"", t.head("/docs", method="GET") * 20, narrow=True),
     "garbage": lambda t: once(t, b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03" * 50 + b"\r\n\r\n", reads=True),
     "resets": reset,
-    "floods of marks": lambda t: once(t, t.request({"inputs": "a" + "\u0301\u0316" * 7000}), reads=True),
-    "sentences": lambda t: once(t, t.request({"inputs": "Go on! " * 2200}, "/summarize"), reads=True),
-    "masks": lambda t: once(t, t.request({"inputs": ["[MASK]" * 60] * 32, "top_k": 100}, "/fill-mask"), reads=True),
 }  # fmt: skip
 
 if __name__ == "__main__":  # host, port, key, connections, attack: until standard input ends

@@ -64,8 +64,8 @@ class Listener(uvicorn.Server):
                 return
             except OSError as error:
                 self._out.add(reason=error.strerror, connections=len(self.crowd))
-                self.crowd.cut_off_longest()
-                self._pause(listener)
+                if not sum(self.crowd.cut_off_longest() for _ in range(_FEWEST)):
+                    self._pause(listener)
                 return
             self._open(connection)
 

@@ -53,19 +53,19 @@ class Lines:
             for file, group in groupby(lines, itemgetter(0)):
                 with contextlib.suppress(OSError, ValueError):  # who reads them is gone
                     _write(file, "".join(line for _, line in group))
+                    self._tell_dropped(file)
             self._done += len(lines)
-            self._tell_dropped()
 
     def _rest(self) -> Iterator[tuple[TextIO, str]]:
         with contextlib.suppress(queue.Empty):
             for _ in range(100):
                 yield self._waiting.get_nowait()
 
-    def _tell_dropped(self) -> None:
+    def _tell_dropped(self, file: TextIO) -> None:
         with self._lock:
             count, self.dropped = self.dropped, 0
         if count:
-            log("warning", "log lines dropped", count=count)
+            _write(file, _line("warning", "log lines dropped", count=count))
 
 
 _LINES = Lines()
@@ -78,10 +78,14 @@ def _write(file: TextIO, text: str) -> None:
         data = data[os.write(file.fileno(), data) :]
 
 
+def _line(level: str, event: str, **fields: Any) -> str:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03}Z"
+    return json.dumps({"time": stamp, "level": level, "event": event, **fields}, default=str) + "\n"
+
+
 def log(level: str, event: str, **fields: Any) -> None:
     """Writes one line: time (UTC), level, event, and what else is known. Never waits for who reads it."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03}Z"
-    _LINES.put(json.dumps({"time": stamp, "level": level, "event": event, **fields}, default=str) + "\n")
+    _LINES.put(_line(level, event, **fields))
 
 
 def flush(seconds: float = 1.0) -> None:
