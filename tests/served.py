@@ -19,11 +19,12 @@ from typing import Any
 
 import httpx
 import torch
-import uvicorn
 
 from albert.config import AlbertConfig
 from albert.files import write_manifest
 from albert.model import AlbertForTask, save_model
+from albert.serve.accept import Listener
+from albert.serve.crowd import Crowd
 from albert.serve.run import settings
 from albert.serve.service import Service
 from albert.tasks import TASKS
@@ -230,7 +231,7 @@ class Running:
 
     def __init__(self, service: Service, **options: Any) -> None:
         self.service = service
-        self._server = uvicorn.Server(settings(service, **options))
+        self._server = Listener(settings(service, **options))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
@@ -250,6 +251,10 @@ class Running:
     def client(self, **options: Any) -> httpx.Client:
         host, port = self.address
         return httpx.Client(base_url=f"http://{host}:{port}", timeout=30, trust_env=False, **options)
+
+    @property
+    def crowd(self) -> Crowd:
+        return self._server.crowd
 
     def connections(self) -> list[Any]:
         """The server's sides of them."""

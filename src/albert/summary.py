@@ -56,7 +56,8 @@ def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n
     """Cosines, 0 where they would be negative. What all sentences share is taken out first: it hides differences."""
     rest = vectors - vectors.mean(0) if len(vectors) > 2 else vectors
     units = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
-    return np.asarray(np.maximum(units @ units.T, 0.0))
+    alike = np.asarray(units @ units.T)
+    return np.maximum(alike, 0.0, out=alike)
 
 
 def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
@@ -65,7 +66,8 @@ def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
     LexRank divides by a sentence's likeness to all, which makes the odd one among many as central as they are.
     """
     count = len(alike)
-    others = alike * (1 - np.eye(count))
+    others = alike.copy()
+    np.fill_diagonal(others, 0)
     scores = np.full(count, 1 / count)
     for _ in range(_ROUNDS):
         spread = others @ scores
@@ -75,17 +77,11 @@ def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
 
 def diverse(scores: Float[np.ndarray, " n"], alike: Float[np.ndarray, "n n"], count: int) -> list[int]:
     """The places of `count` sentences, best first, each central and unlike those before it."""
-    relevant = scores / scores.max()
+    relevant = _RELEVANCE * scores / scores.max()
+    told = np.zeros(len(scores))  # how much of each was said by those before it
     chosen: list[int] = []
-    left = set(range(len(scores)))
-    while left and len(chosen) < count:
-        best = max(
-            left,
-            key=lambda i: (
-                _RELEVANCE * relevant[i] - (1 - _RELEVANCE) * max((alike[i, j] for j in chosen), default=0.0),
-                -i,
-            ),
-        )
-        chosen.append(best)
-        left.remove(best)
+    for _ in range(min(count, len(scores))):
+        chosen.append(int(np.argmax(relevant - (1 - _RELEVANCE) * told)))
+        told = np.maximum(told, alike[chosen[-1]])
+        relevant[chosen[-1]] = -np.inf
     return chosen

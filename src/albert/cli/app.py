@@ -566,6 +566,9 @@ def serve(
     max_batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens computed at once.")] = 2048,
     max_concurrent_requests: Annotated[int, typer.Option(min=1, help="Requests under way; more get 429.")] = 512,
     max_inputs: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 32,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="NAME=NUMBER: another limit, as docs/serving.md lists them. Repeatable.")
+    ] = None,
 ) -> None:
     """Serve models over HTTP: text-embeddings-inference's and OpenAI's shapes, answers, entities, summaries."""
     from albert.cli.serve import require_serve
@@ -590,7 +593,8 @@ def serve(
             safe_labels=tuple(safe_label or SAFE_LABELS),
             precision=precision,
             workers=workers,
-            limits=Limits(
+            limits=Limits.parse(
+                limit or (),
                 timeout=timeout,
                 drain=drain,
                 batch_tokens=max_batch_tokens,

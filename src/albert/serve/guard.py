@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 import numpy as np
 from pydantic_core import from_json
 
+from albert.serve.addresses import is_loopback, named
 from albert.serve.call import Call
+from albert.serve.limits import Limits
 from albert.serve.logs import log
 from albert.serve.refusals import Refusal, invalid, not_found, overloaded, too_large, unavailable
 from albert.serve.service import Service
@@ -25,7 +27,6 @@ Application = Callable[[Any, Receive, Send], Awaitable[None]]
 CALL, JSON = "albert.call", "albert.json"  # keys of the scope
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _LINGER = 4  # bodies of the largest size that are read and thrown away, so that the refusal arrives
-_MOST_PARTS = 20_000  # brackets, commas and colons of a body
 _STEPS, _PARTS = np.zeros(256, np.int8), np.zeros(256, np.int8)
 _STEPS[list(b"[{")], _STEPS[list(b"]}")], _PARTS[list(b"[{,:")] = 1, -1, 1
 # Other servers' paths of what is here, too: SageMaker's, and text-embeddings-inference's second name.
@@ -120,7 +121,7 @@ class _Exchange:
             return
         self._require_room()
         body = await self._body()
-        self.scope[JSON] = _parsed(body, self.headers.get(b"content-type", b""), service.limits.max_depth)
+        self.scope[JSON] = _parsed(body, self.headers.get(b"content-type", b""), service.limits)
         self._require_room()  # it may have taken a while to come, in which nobody else was kept waiting
         self.call.begin(service.limits.timeout)
         service.admission.enter()
@@ -158,7 +159,8 @@ class _Exchange:
         """Raises `Refusal`: 404 for unknown paths, 403 for foreign hosts, 401 without a key, 429 for too many."""
         if not self.guard.known(self.path):
             raise not_found("no such path; GET /docs lists them")
-        if self.guard.hosts is not None and _host(self.headers.get(b"host", b"")) not in self.guard.hosts:
+        host = named(self.headers.get(b"host", b""))
+        if self.guard.hosts is not None and host not in self.guard.hosts and not is_loopback(host):
             raise Refusal(403, "Forbidden", "this server answers to its own addresses only")
         keys = self.service.keys
         if keys is None:
@@ -305,31 +307,25 @@ class _Gone(Refusal):
         super().__init__(499, "Gone", "the client left")
 
 
-def _parsed(body: bytes, content_type: bytes, depth: int) -> Any:
+def _parsed(body: bytes, content_type: bytes, limits: Limits) -> Any:
     kind = content_type.partition(b";")[0].strip().lower()
     if kind != b"application/json":  # also what keeps other sites' pages from posting here
         raise Refusal(415, "Validation", "expected Content-Type: application/json")
-    if intricate(body, depth):
-        raise invalid(f"JSON nested deeper than {depth}, or of more than {_MOST_PARTS:,} parts")
+    if intricate(body, limits.max_depth, limits.max_parts):
+        raise invalid(f"JSON nested deeper than {limits.max_depth}, or of more than {limits.max_parts:,} parts")
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError:
         raise invalid("the body is not JSON in UTF-8 (NaN and Infinity are none)") from None
 
 
-def intricate(body: bytes, depth: int) -> bool:
-    """Whether what stands outside of strings is nested deeper, or has more parts than any request of ours: parsing so
+def intricate(body: bytes, depth: int, parts: int) -> bool:
+    """Whether what stands outside of strings is nested deeper, or has more parts (brackets, commas, colons): parsing
     many of them takes seconds. Takes no recursion, and milliseconds a megabyte."""
-    if sum(map(body.count, (b"[", b"{", b",", b":"))) <= depth:
+    if sum(map(body.count, (b"[", b"{", b",", b":"))) <= min(depth, parts):
         return False
     plain = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
     outside = np.logical_not(np.logical_xor.accumulate(plain == ord('"')))
     steps = _STEPS[plain] * outside
-    parts = int(_PARTS[plain[outside]].sum(dtype=np.int64))
-    return parts > _MOST_PARTS or bool(np.cumsum(steps, dtype=np.int32).max(initial=0) > depth)
-
-
-def _host(header: bytes) -> str:
-    """The name in a Host header, without the port."""
-    text = header.decode("latin-1").lower()
-    return text[: text.find("]") + 1] if text.startswith("[") else text.partition(":")[0]
+    found = int(_PARTS[plain[outside]].sum(dtype=np.int64))
+    return found > parts or bool(np.cumsum(steps, dtype=np.int32).max(initial=0) > depth)

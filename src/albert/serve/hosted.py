@@ -26,6 +26,7 @@ from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
 from albert.tasks.regression import Regression
 from albert.text.encodings import Encoding
+from albert.text.pieces import Pieces
 
 _CARD_BYTES = 200_000  # of a model card are shown
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -156,7 +157,10 @@ class Hosted:
         return Computed(found.logits, float(found.depths.mean()))
 
     def _states(self, features: Features) -> Computed:
-        return Computed(self.engine.states(features))
+        # Of masks alone: those of all pieces are 50 MB for a request of long texts.
+        rows = np.split(features.ids, features.starts[1:-1])
+        states = self.engine.states(features)
+        return Computed([each[row == self.tokenizer.special.mask] for row, each in zip(rows, states, strict=True)])
 
     def _vectors(self, features: Features) -> Computed:
         return Computed([states.mean(0) for states in self.engine.states(features)])
@@ -184,9 +188,8 @@ class Hosted:
             for predictions in self.decode(outputs, options)
         ]
 
-    def tokens(self, text: str, special: bool) -> list[dict[str, Any]]:
+    def tokens(self, text: str, pieces: Pieces, special: bool) -> list[dict[str, Any]]:
         """The pieces of a text, uncut, as text-embeddings-inference tells them."""
-        pieces = self.tokenizer.pieces([text])[0]
         found = [
             {"id": token, "text": text[start:stop], "special": False, "start": start, "stop": stop}
             for token, (start, stop) in zip(pieces.ids.tolist(), pieces.offsets.tolist(), strict=True)
@@ -212,10 +215,13 @@ class Hosted:
         encodings = [Encoding(ids, [0] * len(ids), [1] * len(ids), offsets, [], []) for ids, offsets in found]
         return Features.build(encodings), found
 
-    def fill(self, text: str, found: tuple[list[int], list[tuple[int, int]]], hidden: np.ndarray, top_k: int) -> Any:
-        """The likeliest pieces at each [MASK]."""
+    def fill(self, text: str, found: tuple[list[int], list[tuple[int, int]]], states: np.ndarray, top_k: int) -> Any:
+        """The likeliest pieces at each [MASK], whose states are given."""
         assert isinstance(self.model, PretrainedModel)
-        return self.model.fill(text, *found, torch.from_numpy(np.ascontiguousarray(hidden)), top_k=top_k)
+        masks = np.asarray(found[0]) == self.tokenizer.special.mask
+        hidden = np.zeros((len(masks), states.shape[1]), np.float32)
+        hidden[masks] = states
+        return self.model.fill(text, *found, torch.from_numpy(hidden), top_k=top_k)
 
     # --- about -----------------------------------------------------------------------------------------
 

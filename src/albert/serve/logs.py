@@ -5,17 +5,109 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import queue
 import sys
+import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TextIO
+
+_MOST = 10_000  # lines that wait to be written; more are dropped and counted
+
+
+class Lines:
+    """Lines on their way to stderr. A thread writes them: a reader that stops must not stop the server."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self.dropped = 0  # since the last line that told it
+        self._most = most
+        self._waiting: queue.SimpleQueue[tuple[TextIO, str]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._put = self._done = 0
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: str) -> None:
+        """Has it written, or drops it where too many wait. Takes no time."""
+        with self._lock:
+            if self._waiting.qsize() >= self._most:
+                self.dropped += 1
+                return
+            self._put += 1
+            self._waiting.put((sys.stderr, line))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+                self._thread.start()
+
+    def flush(self, seconds: float) -> None:
+        """Waits until all are written, for so long at most."""
+        end = time.monotonic() + seconds
+        while self._done < self._put and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def _write_all(self) -> None:
+        while True:
+            lines = [self._waiting.get(), *self._rest()]
+            for file, group in groupby(lines, itemgetter(0)):
+                with contextlib.suppress(OSError, ValueError):  # who reads them is gone
+                    _write(file, "".join(line for _, line in group))
+                    self._tell_dropped(file)
+            self._done += len(lines)
+
+    def _rest(self) -> Iterator[tuple[TextIO, str]]:
+        with contextlib.suppress(queue.Empty):
+            for _ in range(100):
+                yield self._waiting.get_nowait()
+
+    def _tell_dropped(self, file: TextIO) -> None:
+        with self._lock:
+            count, self.dropped = self.dropped, 0
+        if count:
+            _write(file, _line("warning", "log lines dropped", count=count))
+
+
+_LINES = Lines()
+
+
+def _write(file: TextIO, text: str) -> None:
+    """To the file itself: a thread that is held up inside Python's own buffer would keep the process from ending."""
+    data = text.encode()
+    while data:
+        data = data[os.write(file.fileno(), data) :]
+
+
+def _line(level: str, event: str, **fields: Any) -> str:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03}Z"
+    return json.dumps({"time": stamp, "level": level, "event": event, **fields}, default=str) + "\n"
 
 
 def log(level: str, event: str, **fields: Any) -> None:
-    """Writes one line: time (UTC), level, event, and what else is known."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03}Z"
-    line = json.dumps({"time": stamp, "level": level, "event": event, **fields}, default=str)
-    with contextlib.suppress(OSError, ValueError):  # who reads them is gone: that must not keep a server from stopping
-        print(line, file=sys.stderr, flush=True)
+    """Writes one line: time (UTC), level, event, and what else is known. Never waits for who reads it."""
+    _LINES.put(_line(level, event, **fields))
+
+
+def flush(seconds: float = 1.0) -> None:
+    """Waits for the lines to be written, for so long at most: before the process ends."""
+    _LINES.flush(seconds)
+
+
+class Tally:
+    """Counts what may happen very often, and logs the number at most once in so many seconds."""
+
+    def __init__(self, level: str, event: str, seconds: float = 1.0) -> None:
+        self._line = level, event
+        self._seconds = seconds
+        self._count = 0
+        self._told = float("-inf")
+
+    def add(self, **fields: Any) -> None:
+        """One more; `fields` stand in the line that tells it."""
+        self._count += 1
+        if time.monotonic() - self._told >= self._seconds:
+            log(*self._line, count=self._count, **fields)
+            self._count, self._told = 0, time.monotonic()
 
 
 class JsonLines(logging.Handler):
@@ -27,7 +119,7 @@ class JsonLines(logging.Handler):
 
 
 def log_warnings() -> None:
-    """What this package and uvicorn warn of becomes such lines."""
-    for name in ("albert", "uvicorn.error"):
+    """What this package, uvicorn and other libraries warn of becomes such lines: none of it may wait for who reads."""
+    for name in (None, "albert", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False

@@ -20,7 +20,7 @@ from albert.serve import schemas as shape
 from albert.serve.call import Call
 from albert.serve.guard import CALL, JSON
 from albert.serve.hosted import Hosted
-from albert.serve.refusals import invalid
+from albert.serve.refusals import invalid, too_large
 from albert.serve.service import Service
 from albert.summary import sentences, summarize
 from albert.tasks import DecodeOptions
@@ -96,6 +96,11 @@ def _found(request: Request, name: str | None, ability: str) -> tuple[Service, C
 def answer(value: Any) -> Response:
     """As JSON."""
     return Response(to_json(value), media_type="application/json")
+
+
+def _json_of(function: Callable[..., Any], *arguments: Any) -> bytes:
+    """As `answer`, of what the function gives: in the thread that made it, and nothing else of it is kept."""
+    return to_json(function(*arguments))
 
 
 def _listed(inputs: str | list[str]) -> list[str]:
@@ -180,7 +185,13 @@ async def tokenize(body: shape.TokenizeRequest, request: Request) -> Response:
     texts = _listed(body.inputs)
     service.count(call, len(texts))
     service.measure(call, texts, model.max_length)
-    return answer([await service.text(call, model.tokens, text, body.add_special_tokens) for text in texts])
+    told = []
+    for text in texts:
+        pieces = (await service.text(call, model.tokenizer.pieces, [text]))[0]
+        call.tokens += len(pieces)
+        service.measure_pieces(call.tokens)
+        told.append(await service.text(call, _json_of, model.tokens, text, pieces, body.add_special_tokens))
+    return Response(b"[" + b",".join(told) + b"]", media_type="application/json")
 
 
 @router.get("/info", response_model=shape.Info)
@@ -277,7 +288,7 @@ async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
     """The entities of a text in its order, or a list of them for each of several."""
     service, call, model = _found(request, body.model, "entities")
     examples = [Example(text) for text in _listed(body.inputs)]
-    outputs = await service.outputs(call, model, examples, truncate=body.truncate)
+    outputs = await service.outputs(call, model, examples, truncate=body.truncate, piecewise=True)
     found = await service.text(call, model.decode, outputs, DecodeOptions(aggregation=body.aggregation))
     return answer(found[0] if isinstance(body.inputs, str) else found)
 
@@ -289,14 +300,17 @@ async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
     texts = _listed(body.inputs)
     service.count(call, len(texts))
     service.measure(call, texts, model.max_length)
+    filled = body.top_k * sum(len(text) * text.count(model.tokenizer.mask) for text in texts)
+    if filled > service.limits.max_filled:
+        raise too_large(f"top_k texts for each mask have more than {service.limits.max_filled:,} characters together")
     features, places = await service.text(call, model.masked, texts)
     call.tokens += len(features.ids)
     hidden = await service.queue.run(model.states_lane, features, call)
-    filled = [
-        await service.in_thread(model.fill, text, place, states, body.top_k)
+    answers = [
+        await service.in_thread(call, model.fill, text, place, states, body.top_k)
         for text, place, states in zip(texts, places, hidden, strict=True)
     ]
-    return answer(filled[0] if isinstance(body.inputs, str) else filled)
+    return answer(answers[0] if isinstance(body.inputs, str) else answers)
 
 
 @router.post("/summarize", response_model=shape.Summary)
@@ -305,6 +319,8 @@ async def summarized(body: shape.SummarizeRequest, request: Request) -> Response
     service, call, model = _found(request, body.model, "summarize")
     service.measure(call, [body.inputs], model.max_length)
     parts = await service.text(call, sentences, body.inputs)
+    if len(parts) > service.limits.max_sentences:
+        raise too_large(f"the text has more than {service.limits.max_sentences:,} sentences")
     chosen = parts
     if len(parts) > body.sentences:
         table = await service.vectors(call, model, [part.text for part in parts], counted=False)

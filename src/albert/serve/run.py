@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
+import logging
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -19,12 +18,15 @@ from types import FrameType
 import uvicorn
 
 from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.serve.accept import Listener, within_descriptors
+from albert.serve.addresses import is_loopback
 from albert.serve.app import create_app
 from albert.serve.connection import protocol
+from albert.serve.crowd import Crowd
 from albert.serve.hosted import SAFE_LABELS, Hosted, Source
 from albert.serve.keys import Keys, RateLimit
 from albert.serve.limits import Limits
-from albert.serve.logs import log, log_warnings
+from albert.serve.logs import flush, log, log_warnings
 from albert.serve.refusals import Refusal
 from albert.serve.service import Service
 
@@ -34,6 +36,7 @@ _LAME = 1.0  # seconds in which a server that stops still answers, with 503: bal
 # it would otherwise wait up to 5 ms: beside a thread of Python that never pauses 376 tokens took 197 ms, so 57 ms.
 _SWITCH = 0.0002
 _FLUSH = 3  # seconds for answers to leave after the last was given
+_LAST_WORDS = 0.2  # seconds for the log, where the process leaves at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ class ServeConfig:
                 ErrorKind.USAGE, "models", expected="each under a name of its own", got=", ".join(names),
                 hint="use NAME=FOLDER",
             )  # fmt: skip
-        if self.key_file is None and not _is_loopback(self.host):
+        if self.key_file is None and not is_loopback(self.host):
             raise AlbertError(
                 ErrorKind.CONFIG, f"--host {self.host}", expected="API keys for an address that others can reach",
                 got="no --api-key-file", hint="albert serve-key OWNER >> keys, then --api-key-file keys",
@@ -98,6 +101,7 @@ def serve(config: ServeConfig) -> None:
     not end in time.
     """
     log_warnings()
+    logging.captureWarnings(True)
     keys = None if config.key_file is None else Keys.read(config.key_file)
 
     def load(source: Source) -> Hosted:
@@ -105,14 +109,13 @@ def serve(config: ServeConfig) -> None:
 
     service = Service(
         [load(source) for source in config.models],
-        limits=config.limits,
+        limits=within_descriptors(config.limits),
         keys=keys,
         rate=None if config.rate is None else RateLimit(config.rate, config.burst),
         load=load,
         workers=config.workers,
     )
-    hosts = None if keys is not None else frozenset({"127.0.0.1", "localhost", "[::1]", *config.hosts})
-    _allow_open_files()
+    hosts = None if keys is not None else frozenset({"localhost", *map(str.lower, config.hosts)})
     sys.setswitchinterval(_SWITCH)
     gc.freeze()  # of the million objects of torch and the models none becomes garbage: collections need not look
     with _bound(config) as listener:
@@ -120,14 +123,17 @@ def serve(config: ServeConfig) -> None:
         server = _Server(settings(service, hosts=hosts, **tls), service)
         scheme = "http" if config.certificate is None else "https"
         server.address = f"{scheme}://{config.host}:{listener.getsockname()[1]}"
-        server.run(sockets=[listener])
+        try:
+            server.run(sockets=[listener])
+        finally:
+            flush()
 
 
 def settings(service: Service, *, hosts: frozenset[str] | None = None, **tls: Path | None) -> uvicorn.Config:
     """uvicorn's, with the limits of the service; it believes no headers of proxies and names no server."""
     return uvicorn.Config(
         create_app(service, hosts=hosts),
-        http=protocol(service.limits),
+        http=protocol(Crowd(service.limits)),
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -135,14 +141,13 @@ def settings(service: Service, *, hosts: frozenset[str] | None = None, **tls: Pa
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=5,
+        timeout_keep_alive=service.limits.keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=_FLUSH,
         **tls,  # type: ignore[arg-type]
     )
 
 
-class _Server(uvicorn.Server):
+class _Server(Listener):
     """uvicorn's server, which on a signal first lets the service finish."""
 
     address = ""
@@ -161,6 +166,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.service.draining or not self.started:  # a second one, or nothing to finish
+            flush(_LAST_WORDS)
             os._exit(128 + sig)
         self.service.draining = True
         self._loop.call_soon_threadsafe(self._drain, signal.Signals(sig).name)
@@ -171,13 +177,16 @@ class _Server(uvicorn.Server):
     async def _finish(self, name: str) -> None:
         service = self.service
         log("info", "stopping", signal=name, under_way=service.under_way)
-        end = self._loop.time() + service.limits.drain
-        await asyncio.sleep(min(_LAME, service.limits.drain))
-        while service.under_way and self._loop.time() < end:
+        begun, drain = self._loop.time(), service.limits.drain
+        await asyncio.sleep(min(_LAME, drain))
+        while service.under_way and (spent := self._loop.time() - begun) < drain:
+            if spent > drain - max(_FLUSH + 1, drain / 4):  # who does not read what it is given is no work under way
+                self.crowd.cut_off_unread()
             await asyncio.sleep(0.02)
         left = service.under_way
         log("info" if not left else "error", "stopped", accepted=service.accepted, answered=service.answered, left=left)
         if left:  # a thread that hangs would keep the process
+            flush()
             os._exit(ErrorKind.INTERNAL.exit_code)
         self.should_exit = True
 
@@ -191,15 +200,6 @@ class _Server(uvicorn.Server):
         task.add_done_callback(self._reloads.discard)
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _bound(config: ServeConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
@@ -209,10 +209,3 @@ def _bound(config: ServeConfig) -> socket.socket:
             ErrorKind.CONFIG, f"address {config.host}:{config.port}", got=error.strerror or str(error),
             hint="choose another --port or --host",
         ) from None  # fmt: skip
-
-
-def _allow_open_files() -> None:
-    """As many connections as the system lets a process have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -23,7 +23,7 @@ from albert.serve.limits import Limits
 from albert.serve.logs import log
 from albert.serve.metrics import Metrics
 from albert.serve.queue import ComputeQueue, Lane
-from albert.serve.refusals import Refusal, invalid, not_found, too_large, unavailable
+from albert.serve.refusals import Refusal, expired, invalid, not_found, too_large, unavailable
 from albert.tasks.base import Output
 
 _PORTION = 16_384  # characters that are tokenised in one go: others wait for so long at most
@@ -118,11 +118,15 @@ class Service:
         """Does work on a request's texts: in a thread, but for a single short one."""
         if call.inputs <= 1 and call.characters <= _SHORT:
             return function(*arguments)
-        return await self.in_thread(function, *arguments)
+        return await self.in_thread(call, function, *arguments)
 
-    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Does work off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
+    async def in_thread(self, call: Call, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Does work off the event loop. Raises `Refusal` (504) where it is not done in time, or has no turn."""
+        try:
+            async with asyncio.timeout(call.left):
+                return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
+        except TimeoutError:
+            raise expired() from None
 
     def measure(self, call: Call, texts: Sequence[str], length: int) -> None:
         """Counts inputs and characters. Raises `Refusal` (413) beyond the limits."""
@@ -130,6 +134,11 @@ class Service:
         if any(len(text) > limit for text in texts):
             raise too_large(f"a text has more than {limit:,} characters")
         call.characters += sum(map(len, texts))
+
+    def measure_pieces(self, pieces: int) -> None:
+        """Raises `Refusal` (413) for more pieces than are answered one by one."""
+        if pieces > self.limits.max_pieces:
+            raise too_large(f"the texts have more than {self.limits.max_pieces:,} pieces together")
 
     def count(self, call: Call, inputs: int) -> None:
         """Raises `Refusal` for no inputs (422), or too many (413)."""
@@ -161,14 +170,20 @@ class Service:
         return features
 
     async def outputs(
-        self, call: Call, model: Hosted, examples: Sequence[Example], *, truncate: bool | None = None
-    ) -> list[Output]:
-        """What the model's head says of each example. Raises `Refusal` (413) if one was cut and `truncate` is False."""
+        self, call: Call, model: Hosted, examples: Sequence[Example], *, truncate: bool | None = None,
+        piecewise: bool = False,
+    ) -> list[Output]:  # fmt: skip
+        """What the model's head says of each example, `piecewise` if there is an answer for each piece.
+
+        Raises `Refusal` (413) if one was cut and `truncate` is False, and for too many pieces.
+        """
         self.count(call, len(examples))
         texts = [[example.text, example.text_pair or "", *example.choices] for example in examples]
         self.measure(call, [text for part in texts for text in part], model.max_length)
         features = await self.encoded(call, examples, [sum(map(len, part)) for part in texts], model.encode)
         _require_uncut(call, model, truncate)
+        if piecewise:
+            self.measure_pieces(call.tokens)
         rows = await self.queue.run(model.logits_lane, features, call)
         return model.outputs(examples, features, rows)
 

@@ -90,6 +90,11 @@ def _floods() -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
 
 
+def without_floods(text: str) -> str:
+    """The text with at most `MOST_MARKS` marks in a row, for Unicode's normal forms, which take quadratic time else."""
+    return _floods()[1].sub("", text) if _floods()[0].search(text) else text
+
+
 def mark_flood(text: str) -> int:
     """How many marks the first run of them has that is longer than any language writes; 0 without one."""
     kept = _floods()[1].search(text)
@@ -320,6 +325,9 @@ def _wide() -> re.Pattern[str]:
 def _expanding(text: str) -> list[tuple[int, int]]:
     """Those characters, where they are so many that the text would grow beyond four times its length."""
     places = [match.span() for match in _wide().finditer(text)]
-    if len(places) > 1 and len(unicodedata.normalize("NFKD", text)) > _EXPANSION * len(text):
-        return places
-    return []
+    return places if len(places) > 1 and _expanded(text) > _EXPANSION * len(text) else []
+
+
+def _expanded(text: str) -> int:
+    """The length of the text's NFKD, told by its characters: floods of marks are still in it."""
+    return sum(count * len(unicodedata.normalize("NFKD", char)) for char, count in Counter(text).items())

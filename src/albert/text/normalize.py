@@ -11,6 +11,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_MOST_FOLDS = 0x10000  # code points that are kept: no text makes the table large
+
+
+class _Folds(dict[int, str]):
+    """NFKD of each character without combining ones, made when it is first met.
+
+    Of a whole text NFKD also sorts the marks in a row, in time quadratic in their number. All of them go, so the order
+    does not matter: character by character comes out the same.
+    """
+
+    def __missing__(self, code: int) -> str:
+        parts = unicodedata.normalize("NFKD", chr(code))
+        fold = "".join(char for char in parts if not unicodedata.combining(char))
+        if code < _MOST_FOLDS:
+            self[code] = fold
+        return fold
+
+
+_FOLDS = _Folds()
+
 
 @dataclass(frozen=True)
 class NormalizedText:
@@ -66,8 +86,7 @@ class Normalizer:
         if self.quotes:
             text = text.replace("``", '"').replace("''", '"')
         if not self.keep_accents and not text.isascii():
-            text = unicodedata.normalize("NFKD", text)
-            text = "".join(char for char in text if not unicodedata.combining(char))
+            text = text.translate(_FOLDS)
         return text.lower() if self.lower else text
 
     def __call__(self, original: str) -> NormalizedText:
@@ -107,5 +126,5 @@ class Normalizer:
         if char.isascii():
             return char.lower() if self.lower else char
         if not self.keep_accents:
-            char = "".join(c for c in unicodedata.normalize("NFKD", char) if not unicodedata.combining(c))
+            char = _FOLDS[ord(char)]
         return char.lower() if self.lower else char

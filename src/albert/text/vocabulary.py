@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 import sentencepiece
 
 from albert.errors import AlbertError, ErrorKind
+from albert.text.hardening import without_floods
 from albert.text.normalize import Normalizer
 
 MAX_LINE_BYTES = 4000  # SentencePiece skips lines beyond 4,192 bytes: longer ones are broken at a space
@@ -88,7 +89,7 @@ def accents_lost(lines: Iterable[str]) -> str | None:
 def _changed_word(line: str) -> str | None:
     """The first word that loses a mark; other foldings (ﬁ to fi) are SentencePiece's own, too."""
     keep = Normalizer(lower=False)
-    composed = (unicodedata.normalize("NFKC", word) for word in line.split() if not word.isascii())
+    composed = (unicodedata.normalize("NFKC", word) for word in without_floods(line).split() if not word.isascii())
     return next((word for word in composed if unicodedata.normalize("NFC", keep.text(word)) != word), None)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from albert.data.audit.duplicates import Splits
 from albert.data.audit.findings import KEPT, Finding, Place, Severity, excerpt, found, labels_of
 from albert.data.examples import Example
+from albert.text.hardening import without_floods
 
 IMBALANCE = 5.0  # the most frequent label against another: past this, class weights are offered
 RARE = 10  # rows below which a label is hardly learned
@@ -111,7 +112,7 @@ def _spellings(splits: Splits) -> list[Finding]:
 
 def _spelling_key(label: str) -> str:
     """What case, spaces and underscores do not change."""
-    return "".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").split())
+    return "".join(unicodedata.normalize("NFKC", without_floods(label)).casefold().replace("_", " ").split())
 
 
 def _rare(counts: dict[str, int], firsts: dict[str, Example]) -> list[Finding]:
