@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from albert import __version__
+from albert.cli import documents
 
 app = typer.Typer(
     help="ALBERT, the lite BERT: train, evaluate and predict on ordinary machines.",
@@ -604,6 +605,10 @@ def doctor(json: AsJson = False) -> None:
     from albert.cli.doctor import run
 
     raise typer.Exit(run(as_json=json))
+
+
+for verb in (documents.index, documents.search, documents.ask):
+    app.command()(verb)
 
 
 @tokenizer_app.command("train")
