@@ -25,6 +25,7 @@ a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark q s sam
 tt u var wbr
 """
 _UNREAD = "script,style,noscript,template,nav,footer,svg,title"
+_AS_WRITTEN = "pre", "textarea"  # white space and all
 _DEEPEST = 64  # elements within each other that are looked at
 
 
@@ -153,11 +154,12 @@ def _html(path: Path) -> Iterator[Extracted]:
             continue
         own = _block_of(node)
         if block is not None and own.mem_id != block.mem_id:
-            joined.add(_tidy(line, block.tag), _level(block.tag))
+            joined.add(line, _level(block.tag))
             line = ""
-        block, line = own, line + node.text(deep=False)
+        text = node.text(deep=False)
+        block, line = own, line + (text if own.tag in _AS_WRITTEN else re.sub(r"\s+", " ", text))
     if block is not None:
-        joined.add(_tidy(line, block.tag), _level(block.tag))
+        joined.add(line, _level(block.tag))
     yield joined.document(named)
 
 
@@ -170,11 +172,6 @@ def _block_of(node: Any) -> Any:
         if node.tag not in _INLINE.split():
             return node
     return node
-
-
-def _tidy(text: str, tag: str) -> str:
-    """A browser's view of white space."""
-    return text if tag in ("pre", "textarea") else "\n".join(" ".join(part.split()) for part in text.split("\n"))
 
 
 def _level(tag: str) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from albert.documents.store import Store
 from albert.documents.vectors import Matrix
+from albert.errors import AlbertError, ErrorKind
 
 RANK = 60  # k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
 DEPTH = 100  # hits that each way of searching gives
@@ -116,7 +117,13 @@ def hits(store: Store, found: Sequence[tuple[int, float, dict[str, int]]]) -> li
         [passage for passage, _, _ in found],
     )
     known = {row[0]: row for row in rows}
-    return [_hit(known[passage], score, ranks) for passage, score, ranks in found if passage in known]
+    try:
+        return [_hit(known[passage], score, ranks) for passage, score, ranks in found if passage in known]
+    except (ValueError, TypeError) as error:
+        raise AlbertError(
+            ErrorKind.DATA, str(store.path), expected="an index of documents", got=f"a damaged one ({error})",
+            hint="make it again: albert index FOLDER -o NEW.db",
+        ) from None  # fmt: skip
 
 
 def _hit(row: tuple[Any, ...], score: float, ranks: dict[str, int]) -> Hit:

@@ -96,7 +96,7 @@ class Store:
         """SQLite's errors as ours."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged text is not UTF-8
             raise _told(self.path, error) from error
 
     def _prepare(self) -> None:
@@ -129,7 +129,7 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _told(path: Path, error: sqlite3.Error) -> AlbertError:
+def _told(path: Path, error: Exception) -> AlbertError:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return AlbertError(
