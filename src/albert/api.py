@@ -29,6 +29,7 @@ def train(
     size: str | None = None,
     choices: str | None = None,
     metric: str | None = None,
+    fallback: str | None = None,
     max_length: int | None = None,
     stride: int | None = None,
     early_exit: bool = False,
@@ -48,7 +49,8 @@ def train(
 
     Columns and task are guessed where they are not given; without `dev` a tenth is held out. `init` is a
     model folder or hub id to start from, the package's starter unless `size` names a network to train from
-    scratch, on the vocabulary in the folder `tokenizer` or our English one. `header` says whether a table's first
+    scratch, on the vocabulary in the folder `tokenizer` or our English one. `fallback` is a label for texts that
+    no other one fits; it is also the answer where none is likely enough. `header` says whether a table's first
     row names its columns, `word_column` and `tag_column` which of a CoNLL file's, counted from 1, are meant, and with
     `keep_na` cells like NA and None are values. `settings` are those of `albert train --set`. Raises `AlbertError`.
     """
@@ -65,6 +67,7 @@ def train(
         size=size,
         choices=choices,
         metric=metric,
+        fallback=fallback,
         max_length=max_length,
         stride=stride,
         early_exit=early_exit,

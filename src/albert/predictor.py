@@ -127,7 +127,7 @@ class Predictor:
                 expected="a model that `albert train` wrote, or one with a head for a task",
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
-        task = task.measured_by(extra.get("metric"))
+        task = task.measured_by(extra.get("metric")).falling_back_to(extra.get("fallback"))
         tokenizer = open_tokenizer(folder)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
         if "max_length" in extra:

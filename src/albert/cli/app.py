@@ -149,6 +149,10 @@ def train(
     metric: Annotated[
         str | None, typer.Option(help="Dev score that decides, e.g. macro_f1 or mcc; else the task's own.")
     ] = None,
+    fallback: Annotated[
+        str | None,
+        typer.Option(help="Label for texts that no other one fits: also the answer where none is likely enough."),
+    ] = None,
     max_length: MaxLength = None,
     stride: Stride = None,
     early_exit: Annotated[
@@ -187,6 +191,7 @@ def train(
         size=size,
         choices=choices,
         metric=metric,
+        fallback=fallback,
         max_length=max_length,
         stride=stride,
         early_exit=early_exit,

@@ -170,6 +170,12 @@ class Task(ABC):
         other.metric = metric
         return other
 
+    def falling_back_to(self, label: str | None) -> Task:
+        """This task with a label for texts that no other one fits. Raises `AlbertError` (usage) for other tasks."""
+        if label is None:
+            return self
+        raise AlbertError(ErrorKind.USAGE, "--fallback", expected="a task with one label a text", got=self.name)
+
     def remarks(self, examples: Sequence[Example], features: Features) -> list[str]:
         """What these examples' gold values lose on their way to the model, in words."""
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -21,9 +22,12 @@ from albert.tasks.metrics import classification_score, classification_scores, so
 from albert.tasks.review import Review, Verdict, label_scores, mean_of
 
 MAX_LABELS = 10_000
+_TRIED = 201  # thresholds
 
 
 class Classification(Task):
+    """Where a `fallback` is named, it is also the answer where no label is likely enough: the threshold is tuned."""
+
     name = "classification"
     head = "sequence_classification"
     problem_type = "single_label_classification"
@@ -31,6 +35,14 @@ class Classification(Task):
     metric = "accuracy"
     metrics = ("macro_f1", "mcc")
     stratified = True
+    fallback: str | None = None
+
+    def falling_back_to(self, label: str | None) -> Task:
+        if label is None:
+            return self
+        other = copy.copy(self)
+        other.fallback = label
+        return other
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
         return True  # any column of values can be a column of labels: the last one asked
@@ -65,16 +77,44 @@ class Classification(Task):
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         probabilities = softmax(output.pooled)
-        best = np.argsort(-probabilities, kind="stable")[: options.top_k]
+        best = np.argsort(-probabilities, kind="stable")
+        first = self._said(probabilities[None], labels, options.thresholds)[0]
+        if first != best[0]:  # the fallback's score is that of all other labels being wrong
+            probabilities[first] = 1 - probabilities[best[0]]
+        best = np.concatenate([[first], best[best != first]])[: options.top_k]
         scores = output.pooled if options.raw_scores else probabilities
         return [{"label": labels[i], "score": float(scores[i])} for i in best]
+
+    def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
+        """With a fallback the probability that a label must have; the higher one of equally good ones."""
+        if self.fallback is None:
+            return ()
+        probabilities = softmax(np.stack([output.pooled for output in outputs]))
+        gold = _ids([output.example for output in outputs], labels)
+        surest = _others(probabilities, labels.index(self.fallback)).max(1)
+        tried = np.unique(np.quantile(surest, np.linspace(0, 1, _TRIED)))
+        scores = [
+            classification_score(self.metric, self._said(probabilities, labels, (limit,)), gold, labels=len(labels))
+            for limit in tried
+        ]
+        return (float(tried[max(range(len(tried)), key=lambda at: (scores[at], at))]),)
+
+    def _said(
+        self, probabilities: Float[np.ndarray, "texts labels"], labels: Sequence[str], thresholds: Sequence[float]
+    ) -> Int[np.ndarray, " texts"]:
+        """The label that each text gets."""
+        best = probabilities.argmax(1)
+        if self.fallback is None or not thresholds:
+            return best
+        fallback = labels.index(self.fallback)
+        return np.where(_others(probabilities, fallback).max(1) < thresholds[0], fallback, best)
 
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        predicted = np.stack([output.pooled for output in outputs]).argmax(1)
+        probabilities = softmax(np.stack([output.pooled for output in outputs]))
         gold = _ids([output.example for output in outputs], labels)
-        return classification_scores(predicted, gold, labels=len(labels))
+        return classification_scores(self._said(probabilities, labels, thresholds), gold, labels=len(labels))
 
     def baseline(
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
@@ -87,7 +127,8 @@ class Classification(Task):
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         probabilities = softmax(np.stack([output.pooled for output in outputs]))
-        gold, said = _ids([output.example for output in outputs], labels), probabilities.argmax(1)
+        gold = _ids([output.example for output in outputs], labels)
+        said = self._said(probabilities, labels, thresholds)
 
         def measure(chosen: np.ndarray) -> float:
             return classification_score(self.metric, said[chosen], gold[chosen], labels=len(labels))
@@ -111,6 +152,11 @@ class Classification(Task):
 def _ids(examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
     ids = {label: index for index, label in enumerate(labels)}
     return np.asarray([ids[example.gold] for example in examples], np.int64)
+
+
+def _others(probabilities: Float[np.ndarray, "texts labels"], left_out: int) -> Float[np.ndarray, "texts labels"]:
+    """The probabilities with 0 for one label."""
+    return np.where(np.arange(probabilities.shape[1]) == left_out, 0.0, probabilities)
 
 
 def label_string(value: Any) -> str:

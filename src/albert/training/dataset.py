@@ -29,6 +29,8 @@ from albert.tasks.losses import LossConfig, LossShape
 from albert.text.encodings import Tokenizer
 from albert.training.texts import TextConfig
 
+_SHOWN = 10  # labels in an error
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(Reading):
@@ -36,7 +38,8 @@ class FinetuneConfig(Reading):
 
     `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
-    of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `settings` override the
+    of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
+    label for texts that no other one fits: also the answer where none is likely enough. `settings` override the
     values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
     depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
     for an `init` and a `size` at once, and an `exit_budget` that is no share.
@@ -54,6 +57,7 @@ class FinetuneConfig(Reading):
     size: str | None = None
     choices: str | None = None
     metric: str | None = None
+    fallback: str | None = None
     max_length: int | None = None
     stride: int | None = None
     early_exit: bool = False
@@ -107,11 +111,19 @@ def read_dataset(
     )
     assert columns.label is not None
     task = (task_named(config.task) if config.task else _guess(table, columns)).measured_by(config.metric)
+    task = task.falling_back_to(config.fallback)
     lengths = task.lengths.adjusted(config.max_length, config.stride)
     remarks: list[str] = []
     parse_gold = task.parser(label_values(table, columns))
     train = _examples(table, columns, parse_gold, remarks)
     labels = task.labels(train, column=columns.label)
+    if config.fallback is not None and config.fallback not in labels:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{config.train}: --fallback {config.fallback}",
+            expected="one of the labels in the training part",
+            got=", ".join(labels[:_SHOWN]) + ", …" * (len(labels) > _SHOWN),
+        )
     held_out = config.dev is None
     if config.dev is None:
         train, dev = hold_out(train, seed=seed, stratify=task.stratified)

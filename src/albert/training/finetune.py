@@ -130,6 +130,7 @@ def _build_model(
             "columns": dataclasses.asdict(data.columns),
             "max_length": data.lengths.max_length,
             "stride": data.lengths.stride,
+            **({} if config.fallback is None else {"fallback": config.fallback}),
         },
     }
     if config.size is not None:

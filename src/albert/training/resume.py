@@ -16,6 +16,7 @@ _OPTIONS = {"init": "--init", "teacher": "--teacher"}
 _OF_TRAIN = {
     ("albert", "extra", "task"): "--task",
     ("albert", "extra", "metric"): "--metric",
+    ("albert", "extra", "fallback"): "--fallback",
     ("albert", "extra", "max_length"): "--max-length",
     ("albert", "extra", "stride"): "--stride",
     ("albert", "extra", "columns", "text"): "--text",
