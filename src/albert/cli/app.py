@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from albert import __version__
-from albert.cli import documents
+from albert.cli import documents, summarize
 
 app = typer.Typer(
     help="ALBERT, the lite BERT: train, evaluate and predict on ordinary machines.",
@@ -612,7 +612,7 @@ def doctor(json: AsJson = False) -> None:
     raise typer.Exit(run(as_json=json))
 
 
-for verb in (documents.index, documents.search, documents.ask):
+for verb in (documents.index, documents.search, documents.ask, summarize.summarize):
     app.command()(verb)
 
 

@@ -13,8 +13,8 @@ PASSAGES = 10  # that are read
 _KEPT = 6  # answers a passage
 _FLOOR = 1e-9  # of a probability
 _STEM = 5  # letters of a word that tell it from others
-# A passage counts less the later the search found it: what 1 / (60 + rank) adds to the log of an answer's odds.
-RANK_WEIGHT = 200.0
+# An answer's probability is divided by the rank of its passage to this power (benchmarks/documents.py compares others).
+RANK_POWER = 1.5
 THRESHOLD = 0.5  # below it there is no answer
 
 
@@ -42,12 +42,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A part of a passage, with the log of its odds against "no answer here"."""
+    """A part of a passage: `weight` ranks it among those of other passages, `odds` is the log of those against none."""
 
     hit: Hit
     text: str
     start: int
     end: int
+    weight: float
     odds: float
 
 
@@ -56,13 +57,14 @@ def read(question: str, hits: Sequence[Hit], reader: Predictor | None, *, thresh
 
     The answer to a FAQ's question that is much the same counts, too; without a `reader` no other does.
     """
-    candidates = [_Candidate(hit, hit.answer, hit.start, hit.end, _alike(question, hit)) for hit in hits if hit.answer]
-    texts = [hit for hit in hits if hit.answer is None] if reader is not None else []
+    candidates = [_of_faq(question, hit) for hit in hits if hit.answer is not None]
+    texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None] if reader is not None else []
     if texts and reader is not None:
-        pairs = [{"question": question, "context": hit.text} for hit in texts]
+        pairs = [{"question": question, "context": hit.text} for _, hit in texts]
         said = reader(pairs, top_k=_KEPT, handle_impossible_answer=True)
-        candidates += [one for hit, found in zip(texts, said, strict=True) for one in _candidates(hit, found)]
-    best = max(candidates, key=lambda one: one.odds, default=None)
+        for (rank, hit), found in zip(texts, said, strict=True):
+            candidates += _candidates(hit, rank, found)
+    best = max(candidates, key=lambda one: one.weight, default=None)
     nearest = tuple(hits)
     if best is None:
         return Answer(question, "", 0.0, nearest[0] if nearest else None, others=nearest[1:])
@@ -73,23 +75,21 @@ def read(question: str, hits: Sequence[Hit], reader: Predictor | None, *, thresh
     return Answer(question, best.text, score, best.hit, best.start, best.end, others)
 
 
-def _alike(question: str, hit: Hit) -> float:
-    """The log of the odds that two questions ask the same: by the share of telling words that they have in common."""
+def _of_faq(question: str, hit: Hit) -> _Candidate:
+    """A FAQ's answer: as likely as the share of telling words that its question and this one have in common."""
     own, other = ({word[:_STEM] for word in telling(text)} for text in (question, hit.text))
-    share = 2 * len(own & other) / max(len(own) + len(other), 1)
-    return math.log((share + _FLOOR) / (1 - share + _FLOOR))
+    share = min(max(2 * len(own & other) / max(len(own) + len(other), 1), _FLOOR), 1 - _FLOOR)
+    return _Candidate(hit, hit.answer or "", hit.start, hit.end, math.log(share), math.log(share / (1 - share)))
 
 
-def _candidates(hit: Hit, predictions: list[dict[str, object]]) -> list[_Candidate]:
+def _candidates(hit: Hit, rank: int, predictions: list[dict[str, object]]) -> list[_Candidate]:
     """The parts of one passage. "No answer" is among what the reader says, unless all it says is likelier."""
     scores = [float(str(one["score"])) for one in predictions]
     null = max(next((s for s, one in zip(scores, predictions, strict=True) if not one["answer"]), min(scores)), _FLOOR)
-    first = min(rank for rank in (hit.words, hit.vectors, 10**6) if rank is not None)
-    late = RANK_WEIGHT * (1 / 61 - 1 / (60 + first))
     return [
         _Candidate(
             hit, str(one["answer"]), hit.start + int(str(one["start"])), hit.start + int(str(one["end"])),
-            math.log(max(score, _FLOOR) / null) - late,
+            math.log(max(score, _FLOOR)) - RANK_POWER * math.log(rank), math.log(max(score, _FLOOR) / null),
         )
         for score, one in zip(scores, predictions, strict=True)
         if one["answer"]
