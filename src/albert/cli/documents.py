@@ -98,6 +98,20 @@ def ask(
         print(_of_answer(answer))
 
 
+def mcp(
+    file: IndexFile,
+    reader: Annotated[str | None, typer.Option(help="Model for question answering; without one, FAQs alone.")] = None,
+) -> None:
+    """Offer an index to programs that speak the Model Context Protocol, on standard input and output."""
+    from albert.documents import Index
+    from albert.documents.tools import serve
+    from albert.predictor import Predictor
+
+    model = None if reader is None else Predictor.load(reader)
+    with Index(_there(file)) as found:
+        serve(found, model)
+
+
 def _there(path: Path) -> Path:
     """An index that exists: a typing mistake makes no new one."""
     from albert.errors import AlbertError, ErrorKind
