@@ -26,8 +26,6 @@ def tools_of(kb: Index, reader: Predictor | None) -> Any:
     """The server with its tools. Raises `AlbertError` (usage) where the package mcp is not installed."""
     made = require_extra("mcp.server", "mcp").MCPServer
     server = made("albert", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
-        "albert", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING"
-    )
     turn = threading.Lock()  # tools run in threads, and the index answers one at a time
 
     def told(work: Any, *values: Any, **options: Any) -> Any:
