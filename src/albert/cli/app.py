@@ -612,7 +612,7 @@ def doctor(json: AsJson = False) -> None:
     raise typer.Exit(run(as_json=json))
 
 
-for verb in (documents.index, documents.search, documents.ask, documents.mcp, summarize.summarize):
+for verb in (documents.index, documents.search, documents.ask, documents.chat, documents.mcp, summarize.summarize):
     app.command()(verb)
 
 

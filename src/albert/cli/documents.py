@@ -98,6 +98,38 @@ def ask(
         print(_of_answer(answer))
 
 
+def chat(
+    file: IndexFile,
+    reader: Annotated[str | None, typer.Option(help="Model for question answering; without one, FAQs alone.")] = None,
+    intents: Annotated[
+        str | None, typer.Option(help="Classifier of what people want, with a fallback that leads to the documents.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="No answer is given below this score.")] = 0.5,
+) -> None:
+    """Talk with an assistant that quotes the documents; an empty line or the end of the input ends it."""
+    from albert.documents import Index
+    from albert.documents.chat import Assistant
+    from albert.predictor import Predictor
+
+    models = [None if name is None else Predictor.load(name) for name in (reader, intents)]
+    with Index(_there(file)) as found:
+        assistant = Assistant(found, reader=models[0], intents=models[1], threshold=threshold)
+        while text := _asked():
+            reply = assistant(text)
+            print(reply.text)
+            if reply.answer is not None and reply.answer.hit is not None:
+                found_there = "" if reply.answer.found else "The nearest passage: "
+                print(f"  {found_there}{reply.answer.hit.place}")
+            sys.stdout.flush()
+
+
+def _asked() -> str:
+    """The next line; "" at the end."""
+    if sys.stdin.isatty():
+        print("> ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
 def mcp(
     file: IndexFile,
     reader: Annotated[str | None, typer.Option(help="Model for question answering; without one, FAQs alone.")] = None,
