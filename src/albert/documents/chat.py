@@ -1,4 +1,4 @@
-"""A terminal assistant over an index: rules, not a generator. What it tells of the documents is quoted with its place."""
+"""A terminal assistant over an index: rules, not a generator. What it tells of the documents is quoted with place."""
 
 from __future__ import annotations
 
