@@ -16,17 +16,19 @@ if "OMP_WAIT_POLICY" not in os.environ:
 if TYPE_CHECKING:
     from albert.api import load, train
     from albert.config import AlbertConfig
+    from albert.documents import Index
     from albert.errors import AlbertError
     from albert.predictor import Predictor
 
 _LAZY = {
     "load": "albert.api",
     "train": "albert.api",
+    "Index": "albert.documents",
     "Predictor": "albert.predictor",
     "AlbertConfig": "albert.config",
     "AlbertError": "albert.errors",
 }
-__all__ = ["AlbertConfig", "AlbertError", "Predictor", "__version__", "load", "train"]
+__all__ = ["AlbertConfig", "AlbertError", "Index", "Predictor", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

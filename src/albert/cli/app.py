@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from albert import __version__
+from albert.cli import documents, summarize
 
 app = typer.Typer(
     help="ALBERT, the lite BERT: train, evaluate and predict on ordinary machines.",
@@ -635,6 +636,10 @@ def doctor(json: AsJson = False) -> None:
     from albert.cli.doctor import run
 
     raise typer.Exit(run(as_json=json))
+
+
+for verb in (documents.index, documents.search, documents.ask, documents.chat, documents.mcp, summarize.summarize):
+    app.command()(verb)
 
 
 @tokenizer_app.command("train")

@@ -1,0 +1,136 @@
+"""Search by words (BM25) and by vectors, put together by the rank in each."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from albert.documents.store import Store
+from albert.documents.vectors import Matrix
+from albert.errors import AlbertError, ErrorKind
+
+RANK = 60  # k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
+DEPTH = 100  # hits that each way of searching gives
+_TERMS = 64  # of a question; more make it slow and no better
+_TERM = re.compile(r"\w+")
+# Words that nearly every passage has: they cost time and tell nothing.
+_COMMON = """
+a an and are as at be been but by can did do does for from had has have how i if in is it its me my of on or our s so t
+that the their them then there these they this to was we were what when where which who whom whose why will with would
+you your
+"""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage that a search found, and where it stands.
+
+    `start` and `end` are characters of the document's text; `page` counts from 1 in files with pages, `line` in others.
+    `score` is what the ways of searching give together, `words` and `vectors` the rank in each, from 1.
+    """
+
+    passage: int
+    path: str
+    title: str
+    heading: str
+    text: str
+    start: int
+    end: int
+    line: int
+    page: int | None
+    score: float
+    words: int | None = None
+    vectors: int | None = None
+    answer: str | None = None
+
+    @property
+    def place(self) -> str:
+        """File and page or line, for people."""
+        return f"{self.path}, page {self.page}" if self.page else f"{self.path}:{self.line}"
+
+
+def match_of(query: str) -> str:
+    """FTS5's form of what a person asks: each word quoted, so that none of its characters means anything, or'ed."""
+    return " OR ".join(f'"{term}"' for term in telling(query)[:_TERMS])
+
+
+def telling(text: str) -> list[str]:
+    """The words of a text without those that every text has, in small letters; all of them where no other is left."""
+    words = list(dict.fromkeys(_TERM.findall(text.lower())))
+    return [word for word in words if word not in _COMMON.split()] or words
+
+
+def by_words(store: Store, query: str, count: int, paths: str | None) -> list[int]:
+    """The passages with the best BM25, best first."""
+    match = match_of(query)
+    if not match:
+        return []
+    found = store.rows(
+        "SELECT rowid FROM words WHERE words MATCH ?"
+        + (f" AND rowid IN ({_OF_PATHS})" if paths else "")
+        + " ORDER BY bm25(words, 0.5, 1.0), rowid LIMIT ?",
+        (match, *([paths] if paths else []), count),
+    )
+    return [row[0] for row in found]
+
+
+_OF_PATHS = (
+    "SELECT passages.id FROM passages JOIN documents ON documents.id = passages.document "
+    "JOIN files ON files.id = documents.file WHERE files.path GLOB ?"
+)
+
+
+def by_vectors(store: Store, matrix: Matrix, query: np.ndarray, count: int, paths: str | None) -> list[int]:
+    """The passages whose vectors are most like the query's, best first."""
+    wanted = len(matrix.ids) if paths else count
+    found = [passage for passage, _ in matrix.nearest(query, max(wanted, 1))]
+    if paths:
+        allowed = {row[0] for row in store.rows(_OF_PATHS, (paths,))}
+        found = [passage for passage in found if passage in allowed]
+    return found[:count]
+
+
+def fused(ranked: dict[str, list[int]], count: int) -> list[tuple[int, float, dict[str, int]]]:
+    """(passage, score, rank in each list) by the sum of 1 / (60 + rank), best first."""
+    ranks: dict[int, dict[str, int]] = {}
+    for name, passages in ranked.items():
+        for rank, passage in enumerate(passages, 1):
+            ranks.setdefault(passage, {})[name] = rank
+    scores = {passage: sum(1 / (RANK + rank) for rank in own.values()) for passage, own in ranks.items()}
+    best = sorted(scores, key=lambda passage: (-scores[passage], passage))[:count]
+    return [(passage, scores[passage], ranks[passage]) for passage in best]
+
+
+def hits(store: Store, found: Sequence[tuple[int, float, dict[str, int]]]) -> list[Hit]:
+    """The passages with what is known of them, in the same order."""
+    marks = ",".join("?" * len(found))
+    rows = store.rows(
+        'SELECT passages.id, files.path, documents.name, documents.title, heading, passages.text, start, "end", '
+        "documents.text, pages, answer FROM passages JOIN documents ON documents.id = document "
+        f"JOIN files ON files.id = file WHERE passages.id IN ({marks})",
+        [passage for passage, _, _ in found],
+    )
+    known = {row[0]: row for row in rows}
+    try:
+        return [_hit(known[passage], score, ranks) for passage, score, ranks in found if passage in known]
+    except (ValueError, TypeError) as error:
+        raise AlbertError(
+            ErrorKind.DATA, str(store.path), expected="an index of documents", got=f"a damaged one ({error})",
+            hint="make it again: albert index FOLDER -o NEW.db",
+        ) from None  # fmt: skip
+
+
+def _hit(row: tuple[Any, ...], score: float, ranks: dict[str, int]) -> Hit:
+    passage, path, name, title, heading, text, start, end, whole, pages, answer = row
+    page = bisect_right(json.loads(pages), start) or None
+    line = int(name) if name else whole.count("\n", 0, start) + 1
+    return Hit(
+        passage, path, title, heading, text, start, end, line, page, score, ranks.get("words"), ranks.get("vectors"),
+        answer,
+    )  # fmt: skip

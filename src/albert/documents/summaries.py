@@ -1,0 +1,50 @@
+"""Summaries of texts of any length: sentences chosen by their vectors, in groups where there are too many at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from albert.documents.vectors import Encoder
+from albert.errors import AlbertError, ErrorKind
+from albert.summary import Sentence, sentences, summarize
+
+_AT_ONCE = 512  # sentences compared with each other: the table of pairs grows with the square
+_FOCUS = 0.5  # of a vector that leans towards the words that the summary is to be about
+
+
+def summary(
+    text: str, encoder: Encoder, *, count: int = 3, share: float | None = None, focus: str = ""
+) -> list[Sentence]:
+    """At most `count` sentences of the text, or the `share` of all, in its order.
+
+    With a `focus` those that are like it count for more. Raises `AlbertError` (bad-data) for a text without sentences.
+    """
+    parts = sentences(text)
+    if not parts:
+        raise AlbertError(ErrorKind.DATA, "summary", expected="a text with sentences", got="none")
+    wanted = count if share is None else max(1, math.ceil(share * len(parts)))
+    vectors = encoder([part.text for part in parts])
+    if focus.strip():
+        near = vectors @ encoder([focus])[0]
+        kept = np.sort(np.argsort(-near, kind="stable")[: max(wanted, math.ceil(len(parts) * _FOCUS))])
+        parts, vectors = [parts[i] for i in kept], vectors[kept]
+    while len(parts) > _AT_ONCE:  # the most telling ones of each stretch of the text go on
+        parts, vectors = _thinned(parts, vectors, wanted)
+        if len(parts) <= wanted:
+            return parts
+    return summarize(parts, vectors, wanted)
+
+
+def _thinned(parts: list[Sentence], vectors: np.ndarray, wanted: int) -> tuple[list[Sentence], np.ndarray]:
+    each = max(_AT_ONCE // 2, math.ceil(wanted * _AT_ONCE / len(parts)))
+    kept: list[int] = []
+    for start in range(0, len(parts), _AT_ONCE):
+        stretch = parts[start : start + _AT_ONCE]
+        chosen = {
+            one.start
+            for one in summarize(stretch, vectors[start : start + _AT_ONCE], min(each, len(stretch) // 2 or 1))
+        }
+        kept += [start + place for place, one in enumerate(stretch) if one.start in chosen]
+    return [parts[i] for i in kept], vectors[kept]

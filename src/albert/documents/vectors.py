@@ -1,0 +1,89 @@
+"""Vectors of texts: from a model of ours, kept as 8-bit numbers with a scale, compared by products of whole blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from albert.data.batches import Features
+from albert.engine import Engine
+from albert.files import folder_fingerprint
+from albert.hub import model_folder
+from albert.model.checkpoint import stored_head
+from albert.predictor import Predictor
+from albert.pretrained import PretrainedModel
+
+_BLOCK = 8192  # rows turned into float32 at a time
+_PORTION = 256  # texts encoded at a time
+
+
+class Encoder:
+    """Turns texts into vectors of length 1. A model for similarity or retrieval gives its own, a pre-trained one the
+    mean over pieces.
+
+    Raises `AlbertError` (bad-model) for a model that has none.
+    """
+
+    def __init__(self, name: str | Path) -> None:
+        folder = model_folder(name)
+        self.name = str(name)
+        self.fingerprint = folder_fingerprint(folder)
+        self._predictor: Predictor | None = None
+        if stored_head(folder) in ("masked_lm", "pretraining"):
+            self._pretrained = PretrainedModel.load(folder)
+            self._engine = Engine(self._pretrained.model)
+        else:
+            self._predictor = Predictor.load(folder)
+            self._predictor.embed([])  # refuses a model without vectors before any work
+
+    def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts size"]:
+        """A vector a text; what is longer than the model reads is cut."""
+        if self._predictor is not None:
+            return self._predictor.embed(texts)
+        portions = [texts[start : start + _PORTION] for start in range(0, len(texts), _PORTION)]
+        found = np.stack([states.mean(0) for portion in portions for states in self._states(portion)])
+        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
+
+    def _states(self, texts: Sequence[str]) -> list[np.ndarray]:
+        encodings = self._pretrained.tokenizer.encode_batch(texts, max_length=self._pretrained.limit, offsets=False)
+        return self._engine.states(Features.build(encodings))
+
+
+def quantized(vector: Float[np.ndarray, " size"]) -> tuple[float, bytes]:
+    """The scale of a vector and its numbers, each rounded to one of 255 steps."""
+    scale = float(np.abs(vector).max()) / 127 or 1.0
+    return scale, np.rint(vector / scale).astype(np.int8).tobytes()
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The vectors of an index in memory: `ids` of their passages, a scale a row."""
+
+    ids: np.ndarray
+    scales: Float[np.ndarray, " rows"]
+    numbers: Int8[np.ndarray, "rows size"]
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, float, bytes]]) -> Matrix:
+        """From (passage, scale, numbers)."""
+        numbers = np.frombuffer(b"".join(row[2] for row in rows), np.int8)
+        return cls(
+            np.array([row[0] for row in rows], np.int64),
+            np.array([row[1] for row in rows], np.float32),
+            numbers.reshape(len(rows), -1) if rows else numbers.reshape(0, 0),
+        )
+
+    def nearest(self, query: Float[np.ndarray, " size"], count: int) -> list[tuple[int, float]]:
+        """(passage, cosine) of the vectors most like the query's, the most like first."""
+        if not len(self.ids):
+            return []
+        parts = range(0, len(self.ids), _BLOCK)
+        cosines = np.concatenate([self.numbers[at : at + _BLOCK].astype(np.float32) @ query for at in parts])
+        cosines *= self.scales
+        best = np.argpartition(-cosines, min(count, len(cosines)) - 1)[:count]
+        best = best[np.lexsort((self.ids[best], -cosines[best]))]
+        return [(int(self.ids[row]), float(cosines[row])) for row in best]
