@@ -10,12 +10,13 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.files import TMP
+from albert.files import TMP, disk_errors
 from albert.hub import model_folder
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
 from albert.model.checkpoint import stored_head
 from albert.model.names import FAMILIES
-from albert.replacing import new_files
+from albert.process import run_lock
+from albert.replacing import NEXT, new_files, settle
 from albert.text.open import open_tokenizer
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -42,7 +43,10 @@ def convert(name: str | Path, out: str | Path, *, to: str | None = None, dtype: 
     for option, value, known in (("--to", to or "bert", FAMILIES), ("--dtype", dtype, _DTYPES)):
         if value not in known:
             raise AlbertError(ErrorKind.USAGE, option, expected=" or ".join(known), got=repr(value))
-    if out.exists() and (not out.is_dir() or any(not path.name.startswith(TMP) for path in out.iterdir())):
+    if (out / NEXT).is_dir():  # of a conversion that was killed at its very end
+        with run_lock(out):
+            settle(out)
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith((TMP, ".lock")) for path in out.iterdir())):
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a new or empty folder", got="one with files in it")
     tokenizer, head = open_tokenizer(folder), stored_head(folder)
     # A bare encoder keeps its pooler, which no head of it reads.
@@ -51,7 +55,7 @@ def convert(name: str | Path, out: str | Path, *, to: str | None = None, dtype: 
     if to is not None and to != config.model_type:
         model = _written_out(model, _bert(config, folder)) if to == "bert" else model
         model.config = config = model.config.with_(model_type=to)
-    with new_files(out) as staged:
+    with disk_errors(out), run_lock(out), new_files(out) as staged:
         save_model(model, staged, dtype=_DTYPES[dtype])
         tokenizer.save(staged)
         for path in (found for pattern in _BESIDE for found in folder.glob(pattern) if found.is_file()):
