@@ -16,7 +16,8 @@ from albert.locks import output_lock
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
 from albert.model.checkpoint import stored_head
 from albert.model.names import FAMILIES
-from albert.replacing import new_files
+from albert.process import run_lock
+from albert.replacing import NEXT, new_files, settle
 from albert.text.open import open_tokenizer
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -47,7 +48,10 @@ def _convert(folder: Path, out: Path, *, to: str | None, dtype: str) -> Converte
     for option, value, known in (("--to", to or "bert", FAMILIES), ("--dtype", dtype, _DTYPES)):
         if value not in known:
             raise AlbertError(ErrorKind.USAGE, option, expected=" or ".join(known), got=repr(value))
-    if out.exists() and (not out.is_dir() or any(not path.name.startswith(TMP) for path in out.iterdir())):
+    if (out / NEXT).is_dir():  # of a conversion that was killed at its very end
+        with run_lock(out):
+            settle(out)
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith((TMP, ".lock")) for path in out.iterdir())):
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a new or empty folder", got="one with files in it")
     tokenizer, head = open_tokenizer(folder), stored_head(folder)
     # A bare encoder keeps its pooler, which no head of it reads.
@@ -56,7 +60,7 @@ def _convert(folder: Path, out: Path, *, to: str | None, dtype: str) -> Converte
     if to is not None and to != config.model_type:
         model = _written_out(model, _bert(config, folder)) if to == "bert" else model
         model.config = config = model.config.with_(model_type=to)
-    with new_files(out) as staged:
+    with disk_errors(out), run_lock(out), new_files(out) as staged:
         save_model(model, staged, dtype=_DTYPES[dtype])
         tokenizer.save(staged)
         for path in (found for pattern in _BESIDE for found in folder.glob(pattern) if found.is_file()):

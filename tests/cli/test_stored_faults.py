@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -244,6 +245,10 @@ def test_a_conversion_goes_on_where_one_was_killed(folder: Path, tmp_path: Path,
     assert Predictor.load(tmp_path / "out")("a text") == Predictor.load(folder)("a text")
     assert not list((tmp_path / "out").glob(".tmp-*"))
     refused(albert("convert", folder, tmp_path / "out"), 2, "a new or empty folder")
+    shutil.copytree(tmp_path / "out", tmp_path / "late" / ".next")
+    refused(albert("convert", folder, tmp_path / "late"), 2, "a new or empty folder")  # it had been made but for moving
+    assert Predictor.load(tmp_path / "late")("a text") == Predictor.load(folder)("a text")
+    assert not (tmp_path / "late" / ".next").exists()
 
 
 def test_damaged_weights_are_refused_by_whatever_loads_them(tmp_path: Path) -> None:
