@@ -17,7 +17,10 @@ from albert.locks import alone
 from albert.pipes import open_writer, reader_gone, target_of
 
 MANIFEST = "manifest.json"
-_OF_MODELS = (".json", ".safetensors", ".model", ".txt")
+_OF_MODELS = (
+    "config.json", "spiece.model", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json",
+    "special_tokens_map.json", "modules.json", "sentence_bert_config.json",
+)  # fmt: skip
 _TMP = ".tmp-"
 _STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
 _LONGEST = ".part.json"  # what stands behind an output's name for a while
@@ -244,10 +247,11 @@ def verify_manifest(folder: Path) -> str | None:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Which model a folder holds: the SHA-256 of its manifest, without one of all its files but the card."""
+    """Which model a folder holds: the SHA-256 of its manifest, without one of all its files."""
     if (folder / MANIFEST).is_file():
         return sha256(folder / MANIFEST)
-    files = sorted(path for path in folder.iterdir() if path.suffix in _OF_MODELS and path.is_file())
+    names = {*_OF_MODELS, *(path.name for path in folder.glob("*.safetensors"))}
+    files = sorted(path for name in names if (path := folder / name).is_file())
     return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
 
 
