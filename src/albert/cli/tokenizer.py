@@ -10,7 +10,7 @@ from albert.data.corpus import corpus_lines
 from albert.data.corpus_files import corpus_files
 from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors
-from albert.locks import output_lock
+from albert.locks import run_lock
 from albert.replacing import new_files
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
@@ -29,7 +29,7 @@ def train(corpus: list[Path], out: Path, *, cased: bool, keep_accents: bool, **o
     tokenizer = AlbertTokenizer(
         train_vocabulary(corpus_lines(corpus), normalizer=normalizer, **options), normalizer=normalizer
     )
-    with disk_errors(out), output_lock(out), new_files(out) as staged:
+    with disk_errors(out), run_lock(out), new_files(out) as staged:
         tokenizer.save(staged)
     _tell(f"{tokenizer.vocab_size:,} pieces -> {out}")
 
