@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -175,16 +176,22 @@ class Load:
     refused: int = 0  # connections that were not made
     pause: float = 0.05  # seconds after a 429
 
-    async def run(self, address: tuple[str, int], *, clients: int, requests: int, body: dict[str, Any],
-                  path: str = "/predict", retry: bool = False) -> None:  # fmt: skip
-        """Until so many requests are answered, or each client was refused; with `retry` those come back."""
-        left = iter(range(requests))
-        raw = json.dumps(body).encode()
-        head = (f"POST {path} HTTP/1.1\r\nHost: {address[0]}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(raw)}\r\n\r\n").encode()  # fmt: skip
-        await asyncio.gather(*(self._client(address, head + raw, left, retry) for _ in range(clients)))
+    async def run(self, address: tuple[str, int], *, clients: int, requests: int,
+                  body: dict[str, Any] | Sequence[dict[str, Any]], path: str = "/predict",
+                  retry: bool = False) -> None:  # fmt: skip
+        """Until so many requests are answered, or each client was refused; with `retry` those come back.
 
-    async def _client(self, address: tuple[str, int], message: bytes, left: Iterator[int], retry: bool) -> None:
+        Of several bodies each request has the next.
+        """
+        left = iter(range(requests))
+        raw = [json.dumps(each).encode() for each in ([body] if isinstance(body, dict) else body)]
+        head = f"POST {path} HTTP/1.1\r\nHost: {address[0]}\r\nContent-Type: application/json\r\nContent-Length: "
+        messages = itertools.cycle(f"{head}{len(each)}\r\n\r\n".encode() + each for each in raw)
+        await asyncio.gather(*(self._client(address, messages, left, retry) for _ in range(clients)))
+
+    async def _client(
+        self, address: tuple[str, int], messages: Iterator[bytes], left: Iterator[int], retry: bool
+    ) -> None:
         while True:
             try:
                 reader, writer = await asyncio.open_connection(*address)
@@ -195,20 +202,20 @@ class Load:
                 await asyncio.sleep(0.05)
                 continue
             try:
-                if await self._ask(reader, writer, message, left) and not retry:
+                if await self._ask(reader, writer, messages, left) and not retry:
                     return
                 if next(left, None) is None:
                     return
             finally:
                 writer.close()
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes,
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: Iterator[bytes],
                    left: Iterator[int]) -> bool:  # fmt: skip
         """Asks until the server closes the connection; False if that was without an answer."""
         while next(left, None) is not None:
             begun = time.monotonic()
             try:
-                writer.write(message)
+                writer.write(next(messages))
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 size = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 await reader.readexactly(size)

@@ -19,7 +19,6 @@ from albert.pipes import open_writer, reader_gone, target_of
 from albert.stored import read_object, read_plain, typed
 
 MANIFEST = "manifest.json"
-<<<<<<< HEAD
 INT8 = "int8.safetensors"
 # What a folder of a model or a tokenizer may hold that changes an answer.
 MODEL_FILES = (
@@ -30,14 +29,6 @@ MODEL_FILES = (
 TMP = ".tmp-"
 _EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest vouches for none of them
 _AGAIN = "save or copy it again (delete manifest.json after a deliberate change)"
-_OF_MODELS = (".json", ".safetensors", ".model", ".txt")
-=======
-_OF_MODELS = (
-    "config.json", "spiece.model", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json",
-    "special_tokens_map.json", "modules.json", "sentence_bert_config.json",
-)  # fmt: skip
-_TMP = ".tmp-"
->>>>>>> outputs2
 _STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
 _LONGEST = ".part.json"  # what stands behind an output's name for a while
 _FAULTS = (
@@ -343,7 +334,7 @@ def folder_fingerprint(folder: Path) -> str:
     """Which model a folder holds: the SHA-256 of its manifest, without one of all its files."""
     if (folder / MANIFEST).is_file():
         return sha256(folder / MANIFEST)
-    names = {*_OF_MODELS, *(path.name for path in folder.glob("*.safetensors"))}
+    names = {*MODEL_FILES, *(path.name for path in folder.glob("*.safetensors"))}
     files = sorted(path for name in names if (path := folder / name).is_file())
     return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -201,11 +202,17 @@ def test_a_hung_engine_does_not_keep_the_process(folder: Path) -> None:
 
 
 def growth(server: Server, *, before: int, requests: int) -> int:
-    """Bytes by which the process grows over so many requests, after others that warm it up."""
+    """Bytes by which the process grows over so many requests, after others that warm it up. No two
+    have the same length: what is equal finds the place that the one before left."""
+
+    rng = random.Random(0)
+    words = [f"word{number}" for number in range(2000)]
+    texts = (" ".join(rng.choices(words, k=rng.randint(1, 40))) for _ in range(20_000))
+    bodies = [{"inputs": [[text]] * rng.randint(1, 3)} for text in texts]
 
     def load(count: int) -> None:
         clients = Load()
-        asyncio.run(clients.run(server.address, clients=16, requests=count, body=BODY))
+        asyncio.run(clients.run(server.address, clients=16, requests=count, body=bodies))
         assert clients.statuses == {200: count}
 
     load(before)

@@ -21,6 +21,7 @@ from albert.serve.hosted import Hosted, Source
 from albert.serve.keys import Keys, RateLimit
 from albert.serve.limits import Limits
 from albert.serve.logs import log
+from albert.serve.memory import keep_small
 from albert.serve.metrics import Metrics
 from albert.serve.queue import ComputeQueue, Lane
 from albert.serve.refusals import Refusal, expired, invalid, not_found, too_large, unavailable
@@ -69,7 +70,7 @@ class Service:
         self._load = load
         self._refusals = 0  # since the last line about them
         self._told = -np.inf
-        self._listening: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._text = ThreadPoolExecutor(2, "text")
         self._reloading = asyncio.Lock()
         self._healthy: tuple[float, Refusal | None] = (-np.inf, None)
@@ -78,14 +79,18 @@ class Service:
     async def start(self) -> None:
         """Begins to compute, and does so once with each model, which tells how fast it is."""
         self.queue.start()
-        self._listening = asyncio.get_running_loop().create_task(self.admission.listen())
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self.admission.listen()),
+            loop.create_task(keep_small(lambda: self.answered)),
+        ]
         for model in self.models.values():
             await self._try(model, _FIRST_FORWARD)
 
     async def stop(self) -> None:
         """Ends what runs."""
-        if self._listening is not None:
-            self._listening.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self.queue.stop()
         self._text.shutdown(wait=False, cancel_futures=True)
 
