@@ -12,11 +12,10 @@ from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.files import TMP, disk_errors
 from albert.hub import model_folder
-from albert.locks import output_lock
+from albert.locks import output_lock, run_lock
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
 from albert.model.checkpoint import stored_head
 from albert.model.names import FAMILIES
-from albert.process import run_lock
 from albert.replacing import NEXT, new_files, settle
 from albert.text.open import open_tokenizer
 
