@@ -139,6 +139,14 @@ VERBS = [
     Verb("prepare INPUT -o OUT --workers 1 --quiet", ".txt", codes=GOOD, said="bad-data", keeps=True),
     Verb("prepare REVIEWS_TXT --vocab INPUT -o OUT --quiet", code=66, said="bad-model"),
     Verb("tokenizer train INPUT -o OUT", ".txt", said="bad-data"),
+    Verb("index INPUT -o OUT", ".txt", codes={**GOOD, "UTF-16": 0}, said="bad-data"),
+    Verb("index REVIEWS_TXT -o OUT --vectors INPUT", code=66, said="bad-model", keeps=True),
+    Verb("index INPUT --status", said="albert index"),
+    Verb("search INPUT lamp", said="albert index"),
+    Verb("ask INPUT lamp", said="albert index"),
+    Verb("chat INPUT", said="albert index"),
+    Verb("mcp INPUT", said="albert index"),
+    Verb("summarize INPUT --model ENCODER", ".txt", codes={**GOOD, "UTF-16": 0}, said="bad-data"),
     Verb("serve INPUT --port 0", code=66, said="bad-model"),
     Verb("serve MODEL --port 0 --api-key-file INPUT", code=78, said="bad-config"),
     Verb("serve MODEL --port 0 --tls-certificate INPUT --tls-key INPUT", code=78, said="TLS"),
@@ -153,7 +161,13 @@ def places(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer)
     reviews.write_text(reviews.read_text().replace("positive", "good").replace("negative", "bad"))
     (folder / "text.txt").write_text("A fine day.\n")
     model = write_model(folder / "model", "classification", tokenizer)
-    return {"REVIEWS": str(reviews), "REVIEWS_TXT": str(folder / "text.txt"), "MODEL": str(model)}
+    encoder = write_model(folder / "encoder", "similarity", tokenizer)
+    return {
+        "ENCODER": str(encoder),
+        "REVIEWS": str(reviews),
+        "REVIEWS_TXT": str(folder / "text.txt"),
+        "MODEL": str(model),
+    }
 
 
 def said_of(verb: Verb, kind: str) -> str:

@@ -20,6 +20,7 @@ FILES = [
     "predict MODEL DATA -o OUT",
     "evaluate MODEL DATA -o OUT",
     "evaluate MODEL DATA --report OUT",
+    "index DATA -o OUT",
 ]
 FOLDERS = [
     "train DATA -o OUT --size tiny",
@@ -115,7 +116,7 @@ ODD_FOLDERS: list[tuple[Odd, int, str]] = [
 ]
 IN_CORPUS: list[tuple[Odd, int, str]] = [(_in_corpus, USAGE, "outside of what is read"), (_corpus, USAGE, "outside")]
 CASES = [
-    *((line, *odd) for line in FILES for odd in ODD_FILES),
+    *((line, *odd) for line in FILES for odd in ODD_FILES if "MODEL" in line or odd[0] not in (_weights, _settings)),
     *((line, *odd) for line in FOLDERS for odd in ODD_FOLDERS),
     *((line, *odd) for line in FOLDERS if "CORPUS" in line for odd in IN_CORPUS),
 ]

@@ -205,17 +205,18 @@ def test_a_published_folder_says_nothing(folder: Path, albert: Albert, caplog: p
         assert not caplog.records
 
 
-def test_the_server_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from albert.serve.logs import log_warnings
+def test_the_server_logs_it(capfd: pytest.CaptureFixture[str]) -> None:
+    from albert.serve.logs import flush, log_warnings
 
-    before = {name: list(logging.getLogger(name).handlers) for name in ("albert", "uvicorn.error")}
+    before = {name: list(logging.getLogger(name).handlers) for name in (None, "albert", "uvicorn.error")}
     try:
         log_warnings()
         logging.getLogger("albert").warning("no manifest vouches")
+        flush()
     finally:
         for name, handlers in before.items():
             logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, True
-    line = json.loads(capsys.readouterr().err)
+    line = json.loads(capfd.readouterr().err)
     assert (line["level"], line["message"]) == ("warning", "no manifest vouches")
 
 

@@ -310,7 +310,7 @@ def test_the_command_line(docs: Path, tmp_path: Path, albert: Albert) -> None:
         (("search", tmp_path / "none.db", "x"), 65),
         (("index", docs), 2),
         (("index", tmp_path / "nowhere", "-o", tmp_path / "new.db"), 65),
-        (("index", docs, "-o", tmp_path), 65),
+        (("index", docs, "-o", tmp_path), 74),
         (("search", kb, "x", "--top-k", "0"), 2),
     ):
         done = albert(*command)

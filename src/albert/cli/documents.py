@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from albert.documents import Answer, Hit
 
 _SHOWN = 20  # problems told one by one
+_MAGIC = b"SQLite format 3\0"
 
 IndexFile = Annotated[Path, typer.Argument(help="The index, a file that `albert index` made.")]
 Paths = Annotated[str | None, typer.Option("--filter", help="Only files whose name matches, such as 'policies/*'.")]
@@ -32,7 +33,9 @@ def index(
 ) -> None:
     """Put the documents of a folder into an index: new and changed files are read, those that are gone leave."""
     from albert.documents import Index
+    from albert.documents.files import files_below
     from albert.errors import AlbertError, ErrorKind
+    from albert.files import require_output
 
     if status or remove is not None:
         if len(places) != 1 or out is not None:
@@ -43,16 +46,27 @@ def index(
         return
     if out is None:
         raise AlbertError(ErrorKind.USAGE, "albert index", expected="where to write", hint="-o kb.db")
+    sources = [*places, *(faq or [])]
+    require_output(out, inputs=sources)
+    for source in sources:
+        next(files_below(source), None)  # refuses what is not there
+    new = not out.exists()
     with Index(out, vectors=None if vectors == "none" else vectors) as made:
-        added = made.add(*places, *(faq or []), tell=lambda done: print(_line(done), file=sys.stderr))
+        added = made.add(*sources, tell=lambda done: print(_line(done), file=sys.stderr))
         for problem in added.problems[:_SHOWN]:
             print(f"skipped {problem}", file=sys.stderr)
         if len(added.problems) > _SHOWN:
             print(f"… and more: albert index {out} --status", file=sys.stderr)
-        changes = {name: getattr(added, name) for name in ("added", "changed", "removed", "same")}
-        _print({**changes, "skipped": len(added.problems), **_status(made)}, as_json=json)
-        if added.problems and not made.status().documents:
-            raise AlbertError(ErrorKind.DATA, ", ".join(map(str, places)), expected="documents", got="none to read")
+        if made.status().passages:
+            changes = {name: getattr(added, name) for name in ("added", "changed", "removed", "same")}
+            _print({**changes, "skipped": len(added.problems), **_status(made)}, as_json=json)
+        empty = not made.status().passages
+    if empty:
+        for name in ("", "-wal", "-shm") if new else ():
+            Path(f"{out}{name}").unlink(missing_ok=True)
+        raise AlbertError(
+            ErrorKind.DATA, ", ".join(map(str, places)), expected="documents with text", got="none that can be read"
+        )
 
 
 def search(
@@ -89,8 +103,9 @@ def ask(
     from albert.documents import Index
     from albert.predictor import Predictor
 
+    _there(file)  # before a model is loaded
     model = None if reader is None else Predictor.load(reader)
-    with Index(_there(file)) as found:
+    with Index(file) as found:
         answer = found.ask(question, reader=model, threshold=threshold, passages=top_k, path=filter)
     if json:
         _print_json(_answer(answer))
@@ -111,8 +126,9 @@ def chat(
     from albert.documents.chat import Assistant
     from albert.predictor import Predictor
 
+    _there(file)
     models = [None if name is None else Predictor.load(name) for name in (reader, intents)]
-    with Index(_there(file)) as found:
+    with Index(file) as found:
         assistant = Assistant(found, reader=models[0], intents=models[1], threshold=threshold)
         while text := _asked():
             reply = assistant(text)
@@ -139,21 +155,29 @@ def mcp(
     from albert.documents.tools import serve
     from albert.predictor import Predictor
 
+    _there(file)
     model = None if reader is None else Predictor.load(reader)
-    with Index(_there(file)) as found:
+    with Index(file) as found:
         serve(found, model)
 
 
 def _there(path: Path) -> Path:
-    """An index that exists: a typing mistake makes no new one."""
+    """An index that exists: a typing mistake, or an empty file, makes no new one."""
     from albert.errors import AlbertError, ErrorKind
 
-    if not path.is_file():
-        raise AlbertError(
-            ErrorKind.DATA, str(path), expected="an index of documents", got="a folder" if path.is_dir() else "none",
-            hint=f"make it: albert index FOLDER -o {path}",
-        )  # fmt: skip
-    return path
+    got = "a folder" if path.is_dir() else "none"
+    if path.is_file():
+        try:
+            with path.open("rb") as file:
+                if file.read(len(_MAGIC)) == _MAGIC:
+                    return path
+            got = "another kind of file"
+        except OSError as error:
+            got = error.strerror or str(error)
+    raise AlbertError(
+        ErrorKind.DATA, str(path), expected="an index of documents", got=got,
+        hint="make one: albert index FOLDER -o kb.db",
+    )  # fmt: skip
 
 
 # --- what is printed -------------------------------------------------------------------------------------

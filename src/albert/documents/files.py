@@ -68,11 +68,15 @@ def extract(path: Path) -> Iterator[Extracted]:
     reader = reader_of(path)
     if reader is None:
         raise AlbertError(ErrorKind.DATA, str(path), expected=f"one of {', '.join(_READERS)}", got="another kind")
-    if path.stat().st_size > _LARGEST:
-        raise AlbertError(
-            ErrorKind.DATA, str(path), expected=f"at most {_LARGEST >> 20} MiB", got=f"{path.stat().st_size >> 20} MiB"
-        )
-    yield from reader(path)
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(2, "a folder" if path.is_dir() else "no such file")
+        if (size := path.stat().st_size) > _LARGEST:
+            raise OSError(27, f"{size >> 20} MiB, more than {_LARGEST >> 20}")
+        yield from reader(path)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise AlbertError(ErrorKind.DATA, str(path), expected="a readable file", got=got) from None
 
 
 # --- text ------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ class Index:
                 else:
                     yield _File(root, name, found, problem=self._problem(root, name), same=True)
             except (OSError, AlbertError) as error:
-                why = str(error) if isinstance(error, AlbertError) else error.strerror or str(error)
+                why = _reason(error)
                 yield _File(root, name, found, problem=why, same=known.get(name) == found)
 
     def _problem(self, root: str, name: str) -> str | None:
@@ -253,6 +253,13 @@ class _File:
     documents: tuple[Extracted, ...] = ()
     problem: str | None = None
     same: bool = False
+
+
+def _reason(error: OSError | AlbertError) -> str:
+    """Why a file was skipped, in one line that is no error of its own."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"expected {error.expected}, got {error.got}" if error.expected and error.got else error.what
 
 
 def _grouped(files: Iterable[_File]) -> Iterator[list[_File]]:

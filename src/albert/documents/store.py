@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
+from albert.files import disk_errors
 
 VERSION = 1
 _WAIT = 5.0  # seconds for another writer
@@ -52,9 +53,10 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.is_dir() or not path.parent.is_dir():
-            got = "a folder" if path.is_dir() else f"no folder {path.parent}"
-            raise AlbertError(ErrorKind.DATA, str(path), expected="an index file", got=got)
+        if path.is_dir():
+            raise AlbertError(ErrorKind.DATA, str(path), expected="an index file", got="a folder")
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with self.errors():
             self.connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
             self.connection.execute("PRAGMA foreign_keys = ON")

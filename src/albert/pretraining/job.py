@@ -84,9 +84,13 @@ class Input:
 
     @classmethod
     def of(cls, path: Path, name: str) -> Input:
-        """Reads the whole file once."""
+        """Reads the whole file once. Raises `AlbertError` (bad-data) where it cannot."""
         state = _state(path)
-        return cls(path, name, state[0], sha256(path), state)
+        try:
+            return cls(path, name, state[0], sha256(path), state)
+        except OSError as error:
+            got = error.strerror or str(error)
+            raise AlbertError(ErrorKind.DATA, str(path), expected="a readable file", got=got) from None
 
     def require_same(self) -> None:
         """Raises `AlbertError` (bad-data) where the file has changed since it was looked at."""
