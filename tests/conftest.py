@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import logging
 import os
 import random
 import runpy
@@ -189,10 +190,16 @@ def albert(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
         monkeypatch.setenv("COLUMNS", "200")
         capfd.readouterr()
         code: object = 0
+        loggers = [logging.getLogger(name) for name in (None, "albert", "uvicorn.error")]
+        before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
         try:
             main()
         except SystemExit as left:
             code = left.code or 0
+        finally:  # a server logs in its own way, a process long
+            logging.captureWarnings(False)
+            for logger, handlers, propagate in before:
+                logger.handlers, logger.propagate = handlers, propagate
         sys.stdout.flush()
         out, err = capfd.readouterr()
         return subprocess.CompletedProcess(["albert"], int(str(code)), out, err)
