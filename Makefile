@@ -2,13 +2,16 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-isa check bench bench-training clean
+.PHONY: demo test test-ci test-all test-isa check bench bench-training clean
 
 demo: .venv/installed
 	$(BIN)/albert demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow and not ci" -n auto --dist loadfile --no-loadscope-reorder
+
+test-ci: .venv/installed-dev
+	$(BIN)/python -m pytest -m "ci and not slow" -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest

@@ -211,6 +211,7 @@ def test_an_interrupted_file_goes_on_without_losing_or_repeating(
     assert sorted(p.name for p in tmp_path.glob("out*")) == ["out.jsonl"]
 
 
+@pytest.mark.ci
 def test_a_killed_process_goes_on_without_losing_or_repeating(
     trained: Predictor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -249,6 +250,7 @@ def test_missing_text_columns_and_taken_names_are_refused(trained: Predictor, tm
     assert not list(tmp_path.glob("o.*"))
 
 
+@pytest.mark.ci
 def test_memory_does_not_grow_with_the_file(
     trained: Predictor, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from conftest import Albert
 
 
+@pytest.mark.ci
 @pytest.mark.timeout(600)  # a larger starter, or a machine that others use
 def test_the_demo_beats_its_baseline_and_predicts(albert_process: Albert, tmp_path: Path) -> None:
     done = albert_process("demo", "-o", tmp_path / "demo")

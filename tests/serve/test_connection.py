@@ -256,6 +256,7 @@ def test_who_reads_slowly_gets_all(server: Running) -> None:
         assert len(json.loads(found.partition(b"\r\n\r\n")[2])) == 4
 
 
+@pytest.mark.ci
 def test_what_is_not_read_is_bounded_together(source: Source) -> None:
     with Running(Service([Hosted.load(source)], limits=Limits(max_unsent=5_000_000))) as running:
         clients = [deaf(running, large()) for _ in range(5)]

@@ -362,6 +362,7 @@ def overload(slow: Running) -> list[str]:
     return [f"not so: {what}" for what, so in sound.items() if not so]
 
 
+@pytest.mark.ci
 def test_under_overload_what_is_admitted_is_done_in_time(slow: Running) -> None:
     """Of a server that knows its speed, on a machine that may lose most of its own for a while, but not thrice."""
     Slow.seconds = 0.1

@@ -146,6 +146,7 @@ def test_what_happens_often_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch
     assert told == [1, 1000]
 
 
+@pytest.mark.ci
 def test_a_full_pipe_keeps_no_server_from_answering_and_stopping(folder: Path) -> None:
     """A pipe that is open and that nobody reads: a log shipper that hangs. The address is another one of loopback."""
     with socket.create_server(("127.0.0.2", 0)) as free:

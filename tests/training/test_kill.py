@@ -100,6 +100,7 @@ def assert_kills_change_nothing(whole: tuple[Path, Run, int], folder: Path, boun
     assert not list(folder.rglob(".tmp-*"))
 
 
+@pytest.mark.ci
 def test_killed_at_some_write_boundaries_and_times(whole: tuple[Path, Run, int], tmp_path: Path) -> None:
     total = whole[2]
     assert total > 60

@@ -112,6 +112,7 @@ def replaced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return made
 
 
+@pytest.mark.ci
 def test_killed_at_a_write_boundary_it_is_the_old_or_the_new_model(replaced: Replaced, tmp_path: Path) -> None:
     assert replaced.total > 20
     found = {replaced.killed_at(replaced.total - back, tmp_path / str(back)) for back in (30, 9)}

@@ -282,6 +282,7 @@ def two_ranks(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.ci
 def test_two_processes_compute_what_one_does(shards: Path, two_ranks: Path, tmp_path: Path) -> None:
     run(shards, tmp_path / "one")
     one, two = records(tmp_path / "one"), records(two_ranks)
@@ -303,6 +304,7 @@ def test_a_run_goes_on_with_another_number_of_processes(shards: Path, two_ranks:
     assert ended == pytest.approx([r["loss"] for r in records(two_ranks) if "loss" in r], rel=1e-5)
 
 
+@pytest.mark.ci
 def test_a_dying_rank_ends_the_run_and_the_restart_is_exact(shards: Path, two_ranks: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = torchrun(2, *command(shards, out, save_seconds=0, steps=8))
