@@ -95,6 +95,7 @@ def test_evaluation_scores_what_prediction_says(trained: Predictor, folder: Path
 # --- the command line ------------------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 def test_the_guide_runs(folder: Path, albert: Albert, monkeypatch: pytest.MonkeyPatch) -> None:
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- executed by tests/test_entities.py -->\n```console\n(.*?)```", guide, re.DOTALL)

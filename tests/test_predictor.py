@@ -124,6 +124,7 @@ def test_evaluation_refuses_labels_it_does_not_know(trained: Predictor, tmp_path
         trained.evaluate(tmp_path / "t.csv")
 
 
+@pytest.mark.ci
 def test_regression_on_pairs_end_to_end(tmp_path: Path) -> None:
     rows = ["sentence1\tsentence2\tscore"]
     for i in range(120):

@@ -43,6 +43,7 @@ def assert_same(
         )
 
 
+@pytest.mark.ci
 def test_twenty_thousand_varied_lines(both: tuple[WordPieceTokenizer, transformers.BertTokenizerFast]) -> None:
     ours, theirs = both
     known = [token for line in ours.ids(LINES) for token in line.tolist() if token != ours.special.unk]

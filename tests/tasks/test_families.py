@@ -101,11 +101,13 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return request.param, data, result
 
 
+@pytest.mark.ci
 def test_twenty_examples_are_learned_by_heart(family: Family) -> None:
     name, _, result = family
     assert result.scores[result.metric] >= (0.85 if name == "similarity" else 0.95), result.scores
 
 
+@pytest.mark.ci
 def test_a_loaded_model_scores_and_predicts_as_the_trained_one(family: Family, tmp_path: Path) -> None:
     name, data, result = family
     predictor = Predictor.load(result.folder)
@@ -141,6 +143,7 @@ HF_LOSS: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.ci
 def test_logits_and_loss_are_those_of_transformers(family: Family) -> None:
     name, _, result = family
     if name not in HF_LOSS:
@@ -275,6 +278,7 @@ def test_race_and_dream_documents_are_read(tmp_path: Path) -> None:
         choice.parse_gold("A", Example("x", "y", choices=("one",)))
 
 
+@pytest.mark.ci
 def test_vectors_have_length_one_and_only_their_models_give_them(family: Family) -> None:
     name, _, result = family
     predictor = Predictor.load(result.folder)

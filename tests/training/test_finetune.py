@@ -46,6 +46,7 @@ def test_the_same_answer_for_everything_is_a_collapse() -> None:
     assert not collapsed(FinetuneResult(Path(), "f1", {}, 0.0, 1000, [pieces, pieces]))
 
 
+@pytest.mark.ci
 def test_a_collapsed_run_starts_anew_once_and_says_so(
     reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_collapsed_run_starts_anew_once_and_says_so(
     assert "lr=1.0" in (out / "README.md").read_text()
 
 
+@pytest.mark.ci
 def test_a_restarted_run_that_was_killed_goes_on_at_the_lower_rate(reviews: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     finetune(config(reviews, out, lr=5.0, warmup=0.0, epochs=8, batch_size=8))
@@ -65,6 +67,7 @@ def test_a_restarted_run_that_was_killed_goes_on_at_the_lower_rate(reviews: Path
     assert again.steps > 0
 
 
+@pytest.mark.ci
 def test_seeds_give_median_and_spread(reviews: Path, tmp_path: Path, albert: Albert) -> None:
     found = finetune_seeds(config(reviews, tmp_path / "out"), 3)
     values = sorted(result.scores["accuracy"] for result in found.results)
@@ -89,6 +92,7 @@ def test_loss_options_change_what_is_learned(reviews: Path, tmp_path: Path) -> N
     assert plain.scores["loss"] != smooth.scores["loss"]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["labels", "numbers", "entities"])
 def test_early_exit_is_trained_chosen_and_used(tmp_path: Path, kind: str) -> None:
     rng = random.Random(0)

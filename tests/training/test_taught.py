@@ -83,6 +83,7 @@ class Killed(BaseException):
     """What no handler catches."""
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("taught", [True, False])
 def test_a_killed_run_ends_with_the_same_weights(
     shards: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taught: bool
