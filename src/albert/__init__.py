@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 # How often a thread looks for its next work before it sleeps. libgomp's 300,000 looks take a core from whatever else is
-# busy, the other threads among them: beside one busy loop training kept 0.07 of its speed, now 0.54 (benchmarks/neighbour.py).
-# libgomp reads this when torch is imported; who sets a policy of their own keeps it.
+# busy, the other threads among them: beside one busy loop training kept 0.07 of its speed, now 0.54
+# (benchmarks/neighbour.py). libgomp reads this when torch is imported; who sets a policy of their own keeps it.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
