@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -69,6 +70,8 @@ def _pool(workers: int, check: Callable[[], None]) -> Iterator[ProcessPoolExecut
             hint="repeat the command, with fewer --workers if it happens again: finished shards are kept",
         ) from error
     finally:
+        if sys.version_info < (3, 11, 5):  # there the shutdown waits for ever to write to a worker that died (gh-94777)
+            pool._call_queue._reader.close()  # type: ignore[attr-defined]
         pool.shutdown(cancel_futures=True)
 
 
