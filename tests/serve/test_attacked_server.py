@@ -59,6 +59,7 @@ def probe(server: Server, seconds: float) -> None:
         before = work(server)
         with server.client() as client:
             assert client.get("/live").status_code == 200
+        with server.client() as client:  # between two requests a connection may be cut off to make room for others
             assert client.post("/predict", json={"inputs": "a"}).status_code in (200, 429)
         assert work(server) - before < 1
         assert server.memory() - start < BOUND
