@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 
 import albert
-from albert.documents import Hit, reading
+from albert.documents import Hit
+from albert.documents import answers as answering
 from albert.predictor import Predictor
 from albert.tasks.squad_metrics import token_f1
 
@@ -96,13 +97,13 @@ def answers(kb: albert.Index, reader: Predictor, questions: list[Question]) -> N
     seconds, found = [], []
     for one in questions:
         start = time.perf_counter()
-        hits = kb.search(one.text, top_k=reading.PASSAGES)
+        hits = kb.search(one.text, top_k=answering.PASSAGES)
         found.append((hits, predicted(one.text, hits, reader)))
         seconds.append(time.perf_counter() - start)
     for power in POWERS:
-        reading.RANK_POWER = power
+        answering.RANK_POWER = power
         said = [
-            reading.read(one.text, hits, Replay(kept), threshold=0)
+            answering.read(one.text, hits, Replay(kept), threshold=0)
             for one, (hits, kept) in zip(questions, found, strict=True)
         ]  # type: ignore[arg-type]
         scores = [token_f1(answer.text, one.answers) for answer, one in zip(said, questions, strict=True)]

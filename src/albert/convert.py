@@ -59,7 +59,7 @@ def _convert(folder: Path, out: Path, *, to: str | None, dtype: str) -> Converte
     if to is not None and to != config.model_type:
         model = _written_out(model, _bert(config, folder)) if to == "bert" else model
         model.config = config = model.config.with_(model_type=to)
-    with disk_errors(out), run_lock(out), new_files(out) as staged:
+    with run_lock(out), new_files(out) as staged:
         save_model(model, staged, dtype=_DTYPES[dtype])
         tokenizer.save(staged)
         for path in (found for pattern in _BESIDE for found in folder.glob(pattern) if found.is_file()):

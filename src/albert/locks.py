@@ -94,7 +94,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def output_lock(out: Path) -> Iterator[None]:
-    """Holds an output, by a file beside it that goes with the call. Raises `AlbertError` (locked) as `run_lock`."""
+    """Holds an output by a lock file beside it, removed at the end. Raises `AlbertError` (locked) as `run_lock`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f"{out.name}.lock")
     with _named(beside, f"{out} is being written", "choose another output"):

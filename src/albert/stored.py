@@ -1,4 +1,4 @@
-"""JSON that was stored: read from plain files alone, and of the kinds that a type says before anything uses it."""
+"""Reads stored JSON: from plain files alone, with the kind of each value checked before anything uses it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import albert
-from albert.documents.reading import read
+from albert.documents.answers import read
 from albert.documents.search import Hit
 from albert.documents.summaries import summary
 from albert.errors import AlbertError, ErrorKind

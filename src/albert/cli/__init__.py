@@ -11,18 +11,11 @@ from albert.errors import AlbertError, ErrorKind
 
 def main() -> None:
     """Runs the command line and exits with the code of `ErrorKind`; results on stdout, the rest on stderr."""
-    from albert.cli.streams import finish_streams, prepare_streams
+    from albert.cli.streams import finish_streams, prepare_streams, reader_left
 
     prepare_streams()
-    code = _code_of(_run)
-    gone = False
-
-    def finish() -> None:
-        nonlocal gone
-        gone = finish_streams()
-
-    unwritten = _code_of(finish)
-    if gone and code == 1:  # as typer and rich say it: the reader has what it wanted (`| head`)
+    code, unwritten = _code_of(_run), _code_of(finish_streams)
+    if reader_left() and code == 1:  # as typer and rich say it: the reader has what it wanted (`| head`)
         code = 0
     sys.exit(code or unwritten)
 

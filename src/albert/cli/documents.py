@@ -1,4 +1,4 @@
-"""`albert index`, `search` and `ask`: documents in one file, and what they say."""
+"""`albert index`, `search`, `ask`, `chat` and `mcp`: documents in one file, and what they say."""
 
 from __future__ import annotations
 

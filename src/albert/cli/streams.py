@@ -32,14 +32,14 @@ def prepare_streams() -> None:
         sys.stderr = _Remarks(sys.stderr or os.fdopen(2, "w", closefd=False))
 
 
-def finish_streams() -> bool:
-    """Writes what is left of the results, since at exit nobody could tell of a fault; whether their reader has left.
+def finish_streams() -> None:
+    """Writes what is left of the results, since at exit nobody could tell of a fault.
 
     Raises `AlbertError` (disk), unless that has been told before.
     """
     results = sys.stdout
     if not isinstance(results, _Results):
-        return False
+        return
     try:
         if not results.fault:
             results.flush()
@@ -48,7 +48,11 @@ def finish_streams() -> bool:
     finally:
         if results.fault:
             _abandon(results)
-    return results.gone
+
+
+def reader_left() -> bool:
+    """Whether whoever read the results has left."""
+    return isinstance(sys.stdout, _Results) and sys.stdout.gone
 
 
 def _abandon(results: _Results) -> None:

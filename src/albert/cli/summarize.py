@@ -31,8 +31,8 @@ def summarize(
     chosen = summary(text, Encoder(model), count=count or 3, share=share, focus=focus)
     if json:
         import dataclasses
-        import json as form
+        from json import dumps
 
-        print(form.dumps([dataclasses.asdict(sentence) for sentence in chosen], ensure_ascii=False))
+        print(dumps([dataclasses.asdict(sentence) for sentence in chosen], ensure_ascii=False))
     else:
         print(" ".join(" ".join(sentence.text.split()) for sentence in chosen))

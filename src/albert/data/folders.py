@@ -16,15 +16,18 @@ def visible(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     files: list[Path] = []
     hidden: list[Path] = []
-    for place, folders, names in _walk(folder):
+    for place, folders, names in walk(folder, links=True):
         hidden += [place / name for name in (*folders, *names) if name.startswith(".")]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [place / name for name in names if not name.startswith(".")]
     return sorted(files), sorted(hidden)
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """`os.walk` through links, each folder once. Raises `AlbertError` (bad-data) where a folder cannot be read."""
+def walk(folder: Path, *, links: bool) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """`os.walk`, each folder once, with `links` through those to folders.
+
+    Raises `AlbertError` (bad-data) where a folder cannot be read.
+    """
     seen: set[str] = set()
 
     def refuse(error: OSError) -> None:
@@ -32,7 +35,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
             ErrorKind.DATA, str(error.filename), expected="a folder that can be read", got=str(error.strerror)
         ) from error
 
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=links):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from albert.documents.answers import THRESHOLD, Answer
 from albert.documents.index import Index
-from albert.documents.reading import THRESHOLD, Answer
 from albert.documents.search import telling
 from albert.predictor import Predictor
 
@@ -88,7 +88,7 @@ class Assistant:
         return None if label == getattr(self.intents.task, "fallback", None) else label
 
     def _answer(self, text: str) -> Answer:
-        """To the question alone, or with the words of the last one where it goes on from that."""
+        """The answer to the question, completed with the words of the last one where it goes on from that."""
         follows = bool(self._asked) and _FOLLOWING.search(text) is not None
         question = f"{text} {self._asked}" if follows else text
         answer = self.kb.ask(question, reader=self.reader, threshold=self.threshold)

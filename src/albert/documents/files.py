@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from albert.data.documents import document_rows, is_document
+from albert.data.folders import walk
 from albert.data.sources import suffix_of
 from albert.data.tables import Table
 from albert.documents.extracted import Extracted, Heading
@@ -20,10 +20,11 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _TITLE = "title", "name", "subject", "heading"
 _TEXTS = "text", "body", "content", "context", "abstract", "description"
 _QUESTION, _ANSWER = "question", "answer"
-_INLINE = """
+_INLINE_NAMES = """
 a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark q s samp small span strike strong sub sup time
 tt u var wbr
 """
+_INLINE = frozenset(_INLINE_NAMES.split())  # elements within a line
 _UNREAD = "script,style,noscript,template,nav,footer,svg,title"
 _AS_WRITTEN = "pre", "textarea"  # white space and all
 _DEEPEST = 64  # elements within each other that are looked at
@@ -41,18 +42,12 @@ def files_below(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         raise AlbertError(ErrorKind.DATA, str(path), expected="a file or folder of documents", got="none")
     root = path.resolve()
-    for place, folders, names in os.walk(path, onerror=_raise):
+    for place, folders, names in walk(path, links=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            file = Path(place, name)
+            file = place / name
             if not name.startswith(".") and reader_of(file) and file.is_file() and file.resolve().is_relative_to(root):
                 yield file
-
-
-def _raise(error: OSError) -> None:
-    raise AlbertError(
-        ErrorKind.DATA, str(error.filename), expected="a folder that can be read", got=error.strerror or str(error)
-    ) from None
 
 
 def reader_of(path: Path) -> Callable[[Path], Iterator[Extracted]] | None:
@@ -173,7 +168,7 @@ def _block_of(node: Any) -> Any:
         if node.parent is None:
             return node
         node = node.parent
-        if node.tag not in _INLINE.split():
+        if node.tag not in _INLINE:
             return node
     return node
 

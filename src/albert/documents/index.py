@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from albert.documents.answers import PASSAGES, THRESHOLD, Answer, read
 from albert.documents.extracted import Extracted
 from albert.documents.files import extract, files_below
 from albert.documents.passages import passages
-from albert.documents.reading import PASSAGES, THRESHOLD, Answer, read
 from albert.documents.search import DEPTH, Hit, by_vectors, by_words, fused, hits
 from albert.documents.store import Store
 from albert.documents.vectors import Encoder, Matrix, quantized
@@ -214,7 +214,7 @@ class Index:
         return self._encoder
 
     def _use(self, encoder: Encoder) -> None:
-        """Takes this encoder, which must be that of the vectors that are there."""
+        """Sets the encoder, which must be the one that made the stored vectors."""
         name, known = self.store.about("vectors"), self.store.about("vectors_hash")
         if known is not None and known != encoder.fingerprint:
             raise AlbertError(

@@ -20,11 +20,12 @@ DEPTH = 100  # hits that each way of searching gives
 _TERMS = 64  # of a question; more make it slow and no better
 _TERM = re.compile(r"\w+")
 # Words that nearly every passage has: they cost time and tell nothing.
-_COMMON = """
+_COMMON_WORDS = """
 a an and are as at be been but by can did do does for from had has have how i if in is it its me my of on or our s so t
 that the their them then there these they this to was we were what when where which who whom whose why will with would
 you your
 """
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class Hit:
 
 
 def match_of(query: str) -> str:
-    """FTS5's form of what a person asks: each word quoted, so that none of its characters means anything, or'ed."""
+    """The query in FTS5's syntax: its words joined by OR, each in quotes, so that no character is an operator."""
     return " OR ".join(f'"{term}"' for term in telling(query)[:_TERMS])
 
 
 def telling(text: str) -> list[str]:
     """The words of a text without those that every text has, in small letters; all of them where no other is left."""
     words = list(dict.fromkeys(_TERM.findall(text.lower())))
-    return [word for word in words if word not in _COMMON.split()] or words
+    return [word for word in words if word not in _COMMON] or words
 
 
 def by_words(store: Store, query: str, count: int, paths: str | None) -> list[int]:

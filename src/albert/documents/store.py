@@ -89,15 +89,16 @@ class Store:
         return str(found[0][0]) if found else None
 
     def version(self) -> object:
-        """Changes whenever another connection, or this one, has written."""
+        """A value that changes whenever this connection or another one has written."""
         (seen,), (own,) = self.rows("PRAGMA data_version"), [(self.connection.total_changes,)]
         return seen[0], own
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """SQLite's errors as ours."""
+        """Turns SQLite's errors into `AlbertError`."""
         try:
-            yield
+            with disk_errors(self.path):
+                yield
         except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged text is not UTF-8
             raise _told(self.path, error) from error
 
@@ -137,11 +138,6 @@ def _told(path: Path, error: Exception) -> AlbertError:
         return AlbertError(
             ErrorKind.LOCKED, f"{path} is in use", got="another program that writes to it", hint="wait for it"
         )
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
-        return AlbertError(
-            ErrorKind.DISK, f"cannot write {path}", got=str(error),
-            hint="free some space or choose another folder; what was saved before is intact",
-        )  # fmt: skip
     return AlbertError(
         ErrorKind.DATA, str(path), expected="an index of documents", got=str(error),
         hint="make it again: albert index FOLDER -o NEW.db",

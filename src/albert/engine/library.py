@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import platform
 import shutil
@@ -27,6 +26,7 @@ from albert.files import fsync_path, remove_leftovers, sha256, write_json
 from albert.locks import alone
 from albert.private import is_private, private_folders, writable_folder
 from albert.process import run_limited
+from albert.stored import read_object
 
 SECONDS = 30.0  # for the compiler, which needs three on an idle machine
 _REMEMBERED = 24 * 3600.0  # how long a failure counts: a disk or machine may just have been full
@@ -162,10 +162,9 @@ def _write(path: Path, note: dict[str, str]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_note(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_object(_note(path))
+    except AlbertError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _note(path: Path) -> Path:

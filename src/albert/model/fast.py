@@ -345,7 +345,7 @@ def compile_activations() -> bool:
 
 
 def _compiler_answers() -> bool:
-    """Torch would wait for it without end."""
+    """Whether the compiler answers in time; torch would wait for it without end."""
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     try:
         return compiler is not None and run_limited([compiler, "--version"], _PATIENCE)[0] == 0

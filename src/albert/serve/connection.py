@@ -29,7 +29,7 @@ def protocol(crowd: Crowd) -> type[HttpToolsProtocol]:
 
 
 class Connection(HttpToolsProtocol):
-    """Headers, bodies and the reading of answers have their time; all that comes is counted, wherever in a request.
+    """Bounds the time of headers, bodies and unread answers, and counts every byte that comes.
 
     What cannot be read as HTTP ends the connection, after the answers to what came before it.
     """
@@ -119,7 +119,7 @@ class Connection(HttpToolsProtocol):
                 self._refuse(self._too_much())
 
     def _watch(self) -> None:
-        """Gives what is awaited of the client its time."""
+        """Starts the timer for what the client is to send next."""
         awaited = self._due()
         if awaited != self._awaited:
             self._awaited = awaited

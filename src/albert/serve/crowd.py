@@ -12,11 +12,11 @@ class Member(Protocol):
     """A connection, or one that is being opened."""
 
     def cut_off(self) -> None:
-        """Ends it at once."""
+        """Closes the connection at once."""
 
     @property
     def unsent(self) -> int:
-        """Bytes that are written and not taken by the system."""
+        """Bytes that were written and still wait in the server."""
 
 
 class Crowd:
@@ -36,27 +36,27 @@ class Crowd:
         return len(self._members)
 
     def waits(self, member: Member) -> None:
-        """From now on for its client."""
+        """The connection now waits for its client."""
         self._members.add(member)
         self._waiting.pop(member, None)
         self._waiting[member] = None
 
     def works(self, member: Member) -> None:
-        """The client waits for the server."""
+        """The client now waits for the server."""
         self._waiting.pop(member, None)
 
     def flows(self, member: Member) -> None:
-        """All that was written to it is taken."""
+        """The client has read all that was written to it."""
         self._stalled.pop(member, None)
 
     def left(self, member: Member) -> None:
-        """It is closed."""
+        """The connection is closed."""
         self._members.discard(member)
         self._waiting.pop(member, None)
         self._stalled.pop(member, None)
 
     def stalls(self, member: Member) -> None:
-        """Not all that was written to it is taken. Who has not read for longest goes, where that is too much."""
+        """The client has not read all that was written; where too much waits, the longest waiting ones are cut off."""
         self.waits(member)
         self._stalled[member] = None
         while self._stalled and sum(each.unsent for each in self._stalled) > self.limits.max_unsent:
@@ -68,12 +68,12 @@ class Crowd:
         self._cut_off(member)
 
     def cut_off_unread(self) -> None:
-        """All those that do not read."""
+        """Cuts off all clients that do not read."""
         for member in list(self._stalled):
             self.unread(member)
 
     def cut_off_waiting(self) -> None:
-        """All those that have got their answers, or ask for nothing that is whole."""
+        """Cuts off all connections that are idle, or whose request is not whole yet."""
         for member in list(self._waiting):
             if not member.unsent:
                 self._cut_off(member)
@@ -85,7 +85,7 @@ class Crowd:
         return self.cut_off_longest()
 
     def cut_off_longest(self) -> bool:
-        """Cuts off who has kept the server waiting longest; False where nobody does."""
+        """Cuts off the connection that has kept the server waiting longest; False where none does."""
         if not self._waiting:
             return False
         self._crowded.add(connections=len(self._members))

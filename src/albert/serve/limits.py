@@ -74,7 +74,7 @@ class Limits:
 
     @classmethod
     def parse(cls, settings: Iterable[str], **flags: float) -> Limits:
-        """Those of `NAME=NUMBER` settings, and of flags of their own. Raises `AlbertError` (usage, bad-config)."""
+        """The limits that `NAME=NUMBER` settings and other flags ask for. Raises `AlbertError` (usage, bad-config)."""
         return cls(**{**flags, **dict(map(_setting, settings))})  # type: ignore[arg-type]
 
 

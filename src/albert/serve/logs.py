@@ -30,7 +30,7 @@ class Lines:
         self._thread: threading.Thread | None = None
 
     def put(self, line: str) -> None:
-        """Has it written, or drops it where too many wait. Takes no time."""
+        """Queues a line, or drops it where too many wait. Never blocks."""
         with self._lock:
             if self._waiting.qsize() >= self._most:
                 self.dropped += 1
@@ -103,7 +103,7 @@ class Tally:
         self._told = float("-inf")
 
     def add(self, **fields: Any) -> None:
-        """One more; `fields` stand in the line that tells it."""
+        """Counts one more; the line that tells the number has these `fields`."""
         self._count += 1
         if time.monotonic() - self._told >= self._seconds:
             log(*self._line, count=self._count, **fields)

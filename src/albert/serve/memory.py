@@ -1,4 +1,4 @@
-"""Memory that is free but in pieces: glibc keeps it, and requests of ever other sizes make it more and more."""
+"""Gives free memory back to the system: glibc keeps it in pieces, more and more where requests vary in size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def give_back() -> None:
 
 
 async def keep_small(answered: Callable[[], int]) -> None:
-    """Gives back what is free, for ever, now and then while requests are answered."""
+    """Gives free memory back every few seconds while requests are answered; never returns."""
     before = 0
     while True:
         await asyncio.sleep(_EVERY)

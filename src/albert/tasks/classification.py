@@ -26,7 +26,7 @@ _TRIED = 201  # thresholds
 
 
 class Classification(Task):
-    """Where a `fallback` is named, it is also the answer where no label is likely enough: the threshold is tuned."""
+    """One label a text. A `fallback` is also the answer where no label is likely enough, by a threshold from dev."""
 
     name = "classification"
     head = "sequence_classification"

@@ -34,7 +34,7 @@ class StoredTask:
 
     @classmethod
     def of(cls, extra: Mapping[str, Any], source: str) -> StoredTask:
-        """Reads them. Raises `AlbertError` (bad-model) for values of other kinds, and an unknown task."""
+        """Reads the entries. Raises `AlbertError` (bad-model) for values of other kinds, and an unknown task."""
         found = typed(cls, extra, f"{source}: albert.extra")
         if found.task is not None:
             task_named(found.task)
