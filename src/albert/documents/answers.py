@@ -75,6 +75,12 @@ def read(question: str, hits: Sequence[Hit], reader: Predictor | None, *, thresh
     return Answer(question, best.text, score, best.hit, best.start, best.end, others)
 
 
+def shown(heading: str, text: str) -> tuple[str, int]:
+    """A passage as a reader sees it, under its headings, and where in that the passage begins."""
+    before = f"{heading}: " if heading else ""
+    return before + text, len(before)
+
+
 def _of_faq(question: str, hit: Hit) -> _Candidate:
     """A FAQ's answer: as likely as the share of telling words that its question and this one have in common."""
     own, other = ({word[:_STEM] for word in telling(text)} for text in (question, hit.text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from bisect import bisect_right
@@ -18,6 +19,7 @@ from albert.errors import AlbertError, ErrorKind
 RANK = 60  # k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
 DEPTH = 100  # hits that each way of searching gives
 _TERMS = 64  # of a question; more make it slow and no better
+_RARE = 4000  # passages that BM25 is computed for, about
 _TERM = re.compile(r"\w+")
 # Words that nearly every passage has: they cost time and tell nothing.
 _COMMON_WORDS = """
@@ -56,9 +58,9 @@ class Hit:
         return f"{self.path}, page {self.page}" if self.page else f"{self.path}:{self.line}"
 
 
-def match_of(query: str) -> str:
-    """The query in FTS5's syntax: its words joined by OR, each in quotes, so that no character is an operator."""
-    return " OR ".join(f'"{term}"' for term in telling(query)[:_TERMS])
+def match_of(terms: Sequence[str]) -> str:
+    """Words in FTS5's syntax, joined by OR, each in quotes, so that no character is an operator."""
+    return " OR ".join(f'"{term}"' for term in terms)
 
 
 def telling(text: str) -> list[str]:
@@ -68,19 +70,34 @@ def telling(text: str) -> list[str]:
 
 
 def by_words(store: Store, query: str, count: int, paths: str | None) -> list[int]:
-    """The passages with the best BM25, best first."""
-    match = match_of(query)
-    if not match:
+    """The passages with the best BM25 over all words, best first, of those that have one of the rarer words.
+
+    BM25 takes most of the time, and nearly none of it is for passages that have only common words.
+    """
+    terms, rare = _rarest(store, telling(query)[:_TERMS])
+    if not terms:
         return []
     found = store.rows(
         "SELECT rowid FROM words WHERE words MATCH ?"
-        + (f" AND rowid IN ({_OF_PATHS})" if paths else "")
+        + (f" AND +rowid IN ({_OF_WORDS})" if len(rare) < len(terms) else "")
+        + (f" AND +rowid IN ({_OF_PATHS})" if paths else "")
         + " ORDER BY bm25(words, 0.5, 1.0), rowid LIMIT ?",
-        (match, *([paths] if paths else []), count),
+        (match_of(terms), *([match_of(rare)] if len(rare) < len(terms) else []), *([paths] if paths else []), count),
     )
     return [row[0] for row in found]
 
 
+def _rarest(store: Store, terms: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that any passage has, rarest first, and as many of them as `_RARE` passages have at most."""
+    counts = {term: store.rows("SELECT count(*) FROM words WHERE words MATCH ?", (match_of([term]),))[0][0]
+              for term in terms}  # fmt: skip
+    known = sorted((term for term in terms if counts[term]), key=counts.__getitem__)
+    sums = itertools.accumulate(counts[term] for term in known)
+    return known, [term for place, (term, total) in enumerate(zip(known, sums, strict=True)) if not place or total <= _RARE]
+
+
+# A plus before rowid keeps SQLite from asking for every passage by itself.
+_OF_WORDS = "SELECT rowid FROM words WHERE words MATCH ?"
 _OF_PATHS = (
     "SELECT passages.id FROM passages JOIN documents ON documents.id = passages.document "
     "JOIN files ON files.id = documents.file WHERE files.path GLOB ?"

@@ -17,7 +17,7 @@ from albert.model.checkpoint import stored_head
 from albert.predictor import Predictor
 from albert.pretrained import PretrainedModel
 
-_BLOCK = 8192  # rows turned into float32 at a time
+_BLOCK = 512  # rows turned into float32 at a time, so that they stay in the processor's cache
 _PORTION = 256  # texts encoded at a time
 
 
@@ -81,8 +81,9 @@ class Matrix:
         """(passage, cosine) of the vectors most like the query's, the most like first."""
         if not len(self.ids):
             return []
-        parts = range(0, len(self.ids), _BLOCK)
-        cosines = np.concatenate([self.numbers[at : at + _BLOCK].astype(np.float32) @ query for at in parts])
+        cosines = np.empty(len(self.ids), np.float32)
+        for at in range(0, len(self.ids), _BLOCK):
+            np.dot(self.numbers[at : at + _BLOCK].astype(np.float32), query, out=cosines[at : at + _BLOCK])
         cosines *= self.scales
         best = np.argpartition(-cosines, min(count, len(cosines)) - 1)[:count]
         best = best[np.lexsort((self.ids[best], -cosines[best]))]

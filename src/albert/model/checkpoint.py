@@ -120,15 +120,16 @@ def start_from(
     """A model for fine-tuning: the encoder of a checkpoint below a head for `config`'s labels.
 
     `config` may change the checkpoint's in what has no tensors (dropout, loop count of shared layers). The
-    stored head is kept if it is of this kind and has the same labels, else drawn anew. Returns the model
-    and what was drawn anew, in words.
+    stored head is kept if it is of this kind and has the same labels, where it has any, else drawn anew. Returns the
+    model and what was drawn anew, in words.
     """
     folder = model_folder(name)
     require_vouched(folder)
     stored = _stored_tensors(folder, config)
     wanted = transformers_names(config, head)
     family = FAMILIES[config.model_type]
-    same_labels = AlbertConfig.load(folder).id2label == config.id2label
+    own_kind = not HEADS[head].labelled and _architecture(folder) == family.architecture(head)
+    same_labels = own_kind or AlbertConfig.load(folder).id2label == config.id2label
     fresh = {
         ours: theirs
         for ours, theirs in wanted.items()
