@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from albert.training.pretrain import PretrainConfig, pretrain
+from albert.pretraining.pretrain import PretrainConfig, pretrain
 from albert.training.progress import ConsoleProgress
 
 COMMON = {

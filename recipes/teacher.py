@@ -22,7 +22,7 @@ import scorecard
 import torch
 
 from albert.pretraining.distillation import DistillationConfig
-from albert.training.pretrain import PretrainConfig, pretrain
+from albert.pretraining.pretrain import PretrainConfig, pretrain
 from albert.training.progress import ConsoleProgress
 
 NETWORK = {

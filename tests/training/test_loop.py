@@ -17,8 +17,8 @@ from torch import nn
 
 from albert.data.batches import Batch, Features
 from albert.errors import AlbertError, ErrorKind
-from albert.locks import run_lock
 from albert.model import AlbertForTask
+from albert.storage.locks import run_lock
 from albert.training.loop import FeatureSource, LoopConfig, Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.progress import ConsoleProgress

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from albert.compute.packed import Packed, PackedModel
+from albert.compute.precision import Precision, resolve_precision
+from albert.compute.quantized import Calibration
 from albert.data.batches import Batch, Features, inference_batches
 from albert.engine.buckets import BucketedModel
 from albert.engine.early_exit import EarlyExit, Exits
-from albert.engine.packed import Packed, PackedModel
-from albert.engine.precision import Precision, resolve_precision
-from albert.engine.quantized import Calibration
 from albert.model import AlbertForTask
 
 MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster

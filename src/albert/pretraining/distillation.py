@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from albert.compute.dense import DenseEncoder
 from albert.errors import require_ranges
-from albert.model.dense import DenseEncoder
 from albert.model.network import AlbertModel
 from albert.pretraining.alignment import Aligned, Words, align, word_vectors
 from albert.pretraining.full_rows import FullRows

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.model.dense import DenseEncoder, activated, layer_norm
+from albert.compute.dense import DenseEncoder, activated, layer_norm
 from albert.model.heads import AlbertForTask, PreTrainingHead
 from albert.pretraining.distillation import Comparison, DistillationConfig, Teacher, group_ends
 from albert.pretraining.draws import uniform

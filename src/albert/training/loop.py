@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from albert.compute.precision import Precision
 from albert.data.batches import Features, training_steps
 from albert.engine import autocast, resolve_precision
-from albert.engine.precision import Precision
 from albert.errors import AlbertError, ErrorKind, require_ranges
-from albert.memory import keep_freed_memory
-from albert.process import StopRequest
+from albert.machine.memory import keep_freed_memory
+from albert.machine.process import StopRequest
 from albert.training.average import Average
 from albert.training.optimizer import set_rate
 from albert.training.resume import changes, refuse_changes
