@@ -19,11 +19,11 @@ test-all: .venv/installed-dev
 # The tests whose numbers depend on the processor, on several processors played by this one: what PyTorch and oneDNN may
 # use, what the tests see of it (tests/played), and whether kernels are compiled. `make test-isa-avx2` plays one.
 PLAYED := avx2 avx512 avx512-bf16 uncompiled
-NUMBERS := tests/engine tests/model tests/tasks tests/training --ignore=tests/training/test_kill.py \
+NUMBERS := tests/compute tests/engine tests/export tests/finetuning tests/machine tests/model tests/predict tests/tasks \
+	tests/training --ignore=tests/training/test_kill.py \
 	tests/pretraining/test_cross_entropy.py tests/pretraining/test_objective.py tests/evaluation/test_attacks.py \
 	tests/evaluation/test_comprehension.py tests/parity/test_transformers.py tests/serve/test_endpoints.py \
-	tests/test_entities.py tests/test_export.py tests/test_guide.py tests/test_predictor.py tests/test_pretrained.py \
-	tests/test_readme.py tests/test_starter.py tests/cli/test_cli.py tests/cli/test_demo.py
+	tests/test_entities.py tests/test_guide.py tests/test_readme.py tests/test_starter.py tests/cli/test_cli.py tests/cli/test_demo.py
 
 test-isa: $(PLAYED:%=test-isa-%)
 

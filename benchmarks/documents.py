@@ -23,7 +23,7 @@ import torch
 import albert
 from albert.documents import Hit
 from albert.documents import answers as answering
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 from albert.tasks.squad_metrics import token_f1
 
 DEPTHS = (1, 5, 20)

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from albert.compute.packed import Packed
 from albert.data.batches import Features
 from albert.data.examples import read_examples
 from albert.data.sources import Problems
@@ -30,9 +31,8 @@ from albert.data.tables import Table
 from albert.engine import Engine
 from albert.engine.early_exit import Exits, every_depth
 from albert.engine.forward import MAX_TOKENS
-from albert.engine.packed import Packed
-from albert.predictor import Predictor
-from albert.training.early_exit import least_depth
+from albert.finetuning.early_exit import least_depth
+from albert.predict.predictor import Predictor
 
 UNDER_WAY = (1, 32, 128)  # texts
 BUDGET = 0.003

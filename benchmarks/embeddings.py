@@ -25,10 +25,10 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 
 import albert
+from albert.compute.precision import has_int8
 from albert.data.batches import Features
 from albert.engine import Engine, calibrate
-from albert.engine.precision import has_int8
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 
 Embed = Callable[[Sequence[str]], np.ndarray]  # -> [texts, hidden], of length 1
 BATCH = 32

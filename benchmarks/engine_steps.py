@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from albert.compute import blocks, packed
+from albert.compute.blocks import Block
+from albert.compute.fused import FusedEncoder
+from albert.compute.packed import Packed, PackedModel
+from albert.compute.precision import has_bf16
 from albert.config import AlbertConfig
-from albert.engine import blocks, packed
-from albert.engine.blocks import Block
-from albert.engine.fused import FusedEncoder
-from albert.engine.packed import Packed, PackedModel
-from albert.engine.precision import has_bf16
 from albert.model import AlbertForTask
 
 SHAPES = {

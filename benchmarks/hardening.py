@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from timeit import timeit
 
-from albert.text.hardening import Hardener, Hardening
+from albert.text.hardening.hardener import Hardener, Hardening
 from albert.text.tokenizer import AlbertTokenizer
 
 TEXTS = {

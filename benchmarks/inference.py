@@ -29,13 +29,13 @@ import torch
 import transformers
 from peers import Batch, Run, of_onnxruntime, of_openvino, of_transformers
 
+from albert.compute.precision import Precision, has_bf16
+from albert.compute.products import lay_out, product
 from albert.config import AlbertConfig
 from albert.data.batches import Features
 from albert.engine import Engine, calibrate
-from albert.engine.precision import Precision, has_bf16
-from albert.memory import keep_freed_memory
+from albert.machine.memory import keep_freed_memory
 from albert.model import AlbertForTask, save_model
-from albert.model.products import lay_out, product
 
 SHAPES = {
     "base": {"size": "base"},

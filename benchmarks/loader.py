@@ -18,15 +18,15 @@ from pathlib import Path
 import torch
 
 from albert.config import AlbertConfig
+from albert.corpus.shards import open_corpus
 from albert.engine import autocast, resolve_precision
-from albert.memory import keep_freed_memory
+from albert.machine.memory import keep_freed_memory
 from albert.model import AlbertForTask
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.masking import word_starts
 from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
-from albert.pretraining.shards import open_corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.text.tokenizer import AlbertTokenizer
+from albert.text.words import word_starts
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 
 ROWS, STEPS = 64, 8

@@ -28,7 +28,8 @@ def steps(job: str) -> Callable[[], int]:
 
     import torch  # isort: skip
 
-    from albert.model import AlbertForTask, fast
+    from albert.compute import train_step as fast
+    from albert.model import AlbertForTask
     from albert.tasks import TASKS
 
     config = AlbertConfig(
@@ -48,7 +49,7 @@ def steps(job: str) -> Callable[[], int]:
         return train
     from texts import texts_of
 
-    from albert.predictor import Predictor
+    from albert.predict.predictor import Predictor
     from albert.text.tokenizer import AlbertTokenizer
 
     task = TASKS["classification"]

@@ -21,10 +21,10 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from albert.data.corpus import corpus_lines
-from albert.data.corpus_files import corpus_files
+from albert.corpus.chunks import sentences as split
+from albert.corpus.files import corpus_files
+from albert.corpus.reading import corpus_lines
 from albert.data.sources import raw_lines
-from albert.pretraining.chunks import sentences as split
 from albert.text.tokenizer import AlbertTokenizer
 
 

@@ -26,10 +26,11 @@ import torch
 import transformers
 from torch import nn
 
+from albert.compute import train_step as fast
 from albert.config import AlbertConfig
 from albert.engine import autocast
-from albert.memory import keep_freed_memory
-from albert.model import AlbertForTask, fast, save_model
+from albert.machine.memory import keep_freed_memory
+from albert.model import AlbertForTask, save_model
 from albert.pretraining.objective import PretrainingBatch, PretrainingObjective
 
 SHAPES = {  # name: (hidden, layers, heads, batch)

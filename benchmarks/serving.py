@@ -36,11 +36,11 @@ import numpy as np
 import torch
 from texts import texts_of
 
+from albert.compute.precision import has_bf16
+from albert.compute.quantized import INT8, save_ranges
 from albert.config import AlbertConfig
 from albert.data.batches import Features
 from albert.engine import calibrate
-from albert.engine.precision import has_bf16
-from albert.engine.quantized import INT8, save_ranges
 from albert.model import AlbertForTask, save_model
 from albert.text.tokenizer import AlbertTokenizer
 

@@ -25,9 +25,9 @@ from peers import Batch, Run, of_openvino, of_transformers
 from pydantic import BaseModel
 from tokenizers import Tokenizer
 
+from albert.compute.precision import has_bf16
 from albert.config import AlbertConfig
 from albert.data.batches import within_budget
-from albert.engine.precision import has_bf16
 
 MAX_TOKENS = 16_384  # text-embeddings-inference's default
 MAX_REQUESTS = 512

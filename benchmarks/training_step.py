@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 import transformers
 
+from albert.compute import train_step as fast
+from albert.compute.precision import has_bf16
 from albert.config import AlbertConfig
 from albert.engine import autocast
-from albert.engine.precision import has_bf16
-from albert.model import AlbertForTask, fast, save_model
+from albert.model import AlbertForTask, save_model
 
 SHAPES = {"tiny": 32, "small": 16}  # size: batch of sequences of 64 pieces
 PAIRS = 7

@@ -19,11 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from albert.data.corpus_files import corpus_files
+from albert.corpus.files import corpus_files
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import train_vocabulary
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
 
 
 def paragraphs(corpus: Path, *, held_out: bool) -> Iterator[str]:

@@ -12,16 +12,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from albert.corpus.job import PrepareConfig
+from albert.corpus.prepare import prepare
+from albert.corpus.shards import open_corpus
 from albert.hub import model_folder
 from albert.model.checkpoint import load_model
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.job import PrepareConfig
 from albert.pretraining.masking import word_starts
-from albert.pretraining.prepare import prepare
-from albert.pretraining.shards import open_corpus
+from albert.pretraining.pretrain import PretrainConfig, held_out_scores, pretrain
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.pretrain import PretrainConfig, held_out_scores, pretrain
 from albert.training.progress import ConsoleProgress
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -18,15 +18,17 @@ from typing import Any
 
 import torch
 
+from albert.corpus.shards import open_corpus
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
 from albert.model.checkpoint import load_model
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.masking import word_starts
-from albert.pretraining.shards import open_corpus
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.scores import held_out_scores
+from albert.pretraining.settings import PretrainConfig
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
-from albert.training.pretrain import PretrainConfig, held_out_scores, pretrain
+from albert.text.words import word_starts
 from albert.training.progress import ConsoleProgress
 
 BASE = {

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from albert.evaluation.likelihood import pseudo_log_likelihoods
-from albert.pretrained import PretrainedModel
+from albert.predict.pretrained import PretrainedModel
 
 
 @dataclass(frozen=True)

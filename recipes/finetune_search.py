@@ -28,9 +28,9 @@ from typing import Any
 import torch
 from tasksets import SETS, TaskSet
 
-from albert.predictor import Predictor
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
+from albert.predict.predictor import Predictor
 from albert.training.progress import ConsoleProgress
 from albert.training.settings import parse_setting
 

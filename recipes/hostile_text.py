@@ -23,12 +23,12 @@ import torch
 from tasksets import SETS, Files
 
 from albert.evaluation.attacks import INVISIBLE_TO_READERS, score_under_attack
-from albert.predictor import Evaluation, Predictor
-from albert.text.hardening import Hardener, Hardening
-from albert.text.lookalikes import words
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
+from albert.predict.predictor import Evaluation, Predictor
+from albert.text.hardening.hardener import Hardener, Hardening
+from albert.text.hardening.lookalikes import words
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
 CLEAN = Path(__file__).parent / "clean_texts"

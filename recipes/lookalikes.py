@@ -1,6 +1,6 @@
 """The table of letters that look like an ASCII letter, from the skeletons of Unicode's UTS #39.
 
-    python recipes/lookalikes.py SKELETONS.tsv > src/albert/text/lookalike_table.py        a second
+    python recipes/lookalikes.py SKELETONS.tsv > src/albert/text/hardening/lookalike_table.py        a second
 
 SKELETONS has a line `source_hex, target_hex, source, target` for each code point whose skeleton is not its NFD form
 (ICU's uspoof_getSkeleton). Kept are single letters whose skeleton is that of one ASCII letter, of scripts with a

@@ -20,9 +20,10 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.pretraining.growth import GrowthConfig
-from albert.training.pretrain import PretrainConfig, pretrain
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.settings import PretrainConfig
+from albert.pretraining.throughput import training_flops
 from albert.training.progress import ConsoleProgress
-from albert.training.throughput import training_flops
 
 PLAIN = {
     "num_hidden_layers": 4, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,

@@ -30,11 +30,11 @@ from albert.config import AlbertConfig
 from albert.data.examples import Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import Table
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
 from albert.hub import model_folder
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 from albert.tasks import DecodeOptions
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
 

@@ -44,20 +44,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tasksets import tsv, write_rows
 
+from albert.corpus.shards import open_corpus
 from albert.data.batches import Features, inference_batches
 from albert.engine import Engine
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
-from albert.pretrained import PretrainedModel
+from albert.predict.pretrained import PretrainedModel
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.masking import word_starts
-from albert.pretraining.shards import open_corpus
+from albert.pretraining.scores import held_out_scores
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.tasks.metrics import regression_scores
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
-from albert.training.pretrain import held_out_scores
+from albert.text.words import word_starts
 from albert.training.settings import parse_setting
 
 SETTINGS = {"seed": 0, "lr": 2e-4, "batch_size": 32, "patience": 0}

@@ -17,18 +17,20 @@ from typing import Any
 
 import torch
 
-from albert.files import write_file
+from albert.corpus.job import PrepareConfig
+from albert.corpus.prepare import prepare
+from albert.corpus.shards import open_corpus
 from albert.model import AlbertForTask, save_model
 from albert.model.checkpoint import load_model
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.job import PrepareConfig
-from albert.pretraining.masking import word_starts
-from albert.pretraining.prepare import prepare
-from albert.pretraining.shards import open_corpus
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.scores import held_out_scores
+from albert.pretraining.settings import PretrainConfig
 from albert.pretraining.source import MaskingConfig, PretrainingSource
-from albert.replacing import new_files
+from albert.storage.files import write_file
+from albert.storage.replacing import new_files
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.pretrain import PretrainConfig, held_out_scores, pretrain
+from albert.text.words import word_starts
 from albert.training.progress import ConsoleProgress
 
 ASSETS = Path(__file__).parents[1] / "src" / "albert" / "assets" / "starter"

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
 

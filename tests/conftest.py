@@ -30,8 +30,8 @@ install_import_hook(
         "albert.model",
         "albert.tasks",
         "albert.data.batches",
-        "albert.evaluation.bootstrap",
-        "albert.evaluation.calibration",
+        "albert.tasks.bootstrap",
+        "albert.tasks.calibration",
     ],
     "shapes.checked",
 )
@@ -117,9 +117,9 @@ def made(
 @pytest.fixture(scope="session")
 def every_model(tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
     """A server of a random model of every family, in a thread, and the folder with the models' folders."""
-    from albert.serve.hosted import Hosted, Source
-    from albert.serve.limits import Limits
-    from albert.serve.service import Service
+    from albert.serve.core.hosted import Hosted, Source
+    from albert.serve.core.limits import Limits
+    from albert.serve.core.service import Service
     from served import Running, write_models
 
     folder = tmp_path_factory.mktemp("served")

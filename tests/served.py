@@ -22,12 +22,12 @@ import httpx
 import torch
 
 from albert.config import AlbertConfig
-from albert.files import write_manifest
 from albert.model import AlbertForTask, save_model
-from albert.serve.accept import Listener
-from albert.serve.crowd import Crowd
-from albert.serve.run import settings
-from albert.serve.service import Service
+from albert.serve.core.service import Service
+from albert.serve.http.accept import Listener
+from albert.serve.http.crowd import Crowd
+from albert.serve.http.run import settings
+from albert.storage.files import write_manifest
 from albert.tasks import TASKS
 from albert.text.tokenizer import AlbertTokenizer
 

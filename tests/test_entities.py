@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import albert
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 from conftest import ROOT, Albert
 
 QUICK = {

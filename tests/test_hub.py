@@ -9,8 +9,8 @@ import huggingface_hub
 import pytest
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import folder_fingerprint
 from albert.hub import model_files, model_folder
+from albert.storage.files import folder_fingerprint
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import torch
 
 import albert
 from albert.errors import AlbertError, ErrorKind
+from albert.finetuning.dataset import FinetuneConfig
 from albert.hub import STARTER, model_folder
-from albert.pretrained import PretrainedModel
+from albert.predict.pretrained import PretrainedModel
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.dataset import FinetuneConfig
 from conftest import Albert
 
 TEXT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from albert.version import __version__
 
 # How often a thread looks for its next work before it sleeps. libgomp's 300,000 looks take a core from whatever else is
 # busy, the other threads among them: beside one busy loop training kept 0.07 of its speed, now 0.54
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from albert.config import AlbertConfig
     from albert.documents import Index
     from albert.errors import AlbertError
-    from albert.predictor import Predictor
+    from albert.predict.predictor import Predictor
 
 _LAZY = {
     "load": "albert.api",
     "train": "albert.api",
     "Index": "albert.documents",
-    "Predictor": "albert.predictor",
+    "Predictor": "albert.predict.predictor",
     "AlbertConfig": "albert.config",
     "AlbertError": "albert.errors",
 }

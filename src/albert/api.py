@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from albert.engine import Precision
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
 from albert.hub import model_folder
 from albert.model.checkpoint import stored_head
-from albert.predictor import Predictor
-from albert.pretrained import PretrainedModel
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
+from albert.predict.predictor import Predictor
+from albert.predict.pretrained import PretrainedModel
 from albert.training.progress import ConsoleProgress
 
 

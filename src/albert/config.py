@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import read_vouched
-from albert.stored import parse, typed
+from albert.storage.files import read_vouched
+from albert.storage.stored import parse, typed
 
 Sharing = Literal["all", "attention", "ffn", "none"]
 Activation = Literal["gelu", "gelu_new", "relu"]

@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST
-from albert.replacing import current_files
+from albert.storage.files import MANIFEST
+from albert.storage.replacing import current_files
 
 STARTER = "starter"  # the pre-trained model that the package ships
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -181,7 +181,7 @@ CASES = [(verb, kind) for verb in VERBS for kind in KINDS if kind not in verb.wi
 def test_odd_inputs(
     albert: Albert, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Verb, kind: str
 ) -> None:
-    monkeypatch.setattr("albert.pipes.WAIT", 0.05)
+    monkeypatch.setattr("albert.storage.pipes.WAIT", 0.05)
     given = tmp_path / f"given{verb.suffix}"
     KINDS[kind](given)
     out = tmp_path / "out"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from albert.data.tables import Table
-from albert.locks import output_lock
+from albert.storage.locks import output_lock
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert, write_reviews
 from served import write_model
@@ -146,7 +146,11 @@ def test_odd_outputs(
     albert: Albert, words: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     line: str, odd: Odd, code: int, said: str,
 ) -> None:  # fmt: skip
-    for work in ("albert.predictor.Predictor.load", "albert.data.tables.Table.__init__", "albert.convert._convert"):
+    for work in (
+        "albert.predict.predictor.Predictor.load",
+        "albert.data.tables.Table.__init__",
+        "albert.export.layouts._convert",
+    ):
         monkeypatch.setattr(work, lambda *_, **__: pytest.fail("work was done"))
     (tmp_path / "closed").mkdir()
     access = os.access  # no permission stops root
@@ -165,7 +169,7 @@ def test_odd_outputs(
 def test_a_model_that_cannot_be_added_to_is_not_exported(
     albert: Albert, words: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("albert.predictor.Predictor.load", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("albert.predict.predictor.Predictor.load", lambda *_, **__: pytest.fail("work was done"))
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
     done = albert("export", words["MODEL"], "--dev", words["DATA"])
     assert done.returncode == DISK

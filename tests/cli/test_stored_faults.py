@@ -16,9 +16,9 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, write_manifest
 from albert.model import AlbertForTask, save_model
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
+from albert.storage.files import MANIFEST, write_manifest
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert
 from served import write_model
@@ -206,7 +206,7 @@ def test_a_published_folder_says_nothing(folder: Path, albert: Albert, caplog: p
 
 
 def test_the_server_logs_it(capfd: pytest.CaptureFixture[str]) -> None:
-    from albert.serve.logs import flush, log_warnings
+    from albert.serve.core.logs import flush, log_warnings
 
     before = {name: list(logging.getLogger(name).handlers) for name in (None, "albert", "uvicorn.error")}
     try:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from albert.audit import AuditConfig, audit
+from albert.audit.dataset import AuditConfig, audit
 from albert.data.examples import Columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import Table

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albert.data.corpus import corpus_lines
+from albert.corpus.reading import corpus_lines
 from albert.data.sources import Problems, lines_of, raw_lines, text_lines
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
@@ -205,7 +205,7 @@ def test_a_document_without_end_is_not_kept(
 def test_a_paragraph_without_end_is_not_kept(
     tmp_path: Path, peak: Callable[[], float], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("albert.data.corpus.MAX_LINE_BYTES", 1 << 20)
+    monkeypatch.setattr("albert.corpus.reading.MAX_LINE_BYTES", 1 << 20)
     monkeypatch.setattr("albert.data.documents.MAX_DOCUMENT_BYTES", 4 << 20)
     with pytest.raises(AlbertError, match=r"a longer one|a JSON document of at most"):
         list(corpus_lines([bomb(tmp_path / name, b"a")]))

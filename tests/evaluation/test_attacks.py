@@ -19,14 +19,14 @@ from albert.evaluation.attacks import (
     require_attackable,
     score_under_attack,
 )
-from albert.predictor import Predictor
+from albert.finetuning.dataset import FinetuneConfig, read_dataset
+from albert.finetuning.finetune import finetune
+from albert.finetuning.texts import TextConfig
+from albert.predict.predictor import Predictor
 from albert.tasks import task_named
 from albert.tasks.losses import LossConfig
-from albert.text.hardening import Hardener, Hardening
+from albert.text.hardening.hardener import Hardener, Hardening
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.dataset import FinetuneConfig, read_dataset
-from albert.training.finetune import finetune
-from albert.training.texts import TextConfig
 from conftest import Albert, write_reviews
 
 ENGLISH = AlbertTokenizer.english()

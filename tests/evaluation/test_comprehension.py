@@ -14,7 +14,7 @@ from albert.config import AlbertConfig
 from albert.data.examples import Columns
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 from albert.tasks import TASKS, Lengths
 from albert.text.tokenizer import AlbertTokenizer
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, write_manifest
 from albert.model import AlbertForTask, AlbertModel, load_model, save_model
 from albert.model.checkpoint import start_from
 from albert.model.names import transformers_names
+from albert.storage.files import MANIFEST, write_manifest
 from conftest import random_ids, small_config
 
 

@@ -17,7 +17,7 @@ import albert as package
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, save_model
-from albert.text.hardening import Hardening
+from albert.text.hardening.hardener import Hardening
 from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.wordpiece import WordPieceTokenizer

@@ -11,8 +11,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from albert.config import AlbertConfig
-from albert.convert import convert
 from albert.errors import AlbertError
+from albert.export.layouts import convert
 from albert.model import HEADS, AlbertForTask, load_encoder, load_model, save_model
 from albert.model.names import FAMILIES
 from conftest import random_ids, small_config

@@ -16,9 +16,9 @@ import transformers
 
 import albert as package
 from albert.errors import AlbertError, ErrorKind
-from albert.predictor import Predictor
-from albert.serve.hosted import Hosted, Source
-from albert.serve.service import Service
+from albert.predict.predictor import Predictor
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.service import Service
 from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert

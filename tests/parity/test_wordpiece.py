@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert.errors import AlbertError
-from albert.text.hardening import Hardening
+from albert.text.hardening.hardener import Hardening
 from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.wordpiece import WordPieceTokenizer

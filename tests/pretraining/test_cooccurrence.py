@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from albert.corpus.shards import Corpus
 from albert.errors import AlbertError
 from albert.pretraining.cooccurrence import EmbeddingConfig, cooccurrence_embeddings
-from albert.pretraining.shards import Corpus
 from corpora import make_corpus
 
 

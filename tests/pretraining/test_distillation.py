@@ -16,12 +16,12 @@ from albert.pretraining.distillation import Comparison, DistillationConfig, Teac
 from albert.pretraining.full_objective import FullRowObjective, FullRowSource, comparison_of
 from albert.pretraining.full_rows import Draws, Stream, full_rows
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.masking import word_starts
 from albert.pretraining.source import MaskingConfig
 from albert.pretraining.start import start_from_teacher
 from albert.text.encodings import Tokenizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.wordpiece import WordPieceTokenizer, build_pipeline
+from albert.text.words import word_starts
 from corpora import make_corpus
 
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert.config import CLS_ID, PAD_ID, SEP_ID
+from albert.corpus.shards import Corpus
 from albert.errors import AlbertError
 from albert.pretraining.instances import NO_PAIR, InstanceConfig, Plan, build_rows, instance_lengths, plan_epoch
-from albert.pretraining.shards import Corpus
 from corpora import make_corpus, numbered
 
 DOCUMENTS = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=12), min_size=1, max_size=6)

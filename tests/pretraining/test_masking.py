@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID
-from albert.pretraining.masking import choose_words, mask_words, word_starts
+from albert.pretraining.masking import choose_words, mask_words
 from albert.text.tokenizer import AlbertTokenizer
+from albert.text.words import word_starts
 
 VOCAB = 1000
 ALL_START = np.ones(VOCAB, bool)  # every piece a word

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from albert.corpus.shards import Corpus
 from albert.errors import AlbertError, ErrorKind
 from albert.pretraining.instances import InstanceConfig
 from albert.pretraining.objective import PretrainingBatch
-from albert.pretraining.shards import Corpus
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from corpora import make_corpus, numbered
 

@@ -16,16 +16,16 @@ from sklearn.metrics import precision_recall_fscore_support
 import albert
 from albert.data.examples import Example
 from albert.errors import AlbertError
-from albert.evaluation.calibration import calibration_error
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
+from albert.pretraining.curves import draw_curves
 from albert.report import Facts, write_report
-from albert.report.facts import read_records
+from albert.storage.stored import read_records
 from albert.tasks import TASKS
 from albert.tasks.base import Output
+from albert.tasks.calibration import calibration_error
 from albert.tasks.review import NONE, Review, Verdict
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.curves import draw_curves
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
 from conftest import Albert, write_reviews
 from reports import facts_of
 
@@ -222,7 +222,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_leaves_a_report(run: Path) -> None:
     text = Page((run / "out" / "report.html").read_text(encoding="utf-8")).text
-    dev = [record["dev"] for record in read_records(run / "out" / "metrics.jsonl") if "dev" in record]
+    dev = [record["dev"] for _, record in read_records(run / "out" / "metrics.jsonl") if "dev" in record]
     best = max(scores["accuracy"] for scores in dev)
     assert f"accuracy {best:.4f}" in text
     assert "Learning curves" in text
@@ -276,7 +276,7 @@ def test_a_report_that_fails_does_not_fail_the_run(
         def fail(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr("albert.training.report.write_report", fail)
+        monkeypatch.setattr("albert.finetuning.report.write_report", fail)
     config = FinetuneConfig(train=str(reviews), out=tmp_path / "out", size="tiny", settings={**QUICK, "epochs": 1.0})
     finetune(config, progress=progress)
     assert said[-1].startswith("no report: ")

@@ -7,8 +7,8 @@ import time
 
 from albert.cli import main
 from albert.data.batches import Features
-from albert.serve.hosted import Hosted
-from albert.serve.queue import Computed
+from albert.serve.core.hosted import Hosted
+from albert.serve.core.queue import Computed
 
 compute = Hosted._logits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from albert.cli import main
-from albert.serve.service import Service
+from albert.serve.core.service import Service
 
 KEPT: list[bytearray] = []
 count = Service.count

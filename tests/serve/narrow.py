@@ -7,7 +7,7 @@ import resource
 import sys
 
 from albert.cli import main
-from albert.serve import accept
+from albert.serve.http import accept
 
 most = int(sys.argv.pop(1))
 if most > 100:
@@ -21,7 +21,7 @@ else:
         resource.setrlimit(resource.RLIMIT_NOFILE, (room, room))
         return found
 
-    from albert.serve import run
+    from albert.serve.http import run
 
     run.within_descriptors = deceived
 sys.argv.insert(1, "serve")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from albert.serve.admission import Admission
-from albert.serve.limits import Limits
-from albert.serve.refusals import Refusal
+from albert.serve.core.admission import Admission
+from albert.serve.core.limits import Limits
+from albert.serve.core.refusals import Refusal
 
 
 def full(timeout: float = 1.0) -> Admission:

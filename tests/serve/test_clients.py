@@ -15,10 +15,10 @@ import pytest
 from huggingface_hub import InferenceClient, close_session, constants
 
 import albert
-from albert.pretrained import PretrainedModel
-from albert.serve.hosted import Hosted, Source
-from albert.serve.keys import Keys, new_key
-from albert.serve.service import Service
+from albert.predict.pretrained import PretrainedModel
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.keys import Keys, new_key
+from albert.serve.core.service import Service
 from served import PRETRAINED, Running
 
 TEXTS = ["a lovely day", "rain", "The soup was broken, really."]

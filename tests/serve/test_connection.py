@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from albert.serve.crowd import Crowd
-from albert.serve.hosted import Hosted, Source
-from albert.serve.keys import Keys, new_key
-from albert.serve.limits import Limits
-from albert.serve.service import Service
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.keys import Keys, new_key
+from albert.serve.core.limits import Limits
+from albert.serve.core.service import Service
+from albert.serve.http.crowd import Crowd
 from albert.text.tokenizer import AlbertTokenizer
 from served import Running, read_all, write_model
 

@@ -14,8 +14,8 @@ import typer.main
 import yaml
 
 from albert.cli.app import app
-from albert.serve.limits import Limits
-from albert.serve.routes import router
+from albert.serve.core.limits import Limits
+from albert.serve.http.routes import router
 from conftest import ROOT
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import albert
-from albert.serve.hosted import Hosted, Source
-from albert.serve.service import Service
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.service import Service
 from served import PRETRAINED, Running
 
 LONG = "word " * 200  # beyond the 64 pieces that the models read

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from albert.data.batches import Features
-from albert.serve.admission import Admission
-from albert.serve.guard import intricate
-from albert.serve.hosted import Hosted, Source
-from albert.serve.limits import Limits
-from albert.serve.queue import Computed
-from albert.serve.service import Service
+from albert.serve.core.admission import Admission
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.limits import Limits
+from albert.serve.core.queue import Computed
+from albert.serve.core.service import Service
+from albert.serve.http.guard import intricate
 from albert.text.tokenizer import AlbertTokenizer
 from served import Load, Running, read_all, write_model
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from albert.errors import AlbertError, ErrorKind
-from albert.serve.hosted import Hosted, Source
-from albert.serve.keys import Keys, RateLimit, new_key
-from albert.serve.service import Service
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.keys import Keys, RateLimit, new_key
+from albert.serve.core.service import Service
 from albert.text.tokenizer import AlbertTokenizer
 from served import Running, write_model
 

@@ -21,13 +21,13 @@ import pytest
 from typer.main import get_command
 
 from albert.cli.app import app
-from albert.serve import logs
-from albert.serve.accept import within_descriptors
-from albert.serve.hosted import Hosted, Source
-from albert.serve.limits import Limits
-from albert.serve.logs import Lines, Tally
-from albert.serve.service import Service
-from albert.summary import Sentence, summarize
+from albert.predict.summary import Sentence, summarize
+from albert.serve.core import logs
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.limits import Limits
+from albert.serve.core.logs import Lines, Tally
+from albert.serve.core.service import Service
+from albert.serve.http.accept import within_descriptors
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import ROOT
 from served import PRETRAINED, Running, Server, write_model

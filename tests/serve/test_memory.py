@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from albert.serve import memory
+from albert.serve.core import memory
 
 
 def resident() -> int:

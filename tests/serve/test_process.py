@@ -18,9 +18,9 @@ import httpx
 import pytest
 
 from albert.errors import AlbertError, ErrorKind
-from albert.serve.hosted import Hosted, Source
-from albert.serve.logs import log
-from albert.serve.run import ServeConfig, serve
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.logs import log
+from albert.serve.http.run import ServeConfig, serve
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert
 from served import Load, Server, write_model
@@ -137,7 +137,7 @@ def test_commands_that_make_no_sense(albert: Albert, folder: Path, tmp_path: Pat
 
 
 def test_a_key_is_made_and_told_once(albert: Albert, tmp_path: Path) -> None:
-    from albert.serve.keys import Keys
+    from albert.serve.core.keys import Keys
 
     done = albert("serve-key", "ann", "--admin")
     (tmp_path / "keys").write_text(done.stdout)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from albert.data.batches import Features
-from albert.serve.call import Call
-from albert.serve.limits import Limits
-from albert.serve.metrics import Metrics
-from albert.serve.queue import Computed, ComputeQueue, Lane
-from albert.serve.refusals import Refusal
+from albert.serve.core.call import Call
+from albert.serve.core.limits import Limits
+from albert.serve.core.metrics import Metrics
+from albert.serve.core.queue import Computed, ComputeQueue, Lane
+from albert.serve.core.refusals import Refusal
+from albert.serve.http.status import status_of as http_status
 
 
 def rows_of(*lengths: int, mark: int = 0) -> Features:
@@ -66,7 +67,7 @@ async def status_of(work: Coroutine[Any, Any, Any]) -> int:
     try:
         await work
     except Refusal as refusal:
-        return refusal.status
+        return http_status(refusal)
     return 200
 
 

@@ -19,14 +19,14 @@ from sklearn.metrics import f1_score
 from albert.data.documents import document_rows
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
-from albert.predictor import Predictor
+from albert.finetuning.attempts import FinetuneResult
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
+from albert.predict.predictor import Predictor
 from albert.tasks import TASKS, DecodeOptions, Lengths
 from albert.tasks.base import Output
 from albert.tasks.metrics import best_threshold
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.attempts import FinetuneResult
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
 
 THINGS = ["lamp", "chair", "phone", "soup", "coat", "bread", "road", "house", "river", "song"]
 COLORS = ["red", "blue", "green", "black"]

@@ -19,7 +19,7 @@ from albert.data.examples import Example
 from albert.data.spans import Span, spans_over, tags_over
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, save_model
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 from albert.tasks import TASKS, DecodeOptions, Lengths
 from albert.tasks.base import Output
 from albert.tasks.metrics import entity_scores

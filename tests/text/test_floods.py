@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albert.data.audit.labels import _spelling_key
+from albert.audit.labels import _spelling_key
 from albert.text.encodings import Tokenizer
-from albert.text.hardening import MOST_MARKS, Hardening, without_floods
+from albert.text.hardening.hardener import MOST_MARKS, Hardening, without_floods
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import accents_lost

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert.errors import AlbertError, ErrorKind
-from albert.text.bidi import CONTROLS, displayed
-from albert.text.hardening import MOST_MARKS, Hardened, Hardener, Hardening
-from albert.text.lookalikes import mixed_words
+from albert.text.hardening.bidi import CONTROLS, displayed
+from albert.text.hardening.hardener import MOST_MARKS, Hardened, Hardener, Hardening
+from albert.text.hardening.lookalikes import mixed_words
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import ROOT

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from albert.data.corpus import corpus_lines
+from albert.corpus.reading import corpus_lines
 from albert.errors import AlbertError, ErrorKind
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import accents_lost, train_vocabulary

@@ -10,11 +10,11 @@ import signal
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import kill_at
 import pytest
-from test_pretrain import write_corpus
 
+import kill_at
 from conftest import write_reviews
+from corpora import counting_corpus
 
 FORKS = multiprocessing.get_context("forkserver")  # of a process that has imported what takes seconds
 FORKS.set_forkserver_preload(
@@ -81,7 +81,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     if request.param == "train":
         data = write_reviews(folder / "reviews.csv", rows=60)
     else:
-        data = write_corpus(folder / "shards")
+        data = counting_corpus(folder / "shards")
     run = Run(request.param, folder / "whole", data)
     assert run.to_boundary(0) == 0
     return data, run, int(run.output.read_text().split()[-1])

@@ -18,8 +18,8 @@ import pytest
 from test_kill import FORKS
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import INT8
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
+from albert.storage.files import INT8
 from conftest import write_reviews
 
 TEXTS = ["a great lamp", "a broken chair", "an awful soup, number 3"]

@@ -17,10 +17,12 @@ from torch import nn
 
 from albert.data.batches import Batch, Features
 from albert.errors import AlbertError, ErrorKind
-from albert.locks import run_lock
+from albert.finetuning.source import FeatureSource
 from albert.model import AlbertForTask
-from albert.training.loop import FeatureSource, LoopConfig, Trainer
+from albert.storage.locks import run_lock
+from albert.training.loop import Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.parts import LoopConfig
 from albert.training.progress import ConsoleProgress
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 from conftest import small_config

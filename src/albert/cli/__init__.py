@@ -29,7 +29,7 @@ def _run() -> None:
 
 def _code_of(work: Callable[[], None]) -> int:
     """The exit code that work ends with, its error told."""
-    from albert.pipes import ReaderGoneError
+    from albert.storage.pipes import ReaderGoneError
 
     try:
         work()

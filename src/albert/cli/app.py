@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from albert import __version__
 from albert.cli import documents, summarize
+from albert.version import __version__
 
 app = typer.Typer(
     help="ALBERT, the lite BERT: train, evaluate and predict on ordinary machines.",
@@ -106,7 +106,7 @@ def check(
     json: AsJson = False,
 ) -> None:
     """Find what is wrong with labelled files before training on them; exit 65 if there are errors."""
-    from albert.audit import AuditConfig
+    from albert.audit.dataset import AuditConfig
     from albert.cli.check import run
 
     config = AuditConfig(
@@ -173,9 +173,9 @@ def train(
     json: AsJson = False,
 ) -> None:
     """Fine-tune on labelled texts: columns and task are guessed, progress shown, the best model saved."""
-    from albert.files import require_folder
-    from albert.training.dataset import FinetuneConfig
-    from albert.training.finetune import finetune
+    from albert.finetuning.dataset import FinetuneConfig
+    from albert.finetuning.finetune import finetune
+    from albert.storage.files import require_folder
     from albert.training.progress import ConsoleProgress
     from albert.training.settings import parse_setting
 
@@ -208,7 +208,7 @@ def train(
     )
     progress = ConsoleProgress(quiet=quiet)
     if seeds is not None:
-        from albert.training.seeds import finetune_seeds
+        from albert.finetuning.seeds import finetune_seeds
 
         found = finetune_seeds(config, seeds, resume=resume, overwrite=overwrite, progress=progress)
         _print_seeds(found.summary, str(found.best.folder), as_json=json)
@@ -243,9 +243,9 @@ def pretrain(
     json: AsJson = False,
 ) -> None:
     """Pre-train on masked pieces and sentence order; under torchrun on many processes or machines."""
-    from albert.files import require_folder
-    from albert.training.pretrain import PretrainConfig
-    from albert.training.pretrain import pretrain as run
+    from albert.pretraining.pretrain import pretrain as run
+    from albert.pretraining.settings import PretrainConfig
+    from albert.storage.files import require_folder
     from albert.training.progress import ConsoleProgress
     from albert.training.settings import parse_setting
 
@@ -321,10 +321,10 @@ def evaluate(
         write_squad,
     )
     from albert.cli.gates import check_gates, parse_gates
-    from albert.files import require_folder, require_output
     from albert.hub import model_files
-    from albert.predictor import Predictor
+    from albert.predict.predictor import Predictor
     from albert.report import write_report
+    from albert.storage.files import require_folder, require_output
 
     for path in filter(None, (out, report)):
         require_output(path, inputs=filter(None, (data, *model_files(model))))
@@ -407,7 +407,7 @@ def export(
     """Make a smaller or faster form of a model, refused where its score falls."""
     from albert.data.reading import Reading
     from albert.errors import AlbertError, ErrorKind
-    from albert.export import export_int8
+    from albert.export.int8 import export_int8
 
     if to != "int8":
         raise AlbertError(ErrorKind.USAGE, "--to", expected="int8", got=repr(to))
@@ -437,8 +437,8 @@ def convert(
     dtype: Annotated[str, typer.Option(help="Their number format: float32, float16 or bfloat16.")] = "float32",
 ) -> None:
     """Write a model in another layout or number format; transformers reads all of them."""
-    from albert.convert import convert as run
-    from albert.files import require_folder
+    from albert.export.layouts import convert as run
+    from albert.storage.files import require_folder
 
     require_folder(out)
     done = run(model, out, to=to, dtype=dtype)
@@ -476,14 +476,14 @@ def predict(
     keep_na: KeepNa = False,
 ) -> None:
     """Predict every row of a file: streaming, all input columns kept, an interrupted call goes on."""
-    from albert.files import require_output
     from albert.hub import model_files
-    from albert.records import Form
+    from albert.storage.files import require_output
+    from albert.storage.records import Form
 
     require_output(out, inputs=(data, *model_files(model)))
     Form.of(out, output_format)  # refuses before anything is imported, too
-    from albert.predictor import Predictor
-    from albert.scoring import score_file
+    from albert.predict.files import score_file
+    from albert.predict.predictor import Predictor
     from albert.tasks import DecodeOptions
 
     options = DecodeOptions(
@@ -532,8 +532,8 @@ def prepare(
 ) -> None:
     """Turn a corpus into shards for pre-training: streaming, an interrupted call goes on when repeated."""
     from albert.cli.prepare import run
-    from albert.files import require_folder
-    from albert.pretraining.job import PrepareConfig
+    from albert.corpus.job import PrepareConfig
+    from albert.storage.files import require_folder
 
     require_folder(out, inputs=corpus)
     cores = {} if workers is None else {"workers": workers}
@@ -575,10 +575,10 @@ def serve(
     from albert.cli.serve import require_serve
 
     require_serve()
-    from albert.serve.hosted import SAFE_LABELS, Source
-    from albert.serve.limits import Limits
-    from albert.serve.run import ServeConfig
-    from albert.serve.run import serve as run
+    from albert.serve.core.hosted import SAFE_LABELS, Source
+    from albert.serve.core.limits import Limits
+    from albert.serve.http.run import ServeConfig
+    from albert.serve.http.run import serve as run
 
     run(
         ServeConfig(
@@ -624,7 +624,7 @@ def demo(
 ) -> None:
     """Train on the bundled customer messages, compare with the majority baseline, predict a few lines."""
     from albert.cli.demo import run
-    from albert.files import require_folder
+    from albert.storage.files import require_folder
 
     require_folder(out)
     run(out, seed=seed)
@@ -657,7 +657,7 @@ def tokenizer_train(
 ) -> None:
     """Train a SentencePiece vocabulary with the settings of the published models."""
     from albert.cli.tokenizer import train
-    from albert.files import require_folder
+    from albert.storage.files import require_folder
 
     require_folder(out, inputs=corpus)
     options = {"vocab_size": vocab_size, "max_lines": max_lines, "seed": seed, "threads": threads}

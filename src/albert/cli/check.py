@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from albert.audit import Audit, AuditConfig, audit
-from albert.data.audit.findings import Finding, Severity
-from albert.data.audit.texts import PieceCounts
+from albert.audit.dataset import Audit, AuditConfig, audit
+from albert.audit.findings import Finding, Severity
+from albert.audit.texts import PieceCounts
 from albert.errors import ErrorKind
 
 _BAR = 40

@@ -6,9 +6,9 @@ import time
 from importlib import resources
 from pathlib import Path
 
-from albert.predictor import Predictor
-from albert.training.dataset import FinetuneConfig
-from albert.training.finetune import finetune
+from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.finetune import finetune
+from albert.predict.predictor import Predictor
 from albert.training.progress import ConsoleProgress, duration
 
 EXAMPLES = (

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from albert import __version__
+from albert.compute.library import look
 from albert.config import AlbertConfig
 from albert.engine import resolve_precision
-from albert.engine.library import look
 from albert.errors import ErrorKind
 from albert.model import AlbertForTask
-from albert.private import private_folders
+from albert.storage.private import private_folders
 from albert.text.tokenizer import AlbertTokenizer
+from albert.version import __version__
 
 _PACKAGES = (
     "torch",

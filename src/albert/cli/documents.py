@@ -35,7 +35,7 @@ def index(
     from albert.documents import Index
     from albert.documents.files import files_below
     from albert.errors import AlbertError, ErrorKind
-    from albert.files import require_output
+    from albert.storage.files import require_output
 
     if status or remove is not None:
         if len(places) != 1 or out is not None:
@@ -101,7 +101,7 @@ def ask(
 ) -> None:
     """Answer a question with a part of a document and its place, or say that there is no answer."""
     from albert.documents import Index
-    from albert.predictor import Predictor
+    from albert.predict.predictor import Predictor
 
     _there(file)  # before a model is loaded
     model = None if reader is None else Predictor.load(reader)
@@ -124,7 +124,7 @@ def chat(
     """Talk with an assistant that quotes the documents; an empty line or the end of the input ends it."""
     from albert.documents import Index
     from albert.documents.chat import Assistant
-    from albert.predictor import Predictor
+    from albert.predict.predictor import Predictor
 
     _there(file)
     models = [None if name is None else Predictor.load(name) for name in (reader, intents)]
@@ -153,7 +153,7 @@ def mcp(
     """Offer an index to programs that speak the Model Context Protocol, on standard input and output."""
     from albert.documents import Index
     from albert.documents.tools import serve
-    from albert.predictor import Predictor
+    from albert.predict.predictor import Predictor
 
     _there(file)
     model = None if reader is None else Predictor.load(reader)

@@ -17,9 +17,9 @@ from albert.evaluation.behaviour import pass_rates, report_lines, run_suite
 from albert.evaluation.comprehension import question_ids, race_scores, write_answers
 from albert.evaluation.glue import glue_scores, glue_task, predict_glue, read_glue, split_file, write_submission
 from albert.evaluation.suites import read_suite
-from albert.pipes import target_of
-from albert.predictor import Evaluation, Predictor
+from albert.predict.predictor import Evaluation, Predictor
 from albert.report import Facts
+from albert.storage.pipes import target_of
 from albert.tasks import DecodeOptions
 from albert.tasks.published import Relevance
 

@@ -7,8 +7,9 @@ import sys
 import time
 from typing import Any
 
-from albert.pretraining.job import PrepareConfig
-from albert.pretraining.prepare import Prepared, Progress, prepare
+from albert.corpus.job import PrepareConfig
+from albert.corpus.prepare import Prepared, Progress, prepare
+from albert.pretraining.sample import sample_instance
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -43,7 +44,7 @@ def report(prepared: Prepared) -> dict[str, Any]:
         "duplicates left out": totals["duplicates"],
         "empty left out": totals["empty"],
         "documents divided": totals["divided"],
-        "an instance": prepared.instance(),
+        "an instance": sample_instance(prepared.folder, prepared.manifest),
     }
 
 

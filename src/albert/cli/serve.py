@@ -16,7 +16,7 @@ def require_serve() -> None:
 def print_key(owner: str, *, admin: bool) -> None:
     """The key on stderr, for its owner alone; on stdout the line for the key file."""
     require_serve()
-    from albert.serve.keys import new_key
+    from albert.serve.core.keys import new_key
 
     text, key = new_key(owner, admin=admin)
     print(f"{text}\nthis is the key, told once; stdout has the line for the key file", file=sys.stderr)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from albert.errors import AlbertError
-from albert.files import disk_errors
-from albert.pipes import ReaderGoneError, reader_gone
+from albert.storage.files import disk_errors
+from albert.storage.pipes import ReaderGoneError, reader_gone
 
 _FLAGS = (os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)  # nothing can be written to a standard output that was closed
 

@@ -6,12 +6,12 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from albert.data.corpus import corpus_lines
-from albert.data.corpus_files import corpus_files
+from albert.corpus.files import corpus_files
+from albert.corpus.reading import corpus_lines
 from albert.errors import AlbertError, ErrorKind
-from albert.files import disk_errors
-from albert.locks import run_lock
-from albert.replacing import new_files
+from albert.storage.files import disk_errors
+from albert.storage.locks import run_lock
+from albert.storage.replacing import new_files
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import accents_lost, train_vocabulary

@@ -14,7 +14,7 @@ from albert.data.folders import visible
 from albert.data.headers import LABEL_NAMES
 from albert.data.sources import MAX_LINE_BYTES, lines_of, raw_lines, require_no_utf16, suffix_of, unknown_encoding
 from albert.errors import AlbertError, ErrorKind, require_extra
-from albert.pipes import is_stream
+from albert.storage.pipes import is_stream
 
 Values = dict[str, Any]
 MAX_DOCUMENT_BYTES = 256 << 20

@@ -16,7 +16,7 @@ from typing import Any
 
 from albert.data.compressed import OPENERS
 from albert.errors import AlbertError, ErrorKind
-from albert.pipes import is_stream, open_reader
+from albert.storage.pipes import is_stream, open_reader
 
 MAX_LINE_BYTES = 1 << 20
 _SHOWN = 20

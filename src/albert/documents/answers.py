@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from albert.documents.search import Hit, telling
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 
 PASSAGES = 10  # that are read
 _KEPT = 6  # answers a passage

@@ -9,7 +9,7 @@ from enum import Enum
 from albert.documents.answers import THRESHOLD, Answer
 from albert.documents.index import Index
 from albert.documents.search import telling
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
 
 _GREETING = re.compile(r"^(hi|hello|hey|good (morning|day|afternoon|evening))\b[ ,.!\w]{0,20}$", re.IGNORECASE)
 _THANKS = re.compile(r"^(thanks?|thank you|thx|cheers|great|perfect)\b[^?]{0,40}$", re.IGNORECASE)

@@ -18,8 +18,8 @@ from albert.documents.search import DEPTH, Hit, by_vectors, by_words, fused, hit
 from albert.documents.store import Store
 from albert.documents.vectors import Encoder, Matrix, quantized
 from albert.errors import AlbertError, ErrorKind
-from albert.files import sha256
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
+from albert.storage.files import sha256
 
 _TOGETHER = 512  # passages of one transaction, so that the encoder has enough to do
 

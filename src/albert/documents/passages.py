@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from albert.documents.extracted import Extracted
-from albert.summary import sentences
+from albert.predict.summary import sentences
 
 WORDS = 100  # of a passage, about
 _LONGEST = 200  # words of a sentence that stays whole

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import disk_errors
+from albert.storage.files import disk_errors
 
 VERSION = 1
 _WAIT = 5.0  # seconds for another writer

@@ -8,7 +8,7 @@ import numpy as np
 
 from albert.documents.vectors import Encoder
 from albert.errors import AlbertError, ErrorKind
-from albert.summary import Sentence, sentences, summarize
+from albert.predict.summary import Sentence, sentences, summarize
 
 _AT_ONCE = 512  # sentences compared with each other: the table of pairs grows with the square
 _FOCUS = 0.5  # of a vector that leans towards the words that the summary is to be about

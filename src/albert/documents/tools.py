@@ -6,10 +6,10 @@ import dataclasses
 import threading
 from typing import Any
 
-from albert import __version__
 from albert.documents.index import Index
 from albert.errors import AlbertError, require_extra
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
+from albert.version import __version__
 
 _INSTRUCTIONS = (
     "Looks things up in a person's own documents. `search` finds passages with their place, `ask` gives an answer that "

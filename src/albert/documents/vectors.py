@@ -11,11 +11,11 @@ from jaxtyping import Float, Int8
 
 from albert.data.batches import Features
 from albert.engine import Engine
-from albert.files import folder_fingerprint
 from albert.hub import model_folder
 from albert.model.checkpoint import stored_head
-from albert.predictor import Predictor
-from albert.pretrained import PretrainedModel
+from albert.predict.predictor import Predictor
+from albert.predict.pretrained import PretrainedModel
+from albert.storage.files import folder_fingerprint
 
 _BLOCK = 512  # rows turned into float32 at a time, so that they stay in the processor's cache
 _PORTION = 256  # texts encoded at a time

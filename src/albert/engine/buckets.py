@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from albert.compute.precision import autocast
 from albert.data.batches import Features
-from albert.engine.precision import autocast
 from albert.model import AlbertForTask
 
 _STEP = 16  # pieces

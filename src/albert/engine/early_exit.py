@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from albert.compute.blocks import filled
+from albert.compute.packed import Packed, PackedModel, bounds
 from albert.data.batches import Features, inference_batches
-from albert.engine.blocks import filled
-from albert.engine.packed import Packed, PackedModel, bounds
 from albert.errors import AlbertError, ErrorKind
 from albert.model.heads import Head
 

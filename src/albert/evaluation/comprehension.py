@@ -9,7 +9,7 @@ import numpy as np
 
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
-from albert.files import write_json
+from albert.storage.files import write_json
 
 _LEVELS = ("middle", "high")
 

@@ -18,7 +18,7 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.evaluation import Predict
-from albert.files import write_file
+from albert.storage.files import write_file
 from albert.tasks.metrics import classification_scores, regression_scores
 
 _YES_NO = ("0", "1")

@@ -16,8 +16,8 @@ from albert.data.batches import Features, inference_batches
 from albert.engine import Engine, Precision
 from albert.model import AlbertForTask
 from albert.model.heads import MaskedLMHead, PreTrainingHead
-from albert.pretraining.masking import word_starts
 from albert.text.tokenizer import AlbertTokenizer
+from albert.text.words import word_starts
 
 _MAX_TOKENS = 8192  # a batch
 _TEXTS = 2048  # whose masked copies are in memory at once

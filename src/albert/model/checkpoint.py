@@ -18,13 +18,21 @@ from torch import Tensor, nn
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.files import MANIFEST, damaged, manifest_entries, read_vouched, verify_manifest, write_file, write_json
 from albert.hub import model_folder
 from albert.model.heads import HEADS, AlbertForTask
 from albert.model.names import FAMILIES, Family, transformers_names
 from albert.model.network import AlbertModel, initialize
-from albert.replacing import unchanged
-from albert.stored import parse, typed
+from albert.storage.files import (
+    MANIFEST,
+    damaged,
+    manifest_entries,
+    read_vouched,
+    verify_manifest,
+    write_file,
+    write_json,
+)
+from albert.storage.replacing import unchanged
+from albert.storage.stored import parse, typed
 
 WEIGHTS = "model.safetensors"
 EXITS = "exits.safetensors"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import read_vouched
-from albert.stored import parse
+from albert.storage.files import read_vouched
+from albert.storage.stored import parse
 
 MODULES = "modules.json"
 _SETTINGS = "sentence_bert_config.json"

@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from albert.corpus.shards import Corpus
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.pretraining.masking import FIRST_ORDINARY
-from albert.pretraining.shards import Corpus
 
 _MAX_TOKENS = 60_000_000  # counted at most, from shards all over the corpus
 _SMOOTHING = 0.75

@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from albert.config import CLS_ID, MASK_ID, SEP_ID
+from albert.corpus.shards import Corpus
 from albert.errors import AlbertError, ErrorKind
 from albert.pretraining.draws import bits as bits_of
 from albert.pretraining.instances import NO_PAIR, InstanceConfig, held_out_documents
 from albert.pretraining.masking import FIRST_ORDINARY
-from albert.pretraining.shards import Corpus
 
 _START, _PAIRED, _SPLIT, _CUT, _SIDE, _SWAP, _COMPARE, _FAR, _RUN, _WORD, _KIND, _OTHER = range(12)
 

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from albert.config import CLS_ID, PAD_ID, SEP_ID
+from albert.corpus.shards import Corpus, Shard
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.pretraining.draws import coin_flips, uniform, whole
-from albert.pretraining.shards import Corpus, Shard
 
 Pairs = Literal["sop", "nsp", "none"]
 NO_PAIR = -100  # the order label of an instance without a second segment, which no loss counts

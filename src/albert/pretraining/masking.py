@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +10,6 @@ from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID
 from albert.pretraining.draws import bits, uniform, whole
 
 FIRST_ORDINARY = 5  # <pad> <unk> [CLS] [SEP] [MASK] come before
-_SPACELESS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 _SIZE, _ORDER, _KIND, _OTHER = range(4)  # what a draw is for
 
 
@@ -23,11 +20,6 @@ class Masked:
     input_ids: np.ndarray  # [batch, seq]
     positions: np.ndarray  # [masked]
     ids: np.ndarray  # [masked]
-
-
-def word_starts(vocabulary: Sequence[str]) -> np.ndarray:
-    """Whether each piece starts a word [vocab]: it has the space mark, no letter or digit, or a spaceless script's."""
-    return np.array([_starts_word(piece) for piece in vocabulary])
 
 
 def mask_words(
@@ -136,9 +128,3 @@ def _drawn_size(most: np.ndarray, rows: np.ndarray, key: tuple[int, ...], turn: 
     weights = np.cumsum(1 / np.arange(1, int(most.max()) + 1))
     draw = uniform(*key, rows, _SIZE, turn) * weights[most - 1]
     return 1 + np.searchsorted(weights, draw, side="right")
-
-
-def _starts_word(piece: str) -> bool:
-    if piece.startswith("▁") or not any(char.isalnum() for char in piece):
-        return True
-    return any(unicodedata.name(char, "").startswith(_SPACELESS) for char in piece)

@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.model import AlbertForTask, AlbertModel, fast
+from albert.compute import train_step as fast
+from albert.compute.products import rows_for
+from albert.model import AlbertForTask, AlbertModel
 from albert.model.heads import PreTrainingHead
-from albert.model.products import rows_for
 from albert.pretraining.cross_entropy import tied_cross_entropy
 from albert.pretraining.instances import NO_PAIR
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from albert.corpus.shards import Corpus
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.pretraining.instances import (
-    NO_PAIR,
     InstanceConfig,
     Plan,
     build_rows,
@@ -19,10 +18,8 @@ from albert.pretraining.instances import (
     instance_lengths,
     plan_epoch,
 )
-from albert.pretraining.masking import mask_words, word_starts
+from albert.pretraining.masking import mask_words
 from albert.pretraining.objective import PretrainingBatch
-from albert.pretraining.shards import Corpus
-from albert.text.pieces import SPACE
 
 _EVALUATION_EPOCH = 2**32 - 1
 
@@ -162,26 +159,6 @@ class PretrainingSource:
             masked_ids=torch.from_numpy(masked.ids),
             order=torch.from_numpy(plan.labels[indices].astype(np.int64)),
         )
-
-
-def decoded_instance(corpus: Corpus, vocabulary: Sequence[str], *, seed: int = 0) -> str:
-    """One training instance as text, with its special pieces and the label of its order; "" without any text."""
-    plan = plan_epoch(corpus, InstanceConfig(held_out=0.0), seed=seed, epoch=0)
-    if not len(plan):
-        return ""
-    source = PretrainingSource(
-        corpus,
-        word_starts(vocabulary),
-        InstanceConfig(held_out=0.0),
-        MaskingConfig(),
-        batch_size=1,
-        max_tokens=128,
-        seed=seed,
-    )
-    batch = source.build(0)[0]
-    order = {0: "in order", 1: "swapped", NO_PAIR: "one segment"}[int(batch.order)]
-    text = "".join(vocabulary[token] for token in batch.input_ids[0].tolist()).replace(SPACE, " ")
-    return f"{text.strip()} ({order})"
 
 
 def micro_batch_count(batch_size: int, rows: int, ranks: int) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from albert.errors import require_extra
-from albert.files import write_output
-from albert.report.facts import Facts
+from albert.storage.files import write_output
+from albert.tasks.facts import Facts
 
 __all__ = ["Facts", "write_report"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from albert import __version__
+from albert.version import __version__
 
 _PACKAGES = ("torch", "tokenizers", "numpy", "scikit-learn")
 

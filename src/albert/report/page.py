@@ -10,9 +10,9 @@ import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from albert.report.facts import Facts
 from albert.report.sections import sections
 from albert.report.svg import STYLE
+from albert.tasks.facts import Facts
 
 _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"

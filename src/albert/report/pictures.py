@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from albert.evaluation.bootstrap import ConfidenceInterval
-from albert.evaluation.calibration import Bin
 from albert.report.svg import FIRST, INK, MUTED, PAPER, SECOND, inline
+from albert.tasks.bootstrap import ConfidenceInterval
+from albert.tasks.calibration import Bin
 
 _WIDTH, _HEIGHT = 5.2, 3.4  # inches of 72 pixels: as wide as a phone
 _STEPS = 60  # points of a curve at most

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from albert.audit import Audit, AuditConfig, audit
-from albert.data.audit.findings import Finding
-from albert.data.audit.texts import PieceCounts
+from albert.audit.dataset import Audit, AuditConfig, audit
+from albert.audit.findings import Finding
+from albert.audit.texts import PieceCounts
 from albert.errors import AlbertError
-from albert.evaluation.calibration import brier_score, reliability
 from albert.report import pictures
-from albert.report.facts import Facts, read_records
 from albert.report.machine import machine
 from albert.report.marked import Piece, pieces_of, shortened
 from albert.report.pictures import Picture
+from albert.storage.stored import read_records
+from albert.tasks.calibration import brier_score, reliability
+from albert.tasks.facts import Facts
 from albert.tasks.review import LabelScore, Listing, Review, Verdict
 
 WORST = 20
@@ -103,7 +104,7 @@ def _result(facts: Facts) -> Section:
 
 
 def _curves(facts: Facts) -> Section | None:
-    records = read_records(facts.metrics)
+    records = [record for _, record in read_records(facts.metrics)] if facts.metrics.is_file() else []
     training = [(record["step"], record["loss"]) for record in records if "loss" in record]
     dev = [(record["step"], record["dev"]) for record in records if "dev" in record]
     drawn = []

@@ -9,7 +9,7 @@ from typing import Any
 from albert.config import AlbertConfig
 from albert.data.examples import Columns
 from albert.errors import AlbertError, ErrorKind
-from albert.stored import typed
+from albert.storage.stored import typed
 from albert.tasks import task_named
 from albert.tasks.base import Lengths, Task
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import read_vouched
-from albert.stored import parse, typed
-from albert.text.hardening import Hardening
+from albert.storage.files import read_vouched
+from albert.storage.stored import parse, typed
+from albert.text.hardening.hardener import Hardening
 from albert.text.pieces import Pieces
 
 Truncation = Literal["longest_first", "only_first", "only_second", "error"]

@@ -19,7 +19,7 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 from albert.config import UNK_ID
 from albert.errors import AlbertError, ErrorKind
 from albert.text.added import AddedToken, Matcher
-from albert.text.hardening import SURROGATE, Hardener, Hardening, invalid_unicode
+from albert.text.hardening.hardener import SURROGATE, Hardener, Hardening, invalid_unicode
 from albert.text.normalize import NormalizedText, Normalizer
 
 SPACE = "▁"

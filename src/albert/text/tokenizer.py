@@ -12,11 +12,11 @@ import numpy as np
 
 from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID, UNK_ID
 from albert.errors import AlbertError, ErrorKind
-from albert.files import read_vouched, write_file, write_json
 from albert.hub import model_folder
+from albert.storage.files import read_vouched, write_file, write_json
 from albert.text.added import AddedToken, added_tokens
 from albert.text.encodings import Encoding, Specials, Tokenizer, read_files
-from albert.text.hardening import Hardening, hardening_of
+from albert.text.hardening.hardener import Hardening, hardening_of
 from albert.text.normalize import Normalizer
 from albert.text.pieces import SPACE, PieceEncoder, Pieces, model_from_tokenizer_json
 

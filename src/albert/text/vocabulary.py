@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import sentencepiece
 
 from albert.errors import AlbertError, ErrorKind
-from albert.text.hardening import without_floods
+from albert.text.hardening.hardener import without_floods
 from albert.text.normalize import Normalizer
 
 MAX_LINE_BYTES = 4000  # SentencePiece skips lines beyond 4,192 bytes: longer ones are broken at a space

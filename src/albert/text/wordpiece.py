@@ -15,11 +15,11 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Pipeline
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import read_vouched, write_file, write_json
 from albert.hub import model_folder
+from albert.storage.files import read_vouched, write_file, write_json
 from albert.text.added import added_tokens
 from albert.text.encodings import Specials, Tokenizer, model_kind, read_files
-from albert.text.hardening import Hardened, Hardener, Hardening, hardening_of
+from albert.text.hardening.hardener import Hardened, Hardener, Hardening, hardening_of
 from albert.text.pieces import Pieces, valid_unicode
 
 VOCABULARY = "vocab.txt"

@@ -1,12 +1,16 @@
-"""Where the words of running text stand, for labels that are given word by word."""
+"""Where words begin and end: in running text, for labels that are given word by word, and in a vocabulary."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
+
 _CJK = "\u2e80-\u9fff\uf900-\ufaff"  # written without spaces: a character is a word, as in BERT's tokenizer
+_SPACELESS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 _INNER = "-./:&@+"  # these belong to a word when letters follow: Coca-Cola, U.S, AT&T, http://a.b
 
 
@@ -30,3 +34,14 @@ def words(text: str) -> list[tuple[int, int]]:
     entity can end before the full stop), that within it is not, but for apostrophes.
     """
     return [match.span() for match in _pattern().finditer(text)]
+
+
+def word_starts(vocabulary: Sequence[str]) -> np.ndarray:
+    """Whether each piece starts a word [vocab]: it has the space mark, no letter or digit, or a spaceless script's."""
+    return np.array([_starts_word(piece) for piece in vocabulary])
+
+
+def _starts_word(piece: str) -> bool:
+    if piece.startswith("▁") or not any(char.isalnum() for char in piece):
+        return True
+    return any(unicodedata.name(char, "").startswith(_SPACELESS) for char in piece)

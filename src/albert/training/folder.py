@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from albert.errors import AlbertError, ErrorKind
-from albert.files import write_file
 from albert.model import AlbertForTask, save_model
-from albert.replacing import NEXT, new_files
+from albert.storage.files import write_file
+from albert.storage.replacing import NEXT, new_files
 from albert.text.encodings import Tokenizer
 
 
@@ -37,3 +38,8 @@ def write_model_folder(
         write_file(staged / "README.md", card)
         for name, data in beside:
             write_file(staged / name, data)
+
+
+def thread_note(numbers: Sequence[int]) -> str:
+    """In words, where a run went on with another number of threads: its weights are those of no single number."""
+    return f" with {', then '.join(map(str, numbers))} threads" if len(numbers) > 1 else ""

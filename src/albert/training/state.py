@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from albert.errors import AlbertError
-from albert.files import new_folder, remove_leftovers, verify_manifest, write_file, write_json
-from albert.stored import read_object, read_records, typed
+from albert.storage.files import new_folder, remove_leftovers, verify_manifest, write_file, write_json
+from albert.storage.stored import read_object, read_records, typed
 
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 _AVERAGE = "average.safetensors"

@@ -1,0 +1,1 @@
+"""What `albert check` looks for in labelled files before training."""

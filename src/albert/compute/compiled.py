@@ -1,0 +1,85 @@
+"""Kernels compiled for this machine, once: C++ of ours, the compiler that is there, a cache of the user's.
+
+It takes a few seconds, and says so. Without a compiler, without AVX-512, or with ALBERT_COMPILE=0 there are none, and
+PyTorch's own operators do the same. `albert.compute.library` tells where they are kept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from albert.compute.library import library
+
+_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+_ARGUMENTS = {"attend": (3, 4), "quantize": (3, 3), "embed": (5, 2), "encode": (4, 5)}  # pointers, then numbers
+LANES = 16  # numbers in a register: a head's size is a multiple of it
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Each text's attention to itself, texts end to end between `starts`."""
+
+    function: Callable[..., int]
+    size: int
+    heads: int
+    starts: Int[Tensor, " bounds"]
+
+    def __call__(self, qkv: Float[Tensor, "tokens width"], *, rows: int, first: bool) -> Float[Tensor, "rows hidden"]:
+        """With `first` that of each text's first piece alone. Of the `rows` those after the texts repeat the first."""
+        texts = len(self.starts) - 1
+        context = qkv.new_empty(rows, self.heads * self.size)
+        self.function(
+            qkv.data_ptr(), context.data_ptr(), self.starts.data_ptr(), texts, self.heads, self.size, first
+        )  # fmt: skip
+        context[texts if first else int(self.starts[-1]) :] = context[0]
+        return context
+
+
+def attention(dtype: torch.dtype, size: int) -> Callable[..., int] | None:
+    """What `Attention` calls for heads of this size, where this machine has it."""
+    return None if size % LANES else function_of("attend", dtype)
+
+
+def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"], zero: int) -> Tensor:
+    """round(x * factor of the column) + zero, kept within 0 and 255, as uint8."""
+    function = function_of("quantize", x.dtype)
+    if function is None or x.shape[1] % LANES or not x.is_contiguous():
+        return (x * factors).round_().add_(zero).clamp_(0, 255).to(torch.uint8)
+    out = torch.empty(x.shape, dtype=torch.uint8)
+    function(x.data_ptr(), out.data_ptr(), factors.data_ptr(), *x.shape, zero)
+    return out
+
+
+def function_of(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
+    """One of the kernels for numbers of this kind, where this machine has it."""
+    return _functions().get(f"{name}_{_NAMES[dtype]}")
+
+
+@cache
+def _functions() -> dict[str, Callable[..., int]]:
+    """What there is, by name."""
+    path = library().path
+    if path is None:
+        return {}
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError as error:  # as where temporary files may not be run
+        print(f"{path} cannot be loaded, PyTorch's operators do it: {error}", file=sys.stderr)
+        return {}
+    found = {}
+    for kind, (pointers, numbers) in _ARGUMENTS.items():
+        for name in (f"{kind}_{number}" for number in _NAMES.values()):
+            if hasattr(loaded, name):
+                function = getattr(loaded, name)
+                function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * numbers
+                function.restype = ctypes.c_int64 if kind in ("embed", "encode") else None
+                found[name] = function
+    return found

@@ -1,0 +1,1 @@
+"""Text to shards: documents are read, cut, tokenised and stored once, before pre-training."""

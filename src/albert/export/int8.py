@@ -1,0 +1,97 @@
+"""Models in other forms: int8 for the engine, refused where it costs too much."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from albert.compute.quantized import Calibration, save_ranges
+from albert.data.reading import Reading
+from albert.engine import Engine, calibrate
+from albert.errors import AlbertError, ErrorKind, require_share
+from albert.hub import model_folder
+from albert.predict.predictor import Predictor
+from albert.storage.files import INT8, disk_errors, folder_fingerprint, manifest_entries, require_output
+from albert.storage.locks import run_lock
+from albert.storage.replacing import NEXT, copy_file, new_files, settle
+
+_SAMPLE = 256  # texts that show the ranges
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a model scored before and after, on the metric of its task."""
+
+    path: Path
+    metric: str
+    before: float
+    after: float
+
+
+def export_int8(
+    model: str | Path,
+    dev: str | Path,
+    *,
+    budget: float = 0.005,
+    force: bool = False,
+    label: str | None = None,
+    reading: Reading | None = None,
+) -> Export:
+    """Calibrates int8 on texts of a labelled file and stores it in the model's folder if it scores there as before.
+
+    Raises `AlbertError`: bad-model when the score falls by more than `budget` and `force` is not given (nothing is
+    written then), bad-data for bad rows, usage for a budget that is no share of 1.
+    """
+    require_share("--budget", budget)
+    folder = model_folder(model)
+    if folder.name == NEXT:  # a killed writer left the model half replaced
+        folder = folder.parent
+        with run_lock(folder):
+            settle(folder)
+    require_output(folder / INT8)
+    version = folder_fingerprint(folder)
+    predictor = Predictor.load(folder, precision="fp32", early_exit=False)
+    options = (reading or Reading()).reading()
+    before = predictor.evaluate(dev, label=label, **options)
+    examples = [output.example for output in before.facts.outputs]
+    sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
+    features, _ = predictor.features(sample)
+    calibration = calibrate(predictor.model, features)
+    predictor.engine = Engine(predictor.model, calibration=calibration)
+    after = predictor.evaluate(dev, label=label, **options)
+    metric = before.metric
+    scores = before.scores[metric], after.scores[metric]
+    if scores[0] - scores[1] > budget and not force:
+        raise AlbertError(
+            ErrorKind.MODEL,
+            f"int8 of {folder}",
+            expected=f"{metric} at most {budget:g} below {scores[0]:.4f}",
+            got=f"{scores[1]:.4f}",
+            hint="stay with bf16, or accept it with --force",
+        )
+    told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(dev).name}
+    _store(folder, calibration, told, before=version)
+    return Export(folder / INT8, metric, *scores)
+
+
+def _store(folder: Path, calibration: Calibration, told: dict[str, str], *, before: str) -> None:
+    """Puts the calibration into the folder; where a manifest vouches for its files, in one commit with it.
+
+    Raises `AlbertError`: locked while another process writes the model, bad-model where one has replaced it.
+    """
+    with disk_errors(folder), run_lock(folder):
+        if folder_fingerprint(folder) != before:
+            raise AlbertError(
+                ErrorKind.MODEL, str(folder), expected="the model that was read", got="another, written meanwhile",
+                hint="repeat the command",
+            )  # fmt: skip
+        entries = manifest_entries(folder)
+        if entries is None:
+            save_ranges(folder / INT8, calibration, told)
+            return
+        with new_files(folder) as staged:
+            for name in [*entries, *(path.name for path in folder.glob("README.md"))]:
+                if name != INT8:
+                    copy_file(folder / name, staged / name)
+            save_ranges(staged / INT8, calibration, told)

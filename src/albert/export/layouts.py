@@ -1,0 +1,105 @@
+"""Models in another layout of their weights, ALBERT's or BERT's, or another number format."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from albert.config import AlbertConfig
+from albert.errors import AlbertError, ErrorKind
+from albert.hub import model_folder
+from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
+from albert.model.checkpoint import stored_head
+from albert.model.names import FAMILIES
+from albert.storage.files import TMP, disk_errors
+from albert.storage.locks import output_lock, run_lock
+from albert.storage.replacing import NEXT, new_files, settle
+from albert.text.open import open_tokenizer
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# What goes along as it is: the card, and what sentence-transformers reads.
+_BESIDE = ("README.md", "modules.json", "*sentence_*.json", "*_Pooling/config.json")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written where: transformers' class for it, and the number format."""
+
+    path: Path
+    architecture: str
+    dtype: str
+
+
+def convert(name: str | Path, out: str | Path, *, to: str | None = None, dtype: str = "float32") -> Converted:
+    """Writes the model of a folder or hub id into the new folder `out`, its tokenizer and card with it.
+
+    `to` is the layout, "albert" or "bert"; None keeps it. To BERT's every layer is written out by itself. Raises
+    `AlbertError`: usage for another layout, format or a folder in use, bad-model where BERT has no place for a part.
+    """
+    with disk_errors(out), output_lock(Path(out)):
+        return _convert(model_folder(name), Path(out), to=to, dtype=dtype)
+
+
+def _convert(folder: Path, out: Path, *, to: str | None, dtype: str) -> Converted:
+    for option, value, known in (("--to", to or "bert", FAMILIES), ("--dtype", dtype, _DTYPES)):
+        if value not in known:
+            raise AlbertError(ErrorKind.USAGE, option, expected=" or ".join(known), got=repr(value))
+    if (out / NEXT).is_dir():  # of a conversion that was killed at its very end
+        with run_lock(out):
+            settle(out)
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith((TMP, ".lock")) for path in out.iterdir())):
+        raise AlbertError(ErrorKind.USAGE, str(out), expected="a new or empty folder", got="one with files in it")
+    tokenizer, head = open_tokenizer(folder), stored_head(folder)
+    # A bare encoder keeps its pooler, which no head of it reads.
+    model = load_encoder(folder) if head == "embedding" else load_model(folder)
+    config = model.config
+    if to is not None and to != config.model_type:
+        model = _written_out(model, _bert(config, folder)) if to == "bert" else model
+        model.config = config = model.config.with_(model_type=to)
+    with run_lock(out), new_files(out) as staged:
+        save_model(model, staged, dtype=_DTYPES[dtype])
+        tokenizer.save(staged)
+        for path in (found for pattern in _BESIDE for found in folder.glob(pattern) if found.is_file()):
+            target = staged / path.relative_to(folder)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
+    family = FAMILIES[config.model_type]
+    return Converted(out, family.architecture(None if head == "embedding" else head), dtype)
+
+
+def _bert(config: AlbertConfig, folder: Path) -> AlbertConfig:
+    """The same network as BERT has it: each of its layers in a group of its own."""
+    if config.embedding_projection:
+        raise AlbertError(
+            ErrorKind.MODEL,
+            f"{folder}: layout bert",
+            expected="a network without a mapping from its embeddings to its layers",
+            got=f"embeddings of size {config.embedding_size}, normalised and then mapped to {config.hidden_size}",
+            hint="BERT has no such mapping: keep the layout of ALBERT, which transformers reads, too",
+        )
+    layers = config.num_hidden_layers * config.inner_group_num
+    return config.with_(sharing="none", num_hidden_layers=layers, num_hidden_groups=layers, inner_group_num=1)
+
+
+def _written_out(model: AlbertForTask | AlbertModel, config: AlbertConfig) -> AlbertForTask | AlbertModel:
+    """The model with a block for every depth."""
+    encoder = model.albert if isinstance(model, AlbertForTask) else model
+    made = AlbertModel(config, pooler=encoder.pooler is not None)
+    made.embeddings.load_state_dict(encoder.embeddings.state_dict())
+    for group, layer in zip(made.encoder.groups, encoder.encoder.layers(), strict=True):
+        group[0].load_state_dict(layer.state_dict())  # type: ignore[index]
+    if encoder.pooler is not None and made.pooler is not None:
+        made.pooler.load_state_dict(encoder.pooler.state_dict())
+    if not isinstance(model, AlbertForTask):
+        return made
+    if model.exits is not None:
+        raise AlbertError(
+            ErrorKind.MODEL, "layout bert", expected="a model without early exit", got="heads behind every depth"
+        )
+    whole = AlbertForTask(config, model.head_name)
+    whole.albert = made
+    whole.head.load_state_dict(model.head.state_dict())
+    return whole

@@ -1,0 +1,266 @@
+"""One fine-tuning as the loop runs it: a task's loss, scores on dev, and a second attempt after a collapse."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from albert.compute import train_step as fast
+from albert.data.batches import Batch
+from albert.engine import Engine, batch_logits
+from albert.finetuning.dataset import Dataset, FinetuneConfig
+from albert.finetuning.source import FeatureSource
+from albert.finetuning.texts import TextConfig
+from albert.model import AlbertForTask
+from albert.storage.files import write_json
+from albert.tasks.base import Output, Task
+from albert.tasks.losses import LossConfig, LossShape
+from albert.training.average import AverageConfig
+from albert.training.best import merit
+from albert.training.loop import Trainer
+from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.parts import LoopConfig
+from albert.training.progress import ConsoleProgress, duration
+from albert.training.state import Checkpoints
+
+_RESTART_DIVISOR = 5.0
+_SAME = 0.01  # logits that differ by less are the same
+_BLOCK = 32  # units of the dev part whose loss is computed at once
+_ENOUGH = 100  # steps, before which a model may just have learned nothing yet
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """The best evaluation of a run, what answering without reading reaches, and where the model lies.
+
+    `outputs` are those on dev, on which the `thresholds` were tuned. `threads` has several numbers where the run went
+    on with another one.
+    """
+
+    folder: Path
+    metric: str
+    scores: dict[str, float]
+    baseline: float
+    steps: int
+    outputs: list[Output] = field(repr=False, default_factory=list)
+    thresholds: tuple[float, ...] = ()
+    threads: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every component's own, but for the network's."""
+
+    optimizer: OptimizerConfig
+    loop: LoopConfig
+    loss: LossConfig
+    text: TextConfig
+    average: AverageConfig
+
+    @staticmethod
+    def kinds() -> tuple[type, ...]:
+        return OptimizerConfig, LoopConfig, LossConfig, TextConfig, AverageConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings by name."""
+        return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
+
+
+class Attempts:
+    """Training in the folder `config.out`, once more at a lower rate if the first time nothing was learned."""
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        settings: Settings,
+        data: Dataset,
+        progress: ConsoleProgress,
+        objective: TaskObjective,
+    ) -> None:
+        self.objective = objective
+        self.config = config
+        self.settings = settings
+        self.data = data
+        self.progress = progress
+        self.note = config.out / "restarted.json"  # there from the restart on, so that a killed one goes on
+        self.checkpoints = Checkpoints(config.out / "checkpoints")
+
+    @property
+    def restarted(self) -> bool:
+        """Whether this is the second time."""
+        return self.note.exists()
+
+    def clear(self) -> None:
+        """Forgets what an earlier run left."""
+        self.checkpoints.clear()
+        for path in (self.config.out / "metrics.jsonl", self.note):
+            path.unlink(missing_ok=True)
+
+    def train(self, model: AlbertForTask, *, resume: bool) -> FinetuneResult:
+        """Trains the model, which keeps its best weights."""
+        if self.restarted:
+            self.settings = replace(self.settings, optimizer=replace(self.settings.optimizer, lr=self._lower_rate()))
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        task = self.data.task
+        dev_scores = DevScores(model, self.data)
+        trainer = self._trainer(model, dev_scores)
+        _tell_time(trainer, self.data, self.progress)
+        state = trainer.run(resume=resume)
+        best = max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, task.metric))
+        found = dev_scores.found(best)
+        baseline = self.data.baseline[1]
+        return FinetuneResult(
+            self.config.out, task.metric, best, baseline, state.step, found.outputs, found.thresholds,
+            tuple(state.threads),
+        )  # fmt: skip
+
+    def restart(self, model: AlbertForTask) -> FinetuneResult:
+        """Trains anew at a lower rate."""
+        self.progress.on_message(
+            f"collapsed: every dev row gets the same answer; starting anew, once, at lr {self._lower_rate():.2g}"
+        )
+        self.clear()
+        write_json(self.note, {"lr": self._lower_rate()})
+        return self.train(model, resume=False)
+
+    def _lower_rate(self) -> float:
+        return self.settings.optimizer.lr / _RESTART_DIVISOR
+
+    def _trainer(self, model: AlbertForTask, evaluate: DevScores) -> Trainer:
+        config, data, settings = self.config, self.data, self.settings
+        loop = settings.loop
+        return Trainer(
+            model,
+            build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
+            FeatureSource(data.train, loop),
+            self.objective,
+            config=loop,
+            folder=config.out,
+            fingerprint={
+                "data": data.train.fingerprint(),
+                "dev": data.dev.fingerprint(),
+                "network": json.dumps(model.config.to_dict(), sort_keys=True),
+                "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
+                "loss": json.dumps(dataclasses.asdict(settings.loss), sort_keys=True),
+                "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
+                "init": config.init or "",
+                **({"early_exit": "yes"} if config.early_exit else {}),
+                **({"text": json.dumps(chosen, sort_keys=True)} if (chosen := settings.text.chosen()) else {}),
+                **({"average": str(settings.average.average)} if settings.average.average else {}),
+            },
+            defaults=dataclasses.asdict(TextConfig()),
+            progress=self.progress,
+            schedule=settings.optimizer.rate_at,
+            clip=settings.optimizer.clip,
+            evaluate=evaluate,
+            metric=data.task.metric,
+            average=settings.average.average,
+        )
+
+
+def collapsed(result: FinetuneResult) -> bool:
+    """Whether a model says the same whatever it reads, as large ones do after a while at too high a rate.
+
+    Source: huggingface/transformers#2104, google-research/albert#151.
+    """
+    logits = [output.pooled for output in result.outputs if output.logits[0].ndim == 1]
+    if result.steps < _ENOUGH:
+        return False
+    return len(logits) > 1 and len({len(row) for row in logits}) == 1 and float(np.ptp(logits, axis=0).max()) < _SAME
+
+
+class TaskObjective:
+    """A task's loss as the loop's objective."""
+
+    def __init__(self, task: Task, shape: LossShape) -> None:
+        self.task = task
+        self.shape = shape
+        self.weights: Mapping[str, float] = {}
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """What the loss is a mean over."""
+        assert batch.gold is not None
+        return {"loss": self.task.count(batch.gold)}
+
+    def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The summed loss of a micro-batch."""
+        device = next(model.parameters()).device
+        assert batch.gold is not None
+        if isinstance(model, AlbertForTask) and fast.applies(model.albert):
+            logits = fast.task_logits(model, batch.input_ids, batch.token_type_ids, batch.attention_mask)
+        else:
+            logits = batch_logits(model, batch, device)
+        return {"loss": self.task.loss(logits, batch.gold.to(device), self.shape)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """An evaluation on dev: what the model said, the thresholds tuned on that, and all scores."""
+
+    outputs: list[Output]
+    thresholds: tuple[float, ...]
+    scores: dict[str, float]
+
+
+class DevScores:
+    """Scores on the dev part, and the outputs they come from."""
+
+    def __init__(self, model: AlbertForTask, data: Dataset) -> None:
+        self.model = model
+        self.data = data
+        self.best: Found | None = None
+
+    def __call__(self) -> dict[str, float]:
+        found, metric = self._evaluate(), self.data.task.metric
+        if self.best is None or merit(found.scores, metric) > merit(self.best.scores, metric):
+            self.best = found
+        return found.scores
+
+    def found(self, scores: dict[str, float]) -> Found:
+        """The evaluation with these scores; computed anew if an earlier process had it."""
+        return self.best if self.best is not None and self.best.scores == scores else self._evaluate()
+
+    def _evaluate(self) -> Found:
+        data, task = self.data, self.data.task
+        logits = Engine(self.model).logits(data.dev)  # as the Predictor will compute
+        outputs = Output.each(data.dev_examples, data.dev, logits)
+        thresholds = task.tune(outputs, data.labels)
+        scores = task.score(outputs, data.labels, thresholds)
+        return Found(outputs, thresholds, {"loss": self._loss(logits), **scores})
+
+    def _loss(self, logits: Sequence[np.ndarray]) -> float:
+        """The mean over blocks of units whose shapes are alike: some losses compare the units of a block."""
+        dev, task = self.data.dev, self.data.task
+        bounds = dev.unit_bounds()
+        total, count, first = 0.0, 0, 0
+        for after in range(1, len(bounds)):
+            alike = after < len(bounds) - 1 and logits[bounds[after]].shape == logits[bounds[first]].shape
+            if alike and after - first < _BLOCK:
+                continue
+            rows = range(bounds[first], bounds[after])
+            gold = torch.from_numpy(np.stack([dev.gold_of(row) for row in rows]))
+            total += float(task.loss(torch.from_numpy(np.stack([logits[row] for row in rows])), gold))
+            count += task.count(gold)
+            first = after
+        return total / max(count, 1)
+
+
+def _tell_time(trainer: Trainer, data: Dataset, progress: ConsoleProgress) -> None:
+    # Evaluation is forward only: a third of the work of training on as many tokens.
+    candidates = 1 if trainer.average is None else 2
+    evaluations = candidates * len(data.dev.ids) / 3 * trainer.total / trainer.eval_every
+    training = len(data.train.ids) * trainer.total / trainer.source.steps_per_epoch
+    seconds = trainer.estimated_seconds() * (1 + evaluations / training)
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    progress.on_message(
+        f"{parameters:,} parameters, {trainer.total:,} steps in {trainer.precision} on {trainer.device}: "
+        f"{duration(seconds)} at most, measured on a few of them"
+    )

@@ -1,0 +1,109 @@
+"""The card of a fine-tuned model: what was trained on what, how, with which result; the README.md of a model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from albert.config import AlbertConfig
+from albert.tasks import task_named
+from albert.training.folder import thread_note
+from albert.version import __version__
+
+if TYPE_CHECKING:
+    from albert.finetuning.attempts import FinetuneResult
+    from albert.finetuning.dataset import Dataset, FinetuneConfig
+
+_TEMPLATE = """---
+library_name: albert-nlp
+pipeline_tag: {pipeline}
+metrics:
+- {metric}
+---
+# {name}
+
+{family} model for {task}: {columns} -> {label}.
+
+| | |
+|---|---|
+| labels | {labels} |
+| started from | {start} |
+| network | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
+| training data | {train}, {train_rows:,} rows |
+| evaluation data | {dev}, {dev_rows:,} rows |
+| trained | {steps:,} steps{threads}, seed {seed}, albert-nlp {version} |
+
+## Evaluation
+
+{scores}
+| baseline ({baseline_words}) | {baseline:.4f} ({metric}) |
+
+The best checkpoint was chosen on the same evaluation data, so these scores are a little hopeful: judge the
+model on texts that it was neither trained nor chosen on.
+
+## Settings
+
+```
+{settings}
+```
+
+## Use
+
+```python
+import albert
+model = albert.load("{name}")
+model("a text")
+```
+
+## Limits
+
+It knows what its training data shows: other languages, other kinds of text and labels without examples are
+out of its reach. Long texts: {long}. Probabilities: {calibration}.
+"""
+
+
+def model_card(
+    network: AlbertConfig,
+    config: FinetuneConfig,
+    settings: dict[str, Any],
+    result: FinetuneResult,
+    data: Dataset,
+    *,
+    calibration: str = "",
+) -> str:
+    """The card as Markdown with the metadata block that model hubs read; `calibration` tells what was done for it."""
+    scores = "| score | dev |\n|---|---|\n" + "\n".join(
+        f"| {name} | {value:.4f} |" for name, value in result.scores.items()
+    )
+    settings = {**settings, **dataclasses.asdict(data.lengths)}
+    columns = network.extra["columns"]
+    shown = ", ".join(network.id2label[:50]) + (", …" if len(network.id2label) > 50 else "")
+    return _TEMPLATE.format(
+        name=config.out.name,
+        family="A BERT" if network.model_type == "bert" else "An ALBERT",
+        task=network.extra["task"],
+        pipeline=task_named(network.extra["task"]).pipeline,
+        columns=" + ".join(filter(None, (columns["text"], columns["text_pair"]))),
+        label=columns["label"],
+        labels=shown,
+        start=config.init or f"scratch, size {config.size}",
+        layers=network.num_hidden_layers,
+        hidden=network.hidden_size,
+        groups=network.num_hidden_groups,
+        train=Path(config.train).name,
+        dev=Path(config.dev).name if config.dev else "held out of it",
+        train_rows=data.train_rows,
+        dev_rows=len(data.dev_examples),
+        steps=result.steps,
+        threads=thread_note(result.threads),
+        seed=settings["seed"],
+        version=__version__,
+        scores=scores,
+        baseline_words=data.baseline[0],
+        baseline=result.baseline,
+        metric=result.metric,
+        settings="\n".join(f"{name}={value}" for name, value in settings.items()),
+        long=data.lengths.rule(),
+        calibration=calibration or "the model's own confidence, not calibrated",
+    )

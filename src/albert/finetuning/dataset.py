@@ -1,0 +1,193 @@
+"""What `albert train` reads before it trains: tables to examples, task and labels, encoded features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from albert.data.batches import Features
+from albert.data.examples import (
+    Columns,
+    Example,
+    guess_columns,
+    hold_out,
+    label_values,
+    named,
+    read_examples,
+    require_alike,
+    require_columns,
+)
+from albert.data.reading import Reading
+from albert.data.sources import Problems
+from albert.data.tables import Table
+from albert.errors import AlbertError, ErrorKind, require_share
+from albert.finetuning.texts import TextConfig
+from albert.hub import STARTER
+from albert.tasks import Lengths, Task, guess_task, task_named
+from albert.tasks.losses import LossConfig, LossShape
+from albert.text.encodings import Tokenizer
+
+_SHOWN = 10  # labels in an error
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(Reading):
+    """What to fine-tune on and from, and how the files are to be read.
+
+    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
+    unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
+    of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
+    label for texts that no other one fits: also the answer where none is likely enough. `settings` override the
+    values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
+    depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
+    for an `init` and a `size` at once, and an `exit_budget` that is no share.
+    """
+
+    train: str
+    out: Path
+    dev: str | None = None
+    task: str | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    init: str | None = None
+    tokenizer: str | None = None
+    size: str | None = None
+    choices: str | None = None
+    metric: str | None = None
+    fallback: str | None = None
+    max_length: int | None = None
+    stride: int | None = None
+    early_exit: bool = False
+    exit_budget: float = 0.003
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_share("--exit-budget", self.exit_budget)
+        if self.tokenizer is not None and self.size is None:
+            object.__setattr__(self, "size", "tiny")
+        if self.init is None and self.size is None:
+            object.__setattr__(self, "init", STARTER)
+        if self.init is not None and self.size is not None:
+            raise AlbertError(
+                ErrorKind.USAGE,
+                "where to start",
+                expected="a pre-trained model (--init) or a network from scratch (--size, --tokenizer)",
+                got="both",
+            )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev."""
+
+    task: Task
+    columns: Columns
+    lengths: Lengths
+    labels: tuple[str, ...]
+    train: Features
+    dev: Features
+    dev_examples: list[Example]
+    loss: LossShape
+    baseline: tuple[str, float]
+    held_out: bool
+    train_rows: int
+    cut: int
+    remarks: list[str]
+
+
+def read_dataset(
+    config: FinetuneConfig, tokenizer: Tokenizer, loss: LossConfig, text: TextConfig, *, seed: int
+) -> Dataset:
+    """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
+
+    Raises `AlbertError` (bad-data) with every bad row, before anything is written.
+    """
+    table = Table(config.train, **config.reading(), wanted=named(config.text, config.text_pair, config.label))
+    columns = guess_columns(
+        table, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
+    )
+    assert columns.label is not None
+    task = (task_named(config.task) if config.task else _guess(table, columns)).measured_by(config.metric)
+    task = task.falling_back_to(config.fallback)
+    lengths = task.lengths.adjusted(config.max_length, config.stride)
+    remarks: list[str] = []
+    parse_gold = task.parser(label_values(table, columns))
+    train = _examples(table, columns, parse_gold, remarks)
+    labels = task.labels(train, column=columns.label)
+    if config.fallback is not None and config.fallback not in labels:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{config.train}: --fallback {config.fallback}",
+            expected="one of the labels in the training part",
+            got=", ".join(labels[:_SHOWN]) + ", …" * (len(labels) > _SHOWN),
+        )
+    held_out = config.dev is None
+    if config.dev is None:
+        train, dev = hold_out(train, seed=seed, stratify=task.stratified)
+    else:
+        dev_table = Table(config.dev, **config.reading(), wanted=columns.names())
+        require_alike(dev_table, table)
+        dev = _examples(dev_table, columns, parse_gold, remarks)
+    if not train or not dev:
+        raise AlbertError(
+            ErrorKind.DATA,
+            config.train,
+            expected="enough different texts to hold some out",
+            got=f"{len(train) + len(dev)} rows",
+            hint="give more rows, or a file with --dev",
+        )
+    plain, train = train, text.augmented(train, task, seed=seed)
+    # The dev part first: it may have labels that the training part lacks.
+    (dev_features, dev_cut), (train_features, train_cut) = (
+        _features(task, tokenizer, part, labels, lengths, remarks) for part in (dev, train)
+    )
+    return Dataset(
+        task,
+        columns,
+        lengths,
+        labels,
+        replace(train_features, offsets=None),
+        dev_features,
+        dev,
+        task.shape_loss(loss, train, labels),
+        task.baseline(plain, dev, labels),
+        held_out,
+        len(train),
+        train_cut + dev_cut,
+        list(dict.fromkeys(remarks)),
+    )
+
+
+def _features(
+    task: Task,
+    tokenizer: Tokenizer,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    lengths: Lengths,
+    remarks: list[str],
+) -> tuple[Features, int]:
+    """The examples as features with their gold, and how many texts were cut."""
+    features, cut = task.features(tokenizer, examples, lengths)
+    remarks.extend(task.remarks(examples, features))
+    return features.with_gold(task.targets(examples, features, labels)), cut
+
+
+def _guess(table: Table, columns: Columns) -> Task:
+    assert columns.label is not None
+    return guess_task(label_values(table, columns), columns, keep_na=table.reading.keep_na)
+
+
+def _examples(
+    table: Table, columns: Columns, parse_gold: Callable[[Any, Example], Any], remarks: list[str]
+) -> list[Example]:
+    require_columns(table, columns)
+    problems = Problems(table.path)
+    examples = list(read_examples(table, columns, parse_gold, problems))
+    problems.raise_if_any()
+    remarks.extend((*table.remarks, *problems.remarks))
+    if not examples:
+        raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
+    return examples

@@ -1,0 +1,196 @@
+"""From a table of examples to a fine-tuned model folder: the steps of `albert train`, in order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from albert.config import AlbertConfig
+from albert.errors import AlbertError, ErrorKind
+from albert.finetuning.attempts import Attempts, FinetuneResult, Settings, TaskObjective, collapsed
+from albert.finetuning.card import model_card
+from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
+from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
+from albert.finetuning.report import Finished, report_on
+from albert.finetuning.temperature import scale_temperature
+from albert.hub import model_folder
+from albert.machine.memory import peak_memory
+from albert.model import AlbertForTask
+from albert.model.checkpoint import start_from
+from albert.storage.files import disk_errors
+from albert.storage.locks import run_lock
+from albert.storage.replacing import settle
+from albert.text.encodings import Tokenizer
+from albert.text.open import open_tokenizer
+from albert.text.tokenizer import AlbertTokenizer
+from albert.training.folder import check_folder, write_model_folder
+from albert.training.progress import ConsoleProgress
+from albert.training.settings import divide_settings
+
+# From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
+_FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
+_FROM_NARROW: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # up to H 256
+# The starter's width. CoLA, 3 epochs: MCC 0.288, 0.264 and 0 at 1e-4, 2e-4 and 4e-4 (docs/log.md).
+_FROM_SMALL: dict[str, Any] = {"lr": 1.5e-4, "epochs": 5.0, "batch_size": 32, "patience": 2}
+_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # Turc et al. 2019, of their grid
+_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
+_NARROW, _SMALL = 256, 512  # hidden sizes up to which these defaults hold
+
+_SHAPES = {
+    "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",
+    "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection", "model_type", "pad_token_id",
+}  # fmt: skip
+
+
+def finetune(
+    config: FinetuneConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: ConsoleProgress | None = None,
+) -> FinetuneResult:
+    """Reads, encodes, trains, keeps the best checkpoint on dev, and writes the model folder `config.out`.
+
+    Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
+    """
+    progress = progress or ConsoleProgress(quiet=True)
+    network, *parts = divide_settings({**_defaults(config), **config.settings}, AlbertConfig, *Settings.kinds())
+    settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
+    check_folder(config.out, resume=resume, overwrite=overwrite)
+    vocabulary = config.init or config.tokenizer
+    tokenizer = open_tokenizer(vocabulary) if vocabulary else AlbertTokenizer.english()
+    tokenizer = settings.text.tokenizer(tokenizer)
+    data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
+    if config.early_exit:
+        require_exits(data.task)
+    _tell(data, progress)
+    model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
+    with disk_errors(config.out), run_lock(config.out), progress:
+        objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
+        attempts = Attempts(config, settings, data, progress, objective)
+        settle(config.out)
+        if overwrite and not resume:
+            attempts.clear()
+        result = attempts.train(model, resume=resume)
+        if collapsed(result) and not attempts.restarted:
+            model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
+            result = attempts.restart(model)
+        if result.thresholds:
+            model.config = model.config.with_(extra={**model.config.extra, "thresholds": result.thresholds})
+        result, calibration = scale_temperature(model, data, result)
+        if calibration:
+            data.remarks.append(calibration)
+            progress.on_message(calibration)
+        if config.early_exit:
+            leaving = choose_exit(model, data, result, budget=config.exit_budget)
+            extra = {"threshold": leaving.threshold, "depth": leaving.depth}
+            model.config = model.config.with_(extra={**model.config.extra, "early_exit": extra})
+            data.remarks.append(leaving.in_words(result.metric, result.scores[result.metric]))
+            progress.on_message(data.remarks[-1])
+        final = attempts.settings.as_dict()
+        card = model_card(model.config, config, final, result, data, calibration=calibration)
+        write_model_folder(config.out, model, tokenizer, card)
+        if (peak := peak_memory()) is not None:
+            progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
+        progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
+    return result
+
+
+def _defaults(config: FinetuneConfig) -> dict[str, Any]:
+    if config.init is None:
+        return _FROM_SCRATCH
+    network = AlbertConfig.load(model_folder(config.init))
+    if network.hidden_size > _SMALL:
+        return _FROM_CHECKPOINT
+    if network.model_type == "bert":
+        return _FROM_SMALL_BERT
+    return _FROM_NARROW if network.hidden_size <= _NARROW else _FROM_SMALL
+
+
+# --- model and trainer ---------------------------------------------------------------------------------
+
+
+def _build_model(
+    config: FinetuneConfig,
+    data: Dataset,
+    tokenizer: Tokenizer,
+    network: dict[str, Any],
+    *,
+    seed: int,
+    progress: ConsoleProgress,
+) -> AlbertForTask:
+    generator = torch.Generator().manual_seed(seed)
+    described: dict[str, Any] = {
+        "id2label": data.labels,
+        "problem_type": data.task.problem_type,
+        "extra": {
+            "task": data.task.name,
+            "metric": data.task.metric,
+            "columns": dataclasses.asdict(data.columns),
+            "max_length": data.lengths.max_length,
+            "stride": data.lengths.stride,
+            **({} if config.fallback is None else {"fallback": config.fallback}),
+        },
+    }
+    if config.size is not None:
+        pieces = {"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.special.pad}
+        shape = AlbertConfig.named(config.size, **{**pieces, **network}).with_(**described)
+        progress.on_message(f"training a {config.size} network from scratch, without a pre-trained model")
+        model = AlbertForTask(shape, data.task.head, exits=config.early_exit, generator=generator)
+    else:
+        assert config.init is not None
+        progress.on_message(f"starting from {config.init}")
+        if fixed := sorted(set(network) & _SHAPES):
+            raise AlbertError(
+                ErrorKind.CONFIG,
+                f"{', '.join(fixed)} of {config.init}",
+                expected="the sizes that its weights have",
+                hint="leave the setting out, or train from scratch with --size",
+            )
+        shape = AlbertConfig.load(model_folder(config.init)).with_(**network, **described)
+        model, fresh = start_from(config.init, shape, data.task.head, generator, exits=config.early_exit)
+        if fresh:
+            progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
+    if shape.type_vocab_size < 2 and data.train.types.any():
+        raise AlbertError(
+            ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
+        )
+    if shape.max_position_embeddings < data.lengths.max_length:
+        raise AlbertError(
+            ErrorKind.CONFIG,
+            "max_length",
+            expected=f"at most the model's {shape.max_position_embeddings}",
+            got=str(data.lengths.max_length),
+        )
+    return model
+
+
+def _tell(data: Dataset, progress: ConsoleProgress) -> None:
+    columns = data.columns
+    source = "a tenth held out as dev" if data.held_out else "dev from its file"
+    progress.on_message(
+        f"task {data.task.name}: {' + '.join(columns.texts())} -> {columns.label}, "
+        f"{_listed(data.labels)}; {data.train_rows:,} training and {len(data.dev_examples):,} dev rows ({source})"
+    )
+    words, value = data.baseline
+    progress.on_message(f"baseline, {words}: dev {data.task.metric} {value:.4f}")
+    if data.cut:
+        progress.on_message(
+            f"{data.cut:,} of {data.train_rows + len(data.dev_examples):,} texts are longer than "
+            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length further"
+        )
+    if (
+        windows := len(data.train) + len(data.dev) - data.train_rows - len(data.dev_examples)
+    ) and not data.task.grouped:
+        progress.on_message(f"{windows:,} windows more than texts: {data.lengths.rule()}")
+    for remark in data.remarks:
+        progress.on_message(remark)
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) == 1:
+        return "a number"
+    return f"{len(labels)} labels (" + ", ".join(labels[:6]) + (", …)" if len(labels) > 6 else ")")

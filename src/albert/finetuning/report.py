@@ -1,0 +1,78 @@
+"""The report of a run, `report.html` in its folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from albert.config import AlbertConfig
+from albert.errors import AlbertError
+from albert.finetuning.attempts import FinetuneResult
+from albert.finetuning.dataset import Dataset, FinetuneConfig
+from albert.report import Facts, write_report
+from albert.text.encodings import Tokenizer
+
+NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run was given, what it read, and what its best model says on dev."""
+
+    config: FinetuneConfig
+    data: Dataset
+    network: AlbertConfig
+    settings: dict[str, Any]
+    result: FinetuneResult
+    tokenizer: Tokenizer
+
+
+def report_on(run: Finished) -> str:
+    """Writes the report, and says so; or why there is none, for a run whose model is saved has not failed."""
+    path = run.config.out / NAME
+    try:
+        write_report(path, _facts(run))
+    except AlbertError as error:
+        return f"no report: {error.what}; {error.hint or error.got}"
+    except Exception as error:
+        return f"no report: {type(error).__name__}: {error}"
+    return f"report -> {path}"
+
+
+def _facts(run: Finished) -> Facts:
+    config, data = run.config, run.data
+    return Facts(
+        title=config.out.name,
+        task=data.task,
+        labels=data.labels,
+        outputs=run.result.outputs,
+        scores=run.result.scores,
+        baseline=data.baseline,
+        tokenizer=run.tokenizer,
+        lengths=data.lengths,
+        about=_about(run),
+        settings={**run.settings, **asdict(data.lengths), **run.network.to_dict()},
+        files=(config.train,) if config.dev is None else (config.train, config.dev),
+        columns=data.columns,
+        **config.reading(),
+        thresholds=run.result.thresholds,
+        metrics=config.out / "metrics.jsonl",
+        remarks=[_CHOSEN, *data.remarks],
+    )
+
+
+_CHOSEN = (
+    "The best checkpoint and the thresholds, if any, were chosen on the same evaluation data, so these scores are a "
+    "little hopeful: judge the model on texts that it was neither trained nor chosen on."
+)
+
+
+def _about(run: Finished) -> dict[str, str]:
+    config, rows = run.config, len(run.data.dev_examples)
+    return {
+        "training data": f"{Path(config.train).name}, {run.data.train_rows:,} rows",
+        "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of it'}, {rows:,} rows",
+        "started from": config.init or f"scratch, size {config.size}",
+        "seed": str(run.settings["seed"]),
+    }

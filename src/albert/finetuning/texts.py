@@ -1,0 +1,59 @@
+"""What becomes of the texts of a fine-tuning before they are encoded: hardened, and some of them attacked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from albert.data.examples import Example
+from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.evaluation.attacks import ATTACKS, attacked
+from albert.tasks import Task
+from albert.text.encodings import Tokenizer
+from albert.text.hardening.hardener import Hardening
+
+_BUDGET = 5  # perturbations of a training text at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """How texts are read: `hardening`, with `whole_words` as `Hardening` has it, and `attack_rate`.
+
+    That is the share of training texts that are attacked with up to five perturbations of one kind, leetspeak among
+    them. Raises `AlbertError` (bad-config) for a rate outside 0..1.
+    """
+
+    hardening: bool = True
+    whole_words: bool = False
+    attack_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_ranges(self, ("attack_rate", 0.0, 1.0))
+
+    def chosen(self) -> dict[str, Any]:
+        """The values that are not the defaults, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
+        """The tokenizer as the model shall have it."""
+        return tokenizer.with_hardening(Hardening(whole_words=self.whole_words) if self.hardening else None)
+
+    def augmented(self, examples: Sequence[Example], task: Task, *, seed: int) -> list[Example]:
+        """The training examples, some of them attacked: a pure function of the seed and an example's index.
+
+        Raises `AlbertError` (bad-config) for a task whose gold values are places in the text.
+        """
+        if not self.attack_rate:
+            return list(examples)
+        if task.points:
+            raise AlbertError(
+                ErrorKind.CONFIG, "attack_rate", expected="a task that does not point into the text", got=task.name
+            )
+        return [self._maybe_attacked(example, random.Random(f"{seed} {i}")) for i, example in enumerate(examples)]
+
+    def _maybe_attacked(self, example: Example, rng: random.Random) -> Example:
+        if rng.random() >= self.attack_rate:
+            return example
+        return attacked(example, rng.choice(list(ATTACKS.values())), rng.randint(1, _BUDGET), rng)

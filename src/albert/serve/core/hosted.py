@@ -1,0 +1,261 @@
+"""A model under a name: what it can do, how requests become rows for the engine, and what becomes of the logits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from albert.data.batches import Features
+from albert.data.examples import Example
+from albert.engine import Engine
+from albert.errors import AlbertError, ErrorKind
+from albert.hub import model_folder
+from albert.model.checkpoint import stored_head
+from albert.predict.predictor import Predictor
+from albert.predict.pretrained import PretrainedModel
+from albert.serve.core.queue import Computed, Lane
+from albert.serve.core.refusals import invalid, too_large, unsupported
+from albert.storage.files import folder_fingerprint
+from albert.tasks import DecodeOptions, Prediction
+from albert.tasks.base import Output
+from albert.tasks.regression import Regression
+from albert.text.encodings import Encoding
+from albert.text.pieces import Pieces
+
+_CARD_BYTES = 200_000  # of a model card are shown
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_EVERY = frozenset({"tokenize", "summarize"})
+_VECTORS = frozenset({"embed", "similarity"})
+_OF_PIPELINE = {  # transformers' names for families of tasks
+    "text-classification": frozenset({"predict", "moderations"}),
+    "token-classification": frozenset({"entities"}),
+    "question-answering": frozenset({"answer"}),
+    "multiple-choice": frozenset({"answer"}),
+    "sentence-similarity": _VECTORS | {"rerank"},
+}
+_OPENAI = {"embed": "embeddings", "moderations": "moderations"}
+# Labels that say that nothing is wrong with a text, where a classifier moderates.
+SAFE_LABELS = ("ok", "okay", "none", "safe", "clean", "neutral", "neither", "normal", "ham", "other", "nothing")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from and what it is called."""
+
+    name: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """`NAME=FOLDER`, or a folder or hub id alone, whose last part is then the name.
+
+        Raises `AlbertError` (usage) for a name that does not fit a path.
+        """
+        name, equals, path = text.partition("=")
+        if not equals or "/" in name:
+            name, path = Path(text).resolve().name if Path(text).exists() else text.rpartition("/")[2], text
+        if not _NAME.fullmatch(name):
+            raise AlbertError(
+                ErrorKind.USAGE, f"model name {name!r}", expected="letters, digits, dots, dashes and underscores",
+                hint="give it one: NAME=FOLDER",
+            )  # fmt: skip
+        return cls(name, path)
+
+
+class Hosted:
+    """A loaded model, its weights in memory: what happens to its folder later does not reach it."""
+
+    def __init__(
+        self, source: Source, model: Predictor | PretrainedModel, *, safe: Sequence[str] = SAFE_LABELS
+    ) -> None:
+        self.source = source
+        self.name = source.name
+        self.model = model
+        self.tokenizer = model.tokenizer
+        self.config = model.model.config
+        self.safe = {label.lower() for label in safe}
+        self.engine = model.engine if isinstance(model, Predictor) else Engine(model.model)
+        self.fingerprint = ""
+        self.card = ""  # Markdown
+        self.abilities = _abilities(model)
+        self.max_length = model.lengths.max_length if isinstance(model, Predictor) else model.limit
+        self.embeds = "embed" in self.abilities
+        self.logits_lane = Lane(f"{self.name}/logits", self._logits)
+        self.states_lane = Lane(f"{self.name}/states", self._states)
+        self.vectors_lane = Lane(f"{self.name}/vectors", self._vectors)
+        if self.embeds and isinstance(model, Predictor):  # its logits are vectors
+            self.vectors_lane = self.logits_lane
+
+    @classmethod
+    def load(cls, source: Source, *, precision: str = "auto", safe: Sequence[str] = SAFE_LABELS) -> Hosted:
+        """Reads and verifies a model folder or hub id. Raises `AlbertError` as `Predictor.load` does."""
+        folder = model_folder(source.path)
+        model: Predictor | PretrainedModel
+        if stored_head(folder) in ("masked_lm", "pretraining"):
+            model = PretrainedModel.load(folder)
+        else:
+            model = Predictor.load(folder, precision=precision)  # type: ignore[arg-type]
+        hosted = cls(source, model, safe=safe)
+        hosted.fingerprint = folder_fingerprint(folder)
+        hosted.card = _card(folder / "README.md")
+        return hosted
+
+    def require(self, ability: str) -> None:
+        """Raises `Refusal` (unsupported) for what another model could do."""
+        if ability not in self.abilities:
+            can = ", ".join(f"/{name}" for name in sorted(self.abilities))
+            raise unsupported(f"model {self.name} does not do /{ability}; it does {can}")
+
+    @property
+    def predictor(self) -> Predictor:
+        assert isinstance(self.model, Predictor)
+        return self.model
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it answers by choosing among given answers."""
+        return self.model.model.head_name == "multiple_choice"
+
+    @property
+    def precision(self) -> str:
+        """That of the products."""
+        return "int8" if self.engine.int8 else self.engine.precision
+
+    @property
+    def task(self) -> str:
+        """What it was trained for."""
+        return self.model.task.name if isinstance(self.model, Predictor) else "pre-training"
+
+    def endpoints(self) -> set[str]:
+        """The paths that it serves."""
+        paths = {f"/{name}" for name in self.abilities - {"moderations"}}
+        return paths | {f"/v1/{path}" for name, path in _OPENAI.items() if name in self.abilities}
+
+    # --- rows ------------------------------------------------------------------------------------------
+
+    def encode(self, examples: Sequence[Example]) -> tuple[Features, int]:
+        """The rows of the examples as the task wants them, and how many texts were cut."""
+        try:
+            return self.predictor.features(examples)
+        except AlbertError as error:
+            raise invalid(_said(error)) from None
+
+    def encode_texts(self, texts: Sequence[str]) -> tuple[Features, int]:
+        """A row a text, and how many were cut."""
+        encodings = self.tokenizer.encode_batch(texts, max_length=self.max_length, offsets=False)
+        return Features.build(encodings), sum(encoding.cut > 0 for encoding in encodings)
+
+    def _logits(self, features: Features) -> Computed:
+        # One batch: the queue kept the budget already, in tokens without padding.
+        found = self.engine.exits(features, max_tokens=len(features) * int(features.lengths.max()))
+        return Computed(found.logits, float(found.depths.mean()))
+
+    def _states(self, features: Features) -> Computed:
+        # Of masks alone: those of all pieces are 50 MB for a request of long texts.
+        rows = np.split(features.ids, features.starts[1:-1])
+        states = self.engine.states(features)
+        return Computed([each[row == self.tokenizer.special.mask] for row, each in zip(rows, states, strict=True)])
+
+    def _vectors(self, features: Features) -> Computed:
+        return Computed([states.mean(0) for states in self.engine.states(features)])
+
+    # --- predictions -----------------------------------------------------------------------------------
+
+    def outputs(self, examples: Sequence[Example], features: Features, rows: list[np.ndarray]) -> list[Output]:
+        """The examples with what the head said of their rows."""
+        return Output.each(examples, features, rows)
+
+    def decode(self, outputs: Sequence[Output], options: DecodeOptions) -> list[list[Prediction]]:
+        """Each example's predictions."""
+        task = self.predictor.task
+        return [task.decode(output, self.predictor.labels, options) for output in outputs]
+
+    def scores(self, outputs: Sequence[Output], *, raw: bool) -> list[list[Prediction]]:
+        """Every label with its score, best first; `raw` ones are logits."""
+        return self.decode(outputs, DecodeOptions(top_k=None, raw_scores=raw))
+
+    def flagged(self, outputs: Sequence[Output]) -> list[set[str]]:
+        """The labels that each text gets, but those that say that nothing is wrong."""
+        options = DecodeOptions(top_k=1, thresholds=self.predictor.thresholds)
+        return [
+            {best["label"] for best in predictions if best["label"].lower() not in self.safe}
+            for predictions in self.decode(outputs, options)
+        ]
+
+    def tokens(self, text: str, pieces: Pieces, special: bool) -> list[dict[str, Any]]:
+        """The pieces of a text, uncut, as text-embeddings-inference tells them."""
+        found = [
+            {"id": token, "text": text[start:stop], "special": False, "start": start, "stop": stop}
+            for token, (start, stop) in zip(pieces.ids.tolist(), pieces.offsets.tolist(), strict=True)
+        ]
+        if not special:
+            return found
+        first, last = (
+            {"id": token, "text": self.tokenizer.vocabulary[token], "special": True, "start": None, "stop": None}
+            for token in (self.tokenizer.special.cls, self.tokenizer.special.sep)
+        )
+        return [first, *found, last]
+
+    # --- masks -----------------------------------------------------------------------------------------
+
+    def masked(self, texts: Sequence[str]) -> tuple[Features, list[tuple[list[int], list[tuple[int, int]]]]]:
+        """Rows with [MASK] in them, and where their pieces stand. Raises `Refusal` (invalid, too large)."""
+        assert isinstance(self.model, PretrainedModel)
+        try:
+            found = [self.model.masked(text) for text in texts]
+        except AlbertError as error:
+            refuse = too_large if "pieces" in error.what else invalid
+            raise refuse(f"expected {error.expected}") from None
+        encodings = [Encoding(ids, [0] * len(ids), [1] * len(ids), offsets, [], []) for ids, offsets in found]
+        return Features.build(encodings), found
+
+    def fill(self, text: str, found: tuple[list[int], list[tuple[int, int]]], states: np.ndarray, top_k: int) -> Any:
+        """The likeliest pieces at each [MASK], whose states are given."""
+        assert isinstance(self.model, PretrainedModel)
+        masks = np.asarray(found[0]) == self.tokenizer.special.mask
+        hidden = np.zeros((len(masks), states.shape[1]), np.float32)
+        hidden[masks] = states
+        return self.model.fill(text, *found, torch.from_numpy(hidden), top_k=top_k)
+
+    # --- about -----------------------------------------------------------------------------------------
+
+    def kind(self) -> dict[str, Any]:
+        """What text-embeddings-inference calls the model's type."""
+        labels = self.config.id2label
+        table = {
+            "id2label": {str(index): label for index, label in enumerate(labels)},
+            "label2id": {label: index for index, label in enumerate(labels)},
+        }
+        if self.embeds:
+            return {"embedding": {"pooling": "mean"}}
+        if "rerank" in self.abilities:
+            return {"reranker": table}
+        return {"classifier": table}
+
+
+def _abilities(model: Predictor | PretrainedModel) -> frozenset[str]:
+    if isinstance(model, PretrainedModel):
+        return _EVERY | _VECTORS | {"fill-mask"}
+    if isinstance(model.task, Regression):
+        return _EVERY | {"predict", "rerank"}
+    one_score = model.model.head_name == "sequence_classification" and len(model.labels) == 1
+    return _EVERY | _OF_PIPELINE[model.task.pipeline] | ({"rerank"} if one_score else set())
+
+
+def _card(path: Path) -> str:
+    """A model card, or its beginning; "" where there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(_CARD_BYTES).decode("utf-8", "replace")
+
+
+def _said(error: AlbertError) -> str:
+    """A task's complaint about its input, which repeats nothing of it."""
+    return f"{error.what}: expected {error.expected}"

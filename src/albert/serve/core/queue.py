@@ -1,0 +1,303 @@
+"""The queue between requests and the engine: batches of a token budget, filled row by row from all that wait.
+
+Its state belongs to the event loop; a few threads compute, each a batch of its own. Requests take turns within a model,
+models by the seconds they have had, so that neither a large request nor a busy model keeps the others waiting longer
+than a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from albert.data.batches import Features
+from albert.serve.core.call import Call
+from albert.serve.core.limits import Limits
+from albert.serve.core.logs import log
+from albert.serve.core.metrics import Metrics
+from albert.serve.core.refusals import Refusal, expired, overloaded, too_large, unavailable, unsupported
+
+_FORGET = 0.8  # of what was measured, with each batch
+_HOPEFUL = 0.5  # the share of a deadline within which work must look done, to be admitted: speed may halve
+_SOON = 1e-9
+
+
+@dataclass(eq=False)
+class Job:
+    """The rows of one request: those that wait, and what came back of the others."""
+
+    lane: Lane
+    features: Features
+    call: Call
+    done: asyncio.Future[list[np.ndarray]]
+    added: float
+    waiting: deque[int]
+    rows: list[np.ndarray]
+    missing: int
+    first: float | None = None  # when its first row went into a batch
+
+    def fail(self, error: Refusal) -> None:
+        """Ends it, if it has not ended."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class Computed(NamedTuple):
+    """What came of a batch: an array a row, and with early exit the mean depth at which rows left, else 0."""
+
+    rows: list[np.ndarray]
+    depth: float = 0.0
+
+
+@dataclass(eq=False)
+class Lane:
+    """What computes one kind of rows of one model, and who waits for it."""
+
+    name: str
+    compute: Callable[[Features], Computed]
+    jobs: deque[Job] = field(default_factory=deque)
+    waiting: int = 0  # tokens
+    spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
+    tokens: float = 0.0  # of late, with the seconds that they took
+    seconds: float = 0.0
+
+    def with_batch(self, tokens: int, seconds: float) -> tuple[float, float]:
+        """What `tokens` and `seconds` are after another batch."""
+        return _FORGET * self.tokens + tokens, _FORGET * self.seconds + seconds + _SOON
+
+
+class Batch(NamedTuple):
+    """One under way."""
+
+    lane: Lane
+    tokens: int
+    begun: float
+
+
+class ComputeQueue:
+    """Feeds lanes in batches; bounded in tokens and by what can be done in time.
+
+    Each of `workers` computes a batch at a time, with `threads` threads of its own.
+    """
+
+    def __init__(self, limits: Limits, metrics: Metrics, *, workers: int = 1, threads: int = 1) -> None:
+        self.limits = limits
+        self.metrics = metrics
+        self.workers = workers
+        self._lanes: list[Lane] = []  # with waiting jobs
+        self._wake = asyncio.Event()
+        self._idle = 0  # workers
+        self._threads = ThreadPoolExecutor(workers, "engine", torch.set_num_threads, (threads,))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._under_way: list[Batch] = []
+
+    def start(self) -> None:
+        """Begins to compute, on the running event loop."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._work()) for _ in range(self.workers)]
+
+    async def stop(self) -> None:
+        """Ends what computes. What waits is refused."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for lane in self._lanes:
+            for job in lane.jobs:
+                job.fail(unavailable("the server stopped"))
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def tokens(self) -> int:
+        """That wait."""
+        return sum(lane.waiting for lane in self._lanes)
+
+    def backlog(self) -> float:
+        """The estimated seconds until all that waits now would be done."""
+        waiting = sum(self._seconds(lane, lane.waiting) for lane in self._lanes)
+        return waiting + sum(self._seconds(batch.lane, batch.tokens) for batch in self._under_way)
+
+    def _seconds(self, lane: Lane, tokens: int) -> float:
+        """That so many tokens will take, by what others took, or would have if what is under way ended now."""
+        now = time.monotonic()
+        pace = lane.seconds / lane.tokens if lane.tokens else 0.0
+        for batch in self._under_way:
+            if batch.lane is lane:
+                had, seconds = lane.with_batch(batch.tokens, now - batch.begun)
+                pace = max(pace, seconds / had)
+        return tokens * pace / self.workers
+
+    async def run(self, lane: Lane, features: Features, call: Call, *, probe: bool = False) -> list[np.ndarray]:
+        """What the lane computes of each row.
+
+        A `probe` is always admitted. Raises `Refusal`: too large for more tokens than ever fit, overloaded where the
+        queue is full or the deadline is too near for what waits already, expired when it passed, unavailable or
+        unsupported when the batch failed.
+        """
+        total = len(features.ids)
+        if not probe:
+            self._admit(lane, total, call)
+        loop = asyncio.get_running_loop()
+        job = Job(lane, features, call, loop.create_future(), time.monotonic(), deque(range(len(features))),
+                  [np.zeros(0)] * len(features), len(features))  # fmt: skip
+        if not len(features):
+            return []
+        self._enqueue(job)
+        try:
+            async with asyncio.timeout(call.left):
+                return await job.done
+        except TimeoutError:
+            raise expired() from None
+        finally:
+            self._forget(job)
+            call.queued += (job.first or time.monotonic()) - job.added
+
+    def _admit(self, lane: Lane, tokens: int, call: Call) -> None:
+        if tokens > self.limits.queue_tokens:
+            raise too_large(f"{tokens:,} tokens, more than the {self.limits.queue_tokens:,} that may wait")
+        backlog = self.backlog()
+        if self.tokens + tokens > self.limits.queue_tokens:
+            raise overloaded("the queue is full", retry_after=backlog / 2)
+        own = self._seconds(lane, tokens)
+        if backlog and backlog + own > _HOPEFUL * call.left:
+            call.crowded_out = backlog > own
+            raise overloaded("this would not be done in time", retry_after=backlog / 2)
+
+    def _enqueue(self, job: Job) -> None:
+        lane = job.lane
+        if lane not in self._lanes:
+            if self._lanes:  # no credit for having been idle
+                lane.spent = max(lane.spent, min(other.spent for other in self._lanes))
+            self._lanes.append(lane)
+        lane.jobs.append(job)
+        lane.waiting += len(job.features.ids)
+        self._wake.set()
+        self.metrics.queued(self._size(), self.tokens)
+
+    def _forget(self, job: Job) -> None:
+        """Takes out what of a job still waits: its client is gone, or its time is over."""
+        if not job.waiting:  # then it is in no queue
+            return
+        job.lane.jobs.remove(job)
+        job.lane.waiting -= _waiting_tokens(job)
+        job.waiting.clear()
+        self._leave_if_idle(job.lane)
+        self.metrics.queued(self._size(), self.tokens)
+
+    def _leave_if_idle(self, lane: Lane) -> None:
+        if not lane.jobs and lane in self._lanes:
+            self._lanes.remove(lane)
+
+    def _size(self) -> int:
+        return sum(len(lane.jobs) for lane in self._lanes)
+
+    def _next(self) -> list[tuple[Job, int]]:
+        """The next batch, from the lane that had the least: a row of each job in turn, until the budget is full.
+
+        Where other workers are idle, it is no more than a fair share of what waits.
+        """
+        lane = min(self._lanes, key=lambda lane: lane.spent)
+        batch: list[tuple[Job, int]] = []
+        room = min(self.limits.batch_tokens, lane.waiting // (1 + self._idle))
+        now = time.monotonic()
+        while lane.jobs:
+            job = lane.jobs[0]
+            if now >= job.call.deadline:
+                self._forget(job)
+                job.fail(expired())
+                continue
+            length = int(job.features.starts[job.waiting[0] + 1] - job.features.starts[job.waiting[0]])
+            if batch and length > room:
+                break
+            room -= length
+            lane.waiting -= length
+            batch.append((job, job.waiting.popleft()))
+            job.first = job.first or now
+            lane.jobs.popleft()
+            if job.waiting:
+                lane.jobs.append(job)
+        self._leave_if_idle(lane)
+        return batch
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while not self._lanes:
+                self._wake.clear()
+                self._idle += 1
+                try:
+                    await self._wake.wait()
+                finally:
+                    self._idle -= 1
+            batch = self._next()
+            if not batch:
+                continue
+            lane = batch[0][0].lane
+            features = _gather(batch)
+            begun = time.monotonic()
+            self._under_way.append(under_way := Batch(lane, len(features.ids), begun))
+            depth = 0.0
+            try:
+                rows, depth = await loop.run_in_executor(self._threads, lane.compute, features)
+            except Exception as error:  # a batch that fails must not end the server
+                self._failed(batch, error)
+            else:
+                self._give(batch, rows)
+            self._under_way.remove(under_way)
+            seconds = time.monotonic() - begun
+            self._account(lane, features, seconds, depth)
+            for job in {job for job, _ in batch}:
+                job.call.computing += seconds
+
+    def _give(self, batch: list[tuple[Job, int]], rows: list[np.ndarray]) -> None:
+        for (job, index), row in zip(batch, rows, strict=True):
+            if not np.isfinite(row).all():
+                self._forget(job)
+                job.fail(unsupported("the model gave no finite numbers"))
+                continue
+            job.rows[index] = row
+            job.missing -= 1
+            if not job.missing and not job.done.done():
+                job.done.set_result(job.rows)
+
+    def _failed(self, batch: list[tuple[Job, int]], error: Exception) -> None:
+        memory = isinstance(error, MemoryError) or "memory" in str(error)
+        log("error", "batch failed", kind=type(error).__name__, where=traceback.format_tb(error.__traceback__)[-3:])
+        for job in {job for job, _ in batch}:
+            self._forget(job)
+            job.fail(unavailable("out of memory", retry_after=1) if memory else unsupported("inference failed"))
+
+    def _account(self, lane: Lane, features: Features, seconds: float, depth: float) -> None:
+        tokens = len(features.ids)
+        lane.spent += seconds
+        lane.tokens, lane.seconds = lane.with_batch(tokens, seconds)
+        self.metrics.batch(len(features), tokens, int(features.lengths.max()), seconds, depth)
+        self.metrics.queued(self._size(), self.tokens)
+
+
+def _waiting_tokens(job: Job) -> int:
+    """Of the rows that wait: all behind the first, since rows go in order."""
+    return int(job.features.starts[-1] - job.features.starts[job.waiting[0]])
+
+
+def _gather(batch: list[tuple[Job, int]]) -> Features:
+    """The rows of a batch as the engine reads them."""
+
+    def parts(name: str) -> Iterator[np.ndarray]:
+        for job, row in batch:
+            starts = job.features.starts
+            yield getattr(job.features, name)[starts[row] : starts[row + 1]]
+
+    ids = list(parts("ids"))
+    return Features(np.concatenate(ids), np.concatenate(list(parts("types"))),
+                    np.cumsum([0, *map(len, ids)]), None)  # fmt: skip

@@ -1,0 +1,284 @@
+"""What the endpoints share: the models, the queue, threads for text, and whether the server is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from albert.data.batches import Features
+from albert.data.examples import Example
+from albert.errors import AlbertError
+from albert.serve.core.admission import Admission
+from albert.serve.core.call import Call
+from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.keys import Keys, RateLimit
+from albert.serve.core.limits import Limits
+from albert.serve.core.logs import log
+from albert.serve.core.memory import keep_small
+from albert.serve.core.metrics import Metrics
+from albert.serve.core.queue import ComputeQueue, Lane
+from albert.serve.core.refusals import Reason, Refusal, expired, invalid, not_found, too_large, unavailable
+from albert.tasks.base import Output
+
+_PORTION = 16_384  # characters that are tokenised in one go: others wait for so long at most
+_SHORT = 1000  # characters of a text whose tokenising takes less time than handing it to a thread and back
+_FIRST_FORWARD = 120.0  # seconds, for the largest models on the slowest machines
+_WORKERS = 4  # that compute at most, unless told otherwise: they share one interpreter
+_FRESH = 1.0  # seconds for which readiness is believed
+Loader = Callable[[Source], Hosted]
+Result = TypeVar("Result")
+
+
+class Service:
+    """Models by name, the first of them the default, behind one queue.
+
+    `workers` batches are computed at once, by default one a core and at most four; the cores are divided among them.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Hosted],
+        *,
+        limits: Limits | None = None,
+        keys: Keys | None = None,
+        rate: RateLimit | None = None,
+        load: Loader = Hosted.load,
+        workers: int | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.metrics = Metrics()
+        self.keys = keys
+        self.rate = rate
+        self.models = {model.name: model for model in models}
+        self.default = models[0].name
+        cores = torch.get_num_threads()
+        workers = workers or min(cores, _WORKERS)
+        self.queue = ComputeQueue(self.limits, self.metrics, workers=workers, threads=max(cores // workers, 1))
+        self.draining = False
+        self.admission = Admission(self.limits)
+        self.metrics.watch(self.admission)
+        self.held = 0  # bytes of bodies
+        self.accepted = 0
+        self.answered = 0
+        self._load = load
+        self._refusals = 0  # since the last line about them
+        self._told = -np.inf
+        self._tasks: list[asyncio.Task[None]] = []
+        self._text = ThreadPoolExecutor(2, "text")
+        self._reloading = asyncio.Lock()
+        self._healthy: tuple[float, Refusal | None] = (-np.inf, None)
+        self._probing: asyncio.Task[Refusal | None] | None = None
+
+    async def start(self) -> None:
+        """Begins to compute, and does so once with each model, which tells how fast it is."""
+        self.queue.start()
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self.admission.listen()),
+            loop.create_task(keep_small(lambda: self.answered)),
+        ]
+        for model in self.models.values():
+            await self._try(model, _FIRST_FORWARD)
+
+    async def stop(self) -> None:
+        """Ends what runs."""
+        for task in self._tasks:
+            task.cancel()
+        await self.queue.stop()
+        self._text.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def under_way(self) -> int:
+        """Requests for inference that are not answered yet."""
+        return self.admission.under_way
+
+    def refused(self) -> None:
+        """Counts a refusal of too much work, and logs them once a second."""
+        self._refusals += 1
+        if time.monotonic() - self._told > 1:
+            log("warning", "overloaded", refused=self._refusals, under_way=self.under_way,
+                limit=int(self.admission.limit), lag=round(self.admission.lag, 4))  # fmt: skip
+            self._refusals, self._told = 0, time.monotonic()
+
+    def model(self, name: str | None) -> Hosted:
+        """The model of this name, the default for None; where there is one, it, whatever clients call it.
+
+        Raises `Refusal` (not found).
+        """
+        try:
+            return self.models[self.default if name is None or len(self.models) == 1 else name]
+        except KeyError:
+            raise not_found("no such model; GET /info lists them") from None
+
+    # --- work ------------------------------------------------------------------------------------------
+
+    async def text(self, call: Call, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Does work on a request's texts: in a thread, but for a single short one."""
+        if call.inputs <= 1 and call.characters <= _SHORT:
+            return function(*arguments)
+        return await self.in_thread(call, function, *arguments)
+
+    async def in_thread(self, call: Call, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Does work off the event loop. Raises `Refusal` (expired) where it is not done in time, or has no turn."""
+        try:
+            async with asyncio.timeout(call.left):
+                return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
+        except TimeoutError:
+            raise expired() from None
+
+    def measure(self, call: Call, texts: Sequence[str], length: int) -> None:
+        """Counts inputs and characters. Raises `Refusal` (too large) beyond the limits."""
+        limit = self.limits.characters_a_piece * length
+        if any(len(text) > limit for text in texts):
+            raise too_large(f"a text has more than {limit:,} characters")
+        call.characters += sum(map(len, texts))
+
+    def measure_pieces(self, pieces: int) -> None:
+        """Raises `Refusal` (too large) for more pieces than are answered one by one."""
+        if pieces > self.limits.max_pieces:
+            raise too_large(f"the texts have more than {self.limits.max_pieces:,} pieces together")
+
+    def count(self, call: Call, inputs: int) -> None:
+        """Raises `Refusal` for no inputs (invalid), or too many (too large)."""
+        if not inputs:
+            raise invalid("inputs: expected at least one")
+        if inputs > self.limits.max_inputs:
+            raise too_large(f"{inputs} inputs, the maximum is {self.limits.max_inputs}")
+        call.inputs = inputs
+        call.method = "single" if inputs == 1 else "batch"
+
+    async def encoded(
+        self,
+        call: Call,
+        items: Sequence[Any],
+        lengths: Sequence[int],
+        encode: Callable[[Sequence[Any]], tuple[Features, int]],
+    ) -> Features:
+        """The rows of all items, in portions of characters, so that a large request does not stop the others."""
+        begun = time.monotonic()
+        parts = []
+        for portion in _portions(items, lengths):
+            features, cut = await self.text(call, encode, portion)
+            call.cut += cut
+            parts.append(features)
+            _ = call.left  # who cannot be answered in time any more is not tokenised further
+        features = parts[0] if len(parts) == 1 else Features.join(parts)
+        call.tokens += len(features.ids)
+        call.tokenizing += time.monotonic() - begun
+        return features
+
+    async def outputs(
+        self, call: Call, model: Hosted, examples: Sequence[Example], *, truncate: bool | None = None,
+        piecewise: bool = False,
+    ) -> list[Output]:  # fmt: skip
+        """What the model's head says of each example, `piecewise` if there is an answer for each piece.
+
+        Raises `Refusal` (too large) if one was cut and `truncate` is False, and for too many pieces.
+        """
+        self.count(call, len(examples))
+        texts = [[example.text, example.text_pair or "", *example.choices] for example in examples]
+        self.measure(call, [text for part in texts for text in part], model.max_length)
+        features = await self.encoded(call, examples, [sum(map(len, part)) for part in texts], model.encode)
+        _require_uncut(call, model, truncate)
+        if piecewise:
+            self.measure_pieces(call.tokens)
+        rows = await self.queue.run(model.logits_lane, features, call)
+        return model.outputs(examples, features, rows)
+
+    async def vectors(
+        self, call: Call, model: Hosted, texts: Sequence[str], *, truncate: bool | None = None, normalize: bool = True,
+        counted: bool = True, dimensions: int | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """A vector a text, [texts, hidden] float32, of length 1 if `normalize`. `counted`: at most `max_inputs`.
+
+        Of `dimensions` the first are kept. Raises `Refusal` (invalid) for more than there are.
+        """
+        if dimensions is not None and dimensions > model.config.hidden_size:
+            raise invalid(f"dimensions: expected 1 to {model.config.hidden_size}")
+        if counted:
+            self.count(call, len(texts))
+        self.measure(call, texts, model.max_length)
+        features = await self.encoded(call, texts, [len(text) for text in texts], model.encode_texts)
+        _require_uncut(call, model, truncate)
+        table = np.stack(await self.queue.run(model.vectors_lane, features, call))[:, :dimensions]
+        if normalize:
+            table = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
+        return np.asarray(table, np.float32)
+
+    # --- readiness and reload --------------------------------------------------------------------------
+
+    async def health(self) -> None:
+        """A forward of each model through the queue, on time; believed for a second. Raises `Refusal` (unavailable)."""
+        if self.draining:
+            raise unavailable("stopping")
+        when, refusal = self._healthy
+        if time.monotonic() - when > _FRESH:
+            if self._probing is None or self._probing.done():  # one for all who ask
+                self._probing = asyncio.get_running_loop().create_task(self._probe())
+            refusal = await asyncio.shield(self._probing)
+        if refusal is not None:
+            raise refusal
+
+    async def _probe(self) -> Refusal | None:
+        found: Refusal | None = None
+        try:
+            for model in list(self.models.values()):
+                await self._try(model, self.limits.health_timeout)
+        except Refusal as error:
+            late = error.reason is Reason.EXPIRED
+            found = unavailable("a forward was not done in time" if late else "a forward failed")
+        self._healthy = time.monotonic(), found
+        return found
+
+    async def _try(self, model: Hosted, seconds: float) -> None:
+        call = Call("probe", time.monotonic() + seconds)
+        features, _ = await self.text(call, model.encode_texts, ["Is it well?"])
+        lane: Lane = model.vectors_lane if model.embeds else model.logits_lane
+        await self.queue.run(lane, features, call, probe=True)
+
+    async def reload(self) -> dict[str, str]:
+        """Reads, verifies and tries every model anew and swaps them all, or none: the old ones then stay.
+
+        Returns the fingerprints by name. Raises `Refusal` (conflict); the log says why.
+        """
+        if self._reloading.locked():
+            raise Refusal(Reason.CONFLICT, "a reload is under way")
+        async with self._reloading:
+            fresh = {}
+            for name, model in self.models.items():
+                try:
+                    loaded = await asyncio.to_thread(self._load, model.source)
+                    await self._try(loaded, _FIRST_FORWARD)
+                except (AlbertError, Refusal, OSError, MemoryError, RuntimeError, ValueError) as error:
+                    log("error", "reload refused", model=name, reason=str(error))
+                    raise Refusal(Reason.CONFLICT, f"model {name} was not reloaded; the old ones stay") from None
+                fresh[name] = loaded
+            self.models = fresh
+            del model, loaded
+            gc.unfreeze()
+            await asyncio.to_thread(gc.collect)  # the old ones: Python by itself would let several of them gather
+            told = {name: model.fingerprint for name, model in fresh.items()}
+            log("info", "reloaded", models=told)
+            return told
+
+
+def _require_uncut(call: Call, model: Hosted, truncate: bool | None) -> None:
+    if call.cut and truncate is False:
+        raise too_large(f"a text has more than {model.max_length} tokens; truncate: true cuts it")
+
+
+def _portions(items: Sequence[Any], lengths: Sequence[int]) -> list[Sequence[Any]]:
+    portions, start, size = [], 0, 0
+    for place, length in enumerate(lengths):
+        if size + length > _PORTION and place > start:
+            portions.append(items[start:place])
+            start, size = place, 0
+        size += length
+    return [*portions, items[start:]]

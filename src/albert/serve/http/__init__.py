@@ -1,0 +1,1 @@
+"""The HTTP server: connections, routes, keys, the page."""

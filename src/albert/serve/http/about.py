@@ -1,0 +1,68 @@
+"""What the page at `/` asks first: the models with what each does and its card, and how much a request may hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from albert.predict.predictor import Predictor
+from albert.serve.core.hosted import Hosted
+from albert.serve.http.routes import ERRORS, answer, service_of
+from albert.version import __version__
+
+PATH = "/page/models"
+
+router = APIRouter(responses=ERRORS)
+
+
+class AboutModel(BaseModel):
+    """A model as the page shows it."""
+
+    name: str
+    task: str
+    endpoints: list[str]
+    labels: list[str]
+    pairs: bool  # trained on two texts at a time
+    chooses: bool  # answers by choosing among given answers
+    numeric: bool  # its scores are numbers, not shares of 1
+    max_length: int
+    card: str  # Markdown, "" without one
+
+
+class About(BaseModel):
+    """The first model is the one that a request without a name gets."""
+
+    version: str
+    max_inputs: int
+    max_body: int
+    models: list[AboutModel]
+
+
+@router.get(PATH, response_model=About)
+async def about(request: Request) -> Response:
+    """Every model with its tasks, labels and card, and the limits: what the page at / shows."""
+    service = service_of(request)
+    return answer(
+        {
+            "version": __version__,
+            "max_inputs": service.limits.max_inputs,
+            "max_body": service.limits.max_body,
+            "models": [_told(model) for model in service.models.values()],
+        }
+    )
+
+
+def _told(model: Hosted) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "task": model.task,
+        "endpoints": sorted(model.endpoints()),
+        "labels": list(model.config.id2label),
+        "pairs": isinstance(model.model, Predictor) and model.model.columns.text_pair is not None,
+        "chooses": model.chooses,
+        "numeric": "rerank" in model.abilities and not model.embeds,
+        "max_length": model.max_length,
+        "card": model.card,
+    }

@@ -1,0 +1,112 @@
+"""What a client posts to the server's address itself: the request of an endpoint, told by its shape and the model.
+
+text-embeddings-inference answers there with what its model does. InferenceClient of huggingface_hub sends every task
+there, with its options in `parameters`, and reads the answers of Hugging Face's own servers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from albert.serve.core.hosted import Hosted
+from albert.serve.core.refusals import invalid, unsupported
+from albert.serve.http import routes
+from albert.serve.http import schemas as shape
+
+router = APIRouter(route_class=routes.ReadRoute, responses=routes.ERRORS)
+# What `parameters` may hold for a task, and the field of our request that it is.
+_PARAMETERS: dict[str, dict[str, str]] = {
+    "predict": {"top_k": "top_k", "function_to_apply": "function"},
+    "fill-mask": {"top_k": "top_k"},
+    "entities": {"aggregation_strategy": "aggregation"},
+    "answer": {
+        "top_k": "top_k", "max_answer_len": "max_answer", "handle_impossible_answer": "handle_impossible_answer",
+    },
+    "embed": {name: name for name in ("normalize", "truncate", "truncation_direction", "dimensions", "prompt_name")},
+    "similarity": {},
+    "rerank": {},
+}  # fmt: skip
+# Of Hugging Face's clients, which a refusal may name: nothing else of a request is repeated.
+_OTHERS = frozenset(
+    {"align_to_words", "doc_stride", "ignore_labels", "max_question_len", "max_seq_len", "padding", "stride", "targets"}
+)
+
+
+@router.post("/", response_model=Any)
+async def any_task(body: shape.AnyRequest, request: Request) -> Response:
+    """The request of another endpoint, told by its shape and what the model does; `parameters` as Hugging Face's
+    InferenceClient sends them."""
+    model = routes.model_of(request, body.model)
+    ability = _ability(body, model)
+    sent = body.model_dump(exclude={"parameters"}, exclude_unset=True)
+    fields = {**sent, **_options(ability, body.parameters or {})}
+    match ability:
+        case "predict":
+            return await _labels(fields, request, nested=body.parameters is not None)
+        case "embed":
+            return await routes.embed(_read(shape.EmbedRequest, fields), request)
+        case "similarity":
+            return await routes.similarity(_read(shape.SimilarityRequest, fields), request)
+        case "rerank":
+            return await routes.rerank(_read(shape.RerankRequest, fields), request)
+        case "entities":
+            return await routes.entities(_read(shape.EntitiesRequest, fields), request)
+        case "fill-mask":
+            return await routes.fill_mask(_read(shape.FillMaskRequest, fields), request)
+    inputs = fields.pop("inputs")
+    return await routes.answers(_read(shape.AnswerRequest, {**inputs, **fields}), request)
+
+
+def _ability(body: shape.AnyRequest, model: Hosted) -> str:
+    """The endpoint whose request this is. Raises `Refusal` (424) where the model does nothing of the kind."""
+    inputs = body.inputs
+    if body.query is not None:
+        return "rerank"
+    if isinstance(inputs, dict):
+        return "similarity" if "source_sentence" in inputs else "answer"
+    if "fill-mask" in model.abilities and (body.parameters is not None or _has_masks(inputs, model.tokenizer.mask)):
+        return "fill-mask"
+    found = next((name for name in ("predict", "entities", "embed") if name in model.abilities), None)
+    if found is None:
+        raise unsupported(f"model {model.name} needs more than a text; it answers at /{min(model.abilities)}")
+    return found
+
+
+def _has_masks(inputs: Any, mask: str) -> bool:
+    """Whether each text has a place to fill."""
+    texts = inputs if isinstance(inputs, list) else [inputs]
+    return bool(texts) and all(isinstance(text, str) and mask in text for text in texts)
+
+
+def _options(ability: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """`parameters` by our names. Raises `Refusal` (422) for one that would be ignored."""
+    known = _PARAMETERS[ability]
+    given = {name: value for name, value in parameters.items() if value is not None}
+    if unknown := sorted(given.keys() - known.keys()):
+        name = next((name for name in unknown if name in _OTHERS), "one of them")
+        raise invalid(f"parameters: {name} is no option of /{ability}; it has {', '.join(known) or 'none'}")
+    return {known[name]: value for name, value in given.items()}
+
+
+async def _labels(fields: dict[str, Any], request: Request, *, nested: bool) -> Response:
+    """Labels with scores; Hugging Face's servers put those of a single text in a list of their own."""
+    options = _read(shape.LabelOptions, {name: fields.pop(name) for name in ("top_k", "function") if name in fields})
+    if nested and isinstance(fields.get("inputs"), list):  # theirs are texts, not a pair
+        fields["inputs"] = [[text] if isinstance(text, str) else text for text in fields["inputs"]]
+    body = _read(shape.PredictRequest, fields)
+    raw = body.raw_scores or options.function is not None
+    scores, single = await routes.label_scores(body, request, raw=raw)
+    scores = [options.applied(row)[: options.top_k] for row in scores]
+    return routes.answer(scores[0] if single and not nested else scores)
+
+
+def _read(kind: type[BaseModel], fields: dict[str, Any]) -> Any:
+    """The fields as a request of an endpoint, wrong ones told as there."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None

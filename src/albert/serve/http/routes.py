@@ -1,0 +1,360 @@
+"""The endpoints: each finds its model, has rows computed through the queue, and gives the answer its shape."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic_core import to_json
+
+from albert.data.examples import Example
+from albert.predict.summary import sentences, summarize
+from albert.serve.core.call import Call
+from albert.serve.core.hosted import Hosted
+from albert.serve.core.refusals import invalid, too_large
+from albert.serve.core.service import Service
+from albert.serve.http import schemas as shape
+from albert.serve.http.guard import CALL, JSON
+from albert.tasks import DecodeOptions
+from albert.tasks.metrics import sigmoid
+from albert.version import __version__
+
+WORK = frozenset(
+    {"/", "/predict", "/embed", "/rerank", "/similarity", "/tokenize", "/answer", "/entities", "/fill-mask"}
+    | {"/summarize", "/v1/embeddings", "/v1/moderations"}
+)
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": shape.Error, "description": what}
+    for status, what in (
+        (401, "No valid key"),
+        (403, "Not with this key, or from elsewhere"),
+        (404, "No such path or model"),
+        (408, "The body came too slowly"),
+        (409, "The models were not reloaded"),
+        (413, "More than a limit allows"),
+        (415, "Not JSON"),
+        (422, "Not what the endpoint reads"),
+        (424, "Not with this model, or it failed"),
+        (429, "Overloaded: come back after Retry-After"),
+        (503, "Not ready, or stopping"),
+        (504, "Not done in time"),
+    )
+}
+
+
+class _Read(Request):
+    """A request whose JSON the guard has read already."""
+
+    async def json(self) -> Any:
+        return self.scope[JSON] if JSON in self.scope else await super().json()
+
+
+class ReadRoute(APIRoute):
+    """A route that parses no body again."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def read(request: Request) -> Response:
+            return await handle(_Read(request.scope, request.receive))
+
+        return read
+
+
+router = APIRouter(route_class=ReadRoute, responses=ERRORS)
+
+
+def service_of(request: Request) -> Service:
+    """The one behind the application."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+def model_of(request: Request, name: str | None) -> Hosted:
+    """The model of the path, else of this name. Raises `Refusal` (404) for an unknown one."""
+    call = request.scope[CALL]
+    model = service_of(request).model(call.model or name)
+    call.model = model.name
+    return model
+
+
+def _found(request: Request, name: str | None, ability: str) -> tuple[Service, Call, Hosted]:
+    """Raises `Refusal`: 404 for an unknown model, 424 for one that does not do this."""
+    model = model_of(request, name)
+    model.require(ability)
+    return service_of(request), request.scope[CALL], model
+
+
+def answer(value: Any) -> Response:
+    """As JSON."""
+    return Response(to_json(value), media_type="application/json")
+
+
+def _json_of(function: Callable[..., Any], *arguments: Any) -> bytes:
+    """As `answer`, of what the function gives: in the thread that made it, and nothing else of it is kept."""
+    return to_json(function(*arguments))
+
+
+def _listed(inputs: str | list[str]) -> list[str]:
+    return [inputs] if isinstance(inputs, str) else inputs
+
+
+def _floats(table: np.ndarray) -> Any:
+    """Nested lists with as many decimals as float32 holds, which halves the body."""
+    return np.round(table.astype(np.float64), 8).tolist()
+
+
+# --- text-embeddings-inference ---------------------------------------------------------------------------
+
+
+@router.post("/embed", response_model=list[list[float]])
+async def embed(body: shape.EmbedRequest, request: Request) -> Response:
+    """A vector for each text, of length 1 unless `normalize` is false."""
+    service, call, model = _found(request, body.model, "embed")
+    texts = _listed(body.inputs)
+    table = await service.vectors(
+        call, model, texts, truncate=body.truncate, normalize=body.normalize, dimensions=body.dimensions
+    )
+    return answer(await service.text(call, _floats, table))
+
+
+@router.post("/predict", response_model=list[shape.Prediction] | list[list[shape.Prediction]])
+async def predict(body: shape.PredictRequest, request: Request) -> Response:
+    """Every label with its score, best first: of a text, of a pair [a, b], or of each in a batch [[a], [b, c]]."""
+    scores, single = await label_scores(body, request, raw=body.raw_scores)
+    return answer(scores[0] if single else scores)
+
+
+async def label_scores(
+    body: shape.PredictRequest, request: Request, *, raw: bool
+) -> tuple[list[list[dict[str, Any]]], bool]:
+    """The labels of each input with their scores or, `raw`, logits; and whether there is one input alone."""
+    service, call, model = _found(request, body.model, "predict")
+    if isinstance(body.inputs, str):
+        single, sequences = True, [[body.inputs]]
+    else:
+        single = isinstance(body.inputs[0], str)
+        sequences = [body.inputs] if single else body.inputs  # type: ignore[assignment,list-item]
+    examples = [Example(texts[0], texts[1] if len(texts) == 2 else None) for texts in sequences]
+    outputs = await service.outputs(call, model, examples, truncate=body.truncate)
+    return await service.text(call, lambda: model.scores(outputs, raw=raw)), single
+
+
+@router.post("/rerank", response_model=list[shape.Rank], response_model_exclude_none=True)
+async def rerank(body: shape.RerankRequest, request: Request) -> Response:
+    """The texts by how well they fit the query, best first: by the number that a cross-encoder gives the pair (its
+    sigmoid unless `raw_scores`), or by the cosine of the vectors."""
+    service, call, model = _found(request, body.model, "rerank")
+    service.count(call, len(body.texts))
+    if model.embeds:
+        table = await service.vectors(call, model, [body.query, *body.texts], truncate=body.truncate, counted=False)
+        scores = table[1:] @ table[0]
+    else:
+        pairs = [Example(body.query, text) for text in body.texts]
+        outputs = await service.outputs(call, model, pairs, truncate=body.truncate)
+        scores = np.asarray([float(output.pooled[0]) for output in outputs])
+        scores = scores if body.raw_scores else sigmoid(scores)
+    ranks = [{"index": int(i), "score": float(scores[i])} for i in np.argsort(-scores, kind="stable")]
+    if body.return_text:
+        ranks = [{**rank, "text": body.texts[int(rank["index"])]} for rank in ranks]  # type: ignore[dict-item]
+    return answer(ranks)
+
+
+@router.post("/similarity", response_model=list[float])
+async def similarity(body: shape.SimilarityRequest, request: Request) -> Response:
+    """The cosine of each sentence with the source sentence."""
+    service, call, model = _found(request, body.model, "similarity")
+    service.count(call, len(body.inputs.sentences))
+    texts = [body.inputs.source_sentence, *body.inputs.sentences]
+    table = await service.vectors(call, model, texts, truncate=body.truncate, counted=False)
+    return answer((table[1:] @ table[0]).astype(float).tolist())
+
+
+@router.post("/tokenize", response_model=list[list[shape.Token]])
+async def tokenize(body: shape.TokenizeRequest, request: Request) -> Response:
+    """The pieces of each text with the characters they came from, uncut."""
+    service, call, model = _found(request, body.model, "tokenize")
+    texts = _listed(body.inputs)
+    service.count(call, len(texts))
+    service.measure(call, texts, model.max_length)
+    told = []
+    for text in texts:
+        pieces = (await service.text(call, model.tokenizer.pieces, [text]))[0]
+        call.tokens += len(pieces)
+        service.measure_pieces(call.tokens)
+        told.append(await service.text(call, _json_of, model.tokens, text, pieces, body.add_special_tokens))
+    return Response(b"[" + b",".join(told) + b"]", media_type="application/json")
+
+
+@router.get("/info", response_model=shape.Info)
+async def info(request: Request, model: str | None = None) -> Response:
+    """The model, the server's limits, and which endpoints and models there are."""
+    service = service_of(request)
+    found, limits = service.model(request.scope[CALL].model or model), service.limits
+    return answer(
+        {
+            "model_id": found.name,
+            "model_sha": found.fingerprint or None,
+            "model_dtype": found.precision,
+            "model_type": found.kind(),
+            "max_concurrent_requests": limits.max_requests,
+            "max_input_length": found.max_length,
+            "max_batch_tokens": limits.batch_tokens,
+            "max_batch_requests": None,
+            "max_client_batch_size": limits.max_inputs,
+            "auto_truncate": True,
+            "tokenization_workers": 2,
+            "version": __version__,
+            "sha": None,
+            "docker_label": None,
+            "task": found.task,
+            "endpoints": sorted(found.endpoints()),
+            "labels": list(found.config.id2label),
+            "models": list(service.models),
+        }
+    )
+
+
+# --- OpenAI ----------------------------------------------------------------------------------------------
+
+
+@router.post("/v1/embeddings", response_model=shape.Embeddings)
+async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Response:
+    """OpenAI's embeddings, as lists of numbers or base64 of float32."""
+    service, call, model = _found(request, body.model, "embed")
+    table = await service.vectors(call, model, _listed(body.input), dimensions=body.dimensions)
+    vectors = (
+        [base64.b64encode(row.tobytes()).decode() for row in table] if body.encoding_format == "base64"
+        else await service.text(call, _floats, table)
+    )  # fmt: skip
+    data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": call.tokens, "total_tokens": call.tokens}
+    return answer({"object": "list", "data": data, "model": model.name, "usage": usage})
+
+
+@router.post("/v1/moderations", response_model=shape.Moderations)
+async def moderations(body: shape.ModerationsRequest, request: Request) -> Response:
+    """OpenAI's moderations: a text is flagged if it gets a label other than those that say that nothing is wrong."""
+    service, call, model = _found(request, body.model, "moderations")
+    outputs = await service.outputs(call, model, [Example(text) for text in _listed(body.input)])
+    scores = await service.text(call, lambda: model.scores(outputs, raw=False))
+    flagged = await service.text(call, model.flagged, outputs)
+    results = [
+        {
+            "flagged": bool(found),
+            "categories": {label: label in found for label in model.config.id2label},
+            "category_scores": {each["label"]: each["score"] for each in every},
+        }
+        for found, every in zip(flagged, scores, strict=True)
+    ]
+    return answer({"id": f"modr-{call.id}", "model": model.name, "results": results})
+
+
+# --- our own ---------------------------------------------------------------------------------------------
+
+
+@router.post("/answer", response_model=list[shape.Answer], response_model_exclude_none=True)
+async def answers(body: shape.AnswerRequest, request: Request) -> Response:
+    """The answer to the question as a part of the context, or the best of the `choices`; `top_k` of them."""
+    service, call, model = _found(request, body.model, "answer")
+    if model.chooses != (body.choices is not None):
+        raise invalid("choices: this model needs at least two" if model.chooses else "choices: this model takes none")
+    if body.choices is not None and not 2 <= len(body.choices) <= service.limits.max_inputs:
+        raise invalid(f"choices: expected 2 to {service.limits.max_inputs}")
+    example = (
+        Example(body.question, body.context) if body.choices is None
+        else Example(body.context, body.question, choices=tuple(body.choices))
+    )  # fmt: skip
+    outputs = await service.outputs(call, model, [example])
+    options = DecodeOptions(
+        top_k=body.top_k,
+        max_answer=body.max_answer,
+        no_answer=body.handle_impossible_answer,
+        thresholds=model.predictor.thresholds,
+    )
+    return answer((await service.text(call, model.decode, outputs, options))[0])
+
+
+@router.post("/entities", response_model=list[shape.Entity] | list[list[shape.Entity]])
+async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
+    """The entities of a text in its order, or a list of them for each of several."""
+    service, call, model = _found(request, body.model, "entities")
+    examples = [Example(text) for text in _listed(body.inputs)]
+    outputs = await service.outputs(call, model, examples, truncate=body.truncate, piecewise=True)
+    found = await service.text(call, model.decode, outputs, DecodeOptions(aggregation=body.aggregation))
+    return answer(found[0] if isinstance(body.inputs, str) else found)
+
+
+@router.post("/fill-mask", response_model=list[Any])
+async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
+    """The likeliest pieces at [MASK], best first; a list for each of several masks, and for each of several texts."""
+    service, call, model = _found(request, body.model, "fill-mask")
+    texts = _listed(body.inputs)
+    service.count(call, len(texts))
+    service.measure(call, texts, model.max_length)
+    filled = body.top_k * sum(len(text) * text.count(model.tokenizer.mask) for text in texts)
+    if filled > service.limits.max_filled:
+        raise too_large(f"top_k texts for each mask have more than {service.limits.max_filled:,} characters together")
+    features, places = await service.text(call, model.masked, texts)
+    call.tokens += len(features.ids)
+    hidden = await service.queue.run(model.states_lane, features, call)
+    answers = [
+        await service.in_thread(call, model.fill, text, place, states, body.top_k)
+        for text, place, states in zip(texts, places, hidden, strict=True)
+    ]
+    return answer(answers[0] if isinstance(body.inputs, str) else answers)
+
+
+@router.post("/summarize", response_model=shape.Summary)
+async def summarized(body: shape.SummarizeRequest, request: Request) -> Response:
+    """The sentences of a text that stand for the others, in its order, from the vectors of all of them."""
+    service, call, model = _found(request, body.model, "summarize")
+    service.measure(call, [body.inputs], model.max_length)
+    parts = await service.text(call, sentences, body.inputs)
+    if len(parts) > service.limits.max_sentences:
+        raise too_large(f"the text has more than {service.limits.max_sentences:,} sentences")
+    chosen = parts
+    if len(parts) > body.sentences:
+        table = await service.vectors(call, model, [part.text for part in parts], counted=False)
+        chosen = await service.text(call, summarize, parts, table, body.sentences)
+    told: Sequence[dict[str, Any]] = [
+        {"text": part.text, "start": part.start, "end": part.end, "score": part.score} for part in chosen
+    ]
+    return answer({"summary": " ".join(part.text for part in chosen), "sentences": told})
+
+
+# --- about the server ------------------------------------------------------------------------------------
+
+
+@router.get("/health", response_class=Response)
+async def health(request: Request) -> Response:
+    """Whether the server is ready: a forward through the queue, on time."""
+    await service_of(request).health()
+    return Response()
+
+
+@router.get("/live", response_class=Response)
+async def live() -> Response:
+    """Whether the process answers at all."""
+    await asyncio.sleep(0)
+    return Response()
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """For Prometheus."""
+    return Response(service_of(request).metrics.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.post("/admin/reload", response_model=dict[str, dict[str, str]])
+async def reload(request: Request) -> Response:
+    """Reads the model folders anew; verified and tried before they replace the old ones. For administrators' keys."""
+    return answer({"models": await service_of(request).reload()})

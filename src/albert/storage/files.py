@@ -1,0 +1,349 @@
+"""Folders and files that are whole or absent: temporary name, fsync, manifest last, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from albert.errors import AlbertError, ErrorKind
+from albert.storage.locks import alone
+from albert.storage.pipes import open_writer, reader_gone, target_of
+from albert.storage.stored import read_object, read_plain, typed
+
+MANIFEST = "manifest.json"
+INT8 = "int8.safetensors"
+# What a folder of a model or a tokenizer may hold that changes an answer.
+MODEL_FILES = (
+    "config.json", "model.safetensors", "model.safetensors.index.json", "exits.safetensors", INT8, "spiece.model",
+    "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json",
+    "modules.json", "sentence_bert_config.json",
+)  # fmt: skip
+TMP = ".tmp-"
+_EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest vouches for none of them
+_AGAIN = "save or copy it again (delete manifest.json after a deliberate change)"
+_STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
+_LONGEST = ".part.json"  # what stands behind an output's name for a while
+_FAULTS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENFILE, errno.EMFILE, errno.ENAMETOOLONG,
+    errno.EACCES, errno.ESTALE,
+)  # fmt: skip
+_OF_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path | str) -> Iterator[None]:
+    """Turns a disk that is full, read-only or gone into one clear error (exit 74), whatever library met it."""
+    try:
+        yield
+    except (AlbertError, BrokenPipeError):  # a reader that has left is no fault of the disk
+        raise
+    except Exception as error:
+        reason = disk_fault(error)
+        if reason is None:
+            raise
+        raise AlbertError(
+            ErrorKind.DISK,
+            f"cannot write {path}",
+            got=reason,
+            hint="free some space or choose another folder; what was saved before is intact",
+        ) from error
+
+
+def disk_fault(error: Exception) -> str | None:
+    """What the system said of a file or disk, None where an error is about something else.
+
+    Rust's libraries (safetensors, tokenizers), sqlite and C++'s have errors of their own, with the system's words in
+    them.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    if str(getattr(error, "sqlite_errorname", "")).startswith(_OF_SQLITE):
+        return str(error)
+    said = str(error)
+    return next((reason for number in _FAULTS if (reason := os.strerror(number)) in said), None)
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fsync_path(path: Path) -> None:
+    """Flushes a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes | str) -> None:
+    """Writes a file so that readers, and a kill at any moment, see the old content or the new."""
+    raw = data.encode("utf-8") if isinstance(data, str) else data
+    temporary = path.with_name(f"{TMP}{path.name}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with alone(temporary, wait=True) as descriptor:  # two processes may write the same file
+            try:
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.truncate(0)
+                    file.write(raw)
+                    file.flush()
+                    os.fsync(descriptor)
+                temporary.replace(path)
+                fsync_path(path.parent)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as indented JSON, crash-safely."""
+    write_file(path, as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """A value as indented JSON."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Writes a file that a user named, as `write_file` does: a link's end, and pipes and devices as streams.
+
+    Raises `AlbertError` (disk) for a folder, `ReaderGoneError`.
+    """
+    with disk_errors(path):
+        target = target_of(path)
+    if target is not None:
+        return write_file(target, data)
+    with stream(path) as file:
+        file.write(data)
+    return None
+
+
+@contextlib.contextmanager
+def stream(out: Path | str) -> Iterator[IO[bytes]]:
+    """Standard output ("-"), a pipe or a device to write to. Raises `AlbertError` (disk), `ReaderGoneError`."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(disk_errors("standard output" if str(out) == "-" else out))
+        stack.enter_context(reader_gone())
+        yield stack.enter_context(os.fdopen(1, "wb", closefd=False) if str(out) == "-" else open_writer(Path(out)))
+
+
+def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
+    """Raises `AlbertError` before any work is done: disk where `out` cannot be a file, usage where it is an input."""
+    with disk_errors(out):
+        target = None if str(out) == "-" else target_of(out)
+        if target is not None:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                target.with_name(f"{TMP}{target.name}{_LONGEST}").lstat()  # a name may be too long
+    for path in inputs:
+        if _same(target or (_STDOUT if str(out) == "-" else Path(out)), _STDIN if str(path) == "-" else Path(path)):
+            raise AlbertError(
+                ErrorKind.USAGE,
+                f"output {out}",
+                expected="another file than what is read",
+                got=f"{path} itself",
+                hint="write to another name; what is read is left as it is",
+            )
+    if target is not None:
+        _require_place(target.parent, out)
+
+
+def require_folder(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
+    """Raises `AlbertError` before any work is done: disk where `out` cannot be a folder, usage within an input."""
+    target = Path(os.path.realpath(out))
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
+    for path in map(Path, inputs):
+        if os.path.isdir(path) and target.is_relative_to(path.resolve()):
+            raise AlbertError(
+                ErrorKind.USAGE,
+                f"output {out}",
+                expected="a folder outside of what is read",
+                got=f"one in {path}",
+                hint="the next call would read what this one writes",
+            )
+    _require_place(target, out)
+
+
+def _same(target: Path, other: Path) -> bool:
+    try:
+        return target.is_file() and target.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
+def _require_place(folder: Path, out: Path | str) -> None:
+    """Raises `AlbertError` (disk) unless something can be made in a folder, which may be new itself."""
+    with disk_errors(out):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder.lstat()  # a name may be too long
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+            raise OSError(errno.EACCES, os.strerror(errno.EROFS if read_only else errno.EACCES))
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder to fill; on success it becomes `path`, with a manifest, in one rename.
+
+    After an error nothing is left. An existing `path` is replaced only by a complete new one.
+    """
+    temporary = path.with_name(f"{TMP}{path.name}")
+    with disk_errors(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            write_manifest(temporary)
+            if path.exists():
+                old = path.with_name(f"{TMP}old-{path.name}")
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(path)
+            fsync_path(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+# --- what a manifest vouches for ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What a manifest says of a file."""
+
+    size: int
+    sha256: str
+
+    def difference(self, name: str, found: FileEntry) -> str | None:
+        """How a file differs from it, in words."""
+        if found.size != self.size:
+            return f"{name} has {found.size:,} bytes, the manifest says {self.size:,}"
+        return None if found.sha256 == self.sha256 else f"{name} does not have the SHA-256 of the manifest"
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    files: dict[str, FileEntry]
+
+
+def write_manifest(folder: Path) -> None:
+    """Flushes the files of a folder and then writes their sizes and SHA-256 as `manifest.json`; cards it leaves out."""
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    entries = {}
+    for name, path in found.items():
+        if name not in _EDITABLE:
+            fsync_path(path)
+            entries[name] = asdict(FileEntry(path.stat().st_size, sha256(path)))
+    write_json(folder / MANIFEST, {"files": entries})
+    fsync_path(folder)
+
+
+def manifest_entries(folder: Path) -> dict[str, FileEntry] | None:
+    """What the manifest says of a folder's files, by their names below it; None where none of this kind is there.
+
+    Raises `AlbertError` (bad-model) for one that cannot be read, or that vouches for nothing.
+    """
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    raw = read_object(path)
+    if "files" not in raw:  # of something else
+        return None
+    entries = typed(_Manifest, raw, str(path)).files
+    if not entries:
+        raise AlbertError(ErrorKind.MODEL, str(path), expected="the files of a model", got="none", hint=_AGAIN)
+    if odd := [name for name in entries if name.startswith("/") or ".." in Path(name).parts]:
+        raise AlbertError(ErrorKind.MODEL, str(path), expected="files of its folder", got=odd[0], hint=_AGAIN)
+    return entries
+
+
+def verify_manifest(folder: Path, needed: Iterable[str] = ()) -> str | None:
+    """None when every file is as the manifest says, else the first difference in words.
+
+    The files `needed` must be among them, and those of a model that are there.
+    """
+    try:
+        entries = manifest_entries(folder)
+    except AlbertError as error:
+        return f"{MANIFEST}: expected {error.expected}, got {error.got}"
+    if entries is None:
+        return f"{MANIFEST} is missing or another's"
+    there = [name for name in MODEL_FILES if name != INT8 and (folder / name).exists()]  # int8: see its reader
+    for name in (*needed, *there):
+        if name not in entries:
+            return f"{name} is not in {MANIFEST}"
+    for name, entry in entries.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size == entry.size:
+            found = FileEntry(entry.size, sha256(file))
+        else:
+            found = FileEntry(file.stat().st_size, "")
+        if difference := entry.difference(name, found):
+            return difference
+    return None
+
+
+def read_vouched(folder: Path, name: str, *, kind: ErrorKind = ErrorKind.MODEL) -> bytes:
+    """The bytes of a folder's file. Raises `AlbertError`: bad-model unless they are those that the manifest vouches
+    for, if there is one, and of the given kind for what cannot be read."""
+    raw = read_plain(folder / name, kind=kind)
+    entries = manifest_entries(folder)
+    if entries is not None:
+        entry = entries.get(name)
+        found = FileEntry(len(raw), hashlib.sha256(raw).hexdigest())
+        wrong = f"{name} is not in {MANIFEST}" if entry is None else entry.difference(name, found)
+        if wrong:
+            raise damaged(folder, wrong)
+    return raw
+
+
+def damaged(folder: Path, difference: str) -> AlbertError:
+    """The error for a folder whose manifest says something else."""
+    return AlbertError(
+        ErrorKind.MODEL,
+        f"{folder} is damaged or half-written",
+        expected=f"files as in {MANIFEST}",
+        got=difference,
+        hint=_AGAIN,
+    )
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Which model a folder holds: the SHA-256 of its manifest, without one of all its files."""
+    if (folder / MANIFEST).is_file():
+        return sha256(folder / MANIFEST)
+    names = {*MODEL_FILES, *(path.name for path in folder.glob("*.safetensors"))}
+    files = sorted(path for name in names if (path := folder / name).is_file())
+    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a killed writer left: everything under a temporary name."""
+    if folder.is_dir():
+        for path in folder.glob(f"{TMP}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

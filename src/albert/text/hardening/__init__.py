@@ -1,0 +1,1 @@
+"""Hostile text made readable: look-alikes, order of display, floods of marks."""
