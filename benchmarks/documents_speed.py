@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from documents import read_squad
 
 import albert
 from albert.documents.extracted import Extracted
 from albert.documents.passages import passages
-from albert.predictor import Predictor
+from albert.predict.predictor import Predictor
+from documents import read_squad
 
 TOP = 10
 

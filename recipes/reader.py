@@ -24,9 +24,8 @@ from typing import Any
 from tasksets import SETS, write_rows
 
 import albert
-from albert.documents.answers import shown
 from albert.documents.extracted import Extracted
-from albert.documents.passages import passages
+from albert.documents.passages import passages, shown
 from albert.tasks.squad_metrics import normalize_answer
 
 QUESTIONS = 4_000  # an answer and a silence each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,6 +62,39 @@ def test_the_likeliest_answer_is_given_or_none(
         assert found.hit.text[found.start - 100 : found.end - 100] == answer
         assert found.score > 0.5
     assert len(found.others) == 1
+
+
+@pytest.mark.parametrize(
+    ("bm25", "answer"), [((9.0, 8.9), "Mondays"), ((20.0, 3.0), "nine"), ((20.0, None), "Mondays")]
+)
+def test_a_passage_counts_by_the_words_that_it_shares(bm25: tuple[float, float | None], answer: str) -> None:
+    hits = [dataclasses.replace(one, bm25=b) for one, b in zip([hit(1, FIRST), hit(2, SECOND)], bm25, strict=True)]
+    reader: Any = Reader({FIRST: ("nine", 0.6, 0.1), SECOND: ("Mondays", 0.7, 0.1)})
+    assert read("When?", hits, reader).text == answer
+
+
+def test_passages_are_read_under_their_headings_which_are_no_answers() -> None:
+    seen = []
+
+    def reader(pairs: list[dict[str, str]], **_: Any) -> list[list[dict[str, Any]]]:
+        seen.extend(pair["context"] for pair in pairs)
+        found = [(0, 5, 0.9), (pairs[0]["context"].index("nine"), None, 0.5), (0, 0, 0.1)]
+        return [[{"answer": pairs[0]["context"][a : b or a + 4], "score": score, "start": a, "end": a + 4}
+                 if b != 0 else {"answer": "", "score": score, "start": 0, "end": 0} for a, b, score in found]]  # fmt: skip
+
+    reader.thresholds = ()  # type: ignore[attr-defined]
+    one = dataclasses.replace(hit(1, FIRST), heading="Hours > Shop")
+    model: Any = reader
+    answer = read("When?", [one], model)
+    assert seen == [f"Hours > Shop: {FIRST}"]
+    assert (answer.text, FIRST[answer.start - 100 : answer.end - 100]) == ("nine", "nine")
+
+
+@pytest.mark.parametrize(("tuned", "found"), [((), True), ((0.9,), True), ((0.2,), False)])
+def test_a_reader_speaks_from_its_own_threshold(tuned: tuple[float, ...], found: bool) -> None:
+    reader: Any = Reader({FIRST: ("nine", 0.6, 0.3)})  # no answer has a third of both
+    reader.thresholds = tuned
+    assert read("When?", [hit(1, FIRST)], reader).found is found
 
 
 def test_a_threshold_asks_for_more() -> None:

@@ -214,7 +214,9 @@ def test_a_head_without_labels_is_kept_by_its_kind(tmp_path: Path, head: str) ->
     save_model(stored, tmp_path)
     model, fresh = start_from(tmp_path, config.with_(id2label=("start", "end")), head, torch.Generator())
     assert fresh == []
-    assert all(torch.equal(model.state_dict()[name], value) for name, value in stored.head.state_dict(prefix="head.").items())
+    assert all(
+        torch.equal(model.state_dict()[name], value) for name, value in stored.head.state_dict(prefix="head.").items()
+    )
 
 
 def test_the_loop_count_may_change_when_layers_are_shared(folder: Path) -> None:

@@ -558,6 +558,9 @@ def serve(
         list[str] | None,
         typer.Option(help="A label that flags no text in /v1/moderations; else ok, none, … Repeatable."),
     ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Documents that `albert index` put into one file, for /search and /ask.")
+    ] = None,
     precision: InferencePrecision = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Batches computed at once, which share the cores; else one a core, at most 4.")
@@ -594,6 +597,7 @@ def serve(
             safe_labels=tuple(safe_label or SAFE_LABELS),
             precision=precision,
             workers=workers,
+            index=None if index is None else documents.existing(index),
             limits=Limits.parse(
                 limit or (),
                 timeout=timeout,

@@ -6,14 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from albert.documents.passages import shown
 from albert.documents.search import Hit, telling
 from albert.predict.predictor import Predictor
 
 PASSAGES = 10  # that are read
-_KEPT = 6  # answers a passage
+KEPT = 6  # answers a passage
 _FLOOR = 1e-9  # of a probability
+_MOST = 50.0  # log odds
 _STEM = 5  # letters of a word that tell it from others
-# An answer's probability is divided by the rank of its passage to this power (benchmarks/documents.py compares others).
+# What search adds to the log of an answer's probability: this share of the BM25 by which its passage is behind the
+# best one or, where words were not searched, this power of its rank (benchmarks/documents.py compares others).
+BM25_WEIGHT = 0.5
 RANK_POWER = 1.5
 THRESHOLD = 0.5  # below it there is no answer
 
@@ -57,28 +61,37 @@ def read(question: str, hits: Sequence[Hit], reader: Predictor | None, *, thresh
 
     The answer to a FAQ's question that is much the same counts, too; without a `reader` no other does.
     """
+    asked = [] if reader is None else pairs(question, hits)
+    if reader is None or not asked:
+        return chosen(question, hits, [], threshold=threshold)
+    said = reader([{"question": one, "context": context} for one, context in asked], top_k=KEPT,
+                  handle_impossible_answer=True)  # fmt: skip
+    return chosen(question, hits, said, threshold=threshold, bias=bias_of(reader))
+
+
+def pairs(question: str, hits: Sequence[Hit]) -> list[tuple[str, str]]:
+    """What a reader reads: the question with each passage, under its headings. FAQs are not read."""
+    return [(question, shown(hit.heading, hit.text)[0]) for hit in hits if hit.answer is None]
+
+
+def chosen(
+    question: str, hits: Sequence[Hit], said: Sequence[list[dict[str, object]]], *, threshold: float, bias: float = 0
+) -> Answer:
+    """The likeliest answer of what a reader said of `pairs`, and of FAQs, or none."""
     candidates = [_of_faq(question, hit) for hit in hits if hit.answer is not None]
-    texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None] if reader is not None else []
-    if texts and reader is not None:
-        pairs = [{"question": question, "context": hit.text} for _, hit in texts]
-        said = reader(pairs, top_k=_KEPT, handle_impossible_answer=True)
-        for (rank, hit), found in zip(texts, said, strict=True):
-            candidates += _candidates(hit, rank, found)
+    texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None]
+    behind = _behind(hits)
+    for (rank, hit), found in zip(texts, said, strict=False):  # without a reader nothing is said
+        candidates += _candidates(hit, behind[rank - 1], found, bias=bias)
     best = max(candidates, key=lambda one: one.weight, default=None)
     nearest = tuple(hits)
     if best is None:
         return Answer(question, "", 0.0, nearest[0] if nearest else None, others=nearest[1:])
-    score = 1 / (1 + math.exp(-best.odds))
+    score = 1 / (1 + math.exp(-max(min(best.odds, _MOST), -_MOST)))
     if score < threshold:
         return Answer(question, "", score, nearest[0], others=nearest[1:])
     others = tuple(hit for hit in nearest if hit is not best.hit)
     return Answer(question, best.text, score, best.hit, best.start, best.end, others)
-
-
-def shown(heading: str, text: str) -> tuple[str, int]:
-    """A passage as a reader sees it, under its headings, and where in that the passage begins."""
-    before = f"{heading}: " if heading else ""
-    return before + text, len(before)
 
 
 def _of_faq(question: str, hit: Hit) -> _Candidate:
@@ -88,15 +101,33 @@ def _of_faq(question: str, hit: Hit) -> _Candidate:
     return _Candidate(hit, hit.answer or "", hit.start, hit.end, math.log(share), math.log(share / (1 - share)))
 
 
-def _candidates(hit: Hit, rank: int, predictions: list[dict[str, object]]) -> list[_Candidate]:
-    """The parts of one passage. "No answer" is among what the reader says, unless all it says is likelier."""
+def _behind(hits: Sequence[Hit]) -> list[float]:
+    """What search holds against each passage, as a log; one that words did not find is as far behind as any."""
+    known = [hit.bm25 for hit in hits if hit.bm25 is not None]
+    if not known:
+        return [RANK_POWER * math.log(rank) for rank, _ in enumerate(hits, 1)]
+    return [BM25_WEIGHT * (max(known) - (min(known) if hit.bm25 is None else hit.bm25)) for hit in hits]
+
+
+def _candidates(hit: Hit, behind: float, predictions: list[dict[str, object]], *, bias: float) -> list[_Candidate]:
+    """The parts of one passage. "No answer" is among what the reader says, unless all it says is likelier.
+
+    Parts of the headings, which were shown, are left out. `bias` are the odds from which the reader speaks.
+    """
     scores = [float(str(one["score"])) for one in predictions]
     null = max(next((s for s, one in zip(scores, predictions, strict=True) if not one["answer"]), min(scores)), _FLOOR)
+    _, before = shown(hit.heading, hit.text)
     return [
         _Candidate(
-            hit, str(one["answer"]), hit.start + int(str(one["start"])), hit.start + int(str(one["end"])),
-            math.log(max(score, _FLOOR)) - RANK_POWER * math.log(rank), math.log(max(score, _FLOOR) / null),
+            hit, str(one["answer"]), hit.start + start - before, hit.start + int(str(one["end"])) - before,
+            math.log(max(score, _FLOOR)) - behind, math.log(max(score, _FLOOR) / null) - bias,
         )
         for score, one in zip(scores, predictions, strict=True)
-        if one["answer"]
+        if one["answer"] and (start := int(str(one["start"]))) >= before
     ]  # fmt: skip
+
+
+def bias_of(reader: Predictor) -> float:
+    """The log of an answer's odds against none from which the reader's own threshold, tuned on dev, lets it speak."""
+    share = min(max(next(iter(getattr(reader, "thresholds", ())), 0.5), _FLOOR), 1 - _FLOOR)  # of no answer
+    return math.log((1 - share) / share)

@@ -17,6 +17,7 @@ from albert.data.examples import Example
 from albert.errors import AlbertError
 from albert.serve.core.admission import Admission
 from albert.serve.core.call import Call
+from albert.serve.core.documents import Documents
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.keys import Keys, RateLimit
 from albert.serve.core.limits import Limits
@@ -51,10 +52,12 @@ class Service:
         rate: RateLimit | None = None,
         load: Loader = Hosted.load,
         workers: int | None = None,
+        documents: Documents | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.metrics = Metrics()
         self.keys = keys
+        self.documents = documents
         self.rate = rate
         self.models = {model.name: model for model in models}
         self.default = models[0].name
