@@ -19,6 +19,10 @@ _STEM = 5  # letters of a word that tell it from others
 # best one or, where words were not searched, this power of its rank (benchmarks/documents.py compares others).
 BM25_WEIGHT = 0.5
 RANK_POWER = 1.5
+# The log of the odds that an answer is right: a constant, and the weights of its probability with what search says, of
+# its odds against "no answer here", and of the BM25 by which the best passage leads (recipes/silence.py fits them).
+RIGHT = (0.47, 0.89, 0.11, 0.13)
+_SURE = 8.0  # odds beyond which a reader that never learned silence tells no more
 THRESHOLD = 0.5  # below it there is no answer
 
 
@@ -46,7 +50,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A part of a passage: `weight` ranks it among those of other passages, `odds` is the log of those against none."""
+    """A part of a passage: `weight` ranks it among those of other passages, `odds` is the log of its being right."""
 
     hit: Hit
     text: str
@@ -75,14 +79,19 @@ def pairs(question: str, hits: Sequence[Hit]) -> list[tuple[str, str]]:
 
 
 def chosen(
-    question: str, hits: Sequence[Hit], said: Sequence[list[dict[str, object]]], *, threshold: float, bias: float = 0
+    question: str,
+    hits: Sequence[Hit],
+    said: Sequence[list[dict[str, object]]],
+    *,
+    threshold: float,
+    bias: float | None = None,
 ) -> Answer:
     """The likeliest answer of what a reader said of `pairs`, and of FAQs, or none."""
     candidates = [_of_faq(question, hit) for hit in hits if hit.answer is not None]
     texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None]
-    behind = _behind(hits)
+    behind, lead = _behind(hits), _lead(hits)
     for (rank, hit), found in zip(texts, said, strict=False):  # without a reader nothing is said
-        candidates += _candidates(hit, behind[rank - 1], found, bias=bias)
+        candidates += _candidates(hit, behind[rank - 1], lead, found, bias=bias)
     best = max(candidates, key=lambda one: one.weight, default=None)
     nearest = tuple(hits)
     if best is None:
@@ -109,25 +118,44 @@ def _behind(hits: Sequence[Hit]) -> list[float]:
     return [BM25_WEIGHT * (max(known) - (min(known) if hit.bm25 is None else hit.bm25)) for hit in hits]
 
 
-def _candidates(hit: Hit, behind: float, predictions: list[dict[str, object]], *, bias: float) -> list[_Candidate]:
+def _lead(hits: Sequence[Hit]) -> float:
+    """How much more BM25 the best passage has than the next one."""
+    known = sorted((hit.bm25 for hit in hits if hit.bm25 is not None), reverse=True)
+    return known[0] - (known[1] if len(known) > 1 else 0) if known else 0.0
+
+
+def _candidates(
+    hit: Hit, behind: float, lead: float, predictions: list[dict[str, object]], *, bias: float | None
+) -> list[_Candidate]:
     """The parts of one passage. "No answer" is among what the reader says, unless all it says is likelier.
 
-    Parts of the headings, which were shown, are left out. `bias` are the odds from which the reader speaks.
+    Parts of the headings, which were shown, are left out. `bias` as `bias_of` gives it.
     """
     scores = [float(str(one["score"])) for one in predictions]
     null = max(next((s for s, one in zip(scores, predictions, strict=True) if not one["answer"]), min(scores)), _FLOOR)
     _, before = shown(hit.heading, hit.text)
-    return [
-        _Candidate(
-            hit, str(one["answer"]), hit.start + start - before, hit.start + int(str(one["end"])) - before,
-            math.log(max(score, _FLOOR)) - behind, math.log(max(score, _FLOOR) / null) - bias,
-        )
-        for score, one in zip(scores, predictions, strict=True)
-        if one["answer"] and (start := int(str(one["start"]))) >= before
-    ]  # fmt: skip
+    found = []
+    for score, one in zip(scores, predictions, strict=True):
+        start, end, text = int(str(one["start"])) - before, int(str(one["end"])) - before, str(one["answer"])
+        if text and start >= 0:
+            likely = math.log(max(score, _FLOOR))
+            weight, odds = likely - behind, likely - math.log(null)
+            right = _right(weight, odds, lead, bias)
+            found.append(_Candidate(hit, text, hit.start + start, hit.start + end, weight, right))
+    return found
 
 
-def bias_of(reader: Predictor) -> float:
-    """The log of an answer's odds against none from which the reader's own threshold, tuned on dev, lets it speak."""
-    share = min(max(next(iter(getattr(reader, "thresholds", ())), 0.5), _FLOOR), 1 - _FLOOR)  # of no answer
+def _right(weight: float, odds: float, lead: float, bias: float | None) -> float:
+    """The log of the odds that an answer is right. One that the reader itself would not give loses what it lacks."""
+    constant, *weights = RIGHT
+    known = weight, max(-_SURE, min(odds, _SURE)), lead
+    lacking = 0.0 if bias is None else min(odds - bias, 0)
+    return constant + sum(a * b for a, b in zip(weights, known, strict=True)) + lacking
+
+
+def bias_of(reader: Predictor) -> float | None:
+    """The log of an answer's odds against none from which a reader that learned silence speaks, as tuned on its dev."""
+    if not (tuned := tuple(getattr(reader, "thresholds", ()))):
+        return None
+    share = min(max(tuned[0], _FLOOR), 1 - _FLOOR)  # of no answer
     return math.log((1 - share) / share)

@@ -52,7 +52,7 @@ async def ask(body: shape.AskRequest, request: Request) -> Response:
         outputs = await service.outputs(call, reader, examples)
         options = DecodeOptions(top_k=KEPT, no_answer=True, thresholds=reader.predictor.thresholds)
         said = await service.text(call, reader.decode, outputs, options)
-    bias = 0.0 if reader is None else bias_of(reader.predictor)
+    bias = None if reader is None else bias_of(reader.predictor)
     return answer(_told(chosen(body.question, hits, said, threshold=body.threshold, bias=bias)))
 
 
