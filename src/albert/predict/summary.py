@@ -1,7 +1,8 @@
 """Extractive summaries: the sentences of a text that stand for the others, told by an encoder's vectors.
 
-A sentence is central if many others are like it (after LexRank, Erkan and Radev 2004); of those that are, each is taken
-if it says something that the ones before it do not (maximal marginal relevance, Carbonell and Goldstein 1998).
+A sentence is central if it is like the mean of all (the centroid of Radev et al. 2004, of vectors); of those that are,
+each is taken if it says something that the ones before it do not (maximal marginal relevance, Carbonell and Goldstein
+1998). benchmarks/summaries.py compares it with LexRank, which an earlier version was after.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from sentencex import segment
 
-_DAMPING = 0.85  # LexRank's
 _RELEVANCE = 0.7  # what centrality counts beside being new
-_ROUNDS = 50
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,21 @@ def sentences(text: str, *, language: str = "en") -> list[Sentence]:
     return found
 
 
-def summarize(parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], count: int) -> list[Sentence]:
-    """At most `count` of the sentences, in the order of the text, from a vector each."""
+def summarize(
+    parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], count: int,
+    *, near: Float[np.ndarray, " sentences"] | None = None,
+) -> list[Sentence]:  # fmt: skip
+    """At most `count` of the sentences, in the order of the text, from a vector each.
+
+    `near` tells how much each counts for what the summary is to be about.
+    """
     if not parts:
         return []
     alike = similarity(vectors)
-    scores = centrality(alike)
+    scores = centrality(vectors)
+    if near is not None:
+        scores = scores * np.maximum(near, 1e-6)
+        scores /= scores.sum()
     chosen = diverse(scores, alike, count)
     return [Sentence(parts[i].text, parts[i].start, parts[i].end, float(scores[i])) for i in sorted(chosen)]
 
@@ -60,18 +68,9 @@ def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n
     return np.maximum(alike, 0.0, out=alike)
 
 
-def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
-    """How like others a sentence is that are central themselves; all sum up to 1.
-
-    LexRank divides by a sentence's likeness to all, which makes the odd one among many as central as they are.
-    """
-    count = len(alike)
-    others = alike.copy()
-    np.fill_diagonal(others, 0)
-    scores = np.full(count, 1 / count)
-    for _ in range(_ROUNDS):
-        spread = others @ scores
-        scores = _DAMPING * spread / max(spread.sum(), 1e-12) + (1 - _DAMPING) / count
+def centrality(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, " n"]:
+    """How like the mean of all a sentence is, from vectors of length 1; all sum up to 1."""
+    scores = np.maximum(vectors @ vectors.mean(0), 1e-6)
     return np.asarray(scores / scores.sum())
 
 
