@@ -70,7 +70,8 @@ def main() -> None:
         seconds = time.perf_counter() - start
         best = [[max(scorer.score(target, text)[name].fmeasure for target in row["targets"]) for name in NAMES]
                 for text, row in zip(said, rows, strict=True)]  # fmt: skip
-        scores = "  ".join(f"{name} {statistics.mean(column):.3f}" for name, column in zip(NAMES, zip(*best, strict=True), strict=True))
+        means = [statistics.mean(column) for column in zip(*best, strict=True)]
+        scores = "  ".join(f"{name} {mean:.3f}" for name, mean in zip(NAMES, means, strict=True))
         print(f"{way:10} {scores}   {1e3 * seconds / len(rows):.1f} ms a text", flush=True)
 
 
