@@ -15,6 +15,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 import albert
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -277,7 +278,9 @@ def test_a_report_that_fails_does_not_fail_the_run(
             raise error
 
         monkeypatch.setattr("albert.finetuning.report.write_report", fail)
-    config = FinetuneConfig(train=str(reviews), out=tmp_path / "out", size="tiny", settings={**QUICK, "epochs": 1.0})
+    config = FinetuneConfig(
+        train=DataSource(str(reviews)), out=tmp_path / "out", size="tiny", settings={**QUICK, "epochs": 1.0}
+    )
     finetune(config, progress=progress)
     assert said[-1].startswith("no report: ")
     assert fault is not None or "pip install" in said[-1]

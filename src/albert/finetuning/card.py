@@ -91,7 +91,7 @@ def model_card(
         layers=network.num_hidden_layers,
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
-        train=Path(config.train).name,
+        train=Path(config.train.path).name,
         dev=Path(config.dev).name if config.dev else "held out of it",
         train_rows=data.train_rows,
         dev_rows=len(data.dev_examples),

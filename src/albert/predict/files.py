@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 from albert.data.examples import Example, example_of
-from albert.data.reading import Reading
+from albert.data.reading import DataSource, TextOptions
 from albert.data.sources import suffix_of
 from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
@@ -43,19 +43,14 @@ class Scored:
 
 def score_file(
     predictor: Predictor,
-    source: str,
+    data: str | Path | DataSource,
     out: str,
     *,
     options: DecodeOptions | None = None,
-    format: str | None = None,
     output_format: str | None = None,
-    encoding: str = "utf-8",
-    header: bool | None = None,
-    word_column: int | None = None,
-    tag_column: int | None = None,
-    keep_na: bool = False,
+    **reading: Unpack[TextOptions],
 ) -> Scored:
-    """Writes every row of `source` with its prediction to `out` ("-": standard input and output).
+    """Writes every row of `data` with its prediction to `out` ("-": standard input and output).
 
     The name of `out` says how it is written, `output_format` where it does not. All input columns stay; "prediction"
     and "score" are added ("predictions", all of them, if `top_k` is not 1; what the task calls them where a text may
@@ -64,21 +59,20 @@ def score_file(
     `out` that cannot be written, before any row is computed; locked where another call writes it; bad-data at the
     first bad row. `ReaderGoneError` where nobody reads the stream any more.
     """
-    require_output(out, inputs=(source,))
+    source = DataSource.of(data, **reading)
+    predictor = predictor.fitted(source)
+    require_output(out, inputs=(source.path,))
     target = None if out == "-" else target_of(out)
     form = Form.of(out, output_format)
-    reading = Reading(
-        format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column, keep_na=keep_na
-    ).reading()
     wanted = (*predictor.columns.texts(), *predictor.columns.choices)
-    scorer = _Scorer(predictor, lambda: Table(source, **reading, wanted=wanted), form, options or DecodeOptions())
+    scorer = _Scorer(predictor, lambda: Table(source, wanted=wanted), form, options or DecodeOptions())
     cut_before = predictor.cut
     if target is None:
         with stream(out) as file:
             rows, resumed = _to_stream(scorer, file), 0
     else:
         with disk_errors(target), output_lock(target):
-            rows, resumed = _to_file(scorer, target, scorer.job(reading))
+            rows, resumed = _to_file(scorer, target, scorer.job())
     if target is not None and not (output_format or suffix_of(target)):
         scorer.remarks.append(f"{out}: JSON lines, since its name has no ending; --output-format chooses another")
     return Scored(rows, resumed, predictor.cut - cut_before, scorer.told())
@@ -114,7 +108,7 @@ class _Scorer:
             first = False
         yield 0, self.records.end()
 
-    def job(self, reading: dict[str, Any]) -> dict[str, Any]:
+    def job(self) -> dict[str, Any]:
         """What tells whether an interrupted call did the same work: all that changes a row."""
         source: dict[str, Any] = {"pid": os.getpid()}  # a stream is never the same
         if self.rereadable:
@@ -124,7 +118,7 @@ class _Scorer:
         job = {
             "albert": __version__,
             "input": source,
-            **{f"input {name}": value for name, value in reading.items()},
+            **{f"input {name}": value for name, value in asdict(self.table.source).items() if name != "path"},
             **{f"output {name}": value for name, value in asdict(self.records.form).items()},
             "columns": self.records.columns,
             **self.predictor.identity(),

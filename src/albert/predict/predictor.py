@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
@@ -10,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 
 from albert.compute.precision import has_int8
 from albert.compute.quantized import Calibration, load_ranges
 from albert.data.batches import Features
-from albert.data.examples import Columns, Example, guess_columns, label_values, named, read_examples
-from albert.data.reading import Reading
+from albert.data.examples import Columns, Example, guess_columns, label_values, read_examples, require_named
+from albert.data.reading import DataSource, LabelledOptions, data_options
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
@@ -30,7 +31,7 @@ from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, ma
 from albert.storage.replacing import unchanged
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
-from albert.tasks.facts import Facts
+from albert.tasks.facts import Facts, resolved
 from albert.tasks.published import columns_of, task_of, usual_columns
 from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
@@ -254,28 +255,44 @@ class Predictor:
         self.cut += cut
         return features
 
-    def evaluate(
-        self,
-        path: str | Path,
-        *,
-        label: str | None = None,
-        format: str | None = None,
-        encoding: str = "utf-8",
-        header: bool | None = None,
-        word_column: int | None = None,
-        tag_column: int | None = None,
-        keep_na: bool = False,
-    ) -> Evaluation:
-        """Scores on a labelled file with the columns of training, read as `Reading` says.
+    def fitted(self, source: DataSource) -> Self:
+        """This predictor with the columns and lengths that a source names in the place of those of training.
+
+        Raises `AlbertError` (usage) for a length beyond the model's, or another task.
+        """
+        if source.task not in (None, self.task.name):
+            raise AlbertError(ErrorKind.USAGE, f"task {source.task}", expected=f"{self.task.name}, the model's own")
+        lengths = self.lengths.adjusted(source.max_length, source.stride)
+        limit = min(self.tokenizer.max_length, self.model.config.max_position_embeddings)
+        if lengths.max_length > limit and lengths != self.lengths:
+            raise AlbertError(
+                ErrorKind.USAGE, f"--max-length {lengths.max_length}", expected=f"at most the model's {limit}"
+            )
+        other = copy.copy(self)
+        other.lengths = lengths
+        other.columns = Columns(
+            source.text or self.columns.text,
+            source.text_pair or self.columns.text_pair,
+            source.label or self.columns.label,
+            tuple(source.choices.split(",")) if source.choices else self.columns.choices,
+        )
+        return other
+
+    @data_options
+    def evaluate(self, data: str | Path | DataSource, **options: Unpack[LabelledOptions]) -> Evaluation:
+        """Scores on a labelled file, with the columns and lengths of training unless the options name others.
 
         Raises `AlbertError` (bad-data) for bad rows.
         """
-        reading = Reading(
-            format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column,
-            keep_na=keep_na,
-        )  # fmt: skip
-        table = Table(path, **reading.reading(), wanted=named(*self.columns.texts(), label or self.columns.label))
-        wanted = label or self.columns.label or guess_columns(table).label
+        source = DataSource.of(data, **options)
+        fitted = self.fitted(source)
+        evaluation = fitted._evaluate(source)
+        self.cut = fitted.cut
+        return evaluation
+
+    def _evaluate(self, source: DataSource) -> Evaluation:
+        table = Table(source, wanted=(*self.columns.texts(), *filter(None, [self.columns.label])))
+        wanted = self.columns.label or guess_columns(table).label
         columns = dataclasses.replace(self.columns_of(table), label=wanted)
         if columns.label not in table.columns:
             raise AlbertError(
@@ -311,9 +328,7 @@ class Predictor:
             lengths=self.lengths,
             about={"evaluation data": f"{table.path}, {len(examples):,} rows"},
             settings=self.model.config.to_dict(),
-            files=(table.path,),
-            columns=columns,
-            **reading.reading(),
+            sources=(resolved(source, self.task, columns, self.lengths),),
             thresholds=self.thresholds,
             metrics=Path(self.name) / "metrics.jsonl",
             remarks=remarks,
@@ -336,7 +351,9 @@ class Predictor:
         Of a model from elsewhere they are told by their names. Raises `AlbertError` (bad-data) when they are not there.
         """
         wanted = self.columns.texts()
-        if not self.trained and (named := columns_of(self.task, table)):
+        if table.source.text or table.source.text_pair or table.source.choices:
+            require_named(table, *wanted, *self.columns.choices)
+        elif not self.trained and (named := columns_of(self.task, table)):
             return named
         if all(name in table.columns for name in (*wanted, *self.columns.choices)):
             return dataclasses.replace(self.columns, label=None)
