@@ -203,7 +203,9 @@ def test_many_labels_are_cut_short(tokenizer: AlbertTokenizer, tmp_path: Path) -
 def test_data_that_is_large_or_gone_is_not_checked(
     tokenizer: AlbertTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_report(tmp_path / "a.html", facts_of("classification", tokenizer, tmp_path, files=("/no/such.csv",)))
+    write_report(
+        tmp_path / "a.html", facts_of("classification", tokenizer, tmp_path, sources=(DataSource("/no/such.csv"),))
+    )
     assert "such.csv cannot be read again" in (tmp_path / "a.html").read_text(encoding="utf-8")
     monkeypatch.setattr("albert.report.sections._AUDITED", 10)
     write_report(tmp_path / "b.html", facts_of("classification", tokenizer, tmp_path))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Unpack
 
 import typer
 
-from albert.cli.options import FullDepth, Model, Output, OutputFormat, Precision, data_options
-from albert.cli.scores import tell_cut
+from albert.cli.options import FullDepth, Model, Output, OutputFormat, Precision, Rows, data_options
+from albert.cli.scores import tell_scored
 from albert.data.reading import DataSource, TextOptions
 
 
 @data_options
 def predict(
     model: Model,
-    data: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")] = "-",
+    data: Rows = "-",
     out: Output = "-",
     top_k: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many labels a row; 0 gives all.")] = 1,
     aggregation: Annotated[str, typer.Option(help="Pieces to entities: none, simple, first, average, max.")] = "first",
@@ -54,8 +53,4 @@ def predict(
     source = DataSource(data, **reading)
     predictor = predictor.fitted(source)
     scored = score_file(predictor, source, out, options=options, output_format=output_format)
-    resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
-    print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
-    tell_cut(scored.cut, predictor.lengths.max_length)
-    for remark in scored.remarks:
-        print(remark, file=sys.stderr)
+    tell_scored(scored, out, predictor.lengths.max_length)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from albert.predict.files import Scored
 
 
 def print_scores(result: dict[str, Any], *, as_json: bool) -> None:
@@ -28,3 +31,12 @@ def tell_cut(count: int, length: int) -> None:
     """Says on stderr how many texts were cut, if any."""
     if count:
         print(f"{count:,} texts are longer than {length} pieces and were cut", file=sys.stderr)
+
+
+def tell_scored(scored: Scored, out: str, length: int) -> None:
+    """Says on stderr what a call on a file did."""
+    resumed = f" ({scored.resumed:,} of them by an earlier call)" if scored.resumed else ""
+    print(f"{scored.rows:,} rows -> {out}{resumed}", file=sys.stderr)
+    tell_cut(scored.cut, length)
+    for remark in scored.remarks:
+        print(remark, file=sys.stderr)

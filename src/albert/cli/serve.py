@@ -43,7 +43,8 @@ def serve(
 ) -> None:
     """Serve models over HTTP: text-embeddings-inference's and OpenAI's shapes, answers, entities, summaries."""
     require_serve()
-    from albert.serve.core.hosted import SAFE_LABELS, Source
+    from albert.predict.moderation import SAFE_LABELS
+    from albert.serve.core.hosted import Source
     from albert.serve.core.limits import Limits
     from albert.serve.http.run import ServeConfig
     from albert.serve.http.run import serve as run

@@ -97,6 +97,28 @@ def require_named(table: Table, *names: str) -> None:
             )
 
 
+def text_column(table: Table, usual: str) -> str:
+    """The column of single texts: the one that the source names, else `usual`, the only one, or one of a usual name.
+
+    Raises `AlbertError` (bad-data) when it is not there or the choice is not clear.
+    """
+    if table.source.text is not None:
+        require_named(table, table.source.text)
+        return table.source.text
+    by_name = {name.lower(): name for name in table.columns}
+    found = [name for name in (usual, *(by_name.get(known) for known in TEXT_NAMES)) if name in table.columns]
+    if not found and len(table.columns) == 1:
+        found = list(table.columns)
+    if not found:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: which column is the text?",
+            got="columns " + ", ".join(table.columns),
+            hint="name it with --text COLUMN" + (f"; {table.advice}" if table.advice else ""),
+        )
+    return str(found[0])
+
+
 def require_columns(table: Table, columns: Columns) -> None:
     """Raises `AlbertError` (bad-data) for a file that lacks columns of the training file."""
     if missing := [name for name in columns.names() if name not in table.columns]:

@@ -21,20 +21,25 @@ _MISSING = frozenset((
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class TextOptions(TypedDict, total=False):
-    """The options of `DataSource` for a file of texts without labels."""
+class RowOptions(TypedDict, total=False):
+    """The options of `DataSource` for a file of single texts, each read at once."""
 
     text: str | None
-    text_pair: str | None
-    choices: str | None
     max_length: int | None
-    stride: int | None
     format: str | None
     encoding: str
     header: bool | None
     word_column: int | None
     tag_column: int | None
     keep_na: bool
+
+
+class TextOptions(RowOptions, total=False):
+    """Those for texts, pairs and choices without labels."""
+
+    text_pair: str | None
+    choices: str | None
+    stride: int | None
 
 
 class LabelledOptions(TextOptions, total=False):
@@ -97,7 +102,7 @@ def data_options(function: Function, *, annotations: Mapping[str, Any] | None = 
     signature = inspect.signature(function, eval_str=annotations is not None)
     *own, options = signature.parameters.values()
     assert options.kind is inspect.Parameter.VAR_KEYWORD
-    kinds = (TextOptions, LabelledOptions, DataOptions)
+    kinds = (RowOptions, TextOptions, LabelledOptions, DataOptions)
     kind = next(kind for kind in kinds if kind.__name__ in str(options.annotation))
     listed = [
         inspect.Parameter(

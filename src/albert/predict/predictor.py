@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, Self, Unpack
 
 import numpy as np
+from jaxtyping import Float
 
 from albert.compute.precision import has_int8
 from albert.compute.quantized import Calibration, load_ranges
+from albert.config import AlbertConfig
 from albert.data.batches import Features
 from albert.data.examples import Columns, Example, guess_columns, label_values, read_examples, require_named
 from albert.data.reading import DataSource, LabelledOptions, data_options
@@ -27,6 +29,10 @@ from albert.errors import AlbertError, ErrorKind
 from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.model.sentences import length_limit
+from albert.predict import vectors
+from albert.predict.abilities import abilities_of, require_ability, require_length
+from albert.predict.moderation import SAFE_LABELS, moderated
+from albert.predict.rank import cosines, pair_scores, ranked
 from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
 from albert.storage.replacing import unchanged
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
@@ -218,18 +224,58 @@ class Predictor:
             options = dataclasses.replace(options, thresholds=self.thresholds)
         return [self.task.decode(output, self.labels, options) for output in self.outputs(examples)]
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of length 1, [texts, hidden], of a model for similarity or retrieval.
+    def embed(
+        self, texts: Sequence[str], *, normalize: bool = True, dimensions: int | None = None
+    ) -> Float[np.ndarray, "texts size"]:
+        """Vectors of a model for similarity or retrieval, of length 1 unless told otherwise; longer texts are cut.
 
-        Raises `AlbertError` (bad-model) for another one.
+        Of `dimensions` the first are kept. Raises `AlbertError`: bad-model for another model, usage for more
+        dimensions than there are.
         """
-        if self.model.head_name != "embedding":
-            raise AlbertError(
-                ErrorKind.MODEL, f"task {self.task.name}", expected="a model for similarity or retrieval", got="another"
-            )
-        vectors = [output.logits[0] for output in self.outputs([Example(text) for text in texts])]
-        table = np.stack(vectors) if vectors else np.zeros((0, self.model.config.hidden_size), np.float32)
-        return np.asarray(table / np.linalg.norm(table, axis=1, keepdims=True))
+        require_ability(self.abilities, "embed", self.task.name)
+        return vectors.embed(self, texts, normalize=normalize, dimensions=dimensions)
+
+    def vectors(self, features: Features) -> list[np.ndarray]:
+        """The vector of each row, as the head of a model for similarity or retrieval gives it."""
+        return self.engine.logits(features)
+
+    def rerank(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> list[dict[str, Any]]:
+        """The texts by how well they fit the query, best first: `{index, score, text}`.
+
+        The score is the cosine of the vectors, or of a cross-encoder the sigmoid of its number, which `raw_scores`
+        gives as it is. Raises `AlbertError` (bad-model) for a model that does neither.
+        """
+        return ranked(self.fits(query, texts, raw_scores=raw_scores), texts)
+
+    def fits(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> Float[np.ndarray, " texts"]:
+        """The scores of `rerank`, in the order of the texts."""
+        require_ability(self.abilities, "rerank", self.task.name)
+        if "embed" in self.abilities:
+            return cosines(self.embed([query])[0], self.embed(texts))
+        return pair_scores(self.outputs([Example(query, text) for text in texts]), raw=raw_scores)
+
+    def moderate(self, texts: Sequence[str], *, safe_labels: Sequence[str] = SAFE_LABELS) -> list[dict[str, Any]]:
+        """`{flagged, categories, category_scores}` of each text, as OpenAI's moderations: flagged by its labels.
+
+        `safe_labels` flag no text. Raises `AlbertError` (bad-model) for a model without labels for texts.
+        """
+        require_ability(self.abilities, "moderations", self.task.name)
+        outputs = list(self.outputs([Example(text) for text in texts]))
+        return moderated(self.task, outputs, self.labels, thresholds=self.thresholds, safe=safe_labels)
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can do, by the names of the endpoints."""
+        return abilities_of(self.task, self.model.head_name, self.labels)
+
+    @property
+    def config(self) -> AlbertConfig:
+        return self.model.config
+
+    @property
+    def max_length(self) -> int:
+        """The pieces that it reads at once."""
+        return self.lengths.max_length
 
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         """What the head says about each example; while a portion is computed those after it are encoded."""
@@ -264,10 +310,8 @@ class Predictor:
             raise AlbertError(ErrorKind.USAGE, f"task {source.task}", expected=f"{self.task.name}, the model's own")
         lengths = self.lengths.adjusted(source.max_length, source.stride)
         limit = min(self.tokenizer.max_length, self.model.config.max_position_embeddings)
-        if lengths.max_length > limit and lengths != self.lengths:
-            raise AlbertError(
-                ErrorKind.USAGE, f"--max-length {lengths.max_length}", expected=f"at most the model's {limit}"
-            )
+        if source.max_length is not None:
+            require_length(source.max_length, limit)
         other = copy.copy(self)
         other.lengths = lengths
         other.columns = Columns(

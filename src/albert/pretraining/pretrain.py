@@ -196,6 +196,10 @@ class _Settings:
         return {"settings": json.dumps(chosen, sort_keys=True), "schedule": json.dumps(schedule)}
 
 
+COMPONENTS = (AlbertConfig, *_Settings.kinds())  # whose fields `--set` takes
+DEFAULTS = {"from scratch": _FROM_SCRATCH, "from a model": _FROM_CHECKPOINT}  # where they are not the fields' own
+
+
 def _build_model(
     config: PretrainConfig,
     settings: _Settings,
