@@ -9,7 +9,6 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack
 
@@ -20,9 +19,8 @@ from albert.compute.precision import has_int8
 from albert.compute.quantized import Calibration, load_ranges
 from albert.config import AlbertConfig
 from albert.data.batches import Features
-from albert.data.examples import Columns, Example, guess_columns, label_values, read_examples, require_named
+from albert.data.examples import Columns, Example, require_named
 from albert.data.reading import DataSource, LabelledOptions, data_options
-from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.errors import AlbertError, ErrorKind
@@ -31,13 +29,13 @@ from albert.model import AlbertForTask, load_model
 from albert.model.sentences import length_limit
 from albert.predict import vectors
 from albert.predict.abilities import abilities_of, require_ability, require_length
+from albert.predict.evaluation import Evaluation, evaluated
 from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.rank import cosines, pair_scores, ranked
-from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
+from albert.storage.files import INT8, MANIFEST, folder_fingerprint, manifest_entries, sha256
 from albert.storage.replacing import unchanged
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
-from albert.tasks.facts import Facts, resolved
 from albert.tasks.published import columns_of, task_of, usual_columns
 from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
@@ -47,39 +45,6 @@ Input = str | tuple[str, str] | dict[str, Any]
 _told = logging.getLogger("albert")
 _CHUNK = 1024  # examples computed at a time
 _KEYS = (("text", "question"), ("text_pair", "context"))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores on a labelled file, beside what its most frequent answer would reach on `metric`.
-
-    `interval` holds 95 % of the bootstrap distribution of `metric`, and `calibration_error` is the ECE (15 bins) where
-    labels share one softmax. `remarks` tell what was odd in the file, in words, and `facts` are what a report is
-    made of.
-    """
-
-    path: str
-    rows: int
-    metric: str
-    scores: dict[str, float]
-    baseline: float
-    interval: tuple[float, float]
-    calibration_error: float | None
-    remarks: tuple[str, ...]
-    facts: Facts = field(compare=False, repr=False)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the scores as JSON; `albert.report.write_report(path, self.facts)` makes a page of them.
-
-        Raises `AlbertError`: usage for a name that ends in .html, disk where it cannot be written.
-        """
-        if Path(path).suffix.lower() == ".html":
-            raise AlbertError(
-                ErrorKind.USAGE, str(path), expected="a name for JSON",
-                hint="albert.report.write_report(path, evaluation.facts) writes a page",
-            )  # fmt: skip
-        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "facts"}
-        write_output(Path(path), as_json(named))
 
 
 class Predictor:
@@ -280,7 +245,7 @@ class Predictor:
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         """What the head says about each example; while a portion is computed those after it are encoded."""
         portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
-        encoded = (self._aside.map if len(portions) > 1 else map)(self._encode, portions)
+        encoded = (self._aside.map if len(portions) > 1 else map)(self.encode, portions)
         for portion, features in zip(portions, encoded, strict=True):
             yield from Output.each(portion, features, self.engine.logits(features))
 
@@ -296,7 +261,8 @@ class Predictor:
             )
         return features, cut
 
-    def _encode(self, examples: Sequence[Example]) -> Features:
+    def encode(self, examples: Sequence[Example]) -> Features:
+        """The examples as the model reads them; those that were cut are counted."""
         features, cut = self.features(examples)
         self.cut += cut
         return features
@@ -330,64 +296,9 @@ class Predictor:
         """
         source = DataSource.of(data, **options)
         fitted = self.fitted(source)
-        evaluation = fitted._evaluate(source)
+        evaluation = evaluated(fitted, source)
         self.cut = fitted.cut
         return evaluation
-
-    def _evaluate(self, source: DataSource) -> Evaluation:
-        table = Table(source, wanted=(*self.columns.texts(), *filter(None, [self.columns.label])))
-        wanted = self.columns.label or guess_columns(table).label
-        columns = dataclasses.replace(self.columns_of(table), label=wanted)
-        if columns.label not in table.columns:
-            raise AlbertError(
-                ErrorKind.DATA,
-                f"{table.path}: no label column {columns.label!r}",
-                got="columns " + ", ".join(table.columns),
-                hint="name it with --label COLUMN" + (f"; {table.advice}" if table.advice else ""),
-            )
-        problems = Problems(table.path)
-        parse_gold = self.task.parser(label_values(table, columns))
-        examples = list(read_examples(table, columns, parse_gold, problems))
-        problems.raise_if_any()
-        if not examples:
-            raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
-        features = self._encode(examples)
-        self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
-        remarks = (*table.remarks, *problems.remarks, *self.task.remarks(examples, features))
-        found = self.engine.exits(features)
-        outputs = Output.each(examples, features, found.logits)
-        if self.engine.early is not None:
-            depths = self.model.config.num_hidden_layers
-            remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
-        scores = self.task.score(outputs, self.labels, self.thresholds)
-        baseline = self.task.baseline(examples, examples, self.labels)
-        facts = Facts(
-            title=Path(self.name).name,
-            task=self.task,
-            labels=self.labels,
-            outputs=outputs,
-            scores=scores,
-            baseline=baseline,
-            tokenizer=self.tokenizer,
-            lengths=self.lengths,
-            about={"evaluation data": f"{table.path}, {len(examples):,} rows"},
-            settings=self.model.config.to_dict(),
-            sources=(resolved(source, self.task, columns, self.lengths),),
-            thresholds=self.thresholds,
-            metrics=Path(self.name) / "metrics.jsonl",
-            remarks=remarks,
-        )
-        return Evaluation(
-            path=table.path,
-            rows=len(examples),
-            metric=self.task.metric,
-            scores=scores,
-            baseline=baseline[1],
-            interval=(facts.interval.low, facts.interval.high),
-            calibration_error=facts.calibration_error,
-            remarks=remarks,
-            facts=facts,
-        )
 
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.
