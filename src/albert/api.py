@@ -9,7 +9,7 @@ from albert.data.reading import DataOptions, DataSource, data_options
 from albert.engine import Precision
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
-from albert.predict.models import load_model
+from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
 from albert.training.progress import ConsoleProgress
@@ -65,4 +65,4 @@ def load(name: str | Path, *, precision: Precision = "auto", early_exit: bool = 
     A fine-tuned one predicts, a pre-trained one fills masks. `precision` and `early_exit` as for `Predictor.load`.
     Raises `AlbertError`.
     """
-    return load_model(name, precision=precision, early_exit=early_exit)
+    return open_model(name, precision=precision, early_exit=early_exit)

@@ -39,9 +39,9 @@ def embed(
     require_output(out, inputs=(data, *model_files(model)))
     form_of(out, output_format)
     from albert.predict.files import embed_file
-    from albert.predict.models import load_model
+    from albert.predict.open import open_model
 
     source = DataSource(data, **reading)
-    loaded = load_model(model, precision=precision).fitted(source)  # type: ignore[arg-type]
+    loaded = open_model(model, precision=precision).fitted(source)  # type: ignore[arg-type]
     scored = embed_file(loaded, source, out, normalize=normalize, dimensions=dimensions, output_format=output_format)
     tell_scored(scored, out, loaded.max_length)

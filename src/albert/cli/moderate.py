@@ -32,11 +32,11 @@ def moderate(
     require_output(out, inputs=(data, *model_files(model)))
     Form.of(out, output_format)
     from albert.predict.files import moderate_file
-    from albert.predict.models import load_predictor
     from albert.predict.moderation import SAFE_LABELS
+    from albert.predict.open import open_predictor
 
     source = DataSource(data, **reading)
-    predictor = load_predictor(
+    predictor = open_predictor(
         model,
         "moderations",
         precision=precision,  # type: ignore[arg-type]

@@ -28,10 +28,10 @@ def rerank(
 ) -> None:
     """Rank the texts of a file by how well they fit a query, best first, as /rerank does."""
     from albert.predict.files import rerank_file
-    from albert.predict.models import load_predictor
+    from albert.predict.open import open_predictor
 
     source = DataSource(data, **reading)
-    predictor = load_predictor(model, "rerank", precision=precision).fitted(source)  # type: ignore[arg-type]
+    predictor = open_predictor(model, "rerank", precision=precision).fitted(source)  # type: ignore[arg-type]
     ranks, remarks = rerank_file(predictor, query, source, raw_scores=raw_scores)
     ranks = ranks[: top_k or None]
     if json:

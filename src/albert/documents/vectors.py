@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int8
 
-from albert.hub import model_folder
-from albert.predict.models import load_model
-from albert.storage.files import folder_fingerprint
+from albert.model.folder import ModelFolder
+from albert.predict.open import open_model
 
 _BLOCK = 8192  # rows turned into float32 at a time
 
@@ -24,10 +23,10 @@ class Encoder:
     """
 
     def __init__(self, name: str | Path) -> None:
-        folder = model_folder(name)
-        self.name = str(name)
-        self.fingerprint = folder_fingerprint(folder)
-        self._model = load_model(folder)
+        folder = ModelFolder.open(name)
+        self.name = folder.name
+        self.fingerprint = folder.fingerprint
+        self._model = open_model(folder)
         self._model.embed([])  # refuses a model without vectors before any work
 
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts size"]:

@@ -17,12 +17,11 @@ from albert.data.batches import Features
 from albert.data.reading import DataSource
 from albert.engine import Engine, Precision
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
+from albert.model.folder import ModelFolder
 from albert.model.heads import MaskedLMHead, PreTrainingHead
 from albert.predict import vectors
 from albert.predict.abilities import PRETRAINED, require_length
-from albert.storage.files import folder_fingerprint
 from albert.tasks import DecodeOptions
 from albert.text.encodings import Encoding, Tokenizer
 from albert.text.open import open_tokenizer
@@ -47,18 +46,20 @@ class PretrainedModel:
         self.cut = 0  # texts so far that were longer than the model reads
 
     @classmethod
-    def load(cls, name: str | Path, *, precision: Precision = "auto") -> Self:
+    def load(cls, name: str | Path | ModelFolder, *, precision: Precision = "auto") -> Self:
         """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for one without the head.
 
         `precision` is that of vectors and of masks that are filled in several texts at once.
         """
-        folder = model_folder(name)
+        folder = ModelFolder.open(name)
         model = load_model(folder)
         if not isinstance(model.head, (MaskedLMHead, PreTrainingHead)):
             raise AlbertError(
-                ErrorKind.MODEL, str(name), expected="a pre-trained model", got=f"head {model.head_name!r}"
+                ErrorKind.MODEL, folder.name, expected="a pre-trained model", got=f"head {model.head_name!r}"
             )
-        return cls(model, open_tokenizer(folder), precision=precision, fingerprint=folder_fingerprint(folder))
+        return cls(
+            model, open_tokenizer(folder.path, config=model.config), precision=precision, fingerprint=folder.fingerprint
+        )
 
     @cached_property
     def engine(self) -> Engine:
@@ -76,7 +77,12 @@ class PretrainedModel:
 
         Of `dimensions` the first are kept. Raises `AlbertError` (usage) for more than there are.
         """
-        return vectors.embed(self, texts, normalize=normalize, dimensions=dimensions)
+        table, cut = vectors.embed(
+            texts, tokenizer=self.tokenizer, max_length=self.max_length, vectors=self.vectors,
+            size=self.config.hidden_size, normalize=normalize, dimensions=dimensions,
+        )  # fmt: skip
+        self.cut += cut
+        return table
 
     def vectors(self, features: Features) -> list[np.ndarray]:
         """The mean over the pieces of each row."""

@@ -6,13 +6,12 @@ hidden states over the pieces of the text, [CLS] and [SEP] among them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from albert.config import AlbertConfig
 from albert.data.batches import Features, within_budget
 from albert.engine import Engine
 from albert.engine.forward import MAX_TOKENS
@@ -21,22 +20,6 @@ from albert.text.encodings import Tokenizer
 
 _PORTION = 256  # texts encoded at a time
 _DECIMALS = 8  # of a number in JSON: as many as float32 holds, which halves the text
-
-
-class Embeds(Protocol):
-    """A model with vectors."""
-
-    tokenizer: Tokenizer
-    cut: int  # texts so far that were longer than the model reads
-
-    @property
-    def engine(self) -> Engine: ...
-    @property
-    def config(self) -> AlbertConfig: ...
-    @property
-    def max_length(self) -> int: ...
-    def vectors(self, features: Features) -> list[np.ndarray]:
-        """A vector a row."""
 
 
 def text_features(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> tuple[Features, int]:
@@ -61,23 +44,29 @@ def finished(
 
 
 def embed(
-    model: Embeds, texts: Sequence[str], *, normalize: bool = True, dimensions: int | None = None
-) -> Float[np.ndarray, "texts size"]:
-    """A vector a text; what is longer than the model reads is cut, and counted in `model.cut`.
+    texts: Sequence[str],
+    *,
+    tokenizer: Tokenizer,
+    max_length: int,
+    vectors: Callable[[Features], list[np.ndarray]],
+    size: int,
+    normalize: bool = True,
+    dimensions: int | None = None,
+) -> tuple[Float[np.ndarray, "texts size"], int]:
+    """A vector a text, and how many texts were cut; `vectors` gives those of rows, of `size` numbers.
 
     Raises `AlbertError` (usage) for more `dimensions` than there are.
     """
-    size = model.config.hidden_size
     if dimensions is not None and not 1 <= dimensions <= size:
         raise AlbertError(ErrorKind.USAGE, "dimensions", expected=f"1 to {size}", got=str(dimensions))
-    found = [np.zeros((0, dimensions or size), np.float32)]
+    found, cut = [np.zeros((0, dimensions or size), np.float32)], 0
     for start in range(0, len(texts), _PORTION):
-        features, cut = text_features(model.tokenizer, texts[start : start + _PORTION], model.max_length)
-        model.cut += cut
+        features, more = text_features(tokenizer, texts[start : start + _PORTION], max_length)
+        cut += more
         for rows in within_budget(np.arange(len(features)), features.lengths, MAX_TOKENS):
-            vectors = model.vectors(features.part(int(rows[0]), int(rows[-1]) + 1))
-            found.append(finished(vectors, normalize=normalize, dimensions=dimensions))
-    return np.concatenate(found)
+            part = features.part(int(rows[0]), int(rows[-1]) + 1)
+            found.append(finished(vectors(part), normalize=normalize, dimensions=dimensions))
+    return np.concatenate(found), cut
 
 
 def as_lists(table: np.ndarray) -> Any:

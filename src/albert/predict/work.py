@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,32 +19,31 @@ from albert.predict.vectors import as_lists
 from albert.tasks import DecodeOptions, Prediction
 
 
-class Work(Protocol):
-    """A piece of work on rows."""
+class Work(ABC):
+    """A piece of work on rows: `added` are the columns that a row gets, `wanted` those that it is asked for."""
+
+    added: tuple[str, ...]
+    wanted: tuple[str, ...]
 
     @property
-    def added(self) -> tuple[str, ...]:
-        """The columns that a row gets."""
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The names that the columns of the file are asked for by."""
-
-    @property
+    @abstractmethod
     def cut(self) -> int:
         """How many texts so far were longer than the model reads."""
 
+    @abstractmethod
     def columns(self, table: Table) -> Columns:
         """Those that are read. Raises `AlbertError` (bad-data) where they are not there."""
 
+    @abstractmethod
     def values(self, examples: Sequence[Example]) -> Iterable[tuple[Any, ...]]:
         """What each example gets in the added columns."""
 
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """All that changes a value, JSON-ready."""
 
 
-class Predicting:
+class Predicting(Work):
     """Predictions: the best one and its score, or a list of them."""
 
     def __init__(self, predictor: Predictor, options: DecodeOptions) -> None:
@@ -72,7 +72,7 @@ class Predicting:
         return {**self.predictor.identity(), **asdict(self.options)}
 
 
-class Moderating:
+class Moderating(Work):
     """Whether a text is flagged, by which labels, and their scores."""
 
     added = ("flagged", "categories", "category_scores")
@@ -97,7 +97,7 @@ class Moderating:
         return {**self.predictor.identity(), "safe labels": self.safe}
 
 
-class Fitting:
+class Fitting(Work):
     """How well a text fits a query."""
 
     added = ("score",)
@@ -123,7 +123,7 @@ class Fitting:
         return {**self.predictor.identity(), "query": self.query, "raw scores": self.raw}
 
 
-class Embedding:
+class Embedding(Work):
     """The vector of a text: lists of numbers, or `arrays`."""
 
     added = ("embedding",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,11 @@ def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na
     return next(task for task in tasks.values() if task.fits(there, columns)) if there else tasks["classification"]
 
 
+@cache
 def _tasks() -> dict[str, Task]:
-    if "TASKS" not in globals():
-        classes = {name: place.split(".") for name, place in _CLASSES.items()}
-        globals()["TASKS"] = {
-            name: getattr(import_module(f"albert.tasks.{module}"), kind)() for name, (module, kind) in classes.items()
-        }
-    return TASKS
+    """`TASKS`: one instance of each."""
+    places = {name: place.split(".") for name, place in _CLASSES.items()}
+    return {name: getattr(import_module(f"albert.tasks.{module}"), kind)() for name, (module, kind) in places.items()}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,15 +13,14 @@ import numpy as np
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
-from albert.predict.models import load_model
+from albert.model.folder import ModelFolder
 from albert.predict.moderation import SAFE_LABELS, moderated
+from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import Masked, PretrainedModel
 from albert.predict.vectors import pooled, text_features
 from albert.serve.core.queue import Computed, Lane
 from albert.serve.core.refusals import invalid, too_large, unsupported
-from albert.storage.files import folder_fingerprint
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
 from albert.text.pieces import Pieces
@@ -82,10 +81,10 @@ class Hosted:
     @classmethod
     def load(cls, source: Source, *, precision: str = "auto", safe: Sequence[str] = SAFE_LABELS) -> Hosted:
         """Reads and verifies a model folder or hub id. Raises `AlbertError` as `Predictor.load` does."""
-        folder = model_folder(source.path)
-        hosted = cls(source, load_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
-        hosted.fingerprint = folder_fingerprint(folder)
-        hosted.card = _card(folder / "README.md")
+        folder = ModelFolder.open(source.path)
+        hosted = cls(source, open_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
+        hosted.fingerprint = folder.fingerprint
+        hosted.card = _card(folder.path / "README.md")
         return hosted
 
     def require(self, ability: str) -> None:
