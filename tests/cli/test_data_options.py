@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -15,8 +15,11 @@ import typer
 import albert as package
 from albert.cli.app import app
 from albert.cli.options import DATA
+from albert.config import ModelType
 from albert.data.reading import FORMATS, DataOptions, DataSource
 from albert.errors import AlbertError, ErrorKind
+from albert.export import LAYOUTS
+from albert.model.names import FAMILIES
 from albert.predict.predictor import Predictor
 from albert.tasks import NAMES, TASKS
 from albert.text.tokenizer import AlbertTokenizer
@@ -79,6 +82,9 @@ def test_a_function_lists_them(function: Callable[..., Any]) -> None:
 
 def test_choices_come_from_the_registries() -> None:
     assert tuple(TASKS) == NAMES == tuple(task.name for task in TASKS.values())
+    assert tuple(FAMILIES) == LAYOUTS == get_args(ModelType)
+    assert "albert or bert" in next(option for option in COMMANDS["convert"].params if option.name == "to").help
+    assert "int8" in next(option for option in COMMANDS["export"].params if option.name == "to").help
     options = {option.name: option for option in COMMANDS["train"].params}
     assert all(name in options["task"].help for name in TASKS)
     assert all(name in options["format"].help for name in FORMATS)

@@ -242,3 +242,20 @@ def test_one_text_and_several_are_filled_alike(folder: Path) -> None:
     for mine, theirs in zip(one, other, strict=True):
         assert [piece["token"] for piece in mine] == [piece["token"] for piece in theirs]
         assert [piece["score"] for piece in mine] == pytest.approx([piece["score"] for piece in theirs], rel=1e-4)
+
+
+# --- Python -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "method", "arguments"), [
+    ("similarity", "embed", ()), (PRETRAINED, "embed", ()), ("classification", "moderate", ()),
+    ("similarity", "rerank", ("query",)), ("regression", "rerank", ("query",)),
+])  # fmt: skip
+def test_one_text_in_the_place_of_a_list_is_refused(
+    folder: Path, model: str, method: str, arguments: tuple[str, ...]
+) -> None:
+    loaded = package.load(folder / model)
+    with pytest.raises(package.AlbertError, match="expected a list of texts, got one text"):
+        getattr(loaded, method)(*arguments, "a text")
+    assert len(getattr(loaded, method)(*arguments, ["a text"])) == 1
+    assert len(getattr(loaded, method)(*arguments, [])) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +25,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of order, weights and the held-out part.")] = 0,
 ) -> None:
     """Train on the bundled customer messages, compare with the majority baseline, predict a few lines."""
+    from importlib import resources
+
     from albert.finetuning.dataset import FinetuneConfig
     from albert.finetuning.finetune import finetune
     from albert.predict.predictor import Predictor

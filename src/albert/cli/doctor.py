@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -31,6 +30,8 @@ _PACKAGES = (
 
 def doctor(json: AsJson = False) -> None:
     """Check this machine and installation: versions, threads, number formats, a known-answer test."""
+    from importlib import metadata
+
     import torch
 
     from albert.engine import resolve_precision

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ if TYPE_CHECKING:
 def print_scores(result: dict[str, Any], *, as_json: bool) -> None:
     """The `scores` of a result; a line that ends with a note for its `metric`."""
     if as_json:
-        print(json.dumps(result, ensure_ascii=False))
+        from json import dumps
+
+        print(dumps(result, ensure_ascii=False))
         return
     for name, value in result["scores"].items():
         note = ""

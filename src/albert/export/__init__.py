@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 TARGETS = {"int8": "int8.export_int8"}
+LAYOUTS = ("albert", "bert")  # of weights: the families in `model/names.py`
 
 
 def target_named(name: str) -> Callable[..., Any]:

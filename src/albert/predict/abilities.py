@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from albert.errors import AlbertError, ErrorKind
-from albert.tasks import Task
+from albert.tasks import Lengths, Task
 from albert.tasks.regression import Regression
 
 EVERY = frozenset({"tokenize", "summarize"})
@@ -40,7 +40,14 @@ def require_ability(abilities: Collection[str], ability: str, task: str) -> None
         raise AlbertError(ErrorKind.MODEL, f"task {task}", expected=_NEEDED[ability], got="another")
 
 
+def require_texts(texts: Sequence[str]) -> None:
+    """Raises `AlbertError` (usage) for one text in the place of a list, whose characters would be taken for texts."""
+    if isinstance(texts, str):
+        raise AlbertError(ErrorKind.USAGE, "texts", expected="a list of texts", got="one text")
+
+
 def require_length(length: int, limit: int) -> None:
-    """Raises `AlbertError` (usage) for a length beyond the model's."""
+    """Raises `AlbertError` (usage) for a length beyond the model's, or one that no model has."""
+    Lengths(max_length=length)
     if length > limit:
         raise AlbertError(ErrorKind.USAGE, f"--max-length {length}", expected=f"at most the model's {limit}")

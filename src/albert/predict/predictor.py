@@ -28,7 +28,7 @@ from albert.model import AlbertForTask, load_model
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
 from albert.predict import vectors
-from albert.predict.abilities import abilities_of, require_ability, require_length
+from albert.predict.abilities import abilities_of, require_ability, require_length, require_texts
 from albert.predict.evaluation import Evaluation, evaluated
 from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.rank import cosines, pair_scores, ranked
@@ -219,6 +219,7 @@ class Predictor:
     def fits(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> Float[np.ndarray, " texts"]:
         """The scores of `rerank`, in the order of the texts."""
         require_ability(self.abilities, "rerank", self.task.name)
+        require_texts(texts)
         if "embed" in self.abilities:
             return cosines(self.embed([query])[0], self.embed(texts))
         return pair_scores(self.outputs([Example(query, text) for text in texts]), raw=raw_scores)
@@ -229,6 +230,7 @@ class Predictor:
         `safe_labels` flag no text. Raises `AlbertError` (bad-model) for a model without labels for texts.
         """
         require_ability(self.abilities, "moderations", self.task.name)
+        require_texts(texts)
         outputs = list(self.outputs([Example(text) for text in texts]))
         return moderated(self.task, outputs, self.labels, thresholds=self.thresholds, safe=safe_labels)
 

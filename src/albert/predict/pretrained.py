@@ -184,10 +184,11 @@ class PretrainedModel:
 
     def fitted(self, source: DataSource) -> Self:
         """This model with the length that a source asks for. Raises `AlbertError` (usage) beyond the model's."""
+        if source.max_length is None:
+            return self
+        require_length(source.max_length, self.max_length)
         other = copy.copy(self)
-        if source.max_length is not None:
-            require_length(source.max_length, self.max_length)
-            other._length = source.max_length
+        other._length = source.max_length
         return other
 
     def identity(self) -> dict[str, Any]:

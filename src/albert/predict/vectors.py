@@ -16,6 +16,7 @@ from albert.data.batches import Features, within_budget
 from albert.engine import Engine
 from albert.engine.forward import MAX_TOKENS
 from albert.errors import AlbertError, ErrorKind
+from albert.predict.abilities import require_texts
 from albert.text.encodings import Tokenizer
 
 _PORTION = 256  # texts encoded at a time
@@ -57,6 +58,7 @@ def embed(
 
     Raises `AlbertError` (usage) for more `dimensions` than there are.
     """
+    require_texts(texts)
     if dimensions is not None and not 1 <= dimensions <= size:
         raise AlbertError(ErrorKind.USAGE, "dimensions", expected=f"1 to {size}", got=str(dimensions))
     found, cut = [np.zeros((0, dimensions or size), np.float32)], 0
