@@ -3,9 +3,9 @@
     python benchmarks/long.py                      the starter's shape, 512 to 4,096 pieces, a few minutes
     python benchmarks/long.py --lengths 512 4096 --rounds 5
 
-"inf" is more memory than the machine has. Each form runs in a process of its own, so that its peak memory is known (less what it has before the first text); times
+Each form runs in a process of its own, so that its peak memory is known (less what it has before the first text); times
 are medians of interleaved rounds. "training" is forward and backward of one text of a classifier, in float32;
-"inference" is the engine on one text, in the precision that "auto" takes.
+"inference" is the engine on one text, in the precision that "auto" takes. "inf" is more memory than the machine has.
 """
 
 from __future__ import annotations
