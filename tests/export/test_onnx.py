@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert.config import AlbertConfig
+from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind
 from albert.export.onnx import export_onnx
+from albert.export.onnx_engine import OnnxEngine
 from albert.export.onnx_graph import graph_of
 from albert.model import HEADS, AlbertForTask, save_model
+from rows import features
 
 OUTPUTS = {
     "masked_lm": ["logits"], "pretraining": ["prediction_logits", "sop_logits"], "span": ["start_logits", "end_logits"],
@@ -84,6 +87,26 @@ def test_onnx_runtime_gives_the_same_numbers(head: str, shape: int, lengths: lis
         by_piece = ours.ndim > 1 and ours.shape[:2] == tuple(inputs["input_ids"].shape) and head != "embedding"
         real = inputs["attention_mask"].numpy().astype(bool) if by_piece else slice(None)
         np.testing.assert_allclose(theirs[real], ours[real], atol=1e-4)
+
+
+@pytest.mark.parametrize("head", [name for name in HEADS if name not in ("masked_lm", "pretraining")])
+def test_in_the_engines_place_it_gives_the_same_rows(head: str) -> None:
+    one, rows = model(head), features([3, 17, 40, 1, 8])
+    for found, wanted in zip(
+        OnnxEngine(graph_of(one).SerializeToString()).exits(rows).logits, Engine(one, "fp32").logits(rows), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["sequence_classification", "token_classification", "span"])
+def test_int8_stays_near_and_is_small(head: str) -> None:
+    one, rows = model(head, hidden_size=64, num_hidden_layers=3, num_hidden_groups=2), features([40, 33, 12, 5] * 4)
+    calibration = calibrate(one, rows)
+    graph = graph_of(one, calibration).SerializeToString()
+    found, wanted = OnnxEngine(graph).exits(rows).logits, Engine(one, "fp32").logits(rows)
+    spread = np.std(np.concatenate([row.ravel() for row in wanted]))
+    assert max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True)) < 0.2 * spread
+    assert len(graph) < 0.5 * len(graph_of(one).SerializeToString())
 
 
 def test_a_shared_block_is_stored_once(tmp_path: Path) -> None:

@@ -6,13 +6,20 @@ transformers' names. Operator set 17, which has LayerNormalization.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from albert.compute.blocks import Linear
+from albert.compute.quantized import Calibration, QuantizedLinear, Ranges
+from albert.config import AlbertConfig
 from albert.model import AlbertForTask
 from albert.model.heads import MaskedLMHead, PreTrainingHead
 from albert.model.network import Layer
@@ -20,6 +27,7 @@ from albert.version import __version__
 
 OPSET = 17
 _IR = 8  # the oldest that has the operator set; newer ones are refused by older runtimes
+_IDS = "input_ids"
 _LOWEST = float(np.finfo(np.float32).min)
 
 
@@ -85,14 +93,72 @@ class Graph:
         return name
 
 
-def graph_of(model: AlbertForTask) -> onnx.ModelProto:
-    """The model without dropout and without exits. Raises `ValueError` where ONNX's checker does."""
+class Products:
+    """The four products of a block, as they are."""
+
+    def __init__(self, graph: Graph, layer: Layer) -> None:
+        self.graph = graph
+        attention, ffn = layer.attention, layer.ffn
+        self.parts = {
+            "qkv": (attention.query, attention.key, attention.value),
+            "output": (attention.output,), "inner": (ffn.inner,), "outer": (ffn.outer,),
+        }  # fmt: skip
+
+    def __call__(self, name: str, x: str, use: int) -> str:
+        """One of them; `use` counts the depths at which the block came before."""
+        return self.graph.linear(x, *self.parts[name])
+
+
+class Int8Products(Products):
+    """The same in int8: QuantizeLinear and DequantizeLinear around what is multiplied, by the engine's own ranges."""
+
+    def __init__(self, graph: Graph, layer: Layer, ranges: Mapping[str, Ranges]) -> None:
+        super().__init__(graph, layer)
+        self.made: dict[str, _Int8] = {}
+        for name, parts in self.parts.items():
+            product = QuantizedLinear(Linear(torch.float32, *parts), ranges[name], smooth=name != "outer", widest=127)
+            self.made[name] = _Int8(graph, product)
+
+    def __call__(self, name: str, x: str, use: int) -> str:
+        return self.made[name](x, use)
+
+
+class _Int8:
+    def __init__(self, graph: Graph, product: QuantizedLinear) -> None:
+        self.graph = graph
+        self.product = product
+        # Columns are narrowed before one scale for all of them, as their weights were widened.
+        columns = product.factors[0] * product.scales[0]
+        self.columns = None if product.reads_whole else graph.constant(columns.numpy())
+        weight = graph.constant(product.source.numpy().T, np.int8)
+        scales = graph.constant(product.weight_scales.numpy())
+        self.weight = graph("DequantizeLinear", weight, scales, axis=1)
+        self.bias = graph.constant(product.bias.numpy())
+
+    def __call__(self, x: str, use: int) -> str:
+        graph = self.graph
+        x = x if self.columns is None else graph("Mul", x, self.columns)
+        range_ = graph.constant(self.product.scales[use]), graph.constant(self.product.zeros[use], np.uint8)
+        x = graph("DequantizeLinear", graph("QuantizeLinear", x, *range_), *range_)
+        return str(graph("Add", graph("MatMul", x, self.weight), self.bias))
+
+
+def graph_of(model: AlbertForTask, calibration: Calibration | None = None) -> onnx.ModelProto:
+    """The model without dropout and without exits, with a `calibration` its blocks and embeddings in int8.
+
+    Raises `onnx.checker.ValidationError` where ONNX's checker finds a fault.
+    """
     graph = Graph()
-    states, mask = _encoded(graph, model)
+    layers = list(dict.fromkeys(model.albert.encoder.layers()))
+    products = {
+        layer: Products(graph, layer) if calibration is None else Int8Products(graph, layer, ranges)
+        for layer, ranges in zip(layers, calibration or [{}] * len(layers), strict=True)
+    }
+    states, mask = _encoded(graph, model, products, small_words=calibration is not None)
     outputs = _head(graph, model, states, mask)
     for name, (inner, _) in outputs.items():
         graph.nodes.append(helper.make_node("Identity", [inner], [name]))
-    names = ("input_ids", "attention_mask", "token_type_ids")
+    names = (_IDS, "attention_mask", "token_type_ids")
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in names]
     described = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, (_, dims) in outputs.items()]
     made = helper.make_model(
@@ -104,13 +170,17 @@ def graph_of(model: AlbertForTask) -> onnx.ModelProto:
     return made
 
 
-def _encoded(graph: Graph, model: AlbertForTask) -> tuple[str, str]:
+def _encoded(
+    graph: Graph, model: AlbertForTask, products: Mapping[Layer, Products], *, small_words: bool
+) -> tuple[str, str]:
     """The last hidden states, and the mask as numbers [batch, seq, 1]."""
     tables, encoder, config = model.albert.embeddings, model.albert.encoder, model.config
-    length = graph("Slice", graph("Shape", "input_ids"), *(graph.constant([at], np.int64) for at in (1, 2)))
+    length = graph("Slice", graph("Shape", _IDS), *(graph.constant([at], np.int64) for at in (1, 2)))
     zero = graph.constant([0], np.int64)
     positions = graph("Slice", graph.weight(tables.position.weight), zero, length, zero)
-    words = graph("Gather", graph.weight(tables.word.weight), "input_ids")
+    words = (
+        _small_words(graph, model) if small_words else graph("Gather", graph.weight(tables.word.weight), "input_ids")
+    )
     types = graph("Gather", graph.weight(tables.token_type.weight), "token_type_ids")
     x = graph.norm(graph("Add", graph("Add", words, types), positions), tables.norm)
     if isinstance(encoder.mapping, nn.Linear):
@@ -119,15 +189,29 @@ def _encoded(graph: Graph, model: AlbertForTask) -> tuple[str, str]:
     hidden_ones = graph("Sub", graph.constant(1.0), mask)
     bias = graph("Mul", hidden_ones, graph.constant(_LOWEST))
     bias = graph("Unsqueeze", bias, graph.constant([1, 2], np.int64))
+    uses: Counter[Layer] = Counter()
     for layer in encoder.layers():
-        x = _block(graph, layer, x, bias, config.num_attention_heads, config.hidden_act)
+        x = _block(graph, layer, partial(products[layer], use=uses[layer]), x, bias, config)
+        uses[layer] += 1
     return x, graph("Unsqueeze", mask, graph.constant([2], np.int64))
 
 
-def _block(graph: Graph, layer: Layer, x: str, bias: str, heads: int, activation: str) -> str:
-    attention, ffn = layer.attention, layer.ffn
+def _small_words(graph: Graph, model: AlbertForTask) -> str:
+    """The word embeddings of the input from a table in int8, a scale a word; masked words are scored by the same."""
+    table = model.albert.embeddings.word.weight.detach().float()
+    scales = table.abs().amax(1).clamp(min=1e-12) / 127
+    numbers = graph.constant((table / scales[:, None]).round().numpy(), np.int8)
+    rows = graph("Cast", graph("Gather", numbers, _IDS), to=TensorProto.FLOAT)
+    wide = graph("Gather", graph.constant(scales.numpy()[:, None]), _IDS)
+    return str(graph("Mul", rows, wide))
+
+
+def _block(
+    graph: Graph, layer: Layer, product: Callable[[str, str], str], x: str, bias: str, config: AlbertConfig
+) -> str:
+    attention, ffn, heads = layer.attention, layer.ffn, config.num_attention_heads
     size = attention.query.out_features // heads
-    joined = graph.linear(x, attention.query, attention.key, attention.value)
+    joined = product("qkv", x)
     by_head = graph("Reshape", joined, graph.constant([0, 0, 3, heads, size], np.int64))
     turned = graph("Transpose", by_head, perm=[2, 0, 3, 1, 4])
     q, k, v = (
@@ -137,9 +221,9 @@ def _block(graph: Graph, layer: Layer, x: str, bias: str, heads: int, activation
     scores = graph("Add", graph("Mul", scores, graph.constant(size**-0.5)), bias)
     context = graph("Transpose", graph("MatMul", graph("Softmax", scores, axis=-1), v), perm=[0, 2, 1, 3])
     context = graph("Reshape", context, graph.constant([0, 0, heads * size], np.int64))
-    y = graph.norm(graph("Add", x, graph.linear(context, attention.output)), attention.norm)
-    inner = graph.activated(graph.linear(y, ffn.inner), activation)
-    return graph.norm(graph("Add", y, graph.linear(inner, ffn.outer)), ffn.norm)
+    y = graph.norm(graph("Add", x, product("output", context)), attention.norm)
+    inner = graph.activated(product("inner", y), config.hidden_act)
+    return graph.norm(graph("Add", y, product("outer", inner)), ffn.norm)
 
 
 _Output = tuple[str, list[str | int]]  # a value and its dimensions
