@@ -45,6 +45,9 @@ class AuditConfig:
     test: str | None = None
     init: str = STARTER
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train", DataSource.of(self.train))  # a path alone is a source without options
+
     @property
     def files(self) -> dict[str, str]:
         """The given files by the names of their splits, training first."""

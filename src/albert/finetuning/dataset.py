@@ -58,6 +58,7 @@ class FinetuneConfig:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "train", DataSource.of(self.train))  # a path alone is a source without options
         require_share("--exit-budget", self.exit_budget)
         if self.tokenizer is not None and self.size is None:
             object.__setattr__(self, "size", "tiny")
