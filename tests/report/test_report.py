@@ -15,6 +15,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 import albert
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -202,7 +203,9 @@ def test_many_labels_are_cut_short(tokenizer: AlbertTokenizer, tmp_path: Path) -
 def test_data_that_is_large_or_gone_is_not_checked(
     tokenizer: AlbertTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_report(tmp_path / "a.html", facts_of("classification", tokenizer, tmp_path, files=("/no/such.csv",)))
+    write_report(
+        tmp_path / "a.html", facts_of("classification", tokenizer, tmp_path, sources=(DataSource("/no/such.csv"),))
+    )
     assert "such.csv cannot be read again" in (tmp_path / "a.html").read_text(encoding="utf-8")
     monkeypatch.setattr("albert.report.sections._AUDITED", 10)
     write_report(tmp_path / "b.html", facts_of("classification", tokenizer, tmp_path))
@@ -241,10 +244,13 @@ def test_an_evaluation_is_saved_as_a_report(run: Path, albert: Albert) -> None:
     assert "test.csv" in text
 
 
-def test_by_its_name_an_evaluation_knows_how_to_be_saved(run: Path) -> None:
+def test_an_evaluation_is_saved_as_json_and_written_as_a_page(run: Path) -> None:
     evaluation = albert.load(run / "out").evaluate(run / "reviews.csv")
-    evaluation.save(run / "scores.html")
+    write_report(run / "scores.html", evaluation.facts)
     evaluation.save(run / "scores.json")
+    with pytest.raises(AlbertError, match=r"no\.html: expected a name for JSON.*write_report"):
+        evaluation.save(run / "no.html")
+    assert not (run / "no.html").exists()
     assert (run / "scores.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "facts" not in (run / "scores.json").read_text(encoding="utf-8")
 
@@ -254,7 +260,7 @@ def test_without_the_extra_there_is_a_hint(run: Path, module: str, monkeypatch: 
     monkeypatch.setitem(sys.modules, module, None)
     evaluation = albert.load(run / "out").evaluate(run / "reviews.csv")
     with pytest.raises(AlbertError, match=rf"needs {module}.*pip install '\.\[report\]'"):
-        evaluation.save(run / "none.html")
+        write_report(run / "none.html", evaluation.facts)
     assert not (run / "none.html").exists()
 
 
@@ -277,7 +283,9 @@ def test_a_report_that_fails_does_not_fail_the_run(
             raise error
 
         monkeypatch.setattr("albert.finetuning.report.write_report", fail)
-    config = FinetuneConfig(train=str(reviews), out=tmp_path / "out", size="tiny", settings={**QUICK, "epochs": 1.0})
+    config = FinetuneConfig(
+        train=DataSource(str(reviews)), out=tmp_path / "out", size="tiny", settings={**QUICK, "epochs": 1.0}
+    )
     finetune(config, progress=progress)
     assert said[-1].startswith("no report: ")
     assert fault is not None or "pip install" in said[-1]

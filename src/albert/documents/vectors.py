@@ -9,16 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int8
 
-from albert.data.batches import Features
-from albert.engine import Engine
-from albert.hub import STARTER, model_folder
-from albert.model.checkpoint import stored_head
-from albert.predict.predictor import Predictor
+from albert.hub import STARTER
+from albert.model.folder import ModelFolder
+from albert.predict.open import open_model
 from albert.predict.pretrained import PretrainedModel
-from albert.storage.files import folder_fingerprint
 
 _BLOCK = 512  # rows turned into float32 at a time, so that they stay in the processor's cache
-_PORTION = 256  # texts encoded at a time
 # Layers of the starter, which was trained to run 3, 6, 9 or 12: its vectors find as much with half of its own six.
 _DEPTH = 3
 
@@ -31,31 +27,18 @@ class Encoder:
     """
 
     def __init__(self, name: str | Path) -> None:
-        folder = model_folder(name)
-        self.name = str(name)
-        self.fingerprint = folder_fingerprint(folder)
-        self._predictor: Predictor | None = None
-        if stored_head(folder) in ("masked_lm", "pretraining"):
-            self._pretrained = PretrainedModel.load(folder)
-            if self.name == STARTER:
-                self._pretrained.model.albert.encoder.num_layers = _DEPTH
-                self.fingerprint += f"-{_DEPTH}"
-            self._engine = Engine(self._pretrained.model)
-        else:
-            self._predictor = Predictor.load(folder)
-            self._predictor.embed([])  # refuses a model without vectors before any work
+        folder = ModelFolder.open(name)
+        self.name = folder.name
+        self.fingerprint = folder.fingerprint
+        self._model = open_model(folder)
+        if self.name == STARTER and isinstance(self._model, PretrainedModel):
+            self._model.model.albert.encoder.num_layers = _DEPTH  # before its engine is made
+            self.fingerprint += f"-{_DEPTH}"
+        self._model.embed([])  # refuses a model without vectors before any work
 
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts size"]:
         """A vector a text; what is longer than the model reads is cut."""
-        if self._predictor is not None:
-            return self._predictor.embed(texts)
-        portions = [texts[start : start + _PORTION] for start in range(0, len(texts), _PORTION)]
-        found = np.stack([states.mean(0) for portion in portions for states in self._states(portion)])
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
-
-    def _states(self, texts: Sequence[str]) -> list[np.ndarray]:
-        encodings = self._pretrained.tokenizer.encode_batch(texts, max_length=self._pretrained.limit, offsets=False)
-        return self._engine.states(Features.build(encodings))
+        return self._model.embed(texts)
 
 
 def quantized(vector: Float[np.ndarray, " size"]) -> tuple[float, bytes]:

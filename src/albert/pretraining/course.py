@@ -13,6 +13,7 @@ from albert.compute.precision import resolve_precision
 from albert.corpus.shards import Corpus
 from albert.model import AlbertForTask
 from albert.model.checkpoint import load_encoder
+from albert.model.folder import ModelFolder
 from albert.pretraining.alignment import Words
 from albert.pretraining.distillation import Comparison, Teacher
 from albert.pretraining.full_objective import FullRowObjective, FullRowSource
@@ -122,7 +123,8 @@ def _teacher(
 ) -> Teacher:
     """Loads the teacher, gives the model its comparison with it and, where asked for, its blocks to begin from."""
     progress.on_message(f"looking up the corpus's words in the vocabulary of {name}")
-    encoder, pieces = load_encoder(name), open_tokenizer(name)
+    folder = ModelFolder.open(name)
+    encoder, pieces = load_encoder(folder), open_tokenizer(folder.path, config=folder.config)
     if settings.distillation.teacher_blocks and begins:
         counts = torch.bincount(stream.tokens.long(), minlength=stream.vocab_size).cpu()
         start_from_teacher(

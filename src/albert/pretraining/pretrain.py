@@ -16,9 +16,9 @@ from albert.compute import train_step as fast
 from albert.config import AlbertConfig
 from albert.corpus.shards import Corpus, open_corpus
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
+from albert.model.folder import ModelFolder
 from albert.pretraining.card import pretraining_card
 from albert.pretraining.cooccurrence import EmbeddingConfig, cooccurrence_embeddings
 from albert.pretraining.course import Course
@@ -60,6 +60,8 @@ _FROM_SCRATCH: dict[str, Any] = {
     "lr": 1e-3, "epochs": 1.0, "batch_size": 128, "max_tokens": 8192, "warmup": 0.05, "evals_per_epoch": 10,
 }  # fmt: skip
 _FROM_CHECKPOINT: dict[str, Any] = {**_FROM_SCRATCH, "lr": 2e-4}
+DEFAULTS = {"from scratch": _FROM_SCRATCH, "from a model": _FROM_CHECKPOINT}  # where they are not the fields' own
+COMPONENTS = (AlbertConfig, *PretrainSettings.kinds())  # whose fields `--set` takes
 
 
 def pretrain(
@@ -76,7 +78,7 @@ def pretrain(
     world = World.join()
     progress = progress if progress and world.leads else ConsoleProgress(quiet=True)
     defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
-    network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *PretrainSettings.kinds())
+    network, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
     settings = PretrainSettings(*(kind(**part) for kind, part in zip(PretrainSettings.kinds(), parts, strict=True)))
     if config.teacher is not None:
         settings = dataclasses.replace(settings, instances=dataclasses.replace(settings.instances, rows="full"))
@@ -135,14 +137,15 @@ def _build_model(
         shape = AlbertConfig.named(config.size, **{"vocab_size": tokenizer.vocab_size, **network})
         model = AlbertForTask(shape, "pretraining", generator=generator)
     else:
-        if AlbertTokenizer.from_pretrained(config.init).vocabulary != tokenizer.vocabulary:
+        folder = ModelFolder.open(config.init)
+        if AlbertTokenizer.from_pretrained(folder.path).vocabulary != tokenizer.vocabulary:
             raise AlbertError(
                 ErrorKind.CONFIG,
                 f"{config.init} and {config.shards} have different vocabularies",
                 hint=f"prepare the corpus anew: albert prepare corpus/ -o shards/ --vocab {config.init}",
             )
-        shape = AlbertConfig.load(model_folder(config.init)).with_(id2label=(), problem_type=None, **network)
-        model, fresh = start_from(config.init, shape, "pretraining", generator)
+        shape = folder.config.with_(id2label=(), problem_type=None, **network)
+        model, fresh = start_from(folder, shape, "pretraining", generator)
         if fresh:
             progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
     for loops in (*settings.growth.loops, *settings.growth.depths):
