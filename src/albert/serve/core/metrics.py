@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics: text-embeddings-inference's names, and some of our own."""
+"""The metrics of /metrics for Prometheus: the names of text-embeddings-inference, and some of our own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _DEPTHS = (1, 2, 3, 4, 6, 8, 10, 12, 18, 24)
 
 
 class Metrics:
-    """All of them in a registry of their own, so that several servers fit in one process."""
+    """All metrics, in a registry of their own, so that one process can hold several servers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        # Gauges where counters are meant: prometheus-client would call te_request_count te_request_count_total.
+        # Gauges in place of counters: prometheus-client would rename te_request_count to te_request_count_total.
         self._count = self._gauge("te_request_count", "Requests for inference.", "method")
         self._success = self._gauge("te_request_success", "Requests answered.", "method")
         self._failure = self._gauge("te_request_failure", "Requests refused or failed.", "err")
@@ -38,7 +38,7 @@ class Metrics:
         self._depth = self._histogram("albert_exit_depth", "Mean depth at which a batch's rows left.", _DEPTHS)
 
     def watch(self, admission: Admission) -> None:
-        """Tells how many requests are under way, how many may be, and how late the event loop is."""
+        """Exports the number of requests under way, its limit, and the delay of the event loop."""
         for name, what, value in (
             ("albert_requests_under_way", "Requests that are not answered yet.", lambda: admission.under_way),
             ("albert_requests_limit", "Requests that may be under way now.", lambda: admission.limit),
@@ -56,12 +56,12 @@ class Metrics:
         return self._histogram(name, what, _SECONDS)
 
     def queued(self, requests: int, tokens: int) -> None:
-        """What waits now."""
+        """Sets how many requests and tokens wait."""
         self._queue.set(requests)
         self._queue_tokens.set(tokens)
 
     def batch(self, rows: int, tokens: int, longest: int, seconds: float, depth: float) -> None:
-        """A batch was computed; `depth` is 0 without early exit."""
+        """Counts a computed batch. `depth` is the mean exit depth, 0 without early exit."""
         self._size.observe(rows)
         self._tokens.observe(tokens)
         self._batch_seconds.observe(seconds)
@@ -70,7 +70,7 @@ class Metrics:
             self._depth.observe(depth)
 
     def answered(self, path: str, status: int, call: Call | None, error_type: str | None) -> None:
-        """A response went out; `call` where it was for inference."""
+        """Counts a response. `call` is given for requests of inference."""
         self._responses.labels(path, str(status)).inc()
         if call is None:
             return
@@ -88,13 +88,13 @@ class Metrics:
             histogram.observe(seconds)
 
     def lasted(self, seconds: float) -> None:
-        """An answer took so long."""
+        """Counts the duration of an answer, in seconds."""
         self._duration.observe(seconds)
 
     def dropped(self) -> None:
-        """A client left."""
+        """Counts a request whose client left."""
         self._dropped.inc()
 
     def render(self) -> bytes:
-        """As Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
