@@ -1,4 +1,4 @@
-"""How a file of lines is written: its format, separator and columns, by its name, its first lines and the user."""
+"""How a file of lines is written: its format, separator and columns, from its name, its first lines and the options."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _EXTENSIONS: dict[str, Format] = {
     ".iob2": "conll",
     ".txt": "lines",
 }
-_MAYBE_CONLL = ("lines", "tsv")  # names that CoNLL files go by, too
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*')  # Excel's, before the table
+_MAYBE_CONLL = ("lines", "tsv")  # other endings of CoNLL files
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*')  # Excel's line before the table
 _SHOWN_NAMES = 6
 TEXT_COLUMN = "text"  # the name of the only column of plain lines
-SPANS_COLUMN = "spans"  # beside it, the entities of a CoNLL file
+SPANS_COLUMN = "spans"  # next to it, the entities of a CoNLL file
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a table is written: format, separator, columns, and whether the first record names them.
 
-    The first `named` columns have names, the others are unnamed ones at the end. `words` are the columns of a CoNLL
-    file. `remarks` tell what was assumed, and `advice` is the option that reads the file otherwise.
+    The first `named` columns have names; the others at the end have none. `words` are the columns of a CoNLL file.
+    `remarks` are the assumptions, and `advice` is the option that changes them.
     """
 
     format: Format
@@ -56,12 +56,12 @@ class Layout:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether columns are called by their numbers, since the file does not name them."""
+        """Whether columns are called by their numbers, because the file does not name them."""
         return self.delimiter != "" and not self.has_header
 
 
 def layout_of(path: str, reading: Reading, head: Lines, wanted: Collection[str]) -> Layout:
-    """The layout of a file with these first lines; columns are asked for by the names `wanted`.
+    """The layout of a file with the first lines `head`. `wanted` are the names of columns that were asked for.
 
     Raises `AlbertError`: usage for an option that the format does not have, bad-data for a header with equal names.
     """
@@ -82,7 +82,7 @@ def layout_of(path: str, reading: Reading, head: Lines, wanted: Collection[str])
 
 
 def require_options(path: str, reading: Reading, kind: Format) -> None:
-    """Raises `AlbertError` (usage) for an option that has no meaning in this format."""
+    """Raises `AlbertError` (usage) for an option without meaning in this format."""
     columns = reading.word_column is not None or reading.tag_column is not None
     for given, name, formats in (
         (reading.header is not None, "--header and --no-header", ("csv", "tsv", "lines")),
@@ -96,7 +96,7 @@ def require_options(path: str, reading: Reading, kind: Format) -> None:
 
 
 def separator_line(head: Lines) -> str | None:
-    """The separator that Excel's "sep=;" before a table names."""
+    """The separator in Excel's line "sep=;" before a table."""
     first = next((line for _, line in head if line.strip()), "")
     match = _SEPARATOR_LINE.fullmatch(first)
     return match[1] if match else None
@@ -105,7 +105,7 @@ def separator_line(head: Lines) -> str | None:
 def records(
     lines: Iterable[tuple[int, str]], delimiter: str, *, quoted: bool, problems: Problems
 ) -> Iterator[tuple[int, list[str]]]:
-    """(line number of its start, cells) of each record; quoted cells may span lines."""
+    """(line number of its start, cells) of each record. Quoted cells may span lines."""
     if not quoted:
         for number, line in lines:
             if line.strip():
@@ -123,7 +123,7 @@ def records(
     source = feed()
     while True:
         starts.clear()
-        # A reader a record: after an error the next record starts clean.
+        # One reader per record, so that an error does not affect the next record.
         reader = csv.reader(source, delimiter=delimiter, strict=True)
         try:
             cells = next(reader)
@@ -137,7 +137,7 @@ def records(
 
 
 def json_objects(lines: Iterable[tuple[int, str]], problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number, object) of each line; what is none goes to `problems`."""
+    """(number, object) of each line. Lines that are not an object go to `problems`."""
     for number, line in lines:
         if not line.strip():
             continue
@@ -185,7 +185,7 @@ def _format(path: str, reading: Reading, lines: Sequence[str], wanted: Collectio
 
 
 def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[str]) -> bool:
-    """Whether lines without a name are cells: several known names in the first, or names alone, and rows like it."""
+    """Whether lines of a stream are cells: the first has several known names, or only names, and the rows fit it."""
     rows = _cells(lines, _delimiter(lines))
     if not rows or len(rows[0]) < 2:
         quoted = [line for line in lines if line.lstrip().startswith('"')]
@@ -200,7 +200,7 @@ def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[s
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The separator that cuts the most records into the same number, above one, of cells."""
+    """The separator that divides the most records into the same number of cells, above one."""
     best, best_count = ",", 0
     for delimiter in ",;\t|":
         widths = [len(row) for row in _cells(lines[:50], delimiter)]
@@ -211,7 +211,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _cells(lines: Sequence[str], delimiter: str, *, quoted: bool = True) -> list[list[str]]:
-    """The records of some lines, white space around their cells left out."""
+    """The records of some lines, without white space around their cells."""
     found = records(enumerate(lines, 1), delimiter, quoted=quoted, problems=Problems(""))
     return [[cell.strip() for cell in cells] for _, cells in found]
 
@@ -224,7 +224,7 @@ def _keys(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _plain(path: str, reading: Reading, lines: Sequence[str], wanted: Collection[str]) -> Layout:
-    """Plain lines; the first is the column's name where the user says so, or a stream has the wanted one there."""
+    """Plain lines. The first one is the column's name if the user says so, or if a stream has the wanted name there."""
     filled = [line for line in lines if line.strip()]
     first = filled[0].strip()
     streamed = suffix_of(Path(path)) != ".txt" and first in wanted and len(filled) > 1
@@ -295,7 +295,7 @@ def _table(
 
 
 def _lacks_name(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether rows have a cell more than the first, in front, that counts them: R writes no name for it."""
+    """Whether rows have one more cell than the first row, at the front, that counts them. R writes no name for it."""
     if not below or UNNAMED in first or any(len(row) != len(first) + 1 or not row[0].isdecimal() for row in below):
         return False
     numbers = [int(row[0]) for row in below]

@@ -1,4 +1,4 @@
-"""How a file is to be read, where its name and content shall not decide."""
+"""The options of a user for reading a file. They override what its name and content say."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MISSING = frozenset((
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a user says about a file; None where its content decides.
+    """A user's options for a file; where one is None, the content decides.
 
-    `header`: whether a table's first row names its columns. `word_column` and `tag_column` are those of CoNLL files,
-    counted from 1. With `keep_na` cells like NA, None and null are values; without, they are missing ones.
+    `header`: whether a table's first row names its columns. `word_column` and `tag_column` belong to CoNLL files and
+    count from 1. With `keep_na`, cells like NA, None and null are values; otherwise they are missing values.
     """
 
     format: str | None = None
@@ -29,12 +29,12 @@ class Reading:
     keep_na: bool = False
 
     def reading(self) -> dict[str, Any]:
-        """These options alone, by name: `Table(path, **config.reading())`."""
+        """Only these options, by name: `Table(path, **config.reading())`."""
         return {field.name: getattr(self, field.name) for field in fields(Reading)}
 
 
 def missing(value: Any, *, keep_na: bool = False) -> str | None:
-    """Why a value is none, in words; None if it is one. The empty string is left to the task."""
+    """Why a value counts as missing, in words; None if it does not. The task judges the empty string."""
     if value is None:
         return "null"
     if isinstance(value, float) and math.isnan(value):
