@@ -1,4 +1,4 @@
-"""The registry: a task is one file here and one line below."""
+"""The registry of tasks. A task is one file here and one line below."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def task_named(name: str) -> Task:
 
 
 def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na: bool = False) -> Task:
-    """The first registered task that a label column with these values fits, beside these columns.
+    """The first registered task that fits a label column with these values, beside these columns.
 
-    Empty and missing values say nothing.
+    Empty and missing values are ignored.
     """
     there = [value for value in values if value != "" and missing(value, keep_na=keep_na) is None]
     return next(task for task in TASKS.values() if task.fits(there, columns)) if there else TASKS["classification"]

@@ -1,4 +1,4 @@
-"""All that one scoring of a model gave: what a report is made of."""
+"""The results of scoring a model on a data set, from which a report is made."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from albert.text.encodings import Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Facts(Reading):
-    """A model's outputs on examples with gold, their scores beside a baseline (in words, and on the task's metric).
+    """A model's outputs on examples with gold, their scores, and a baseline (a description, and its value of the
+    metric).
 
-    `about` goes on the top, `files` are those to check, that of training first, and `metrics` is a metrics.jsonl that
-    need not be there; the tokenizer counts the pieces of texts.
+    `about` is shown at the top of a report. `files` are the files to check, training first. `metrics` is a
+    metrics.jsonl that need not exist. The tokenizer counts the pieces of texts.
     """
 
     title: str
@@ -48,12 +49,12 @@ class Facts(Reading):
 
     @cached_property
     def interval(self) -> ConfidenceInterval:
-        """The deciding score on other examples of the same kind."""
+        """The confidence interval of the deciding score."""
         return bootstrap(self.review.score, len(self.outputs))
 
     @cached_property
     def calibration_error(self) -> float | None:
-        """ECE, where labels share one softmax."""
+        """ECE, if labels share one softmax."""
         review = self.review
         if review.probabilities is None or review.gold is None:
             return None

@@ -17,10 +17,7 @@ from itertools import groupby
 from albert.text.hardening.lookalike_table import LOOKALIKES
 
 LATIN = "LATIN"
-_SMALL, _ONE_STOREY = (
-    "SMALL CAPITALS",
-    "ONE STOREY",
-)  # Latin letters that mix like another script
+_SMALL, _ONE_STOREY = "SMALL CAPITALS", "ONE STOREY"  # Latin letters that mix like those of another script
 # Small capitals of phonetic transcription (U+0250 to 02AF) count only in words made entirely of them.
 _PHONETIC = dict(zip("ʙɢʜɪʟɴʀʏ", "BGHILNRY", strict=True))
 _SMALL_CAPITALS = dict(zip("ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢꞯ", "ACDEFJKMOPSTUVWZQ", strict=True))
@@ -28,12 +25,9 @@ _ONE_STOREY_LETTERS = {"ɑ": "a", "ɡ": "g"}  # phonetic, too
 _STAND_INS = "sxqǫ"  # s, x and q drawn small are these
 _GREEK_SYMBOLS = frozenset("αγινρσυϱϳ")  # letters of formulas and names (TNFα): look-alikes only in longer words
 _ENOUGH_SMALL = 3
-_SHORT, _LONG = 3, 4  # the shortest word in which a Greek minuscule counts as a look-alike, not as a symbol
+_SHORT, _LONG = 3, 4  # letters of a word in which a Greek minuscule may be a look-alike, and is one
 _I_OR_L = str.maketrans("ӀӏΙІⲒꓲ", "llllll")  # the table folds these to i, but they may stand for l
-_CACHED, _LONGEST = (
-    1 << 15,
-    64,
-)  # cached judgements and their word length: hostile words may be long
+_CACHED, _LONGEST = 1 << 15, 64  # cached judgements, and the longest cached word: hostile ones may be long
 
 _PROTOTYPES = {script: dict(zip(letters, looks, strict=True)) for script, (letters, looks) in LOOKALIKES.items()} | {
     _SMALL: _SMALL_CAPITALS,
