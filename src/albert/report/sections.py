@@ -1,4 +1,4 @@
-"""The report's sections, each from the facts; one that has nothing to show is left out."""
+"""The report's sections, each made from the facts. A section without content is left out."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from albert.tasks.facts import Facts
 from albert.tasks.review import LabelScore, Listing, Review, Verdict
 
 WORST = 20
-_MATRIX = 12  # labels of a matrix at most
-_PAIRS = 15  # confusions listed
-_LABELS = 40  # labels listed
-_COUNTED = 5000  # texts whose lengths are counted
-_AUDITED = 2 << 20  # bytes: some ten seconds
-_SHOWN = 300  # characters of a gold value or prediction
+_MATRIX = 12  # the most labels of a matrix
+_PAIRS = 15  # the most confusions that are listed
+_LABELS = 40  # the most labels that are listed
+_COUNTED = 5000  # the most texts whose lengths are counted
+_AUDITED = 2 << 20  # bytes, which take about ten seconds
+_SHOWN = 300  # the most characters of a gold value or prediction
 Cell = float | str | None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; of a cell that is None nothing is known. `bar` is the column drawn as a bar, too."""
+    """A table. None in a cell means unknown. `bar` is the column that is also drawn as a bar."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -43,7 +43,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One of the worst errors as it is shown: the texts in pieces, the last one with its marks."""
+    """One of the worst errors: its texts in pieces, the last one with its marks."""
 
     source: str
     gold: str
@@ -55,7 +55,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it, in this order. A `folded` one is opened by the reader."""
+    """A heading and its content, in this order. A `folded` section is closed until the reader opens it."""
 
     key: str
     title: str
@@ -141,7 +141,7 @@ def _label_row(score: LabelScore, decided: bool) -> list[Cell]:
 
 
 def _confusions(review: Review) -> tuple[list[Picture], list[Grid]]:
-    """Which label is taken for which: as a matrix of few labels, and as a list where there are more than two."""
+    """Which label is taken for which: a matrix for few labels, and a list for more than two."""
     labels = [score.label for score in review.labels]
     labels += sorted({label for pair in review.confusions for label in pair} - set(labels))
     wrong = sorted(((pair, n) for pair, n in review.confusions.items() if pair[0] != pair[1]), key=lambda e: (-e[1], e))
