@@ -38,10 +38,12 @@ def one(shape: str, train: Path, steps: int, rows: int) -> str:
     from albert.config import AlbertConfig
     from albert.finetuning.attempts import Settings, TaskObjective
     from albert.finetuning.dataset import FinetuneConfig, read_dataset
+    from albert.finetuning.source import FeatureSource
     from albert.model import AlbertForTask
     from albert.text.tokenizer import AlbertTokenizer
-    from albert.training.loop import FeatureSource, LoopConfig, Trainer
+    from albert.training.loop import Trainer
     from albert.training.optimizer import OptimizerConfig, build_optimizer
+    from albert.training.parts import LoopConfig
     from albert.training.progress import ConsoleProgress
 
     class Watch(ConsoleProgress):

@@ -23,7 +23,9 @@ from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.model.checkpoint import load_model
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.pretrain import PretrainConfig, held_out_scores, pretrain
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.scores import held_out_scores
+from albert.pretraining.settings import PretrainConfig
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.words import word_starts

@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from albert.pretraining.pretrain import PretrainConfig, pretrain
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.settings import PretrainConfig
 from albert.training.progress import ConsoleProgress
 
 COMMON = {

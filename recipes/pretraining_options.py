@@ -20,7 +20,8 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.pretraining.growth import GrowthConfig
-from albert.pretraining.pretrain import PretrainConfig, pretrain
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.settings import PretrainConfig
 from albert.pretraining.throughput import training_flops
 from albert.training.progress import ConsoleProgress
 

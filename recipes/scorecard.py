@@ -53,7 +53,7 @@ from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
 from albert.predict.pretrained import PretrainedModel
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.pretrain import held_out_scores
+from albert.pretraining.scores import held_out_scores
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.tasks.metrics import regression_scores
 from albert.text.tokenizer import AlbertTokenizer

@@ -23,7 +23,9 @@ from albert.corpus.shards import open_corpus
 from albert.model import AlbertForTask, save_model
 from albert.model.checkpoint import load_model
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.pretrain import PretrainConfig, held_out_scores, pretrain
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.scores import held_out_scores
+from albert.pretraining.settings import PretrainConfig
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.storage.files import write_file
 from albert.storage.replacing import new_files

@@ -22,7 +22,8 @@ import scorecard
 import torch
 
 from albert.pretraining.distillation import DistillationConfig
-from albert.pretraining.pretrain import PretrainConfig, pretrain
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.settings import PretrainConfig
 from albert.training.progress import ConsoleProgress
 
 NETWORK = {

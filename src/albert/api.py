@@ -8,8 +8,7 @@ from typing import Any
 from albert.engine import Precision
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
-from albert.hub import model_folder
-from albert.model.checkpoint import stored_head
+from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
 from albert.training.progress import ConsoleProgress
@@ -90,7 +89,4 @@ def load(name: str | Path, *, precision: Precision = "auto", early_exit: bool = 
     A fine-tuned one predicts, a pre-trained one fills masks. `precision` and `early_exit` as for `Predictor.load`.
     Raises `AlbertError`.
     """
-    folder = model_folder(name)
-    if stored_head(folder) in ("masked_lm", "pretraining"):
-        return PretrainedModel.load(folder)
-    return Predictor.load(folder, precision=precision, early_exit=early_exit)
+    return open_model(name, precision=precision, early_exit=early_exit)

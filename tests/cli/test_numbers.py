@@ -11,7 +11,7 @@ from albert.cli.gates import check_gates, parse_gates
 from albert.errors import AlbertError, ErrorKind
 from albert.export.int8 import export_int8
 from albert.finetuning.dataset import FinetuneConfig
-from albert.pretraining.pretrain import PretrainConfig
+from albert.pretraining.settings import PretrainConfig
 from albert.tasks import DecodeOptions, Lengths
 from albert.training.settings import divide_settings, parse_setting
 from conftest import Albert

@@ -22,7 +22,8 @@ from albert.corpus.shards import open_corpus
 from albert.errors import AlbertError, ErrorKind
 from albert.predict.pretrained import PretrainedModel
 from albert.pretraining.cooccurrence import cooccurrence_embeddings
-from albert.pretraining.pretrain import PretrainConfig, pretrain
+from albert.pretraining.pretrain import pretrain
+from albert.pretraining.settings import PretrainConfig
 from albert.pretraining.throughput import training_flops
 from albert.storage.files import write_file
 from albert.storage.locks import run_lock

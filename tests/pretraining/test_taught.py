@@ -17,7 +17,8 @@ from albert.model import AlbertForTask, AlbertModel, save_model
 from albert.model.checkpoint import load_model
 from albert.model.network import initialize
 from albert.pretraining.guard import Guard
-from albert.pretraining.pretrain import PretrainConfig, PretrainResult, pretrain
+from albert.pretraining.pretrain import PretrainResult, pretrain
+from albert.pretraining.settings import PretrainConfig
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.loop import Trainer
 from corpora import VOCABULARY, counting_corpus

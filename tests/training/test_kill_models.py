@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import kill_at
 import pytest
 from test_kill import FORKS
 
+import kill_at
 from albert.errors import AlbertError, ErrorKind
 from albert.predict.predictor import Predictor
 from albert.storage.files import INT8

@@ -17,10 +17,13 @@ from torch import nn
 
 from albert.data.batches import Batch, Features
 from albert.errors import AlbertError, ErrorKind
+from albert.finetuning.source import FeatureSource
 from albert.model import AlbertForTask
 from albert.storage.locks import run_lock
-from albert.training.loop import FeatureSource, LoopConfig, Trainer
+from albert.training.best import keep_best
+from albert.training.loop import Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.parts import LoopConfig
 from albert.training.progress import ConsoleProgress
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog
 from conftest import small_config
@@ -347,17 +350,19 @@ def damaged(best: Path, how: str) -> None:
         (best / "state.json").write_text("{}")
 
 
-def test_best_weights_that_are_damaged_at_the_end_are_refused(tmp_path: Path, whole: tuple[str, list[Any]]) -> None:
+def test_best_weights_that_are_damaged_at_the_end_are_refused(
+    tmp_path: Path, whole: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = by_the_sum(trainer(tmp_path, evals_per_epoch=2))
-    keep = run._keep_best
 
-    def late() -> None:
+    def late(*arguments: Any) -> None:
         damaged(tmp_path / "checkpoints" / "best-00000008", "flip")
-        keep()
+        keep_best(*arguments)
 
-    run._keep_best = late  # type: ignore[method-assign]
+    monkeypatch.setattr("albert.training.loop.keep_best", late)
     with pytest.raises(AlbertError, match="best weights are damaged") as caught:
         run.run()
+    monkeypatch.undo()
     assert caught.value.kind is ErrorKind.MODEL
     again = by_the_sum(trainer(tmp_path, evals_per_epoch=2))
     again.run(resume=True)

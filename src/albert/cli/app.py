@@ -243,8 +243,8 @@ def pretrain(
     json: AsJson = False,
 ) -> None:
     """Pre-train on masked pieces and sentence order; under torchrun on many processes or machines."""
-    from albert.pretraining.pretrain import PretrainConfig
     from albert.pretraining.pretrain import pretrain as run
+    from albert.pretraining.settings import PretrainConfig
     from albert.storage.files import require_folder
     from albert.training.progress import ConsoleProgress
     from albert.training.settings import parse_setting

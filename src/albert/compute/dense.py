@@ -8,13 +8,50 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from albert.compute.covers import covers
 from albert.model.network import AlbertModel, Layer
+
+
+class Depths(Protocol):
+    """The hidden states behind each depth; `mask` is true at real positions."""
+
+    def depths(
+        self,
+        ids: Int[Tensor, "rows length"],
+        types: Int[Tensor, "rows length"],
+        mask: Bool[Tensor, "rows 1 1 length"] | None = None,
+    ) -> Iterator[Float[Tensor, "rows length hidden"]]: ...
+
+
+def encoder_over_rows(model: AlbertModel, dtype: torch.dtype, *, compiled: bool) -> Depths:
+    """The fast form where it covers the network, else the reference."""
+    if covers(model.config, None):
+        return DenseEncoder(model, dtype, compiled=compiled)
+    return _Reference(model, dtype)
+
+
+class _Reference:
+    """The reference network under autocast."""
+
+    def __init__(self, model: AlbertModel, dtype: torch.dtype) -> None:
+        self.model = model
+        self.dtype = dtype
+
+    def depths(
+        self,
+        ids: Int[Tensor, "rows length"],
+        types: Int[Tensor, "rows length"],
+        mask: Bool[Tensor, "rows 1 1 length"] | None = None,
+    ) -> Iterator[Float[Tensor, "rows length hidden"]]:
+        with torch.autocast(ids.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            yield from self.model.encoder.depths(self.model.embeddings(ids, types), mask)
 
 
 class DenseEncoder:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from albert.compute.blocks import Attend, Block, Linear, filled
 from albert.compute.compiled import Attention, attention
+from albert.compute.covers import unknown
 from albert.compute.fused import FusedEncoder, Network, fused
 from albert.compute.products import rows_for
 from albert.compute.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
@@ -51,9 +52,15 @@ class PackedModel:
     """A model's weights as the forward pass wants them; later changes of its blocks do not reach it.
 
     `precision` is that of products and of what flows between layers; sums, norms and softmax are float32 in any.
+    Raises `AlbertError` (bad-model) for a network that it does not cover.
     """
 
     def __init__(self, model: AlbertForTask, precision: Literal["fp32", "bf16"]) -> None:
+        if missing := unknown(model.config, model.head_name):
+            raise AlbertError(
+                ErrorKind.MODEL, "early exit and int8", expected="a network that the fast forms cover",
+                got=", ".join(missing), hint="leave --early-exit and int8 out",
+            )  # fmt: skip
         keep_freed_memory()
         self.model = model
         self.dtype = _DTYPES[precision]
@@ -66,7 +73,7 @@ class PackedModel:
         blocks = {layer: Block(layer, config.hidden_act, self.dtype) for layer in layers}
         self.uses = {blocks[layer]: layers.count(layer) for layer in blocks}
         self.depths = [(blocks[layer], layers[:depth].count(layer)) for depth, layer in enumerate(layers)]
-        self.by_piece = not model.head.needs_pooler and model.head_name != "embedding"
+        self.by_piece = model.head.by_piece
 
     @cached_property
     def fused(self) -> FusedEncoder | None:

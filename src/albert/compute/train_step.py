@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from albert.compute.covers import covers
 from albert.compute.products import lay_out, product, rows_for
 from albert.machine.process import run_limited
 from albert.model.heads import AlbertForTask
@@ -34,8 +35,10 @@ SIZES = 8  # numbers of rows an octave: more of them mean more kernels, fewer me
 
 
 def applies(model: AlbertModel) -> bool:
-    """Whether `encode_positions` computes what the model does now: on a CPU and without dropout."""
+    """Whether `encode_positions` computes what the model does now: one that is covered, on a CPU, without dropout."""
     dropout = max(model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob)
+    if not covers(model.config, None):
+        return False
     return model.embeddings.word.weight.device.type == "cpu" and not (model.training and dropout)
 
 

@@ -11,11 +11,9 @@ from jaxtyping import Float, Int8
 
 from albert.data.batches import Features
 from albert.engine import Engine
-from albert.hub import model_folder
-from albert.model.checkpoint import stored_head
+from albert.model.folder import ModelFolder
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
-from albert.storage.files import folder_fingerprint
 
 _BLOCK = 8192  # rows turned into float32 at a time
 _PORTION = 256  # texts encoded at a time
@@ -29,11 +27,11 @@ class Encoder:
     """
 
     def __init__(self, name: str | Path) -> None:
-        folder = model_folder(name)
-        self.name = str(name)
-        self.fingerprint = folder_fingerprint(folder)
+        folder = ModelFolder.open(name)
+        self.name = folder.name
+        self.fingerprint = folder.fingerprint
         self._predictor: Predictor | None = None
-        if stored_head(folder) in ("masked_lm", "pretraining"):
+        if folder.pretrained:
             self._pretrained = PretrainedModel.load(folder)
             self._engine = Engine(self._pretrained.model)
         else:

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from albert.compute.covers import covers, unknown
 from albert.compute.packed import Packed, PackedModel
 from albert.compute.precision import Precision, resolve_precision
 from albert.compute.quantized import Calibration
 from albert.data.batches import Batch, Features, inference_batches
 from albert.engine.buckets import BucketedModel
 from albert.engine.early_exit import EarlyExit, Exits
+from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask
 
 MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster
@@ -22,7 +24,7 @@ MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster
 class Engine:
     """A model made ready for inference in a precision; later changes of its weights may not reach it.
 
-    On a CPU that is the packed forward pass, elsewhere one on padded batches of few shapes.
+    On a CPU that is the packed forward pass where it covers the network, else the reference on padded batches.
     """
 
     def __init__(
@@ -33,13 +35,14 @@ class Engine:
         calibration: Calibration | None = None,
         exit_threshold: float | None = None,
     ) -> None:
-        """On a CPU also: with a `calibration` products are in int8, and what flows between them in `precision`; with an
-        `exit_threshold` rows leave at the depth where the model is as sure.
+        """In the packed forward pass also: with a `calibration` products are in int8, and what flows between them in
+        `precision`; with an `exit_threshold` rows leave at the depth where the model is as sure.
         """
         self.model = model
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(precision, self.device)
-        self.packed = PackedModel(model, self.precision) if self.device.type == "cpu" else None
+        fast = self.device.type == "cpu" and covers(model.config, model.head_name)
+        self.packed = PackedModel(model, self.precision) if fast else None
         self.bucketed = None if self.packed is not None else BucketedModel(model, self.precision)
         self.int8 = self.packed is not None and calibration is not None
         if self.packed is not None and calibration is not None:
@@ -95,9 +98,14 @@ class Engine:
 
 
 def calibrate(model: AlbertForTask, features: Features, *, max_tokens: int = MAX_TOKENS) -> Calibration:
-    """The ranges of all inputs of products, in float32, over these texts: what int8 needs to know."""
+    """The ranges of all inputs of products, in float32, over these texts: what int8 needs to know.
+
+    Raises `AlbertError` (bad-model) for a network that int8 does not cover.
+    """
     engine = Engine(model, "fp32")
-    assert engine.packed is not None
+    if engine.packed is None:
+        got = ", ".join(unknown(model.config, model.head_name)) or f"one on {engine.device.type}"
+        raise AlbertError(ErrorKind.MODEL, "int8", expected="a network on a CPU that the fast forms cover", got=got)
     watched = engine.packed.watch()
     engine.logits(features, max_tokens=max_tokens)
     return [{name: product.ranges() for name, product in block.items()} for block in watched]

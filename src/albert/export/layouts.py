@@ -10,9 +10,8 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
-from albert.model.checkpoint import stored_head
+from albert.model.folder import ModelFolder
 from albert.model.names import FAMILIES
 from albert.storage.files import TMP, disk_errors
 from albert.storage.locks import output_lock, run_lock
@@ -40,10 +39,10 @@ def convert(name: str | Path, out: str | Path, *, to: str | None = None, dtype: 
     `AlbertError`: usage for another layout, format or a folder in use, bad-model where BERT has no place for a part.
     """
     with disk_errors(out), output_lock(Path(out)):
-        return _convert(model_folder(name), Path(out), to=to, dtype=dtype)
+        return _convert(ModelFolder.open(name), Path(out), to=to, dtype=dtype)
 
 
-def _convert(folder: Path, out: Path, *, to: str | None, dtype: str) -> Converted:
+def _convert(opened: ModelFolder, out: Path, *, to: str | None, dtype: str) -> Converted:
     for option, value, known in (("--to", to or "bert", FAMILIES), ("--dtype", dtype, _DTYPES)):
         if value not in known:
             raise AlbertError(ErrorKind.USAGE, option, expected=" or ".join(known), got=repr(value))
@@ -52,9 +51,10 @@ def _convert(folder: Path, out: Path, *, to: str | None, dtype: str) -> Converte
             settle(out)
     if out.exists() and (not out.is_dir() or any(not path.name.startswith((TMP, ".lock")) for path in out.iterdir())):
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a new or empty folder", got="one with files in it")
-    tokenizer, head = open_tokenizer(folder), stored_head(folder)
+    folder, head = opened.path, opened.head
+    tokenizer = open_tokenizer(folder, config=opened.config)
     # A bare encoder keeps its pooler, which no head of it reads.
-    model = load_encoder(folder) if head == "embedding" else load_model(folder)
+    model = load_encoder(opened) if head == "embedding" else load_model(opened)
     config = model.config
     if to is not None and to != config.model_type:
         model = _written_out(model, _bert(config, folder)) if to == "bert" else model

@@ -17,14 +17,17 @@ from albert.compute import train_step as fast
 from albert.data.batches import Batch
 from albert.engine import Engine, batch_logits
 from albert.finetuning.dataset import Dataset, FinetuneConfig
+from albert.finetuning.source import FeatureSource
 from albert.finetuning.texts import TextConfig
 from albert.model import AlbertForTask
 from albert.storage.files import write_json
 from albert.tasks.base import Output, Task
 from albert.tasks.losses import LossConfig, LossShape
 from albert.training.average import AverageConfig
-from albert.training.loop import FeatureSource, LoopConfig, Trainer, merit
+from albert.training.best import merit
+from albert.training.loop import Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
+from albert.training.parts import LoopConfig
 from albert.training.progress import ConsoleProgress, duration
 from albert.training.state import Checkpoints
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from albert.config import AlbertConfig
 from albert.tasks import task_named
+from albert.tasks.stored import StoredTask
 from albert.training.folder import thread_note
 from albert.version import __version__
 
@@ -77,15 +78,17 @@ def model_card(
         f"| {name} | {value:.4f} |" for name, value in result.scores.items()
     )
     settings = {**settings, **dataclasses.asdict(data.lengths)}
-    columns = network.extra["columns"]
+    stored = StoredTask.of(network.extra, "config.json")
+    assert stored.task is not None
+    assert stored.columns is not None
     shown = ", ".join(network.id2label[:50]) + (", …" if len(network.id2label) > 50 else "")
     return _TEMPLATE.format(
         name=config.out.name,
         family="A BERT" if network.model_type == "bert" else "An ALBERT",
-        task=network.extra["task"],
-        pipeline=task_named(network.extra["task"]).pipeline,
-        columns=" + ".join(filter(None, (columns["text"], columns["text_pair"]))),
-        label=columns["label"],
+        task=stored.task,
+        pipeline=task_named(stored.task).pipeline,
+        columns=" + ".join(filter(None, (stored.columns.text, stored.columns.text_pair))),
+        label=stored.columns.label,
         labels=shown,
         start=config.init or f"scratch, size {config.size}",
         layers=network.num_hidden_layers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,13 +15,14 @@ from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
 from albert.finetuning.report import Finished, report_on
 from albert.finetuning.temperature import scale_temperature
-from albert.hub import model_folder
 from albert.machine.memory import peak_memory
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
+from albert.model.folder import ModelFolder
 from albert.storage.files import disk_errors
 from albert.storage.locks import run_lock
 from albert.storage.replacing import settle
+from albert.tasks.stored import StoredExit, StoredTask, noted
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 from albert.text.tokenizer import AlbertTokenizer
@@ -57,17 +57,17 @@ def finetune(
     Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
     """
     progress = progress or ConsoleProgress(quiet=True)
-    network, *parts = divide_settings({**_defaults(config), **config.settings}, AlbertConfig, *Settings.kinds())
+    start = None if config.init is None else ModelFolder.open(config.init)
+    defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
+    network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *Settings.kinds())
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
-    vocabulary = config.init or config.tokenizer
-    tokenizer = open_tokenizer(vocabulary) if vocabulary else AlbertTokenizer.english()
-    tokenizer = settings.text.tokenizer(tokenizer)
+    tokenizer = settings.text.tokenizer(_tokenizer(config, start))
     data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
         require_exits(data.task)
     _tell(data, progress)
-    model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
+    model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
     with disk_errors(config.out), run_lock(config.out), progress:
         objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
         attempts = Attempts(config, settings, data, progress, objective)
@@ -76,18 +76,17 @@ def finetune(
             attempts.clear()
         result = attempts.train(model, resume=resume)
         if collapsed(result) and not attempts.restarted:
-            model = _build_model(config, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
+            model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
             result = attempts.restart(model)
         if result.thresholds:
-            model.config = model.config.with_(extra={**model.config.extra, "thresholds": result.thresholds})
+            model.config = noted(model.config, thresholds=result.thresholds)
         result, calibration = scale_temperature(model, data, result)
         if calibration:
             data.remarks.append(calibration)
             progress.on_message(calibration)
         if config.early_exit:
             leaving = choose_exit(model, data, result, budget=config.exit_budget)
-            extra = {"threshold": leaving.threshold, "depth": leaving.depth}
-            model.config = model.config.with_(extra={**model.config.extra, "early_exit": extra})
+            model.config = noted(model.config, early_exit=StoredExit(leaving.threshold, leaving.depth))
             data.remarks.append(leaving.in_words(result.metric, result.scores[result.metric]))
             progress.on_message(data.remarks[-1])
         final = attempts.settings.as_dict()
@@ -99,10 +98,14 @@ def finetune(
     return result
 
 
-def _defaults(config: FinetuneConfig) -> dict[str, Any]:
-    if config.init is None:
-        return _FROM_SCRATCH
-    network = AlbertConfig.load(model_folder(config.init))
+def _tokenizer(config: FinetuneConfig, start: ModelFolder | None) -> Tokenizer:
+    if start is not None:
+        return open_tokenizer(start.path, config=start.config)
+    return open_tokenizer(config.tokenizer) if config.tokenizer else AlbertTokenizer.english()
+
+
+def _defaults(network: AlbertConfig) -> dict[str, Any]:
+    """The settings for a checkpoint of this size and family."""
     if network.hidden_size > _SMALL:
         return _FROM_CHECKPOINT
     if network.model_type == "bert":
@@ -115,6 +118,7 @@ def _defaults(config: FinetuneConfig) -> dict[str, Any]:
 
 def _build_model(
     config: FinetuneConfig,
+    start: ModelFolder | None,
     data: Dataset,
     tokenizer: Tokenizer,
     network: dict[str, Any],
@@ -126,34 +130,34 @@ def _build_model(
     described: dict[str, Any] = {
         "id2label": data.labels,
         "problem_type": data.task.problem_type,
-        "extra": {
-            "task": data.task.name,
-            "metric": data.task.metric,
-            "columns": dataclasses.asdict(data.columns),
-            "max_length": data.lengths.max_length,
-            "stride": data.lengths.stride,
-            **({} if config.fallback is None else {"fallback": config.fallback}),
-        },
+        "extra": StoredTask(
+            task=data.task.name,
+            metric=data.task.metric,
+            columns=data.columns,
+            max_length=data.lengths.max_length,
+            stride=data.lengths.stride,
+            fallback=config.fallback,
+        ).extra(),
     }
-    if config.size is not None:
+    if start is None:
+        assert config.size is not None
         pieces = {"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.special.pad}
         shape = AlbertConfig.named(config.size, **{**pieces, **network}).with_(**described)
         progress.on_message(f"training a {config.size} network from scratch, without a pre-trained model")
         model = AlbertForTask(shape, data.task.head, exits=config.early_exit, generator=generator)
     else:
-        assert config.init is not None
-        progress.on_message(f"starting from {config.init}")
+        progress.on_message(f"starting from {start.name}")
         if fixed := sorted(set(network) & _SHAPES):
             raise AlbertError(
                 ErrorKind.CONFIG,
-                f"{', '.join(fixed)} of {config.init}",
+                f"{', '.join(fixed)} of {start.name}",
                 expected="the sizes that its weights have",
                 hint="leave the setting out, or train from scratch with --size",
             )
-        shape = AlbertConfig.load(model_folder(config.init)).with_(**network, **described)
-        model, fresh = start_from(config.init, shape, data.task.head, generator, exits=config.early_exit)
+        shape = start.config.with_(**network, **described)
+        model, fresh = start_from(start, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
-            progress.on_message(f"drawn anew, not in {config.init}: {', '.join(fresh)}")
+            progress.on_message(f"drawn anew, not in {start.name}: {', '.join(fresh)}")
     if shape.type_vocab_size < 2 and data.train.types.any():
         raise AlbertError(
             ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
+from albert.model.folder import NEXT_SENTENCE, ModelFolder
 from albert.model.heads import HEADS, AlbertForTask
 from albert.model.names import FAMILIES, Family, transformers_names
 from albert.model.network import AlbertModel, initialize
@@ -31,7 +31,6 @@ from albert.storage.files import (
     write_file,
     write_json,
 )
-from albert.storage.replacing import unchanged
 from albert.storage.stored import parse, typed
 
 WEIGHTS = "model.safetensors"
@@ -39,9 +38,6 @@ EXITS = "exits.safetensors"
 _INDEX = "model.safetensors.index.json"
 _told = logging.getLogger("albert")
 _DTYPES = {"F32", "F16", "BF16"}
-_TIED = ("masked_lm", "pretraining")  # heads that score by the word embeddings
-# A classifier of pairs by another name: whether the second text follows the first.
-_NEXT_SENTENCE = "BertForNextSentencePrediction"
 _NEXT_SENTENCE_LABELS = ("next", "random")
 
 
@@ -60,20 +56,20 @@ class _ShardIndex:
     weight_map: dict[str, str]
 
 
-def load_encoder(name: str | Path) -> AlbertModel:
+def load_encoder(name: str | Path | ModelFolder) -> AlbertModel:
     """Loads the encoder of a folder or hub id, whatever head stands on it; a pooler only if it is stored.
 
     Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config, unsafe (a pickle).
     """
-    folder = model_folder(name)
-    with unchanged(folder):
+    folder = ModelFolder.open(name)
+    with folder.unchanged():
         return _load_encoder(folder)
 
 
-def _load_encoder(folder: Path) -> AlbertModel:
+def _load_encoder(folder: ModelFolder) -> AlbertModel:
     require_vouched(folder)
-    config = AlbertConfig.load(folder)
-    stored = _stored_tensors(folder, config)
+    config = folder.config
+    stored = _stored_tensors(folder.path, config)
     pooler = f"{FAMILIES[config.model_type].pooler}.weight" in stored
     with torch.device("meta"):
         model = AlbertModel(config, pooler=pooler)
@@ -81,49 +77,48 @@ def _load_encoder(folder: Path) -> AlbertModel:
     wanted = transformers_names(config, None)
     if not pooler:
         wanted = {ours: theirs for ours, theirs in wanted.items() if not ours.startswith("albert.pooler")}
-    _check(holder, wanted, stored, folder, family=FAMILIES[config.model_type], ignore_heads=True)
+    _check(holder, wanted, stored, folder.path, family=FAMILIES[config.model_type], ignore_heads=True)
     _fill(holder, wanted, stored)
     return model.eval()
 
 
-def load_model(name: str | Path) -> AlbertForTask:
+def load_model(name: str | Path | ModelFolder) -> AlbertForTask:
     """Loads the encoder and the head that `config.json` names under "architectures".
 
     Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config, unsafe (a pickle).
     """
-    folder = model_folder(name)
-    with unchanged(folder):
+    folder = ModelFolder.open(name)
+    with folder.unchanged():
         return _load_model(folder)
 
 
-def _load_model(folder: Path) -> AlbertForTask:
+def _load_model(folder: ModelFolder) -> AlbertForTask:
     require_vouched(folder)
-    config = AlbertConfig.load(folder)
-    head = stored_head(folder)
-    next_sentence = _architecture(folder) == _NEXT_SENTENCE
-    if head in _TIED and AlbertConfig.stored(folder).get("tie_word_embeddings") is False:
-        raise AlbertError(ErrorKind.CONFIG, f"{folder}: tie_word_embeddings", expected="True", got="False")
-    stored = _stored_tensors(folder, config)
+    config, head = folder.config, folder.head
+    next_sentence = folder.architecture == NEXT_SENTENCE
+    if folder.pretrained and folder.stored.get("tie_word_embeddings") is False:
+        raise AlbertError(ErrorKind.CONFIG, f"{folder.path}: tie_word_embeddings", expected="True", got="False")
+    stored = _stored_tensors(folder.path, config)
     if next_sentence:
         stored = {name.replace("cls.seq_relationship", "classifier"): tensor for name, tensor in stored.items()}
     if next_sentence and config.id2label in ((), _default_labels(2)):
         config = config.with_(id2label=_NEXT_SENTENCE_LABELS)
     elif HEADS[head].labelled and not config.id2label:
         config = config.with_(id2label=_default_labels(_rows(stored.get("classifier.weight"))))
-    exits = (folder / EXITS).is_file()
+    exits = (folder.path / EXITS).is_file()
     with torch.device("meta"):
         model = AlbertForTask(config, head, exits=exits)
     wanted = transformers_names(config, head)
     if exits:
         wanted |= {name: name for name in model.state_dict() if name.startswith("exits.")}
-        stored |= _tensors_of(folder / EXITS)
-    _check(model, wanted, stored, folder, family=FAMILIES[config.model_type])
+        stored |= _tensors_of(folder.path / EXITS)
+    _check(model, wanted, stored, folder.path, family=FAMILIES[config.model_type])
     _fill(model, wanted, stored)
     return model.eval()
 
 
 def start_from(
-    name: str | Path, config: AlbertConfig, head: str, generator: torch.Generator, *, exits: bool = False
+    name: str | Path | ModelFolder, config: AlbertConfig, head: str, generator: torch.Generator, *, exits: bool = False
 ) -> tuple[AlbertForTask, list[str]]:
     """A model for fine-tuning: the encoder of a checkpoint below a head for `config`'s labels.
 
@@ -131,12 +126,12 @@ def start_from(
     stored head is kept if it is of this kind and has the same labels, else drawn anew. Returns the model
     and what was drawn anew, in words.
     """
-    folder = model_folder(name)
+    folder = ModelFolder.open(name)
     require_vouched(folder)
-    stored = _stored_tensors(folder, config)
+    stored = _stored_tensors(folder.path, config)
     wanted = transformers_names(config, head)
     family = FAMILIES[config.model_type]
-    same_labels = AlbertConfig.load(folder).id2label == config.id2label
+    same_labels = folder.config.id2label == config.id2label
     fresh = {
         ours: theirs
         for ours, theirs in wanted.items()
@@ -146,7 +141,7 @@ def start_from(
     with torch.device("meta"):
         model = AlbertForTask(config, head, exits=exits)
     kept = {ours: theirs for ours, theirs in wanted.items() if ours not in fresh}
-    _check(model, kept, stored, folder, family=family, ignore_heads=True)
+    _check(model, kept, stored, folder.path, family=family, ignore_heads=True)
     _allocate(model)
     initialize(model, config, generator)
     _fill(model, kept, stored)
@@ -184,23 +179,6 @@ def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch
 # --- what is stored ------------------------------------------------------------------------------------
 
 
-def stored_head(folder: Path) -> str:
-    """The name in `HEADS` of the head that a model folder's config.json names; raises `AlbertError` (bad-model)."""
-    family = FAMILIES[AlbertConfig.load(folder).model_type]
-    architecture = _architecture(folder)
-    heads = {family.architecture(head): head for head in HEADS}
-    if family.prefix == "bert":
-        heads[_NEXT_SENTENCE] = "sequence_classification"
-    if architecture in heads:
-        return heads[architecture]
-    raise AlbertError(
-        ErrorKind.MODEL,
-        f"{folder}: architecture {architecture!r} has no head to predict with",
-        expected="one of " + ", ".join(heads),
-        hint="fine-tune it with `albert train --init`, or load its encoder with AlbertModel.from_pretrained",
-    )
-
-
 def _default_labels(count: int) -> tuple[str, ...]:
     """transformers' names for labels that have none; it leaves those of two labels out of config.json."""
     return tuple(f"LABEL_{label}" for label in range(count))
@@ -211,23 +189,20 @@ def _rows(weight: _Stored | None) -> int:
     return weight.shape[0] if weight is not None and len(weight.shape) == 2 else 2
 
 
-def _architecture(folder: Path) -> str:
-    return str((AlbertConfig.stored(folder).get("architectures") or ["none"])[0])
-
-
-def require_vouched(folder: Path) -> None:
+def require_vouched(folder: ModelFolder) -> None:
     """Raises `AlbertError` (bad-model) for files other than the manifest says; of ours without one it is told.
 
     Published folders have no manifest, and nobody expects one there.
     """
-    if manifest_entries(folder) is None:
-        if "albert" in AlbertConfig.stored(folder):
+    path = folder.path
+    if manifest_entries(path) is None:
+        if "albert" in folder.stored:
             _told.warning(
-                f"{folder}: no {MANIFEST} vouches for its files; names, shapes and sizes are checked, but damage or a "
+                f"{path}: no {MANIFEST} vouches for its files; names, shapes and sizes are checked, but damage or a "
                 "mixture of two models cannot be told (`albert convert` writes the model anew, with one)"
             )
-    elif difference := verify_manifest(folder, needed=("config.json",)):
-        raise damaged(folder, difference)
+    elif difference := verify_manifest(path, needed=("config.json",)):
+        raise damaged(path, difference)
 
 
 def _stored_tensors(folder: Path, config: AlbertConfig) -> dict[str, _Stored]:

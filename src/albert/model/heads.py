@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,20 +14,63 @@ from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.model.network import ACTIVATIONS, AlbertModel, EncoderOutput, initialize
 
+Names = Mapping[str, Mapping[str, str]]
+
+
+def _alike(names: Mapping[str, str]) -> Names:
+    """The same names in checkpoints of ALBERT and of BERT."""
+    return {"albert": names, "bert": names}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a head may read: the encoder's output, the word embeddings, and how many rows are choices of one question.
+
+    `mask` is 1 at real positions and 0 at padding (None: no padding).
+    """
+
+    hidden: Float[Tensor, "batch seq hidden"]
+    pooled: Float[Tensor, "batch hidden"] | None
+    mask: Int[Tensor, "batch seq"] | None
+    words: Float[Tensor, "vocab embedding"]
+    choices: int = 1
+
 
 class Head(nn.Module):
-    """A head: its transformers architecture, whether it reads the pooled vector, whether labels size it."""
+    """A head, and what others must know of it.
+
+    `architecture` is transformers' class, `names` gives a module's name in its checkpoints by family, and `tied_bias`
+    our name of the masked-language-model bias. `needs_pooler`: it reads the pooled vector. `by_piece`: it has logits at
+    every position. `labelled`: its size is the number of labels.
+    """
 
     architecture: ClassVar[str]
+    names: ClassVar[Names] = _alike({})
+    tied_bias: ClassVar[str | None] = None
     needs_pooler: ClassVar[bool] = True
+    by_piece: ClassVar[bool] = False
     labelled: ClassVar[bool] = False
+
+    def read(self, encoded: Encoded) -> Tensor | tuple[Tensor, Tensor]:
+        """The logits: [batch, labels], or [batch, seq, labels] where `by_piece`."""
+        logits: Tensor = self(encoded.pooled if self.needs_pooler else encoded.hidden)
+        return logits
 
 
 class MaskedLMHead(Head):
     """Scores over the vocabulary: Linear(H -> E), activation, LayerNorm, tied word embeddings and a bias."""
 
     architecture = "AlbertForMaskedLM"
+    names: ClassVar[Names] = {
+        "albert": {"head.dense": "predictions.dense", "head.norm": "predictions.LayerNorm"},
+        "bert": {
+            "head.dense": "cls.predictions.transform.dense",
+            "head.norm": "cls.predictions.transform.LayerNorm",
+        },
+    }
+    tied_bias = "head.bias"
     needs_pooler = False
+    by_piece = True
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -46,6 +91,10 @@ class MaskedLMHead(Head):
         x: Tensor = self.norm(self.activation(self.dense(hidden)))
         return x
 
+    def read(self, encoded: Encoded) -> Tensor:
+        logits: Tensor = self(encoded.hidden, encoded.words)
+        return logits
+
 
 class SentenceOrderHead(nn.Module):
     """Two scores of the pooled vector: in order or swapped (section 3.1); with other data, NSP."""
@@ -64,17 +113,36 @@ class PreTrainingHead(Head):
     """The masked-language-model and the sentence-order head together."""
 
     architecture = "AlbertForPreTraining"
+    names: ClassVar[Names] = {
+        "albert": {
+            "head.mlm.dense": "predictions.dense",
+            "head.mlm.norm": "predictions.LayerNorm",
+            "head.sop.linear": "sop_classifier.classifier",
+        },
+        "bert": {
+            "head.mlm.dense": "cls.predictions.transform.dense",
+            "head.mlm.norm": "cls.predictions.transform.LayerNorm",
+            "head.sop.linear": "cls.seq_relationship",
+        },
+    }
+    tied_bias = "head.mlm.bias"
+    by_piece = True
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
         self.mlm = MaskedLMHead(config)
         self.sop = SentenceOrderHead(config)
 
+    def read(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """The logits of masked pieces and those of the sentence order."""
+        return self.mlm(encoded.hidden, encoded.words), self.sop(encoded.pooled)
+
 
 class SequenceClassificationHead(Head):
     """One score a label (one in all for regression) from the pooled vector."""
 
     architecture = "AlbertForSequenceClassification"
+    names = _alike({"head.linear": "classifier"})
     labelled = True
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -91,8 +159,10 @@ class TokenClassificationHead(Head):
     """One score a label at every position."""
 
     architecture = "AlbertForTokenClassification"
+    names = _alike({"head.linear": "classifier"})
     labelled = True
     needs_pooler = False
+    by_piece = True
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -108,7 +178,9 @@ class SpanHead(Head):
     """A start and an end score at every position (a plain span head: ends do not depend on starts)."""
 
     architecture = "AlbertForQuestionAnswering"
+    names = _alike({"head.linear": "qa_outputs"})
     needs_pooler = False
+    by_piece = True
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -123,6 +195,7 @@ class MultipleChoiceHead(Head):
     """One score a choice; each choice is a sequence of its own."""
 
     architecture = "AlbertForMultipleChoice"
+    names = _alike({"head.linear": "classifier"})
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -131,6 +204,10 @@ class MultipleChoiceHead(Head):
 
     def forward(self, pooled: Float[Tensor, "choices_flat hidden"], choices: int) -> Float[Tensor, "batch choices"]:
         return self.linear(self.dropout(pooled)).view(-1, choices)
+
+    def read(self, encoded: Encoded) -> Tensor:
+        logits: Tensor = self(encoded.pooled, encoded.choices)
+        return logits
 
 
 class EmbeddingHead(Head):
@@ -149,6 +226,10 @@ class EmbeddingHead(Head):
             return hidden.mean(1)
         weights = mask.to(hidden.dtype).unsqueeze(-1)
         return (hidden * weights).sum(1) / weights.sum(1)
+
+    def read(self, encoded: Encoded) -> Tensor:
+        vectors: Tensor = self(encoded.hidden, encoded.mask)
+        return vectors
 
 
 HEADS: dict[str, type[Head]] = {
@@ -216,21 +297,10 @@ class AlbertForTask(nn.Module):
         head: Head | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """The logits of the head, or of another of its kind, from what the encoder gives."""
-        head, words = head or self.head, self.albert.embeddings.word.weight
-        match head:
-            case MaskedLMHead():
-                return head(hidden, words)
-            case PreTrainingHead():
-                return head.mlm(hidden, words), head.sop(pooled)
-            case EmbeddingHead():
-                return head(hidden, attention_mask)
-            case MultipleChoiceHead():
-                return head(pooled, choices)
-            case _ if head.needs_pooler:
-                return head(pooled)
-        return head(hidden)
+        words = self.albert.embeddings.word.weight
+        return (head or self.head).read(Encoded(hidden, pooled, attention_mask, words, choices))
 
     @property
     def reads_first(self) -> bool:
         """Whether the head reads the first position of the last layer alone."""
-        return self.head.needs_pooler and self.head_name != "pretraining" and self.config.pooling == "cls"
+        return self.head.needs_pooler and not self.head.by_piece and self.config.pooling == "cls"

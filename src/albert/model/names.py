@@ -14,13 +14,6 @@ _EMBEDDINGS = {
     "embeddings.token_type": "embeddings.token_type_embeddings",
     "embeddings.norm": "embeddings.LayerNorm",
 }
-_TASK_HEADS = {
-    "sequence_classification": {"head.linear": "classifier"},
-    "token_classification": {"head.linear": "classifier"},
-    "span": {"head.linear": "qa_outputs"},
-    "multiple_choice": {"head.linear": "classifier"},
-    "embedding": {},
-}
 
 
 @dataclass(frozen=True)
@@ -36,8 +29,6 @@ class Family:
     block: str
     layer: dict[str, str]
     pooler: str
-    heads: dict[str, dict[str, str]]
-    head_parts: frozenset[str]
     mlm_bias: str
     redundant: frozenset[str]
 
@@ -48,7 +39,8 @@ class Family:
 
     def is_head_name(self, name: str) -> bool:
         """Whether a tensor's name belongs to a head, whichever it is."""
-        return name.split(".")[0] in self.head_parts
+        theirs = (theirs for head in HEADS.values() for theirs in head.names[self.prefix].values())
+        return name.split(".")[0] in {part.split(".")[0] for part in theirs}
 
 
 FAMILIES = {
@@ -67,16 +59,6 @@ FAMILIES = {
             "ffn.norm": "full_layer_layer_norm",
         },
         pooler="albert.pooler",
-        heads={
-            **_TASK_HEADS,
-            "masked_lm": {"head.dense": "predictions.dense", "head.norm": "predictions.LayerNorm"},
-            "pretraining": {
-                "head.mlm.dense": "predictions.dense",
-                "head.mlm.norm": "predictions.LayerNorm",
-                "head.sop.linear": "sop_classifier.classifier",
-            },
-        },
-        head_parts=frozenset({"predictions", "sop_classifier", "classifier", "qa_outputs"}),
         mlm_bias="predictions.bias",
         redundant=frozenset(
             {"albert.embeddings.position_ids", "predictions.decoder.weight", "predictions.decoder.bias"}
@@ -97,19 +79,6 @@ FAMILIES = {
             "ffn.norm": "output.LayerNorm",
         },
         pooler="bert.pooler.dense",
-        heads={
-            **_TASK_HEADS,
-            "masked_lm": {
-                "head.dense": "cls.predictions.transform.dense",
-                "head.norm": "cls.predictions.transform.LayerNorm",
-            },
-            "pretraining": {
-                "head.mlm.dense": "cls.predictions.transform.dense",
-                "head.mlm.norm": "cls.predictions.transform.LayerNorm",
-                "head.sop.linear": "cls.seq_relationship",
-            },
-        },
-        head_parts=frozenset({"cls", "classifier", "qa_outputs"}),
         mlm_bias="cls.predictions.bias",
         # The published BERTs say that they are BertForMaskedLM, and hold the next-sentence head, too.
         redundant=frozenset(
@@ -120,7 +89,6 @@ FAMILIES = {
         ),
     ),
 }  # fmt: skip
-_HEAD_BIASES = {"masked_lm": "head.bias", "pretraining": "head.mlm.bias"}
 
 
 def transformers_names(config: AlbertConfig, head: str | None) -> dict[str, str]:
@@ -133,8 +101,8 @@ def _names(config: AlbertConfig, head: str | None) -> Iterator[tuple[str, str]]:
         yield f"{ours}.weight", f"{theirs}.weight"
         if not ours.endswith((".word", ".position", ".token_type")):
             yield f"{ours}.bias", f"{theirs}.bias"
-    if head in _HEAD_BIASES:
-        yield _HEAD_BIASES[head], FAMILIES[config.model_type].mlm_bias
+    if head is not None and (bias := HEADS[head].tied_bias) is not None:
+        yield bias, FAMILIES[config.model_type].mlm_bias
 
 
 def _modules(config: AlbertConfig, head: str | None) -> Iterator[tuple[str, str]]:
@@ -150,4 +118,5 @@ def _modules(config: AlbertConfig, head: str | None) -> Iterator[tuple[str, str]
                 yield f"albert.encoder.groups.{group}.{inner}.{ours}", f"{block}.{theirs}"
     if head is None or HEADS[head].needs_pooler:
         yield "albert.pooler.linear", family.pooler
-    yield from family.heads.get(head or "", {}).items()
+    if head is not None:
+        yield from HEADS[head].names[family.prefix].items()

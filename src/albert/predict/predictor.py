@@ -23,11 +23,10 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
+from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
 from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
-from albert.storage.replacing import unchanged
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
 from albert.tasks.facts import Facts
@@ -111,7 +110,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        name: str | Path,
+        name: str | Path | ModelFolder,
         *,
         precision: Precision | Literal["int8"] = "auto",
         early_exit: bool = True,
@@ -124,18 +123,18 @@ class Predictor:
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
-        folder = model_folder(name)
-        with unchanged(folder):
-            return cls._load(folder, str(name), precision, early_exit=early_exit, hardening=hardening)
+        folder = ModelFolder.open(name)
+        with folder.unchanged():
+            return cls._load(folder, precision, early_exit=early_exit, hardening=hardening)
 
     @classmethod
     def _load(
-        cls, folder: Path, name: str, precision: Precision | Literal["int8"], *, early_exit: bool, hardening: bool
+        cls, folder: ModelFolder, precision: Precision | Literal["int8"], *, early_exit: bool, hardening: bool
     ) -> Self:
-        model = load_model(folder)
-        config, source = model.config, str(folder / "config.json")
+        model, path, name = load_model(folder), folder.path, folder.name
+        config, source = model.config, str(path / "config.json")
         stored = StoredTask.of(config.extra, source)
-        task = task_named(stored.task) if stored.task else task_of(model, folder)
+        task = task_named(stored.task) if stored.task else task_of(model, path)
         if task is None:
             raise AlbertError(
                 ErrorKind.MODEL,
@@ -144,12 +143,12 @@ class Predictor:
                 hint="fine-tune it first: albert train data.csv --init FOLDER -o out",
             )
         task = as_trained(task, stored, source)
-        tokenizer = open_tokenizer(folder)
+        tokenizer = open_tokenizer(path, config=config)
         tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
-        limit = min(tokenizer.max_length, config.max_position_embeddings, length_limit(folder) or sys.maxsize)
+        limit = min(tokenizer.max_length, config.max_position_embeddings, length_limit(path) or sys.maxsize)
         lengths = lengths_of(stored, config.extra, task, limit, source)
         require_fit(stored, task, model.head_name, lengths, config, source)
-        calibration = _calibration(folder, precision)
+        calibration = _calibration(path, precision)
         return cls(
             model,
             tokenizer,
@@ -160,7 +159,7 @@ class Predictor:
             precision="auto" if precision == "int8" else precision,
             calibration=calibration,
             exit_threshold=stored.early_exit.threshold if early_exit else None,
-            fingerprint=_fingerprint(folder, int8=calibration is not None),
+            fingerprint=_fingerprint(path, int8=calibration is not None),
             name=name,
         )
 

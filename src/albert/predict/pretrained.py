@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
 from albert.model import AlbertForTask, load_model
+from albert.model.folder import ModelFolder
 from albert.model.heads import MaskedLMHead, PreTrainingHead
 from albert.tasks import DecodeOptions
 from albert.text.encodings import Tokenizer
@@ -25,15 +25,15 @@ class PretrainedModel:
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, name: str | Path) -> Self:
+    def load(cls, name: str | Path | ModelFolder) -> Self:
         """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for one without the head."""
-        folder = model_folder(name)
+        folder = ModelFolder.open(name)
         model = load_model(folder)
         if not isinstance(model.head, (MaskedLMHead, PreTrainingHead)):
             raise AlbertError(
-                ErrorKind.MODEL, str(name), expected="a pre-trained model", got=f"head {model.head_name!r}"
+                ErrorKind.MODEL, folder.name, expected="a pre-trained model", got=f"head {model.head_name!r}"
             )
-        return cls(model, open_tokenizer(folder))
+        return cls(model, open_tokenizer(folder.path, config=model.config))
 
     @torch.inference_mode()
     def fill_mask(self, text: str, *, top_k: int = 5) -> list[Any]:

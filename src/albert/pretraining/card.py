@@ -10,7 +10,8 @@ from albert.training.folder import thread_note
 from albert.version import __version__
 
 if TYPE_CHECKING:
-    from albert.pretraining.pretrain import PretrainConfig, PretrainResult
+    from albert.pretraining.pretrain import PretrainResult
+    from albert.pretraining.settings import PretrainConfig
 
 _TEMPLATE = """---
 library_name: albert-nlp

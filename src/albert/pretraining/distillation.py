@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.compute.dense import DenseEncoder
+from albert.compute.dense import encoder_over_rows
 from albert.errors import require_ranges
 from albert.model.network import AlbertModel
 from albert.pretraining.alignment import Aligned, Words, align, word_vectors
@@ -69,7 +69,7 @@ class Teacher:
     ) -> None:
         """`groups` is how many groups the student has."""
         model.requires_grad_(False)
-        self.encoder = DenseEncoder(model, dtype, compiled=compiled)
+        self.encoder = encoder_over_rows(model, dtype, compiled=compiled)
         self.special = tokenizer.special
         self.words = words
         depths = model.config.num_hidden_layers * model.config.inner_group_num

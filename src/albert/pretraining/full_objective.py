@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from albert.compute.dense import DenseEncoder, activated, layer_norm
+from albert.compute.dense import activated, encoder_over_rows, layer_norm
 from albert.model.heads import AlbertForTask, PreTrainingHead
 from albert.pretraining.distillation import Comparison, DistillationConfig, Teacher, group_ends
 from albert.pretraining.draws import uniform
@@ -139,7 +139,7 @@ class FullRowObjective:
             count = self._hidden_rows(batch)
             ids = torch.cat([masked[:count], rows.ids[count:]])
             place = column[:count] + torch.arange(count, device=column.device)[:, None] * batch.length
-        encoder = DenseEncoder(model.albert, self.dtype, compiled=self.compiled)
+        encoder = encoder_over_rows(model.albert, self.dtype, compiled=self.compiled)
         ends = group_ends(model.config.num_hidden_groups, model.albert.encoder.num_layers)
         levels = [x for depth, x in enumerate(encoder.depths(ids, rows.types)) if depth in ends]
         logits = _word_logits(model, levels[-1].flatten(0, 1)[place.flatten()])

@@ -94,22 +94,23 @@ def _place(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def unchanged(folder: Path) -> Iterator[None]:
-    """Raises `AlbertError` (bad-model) if a folder's files were replaced while they were read."""
-    before = _state(folder)
+def unchanged(folder: Path, *, since: tuple[Any, ...] | None = None) -> Iterator[None]:
+    """Raises `AlbertError` (bad-model) if a folder's files were replaced meanwhile, or since the snapshot `since`."""
+    before = snapshot(folder) if since is None else since
     try:
         yield
     except (AlbertError, OSError):
-        if _state(folder) == before:
+        if snapshot(folder) == before:
             raise
-    if _state(folder) != before:
+    if snapshot(folder) != before:
         raise AlbertError(
             ErrorKind.MODEL, str(folder), expected="files that stay as they are", got="others while they were read",
             hint="load it again",
         )  # fmt: skip
 
 
-def _state(folder: Path) -> tuple[Any, ...]:
+def snapshot(folder: Path) -> tuple[Any, ...]:
+    """What tells whether a folder's files are still the same ones."""
     found: list[Any] = [_replaced(folder)]
     for name in (MANIFEST, "config.json"):
         with contextlib.suppress(OSError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +17,11 @@ from albert.tasks.base import Lengths, Task
 
 
 @dataclass(frozen=True)
-class _Exit:
+class StoredExit:
+    """Where rows leave: the threshold, and the mean depth at which those of dev left."""
+
     threshold: float | None = None
+    depth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class StoredTask:
     max_length: int | None = None
     stride: int | None = None
     thresholds: tuple[float, ...] = ()
-    early_exit: _Exit = _Exit()
+    early_exit: StoredExit = StoredExit()
 
     @classmethod
     def of(cls, extra: Mapping[str, Any], source: str) -> StoredTask:
@@ -39,6 +44,18 @@ class StoredTask:
         if found.task is not None:
             task_named(found.task)
         return found
+
+    def extra(self) -> dict[str, Any]:
+        """The entries as JSON values, the inverse of `of`. A stride of None says that long texts are cut."""
+        values = json.loads(json.dumps(dataclasses.asdict(self)))
+        kept = {f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default} | {"stride"}
+        return {name: value for name, value in values.items() if name in kept}
+
+
+def noted(config: AlbertConfig, **entries: Any) -> AlbertConfig:
+    """The config with some entries of its `StoredTask` changed."""
+    stored = StoredTask.of(config.extra, "config.json")
+    return config.with_(extra=dataclasses.replace(stored, **entries).extra())
 
 
 def lengths_of(stored: StoredTask, extra: Mapping[str, Any], task: Task, limit: int, source: str) -> Lengths:

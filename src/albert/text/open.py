@@ -13,10 +13,11 @@ from albert.text.tokenizer import AlbertTokenizer
 from albert.text.wordpiece import VOCABULARY, WordPieceTokenizer
 
 
-def open_tokenizer(name: str | Path) -> Tokenizer:
+def open_tokenizer(name: str | Path, *, config: AlbertConfig | None = None) -> Tokenizer:
     """Opens the tokenizer of a folder or hub id: SentencePiece (ALBERT) or WordPiece (BERT), according to its files.
 
-    Raises `AlbertError` (bad-model) if neither is there, or if the tokenizer has more pieces than the model beside it.
+    `config` is that of the model beside it, if it has been read already. Raises `AlbertError` (bad-model) if neither is
+    there, or if the tokenizer has more pieces than the model.
     """
     folder = model_folder(name)
     raw = None if os.path.lexists(folder / "spiece.model") else read_json(folder / "tokenizer.json")
@@ -31,8 +32,10 @@ def open_tokenizer(name: str | Path) -> Tokenizer:
             ErrorKind.MODEL, str(folder / "tokenizer.json"), got=str(kind),
             expected="a Unigram (ALBERT) or WordPiece (BERT) tokenizer",
         )  # fmt: skip
-    if (folder / "config.json").exists():
-        _require_room(folder, tokenizer)
+    if config is None and (folder / "config.json").exists():
+        config = AlbertConfig.load(folder)
+    if config is not None:
+        _require_room(folder, tokenizer, config.vocab_size)
     return tokenizer
 
 
@@ -40,8 +43,7 @@ def _words_alone(folder: Path) -> bool:
     return os.path.lexists(folder / VOCABULARY) and not os.path.lexists(folder / "spiece.model")
 
 
-def _require_room(folder: Path, tokenizer: Tokenizer) -> None:
-    room = AlbertConfig.load(folder).vocab_size
+def _require_room(folder: Path, tokenizer: Tokenizer, room: int) -> None:
     if tokenizer.vocab_size > room:
         raise AlbertError(
             ErrorKind.MODEL,

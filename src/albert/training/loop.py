@@ -14,21 +14,20 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from albert.compute.precision import Precision
-from albert.data.batches import Features, training_steps
 from albert.engine import autocast, resolve_precision
-from albert.errors import AlbertError, ErrorKind, require_ranges
+from albert.errors import AlbertError, ErrorKind
 from albert.machine.memory import keep_freed_memory
 from albert.machine.process import StopRequest
 from albert.training.average import Average
+from albert.training.best import keep_best, merit, merits, newest_with_its_best, out_of_patience
 from albert.training.optimizer import set_rate
-from albert.training.resume import changes, refuse_changes
+from albert.training.parts import Forward, LoopConfig, Objective, Progress, Source, Watch
+from albert.training.resume import changes, note_threads, refuse_changes
 from albert.training.state import BEST, LAST, Checkpoints, MetricsLog, RunState
 from albert.training.world import World
 
@@ -37,127 +36,6 @@ _MAX_RETREATS = 5
 _SLOWER = 0.7  # the rate after a retreat, of the one before
 _MEASURED_STEPS = 8
 _LAG = 20  # steps whose numbers a GPU computes before anybody looks, so that it need not wait
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How long and in what portions a run goes over its data.
-
-    `batch_size` counts examples an update, `max_tokens` padded tokens a forward pass (a larger batch is
-    accumulated). `steps` counts updates and, unless 0, stands in the place of `epochs`. Training stops early
-    after `patience` evaluations without a better score (0: never).
-    """
-
-    epochs: float = 3.0
-    steps: int = 0
-    batch_size: int = 32
-    max_tokens: int = 8192
-    evals_per_epoch: int = 1
-    patience: int = 0
-    save_seconds: float = 300.0
-    precision: Precision = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_ranges(
-            self,
-            ("epochs", 1e-6, 1e6),
-            ("steps", 0, 1e9),
-            ("batch_size", 1, 1_000_000),
-            ("max_tokens", 8, 100_000_000),
-            ("evals_per_epoch", 1, 1000),
-            ("patience", 0, 1_000_000),
-            ("save_seconds", 0, 1e9),
-            ("seed", 0, 2**32 - 1),
-        )
-
-
-class Source(Protocol):
-    """Where a run's batches come from: the micro-batches of any step, in any order of asking."""
-
-    @property
-    def steps_per_epoch(self) -> int: ...
-
-    def micro_batches(self, step: int) -> list[Any]: ...
-
-
-class Objective(Protocol):
-    """A loss: means, each by its weight (1 where none is named), added up.
-
-    Each mean is a sum over a micro-batch and the count it is a mean over.
-    """
-
-    weights: Mapping[str, float]
-
-    def counts(self, batch: Any) -> dict[str, int]: ...
-
-    def sums(self, model: nn.Module, batch: Any) -> dict[str, Tensor]: ...
-
-
-class _Forward(nn.Module):
-    """Model and objective as one module, so that gradients of all ranks meet in its backward pass."""
-
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
-        super().__init__()
-        self.model = model
-        self.objective = objective
-
-    def forward(self, batch: Any) -> dict[str, Tensor]:
-        return self.objective.sums(self.model, batch)
-
-
-class FeatureSource:
-    """Batches of encoded examples in memory; the order of an epoch is drawn from (seed, epoch)."""
-
-    def __init__(self, features: Features, config: LoopConfig) -> None:
-        self.features = features
-        self.config = config
-        self.bounds = features.unit_bounds()
-        longest = np.maximum.reduceat(features.lengths, self.bounds[:-1])
-        self.lengths = longest * np.diff(self.bounds)  # padded pieces of each unit
-        self._epoch = -1
-        self._steps: list[list[Any]] = []
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.lengths) / self.config.batch_size)
-
-    def micro_batches(self, step: int) -> list[Any]:
-        epoch, index = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            config = self.config
-            self._steps = training_steps(
-                self.lengths,
-                batch_size=config.batch_size,
-                max_tokens=config.max_tokens,
-                seed=config.seed,
-                epoch=epoch,
-            )
-            self._epoch = epoch
-        return [self.features.batch(self._rows(units)) for units in self._steps[index]]
-
-    def _rows(self, units: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.arange(self.bounds[unit], self.bounds[unit + 1]) for unit in units])
-
-
-class Progress(Protocol):
-    """Who watches a run."""
-
-    def on_step(self, step: int, total: int, *, loss: float, tokens: int, seconds: float) -> None: ...
-
-    def on_evaluation(self, step: int, scores: dict[str, float], *, best: bool) -> None: ...
-
-    def on_message(self, text: str) -> None: ...
-
-
-class Watch(Protocol):
-    """Who may call a run back to an earlier checkpoint; each returns the reason, or None."""
-
-    seen: dict[str, Any]
-
-    def after_step(self, losses: dict[str, float]) -> str | None: ...
-
-    def after_evaluation(self, scores: dict[str, float]) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -169,11 +47,6 @@ class _Update:
     norm: Tensor
     rate: float
     tokens: int
-
-
-def merit(scores: dict[str, float], metric: str) -> tuple[float, float]:
-    """What decides between evaluations: the metric, and of equal ones the lower loss."""
-    return scores[metric], -scores.get("loss", 0.0)
 
 
 class Trainer:
@@ -221,7 +94,7 @@ class Trainer:
         keep_freed_memory()
         self.world = world or World()
         self.device = next(model.parameters()).device
-        self.forward = self.world.parallel(_Forward(model, objective))
+        self.forward = self.world.parallel(Forward(model, objective))
         self.precision = resolve_precision(config.precision, self.device)
         self.total = config.steps or max(1, round(source.steps_per_epoch * config.epochs))
         self.eval_every = max(1, round(source.steps_per_epoch / config.evals_per_epoch))
@@ -246,7 +119,7 @@ class Trainer:
         if resume:
             self._resume()
         if not self.state.threads:
-            self._note_threads()
+            note_threads(self.state.threads, self.device, self.progress.on_message)
         if self.world.leads:
             self.checkpoints.forget_after(LAST, self.state.step)
             self.checkpoints.forget_after(BEST, self.state.step)
@@ -258,7 +131,7 @@ class Trainer:
         with self._stop:
             while True:
                 self.before_step(self.state.step)
-                ends = self.state.step >= self.total or self._out_of_patience()
+                ends = self.state.step >= self.total or out_of_patience(self.state, self.metric, self.config.patience)
                 if (ends or self._evaluation_due()) and not self._look():
                     continue
                 if self._evaluation_due():
@@ -266,7 +139,7 @@ class Trainer:
                     saved_at = time.monotonic()
                     if not self._evaluate():
                         continue
-                if self.state.step >= self.total or self._out_of_patience():
+                if self.state.step >= self.total or out_of_patience(self.state, self.metric, self.config.patience):
                     break
                 stop = self._step()
                 due = time.monotonic() - saved_at >= self.config.save_seconds
@@ -279,14 +152,14 @@ class Trainer:
                         hint="everything is saved; repeat the command with --resume to go on",
                     )
         self._save()
-        self._keep_best()
+        keep_best(self.checkpoints, self.state, self.metric, self.model)
         return self.state
 
     def estimated_seconds(self) -> float:
         """What all steps will take, from a few measured on a copy of the model, spread over the first epoch."""
         kept = self.model, self.optimizer, self.forward
         self.model, self.optimizer = copy.deepcopy(kept[:2])
-        self.forward = _Forward(self.model, self.objective)
+        self.forward = Forward(self.model, self.objective)
         self.model.train()
         count = self.source.steps_per_epoch
         seconds = []
@@ -463,7 +336,7 @@ class Trainer:
             if averaged:
                 scores, weights = of_mean, self.average.in_model()
         step = self.state.step
-        best = self.metric is not None and all(merit(scores, self.metric) > seen for seen in self._seen())
+        best = self.metric is not None and all(merit(scores, self.metric) > m for m in merits(self.state, self.metric))
         self.state.evaluations.append({"step": step, "scores": scores, **note})
         if self.world.leads:
             if best:
@@ -479,19 +352,10 @@ class Trainer:
             return False
         return True
 
-    def _seen(self) -> list[tuple[float, float]]:
-        """What every evaluation so far is worth."""
-        return [merit(e["scores"], self.metric) for e in self.state.evaluations] if self.metric else []
-
     def _rewind_log(self) -> None:
         if not self.world.leads:
             return
         self.log.rewind(self.state.step, evaluated={e["step"] for e in self.state.evaluations})
-
-    def _out_of_patience(self) -> bool:
-        seen = self._seen()
-        patience = self.config.patience
-        return 0 < patience < len(seen) and max(seen[-patience:]) <= max(seen[:-patience])
 
     def _save(self) -> None:
         if not self.world.leads:
@@ -509,7 +373,7 @@ class Trainer:
             self.average.load(Checkpoints.average(path))
 
     def _resume(self) -> None:
-        path = self._with_its_best()
+        path = newest_with_its_best(self.checkpoints, self.metric, self.progress.on_message)
         if path is None:
             self.progress.on_message("no checkpoint to resume from: starting at step 0")
             return
@@ -523,58 +387,7 @@ class Trainer:
         self._restore(path)
         self.state.fingerprint = expected
         self.progress.on_message(f"resuming at step {state.step} of {self.total}")
-        self._note_threads()
-
-    def _with_its_best(self) -> Path | None:
-        """The newest checkpoint whose best weights so far are whole, too.
-
-        Where they are not the run goes back to before them and makes them again: the last weights would else stand
-        under the scores of the best.
-        """
-        for path in self.checkpoints.whole(LAST):
-            step = self._best_step(Checkpoints.state(path))
-            damage = None if step is None else self.checkpoints.damage(self.checkpoints.at(BEST, step))
-            if damage is None:
-                return path
-            self.progress.on_message(
-                f"the best weights, of step {step}, are damaged ({damage}): going back from {path.name} to make them "
-                "again"
-            )
-        return None
-
-    def _best_step(self, state: RunState) -> int | None:
-        """After which step the best scores were found, of equal ones the first."""
-        metric = self.metric
-        if metric is None or not state.evaluations:
-            return None
-        best = max(state.evaluations, key=lambda entry: merit(entry["scores"], metric))
-        return int(best["step"])
-
-    def _note_threads(self) -> None:
-        """Keeps in the state with how many threads it goes on; sums in another order give other last bits."""
-        now, before = torch.get_num_threads(), self.state.threads
-        if before and before[-1] != now and self.device.type == "cpu":
-            self.progress.on_message(
-                f"{now} threads, {before[-1]} before: sums are rounded otherwise, so the weights can end a little "
-                f"different from those of a run without interruption (OMP_NUM_THREADS={before[-1]} keeps them)"
-            )
-        if before[-1:] != [now]:
-            before.append(now)
-
-    def _keep_best(self) -> None:
-        step = self._best_step(self.state)
-        if step is None:
-            return
-        path = self.checkpoints.at(BEST, step)
-        if damage := self.checkpoints.damage(path):
-            raise AlbertError(
-                ErrorKind.MODEL,
-                f"{path}: the best weights are damaged",
-                expected="those that were saved",
-                got=damage,
-                hint="repeat the command with --resume: it goes back and makes them again",
-            )
-        Checkpoints.restore(path, self.model, None)
+        note_threads(self.state.threads, self.device, self.progress.on_message)
 
 
 def _scalar(value: Tensor) -> Tensor:

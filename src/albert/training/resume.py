@@ -1,12 +1,14 @@
-"""What a run that goes on has otherwise than when it began: each setting by name, and the option that restores it."""
+"""What a resumed run has that its beginning had not: each changed setting by name with the option that restores it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from albert.errors import AlbertError, ErrorKind
 
@@ -119,3 +121,15 @@ def _told(value: Any) -> str:
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value):
         return ",".join(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def note_threads(threads: list[int], device: torch.device, tell: Callable[[str], None]) -> None:
+    """Adds to `threads` the number that a run goes on with; sums in another order give other last bits."""
+    now = torch.get_num_threads()
+    if threads and threads[-1] != now and device.type == "cpu":
+        tell(
+            f"{now} threads, {threads[-1]} before: sums are rounded otherwise, so the weights can end a little "
+            f"different from those of a run without interruption (OMP_NUM_THREADS={threads[-1]} keeps them)"
+        )
+    if threads[-1:] != [now]:
+        threads.append(now)

@@ -15,13 +15,12 @@ from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
-from albert.hub import model_folder
-from albert.model.checkpoint import stored_head
+from albert.model.folder import ModelFolder
+from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
 from albert.serve.core.queue import Computed, Lane
 from albert.serve.core.refusals import invalid, too_large, unsupported
-from albert.storage.files import folder_fingerprint
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
 from albert.tasks.regression import Regression
@@ -98,15 +97,10 @@ class Hosted:
 
         Raises `AlbertError` as `Predictor.load` does.
         """
-        folder = model_folder(source.path)
-        model: Predictor | PretrainedModel
-        if stored_head(folder) in ("masked_lm", "pretraining"):
-            model = PretrainedModel.load(folder)
-        else:
-            model = Predictor.load(folder, precision=precision)  # type: ignore[arg-type]
-        hosted = cls(source, model, safe=safe)
-        hosted.fingerprint = folder_fingerprint(folder)
-        hosted.card = _card(folder / "README.md")
+        folder = ModelFolder.open(source.path)
+        hosted = cls(source, open_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
+        hosted.fingerprint = folder.fingerprint
+        hosted.card = _card(folder.path / "README.md")
         return hosted
 
     def require(self, ability: str) -> None:

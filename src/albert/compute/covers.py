@@ -1,0 +1,45 @@
+"""The one gate of the fast forms: which networks they compute as the reference does.
+
+Every fast form asks here before it runs: the packed forward pass with its kernels, int8 and early exit, the step of
+training on a CPU, the encoder over full rows. Where the answer is no, the reference network of `albert.model` runs. A
+new field of `AlbertConfig`, or a new head, is refused until its name stands here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from albert.config import AlbertConfig
+
+# Fields whose every value the fast forms know.
+_FIELDS = {
+    "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_hidden_groups", "inner_group_num",
+    "num_attention_heads", "intermediate_size", "hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob",
+    "classifier_dropout_prob", "max_position_embeddings", "type_vocab_size", "pad_token_id", "layer_norm_eps",
+    "sharing", "embedding_projection", "pooling",
+    # These change no forward pass.
+    "initializer_range", "model_type", "id2label", "problem_type", "extra",
+}  # fmt: skip
+_HEADS = {
+    "masked_lm", "pretraining", "sequence_classification", "token_classification", "span", "multiple_choice",
+    "embedding",
+}  # fmt: skip
+_ACTIVATIONS = {"gelu", "gelu_new", "relu"}
+
+
+def covers(config: AlbertConfig, head: str | None) -> bool:
+    """Whether the fast forms compute this network as the reference does.
+
+    `head` is a name in `HEADS`, None for the encoder alone.
+    """
+    return not unknown(config, head)
+
+
+def unknown(config: AlbertConfig, head: str | None) -> list[str]:
+    """What of a network the fast forms do not know, as `name=value`: fields away from their defaults, the head."""
+    others = [each for each in dataclasses.fields(config) if each.name not in _FIELDS]
+    values = [f"{each.name}={getattr(config, each.name)!r}" for each in others
+              if getattr(config, each.name) != each.default]  # fmt: skip
+    if config.hidden_act not in _ACTIVATIONS:
+        values.append(f"hidden_act={config.hidden_act!r}")
+    return values if head in {None, *_HEADS} else [*values, f"head={head!r}"]
