@@ -1,1 +1,1 @@
-"""Models in other forms: a file a target."""
+"""Models in other forms, one file per target."""

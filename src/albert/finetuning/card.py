@@ -1,4 +1,4 @@
-"""The card of a fine-tuned model: what was trained on what, how, with which result; the README.md of a model folder."""
+"""The card of a fine-tuned model (the README.md of its folder): data, settings and results."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def model_card(
     *,
     calibration: str = "",
 ) -> str:
-    """The card as Markdown with the metadata block that model hubs read; `calibration` tells what was done for it."""
+    """The card as Markdown with the metadata block of model hubs. `calibration` says what was done for calibration."""
     scores = "| score | dev |\n|---|---|\n" + "\n".join(
         f"| {name} | {value:.4f} |" for name, value in result.scores.items()
     )

@@ -1,4 +1,4 @@
-"""What `albert train` reads before it trains: tables to examples, task and labels, encoded features."""
+"""What `albert train` reads before it trains: tables as examples, task and labels, encoded features."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.tasks.losses import LossConfig, LossShape
 from albert.text.encodings import Tokenizer
 
-_SHOWN = 10  # labels in an error
+_SHOWN = 10  # the most labels named in an error
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(Reading):
-    """What to fine-tune on and from, and how the files are to be read.
+    """The data, the start of the model, and how the files are read.
 
-    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
-    unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
-    of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
-    label for texts that no other one fits: also the answer where none is likely enough. `settings` override the
-    values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
-    depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
-    for an `init` and a `size` at once, and an `exit_budget` that is no share.
+    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, by default the
+    starter. A `size` trains a network from scratch instead, on our English vocabulary or that of the folder
+    `tokenizer`. `metric` is the dev score that decides; by default the task's own. `fallback` is the label for texts
+    that fit no other label; it is also the answer when no label is likely enough. `settings` override values of
+    `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. `early_exit` puts a head behind every depth. At most the
+    share `exit_budget` of dev may then get worse answers.
+
+    Raises `AlbertError` (usage) for an `init` together with a `size`, and for an `exit_budget` outside 0..1.
     """
 
     train: str
@@ -81,7 +82,7 @@ class FinetuneConfig(Reading):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev."""
+    """Everything that is read and encoded before training. `baseline` is the score of the task's baseline on dev."""
 
     task: Task
     columns: Columns
@@ -101,7 +102,7 @@ class Dataset:
 def read_dataset(
     config: FinetuneConfig, tokenizer: Tokenizer, loss: LossConfig, text: TextConfig, *, seed: int
 ) -> Dataset:
-    """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
+    """Reads and encodes the training and the dev part. Without a dev file, one file is divided by `seed`.
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
@@ -169,7 +170,7 @@ def _features(
     lengths: Lengths,
     remarks: list[str],
 ) -> tuple[Features, int]:
-    """The examples as features with their gold, and how many texts were cut."""
+    """The features of the examples with their gold, and how many texts were cut."""
     features, cut = task.features(tokenizer, examples, lengths)
     remarks.extend(task.remarks(examples, features))
     return features.with_gold(task.targets(examples, features, labels)), cut

@@ -30,14 +30,14 @@ from albert.training.folder import check_folder, write_model_folder
 from albert.training.progress import ConsoleProgress
 from albert.training.settings import divide_settings
 
-# From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
+# From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md). Patience ends longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_NARROW: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # up to H 256
 # The starter's width. CoLA, 3 epochs: MCC 0.288, 0.264 and 0 at 1e-4, 2e-4 and 4e-4 (docs/log.md).
 _FROM_SMALL: dict[str, Any] = {"lr": 1.5e-4, "epochs": 5.0, "batch_size": 32, "patience": 2}
-_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # Turc et al. 2019, of their grid
-_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
-_NARROW, _SMALL = 256, 512  # hidden sizes up to which these defaults hold
+_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # from the grid of Turc et al. 2019
+_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # within the paper's Table 14
+_NARROW, _SMALL = 256, 512  # the largest hidden size for which these defaults hold
 
 _SHAPES = {
     "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",

@@ -1,4 +1,4 @@
-"""File to file: predictions for every row of a table, streamed, in constant memory, resumable."""
+"""Predictions from file to file: every row of a table, streamed, in constant memory, resumable."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from albert.tasks import DecodeOptions, Prediction
 from albert.text.hardening.hardener import SURROGATE, invalid_unicode
 from albert.version import __version__
 
-CHUNK = 4096  # rows between two saved positions
+CHUNK = 4096  # the number of rows between two saved positions
 
 
 @dataclass(frozen=True)
 class Scored:
-    """How many rows were written, how many of them an earlier call had done, how many texts were cut.
+    """The number of rows written, of rows from an earlier call, and of texts cut.
 
-    `remarks` tell what was assumed of the input, and what else is to be known of it and of the output.
+    `remarks` are the assumptions about the input, and other observations on input and output.
     """
 
     rows: int
@@ -57,12 +57,15 @@ def score_file(
 ) -> Scored:
     """Writes every row of `source` with its prediction to `out` ("-": standard input and output).
 
-    The name of `out` says how it is written, `output_format` where it does not. All input columns stay; "prediction"
-    and "score" are added ("predictions", all of them, if `top_k` is not 1; what the task calls them where a text may
-    have none or many). An interrupted call goes on where it stopped: until the end the rows lie in `out`.part, beside
-    a note of how far they go. A pipe or device is written as a stream. Raises `AlbertError`: usage or disk for an
-    `out` that cannot be written, before any row is computed; locked where another call writes it; bad-data at the
-    first bad row. `ReaderGoneError` where nobody reads the stream any more.
+    The name of `out` decides the format, or else `output_format`. All input columns stay. "prediction" and "score" are
+    added; if `top_k` is not 1, "predictions" with all of them; if a text may have none or several, the task's own name
+    for them.
+
+    An interrupted call goes on where it stopped. Until the end the rows are in `out`.part, beside a note of the
+    position. A pipe or device is written as a stream.
+
+    Raises `AlbertError`: usage or disk for an `out` that cannot be written, before any row is computed; locked if
+    another call writes it; bad-data at the first bad row. Raises `ReaderGoneError` if the stream's reader has left.
     """
     require_output(out, inputs=(source,))
     target = None if out == "-" else target_of(out)
@@ -85,7 +88,7 @@ def score_file(
 
 
 class _Scorer:
-    """Rows in, portions of the output out; `remarks` tell what is to be known of it."""
+    """Turns rows into portions of the output. `remarks` are the observations."""
 
     def __init__(self, predictor: Predictor, read: Callable[[], Table], form: Form, options: DecodeOptions) -> None:
         self.predictor = predictor
@@ -106,7 +109,7 @@ class _Scorer:
         return Path(self.table.path).is_file()
 
     def portions(self, *, skip: int) -> Iterator[tuple[int, bytes]]:
-        """(rows, their bytes) for each portion after the first `skip` rows, and last (0, what ends the file)."""
+        """(rows, their bytes) for each portion after the first `skip` rows, and last (0, the end of the file)."""
         rows = itertools.islice(self._rows(), skip, None)
         first = skip == 0
         while chunk := list(itertools.islice(rows, CHUNK)):
@@ -115,8 +118,8 @@ class _Scorer:
         yield 0, self.records.end()
 
     def job(self, reading: dict[str, Any]) -> dict[str, Any]:
-        """What tells whether an interrupted call did the same work: all that changes a row."""
-        source: dict[str, Any] = {"pid": os.getpid()}  # a stream is never the same
+        """Identifies the work of a call, by everything that changes a row."""
+        source: dict[str, Any] = {"pid": os.getpid()}  # a stream cannot be read again by another call
         if self.rereadable:
             status = Path(self.table.path).stat()
             path = str(Path(self.table.path).resolve())
@@ -130,7 +133,7 @@ class _Scorer:
             **self.predictor.identity(),
             **asdict(self.options),
         }
-        return dict(json.loads(json.dumps(job)))  # as it will be read again
+        return dict(json.loads(json.dumps(job)))  # as a later call will read it
 
     def told(self) -> tuple[str, ...]:
         """The remarks, with what was counted."""
@@ -150,9 +153,10 @@ class _Scorer:
         return itertools.chain([first], rows)
 
     def _read_through(self, read: Callable[[], Table], form: Form) -> Iterable[str]:
-        """The columns of all rows. Raises `AlbertError` (bad-data) where one cannot be written, before any is computed.
+        """The columns of all rows. Raises `AlbertError` (bad-data) for a column that cannot be written, before any row
+        is computed.
 
-        A stream can be read only once: its first lines tell, and what comes later is refused where it differs.
+        A stream can be read only once: its first lines decide, and a later row with another column is refused.
         """
         held = form.format == "csv" and self.table.layout.format not in ("jsonl", "json", "parquet")
         if held or not self.rereadable:
@@ -199,7 +203,7 @@ class _Scorer:
 
 
 def _to_stream(scorer: _Scorer, file: IO[bytes]) -> int:
-    """The rows written, portion by portion."""
+    """Writes the rows portion by portion, and returns their number."""
     rows = 0
     for count, data in scorer.portions(skip=0):
         file.write(data)
@@ -228,7 +232,7 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
         part.replace(out)
     except BaseException as error:
         if not scorer.rereadable or (isinstance(error, AlbertError) and error.kind is ErrorKind.DATA):
-            part.unlink(missing_ok=True)  # a call that could go on from here will not come
+            part.unlink(missing_ok=True)  # no later call can go on from here
             note.unlink(missing_ok=True)
         raise
     note.unlink(missing_ok=True)
@@ -242,7 +246,7 @@ class _Done:
 
 
 def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, list[str]]:
-    """(rows, bytes) that an interrupted call of the same job has safely written, and a remark where it was another."""
+    """(rows, bytes) that an interrupted call of the same job has written safely, and a remark if it was another job."""
     try:
         if not (is_plain(note) and is_plain(part)):
             return 0, 0, []
@@ -260,5 +264,5 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, li
 
 
 def _answer(prediction: Prediction, key: str) -> Any:
-    """What is predicted of a row: the vector of a text, where that is all there is."""
+    """The prediction of a row. For vectors it is the vector itself."""
     return prediction.get("embedding", prediction[key])

@@ -1,4 +1,4 @@
-"""Opening a model, whichever kind it is: one that predicts, or one that fills masks."""
+"""Opens a model of either kind: one that predicts, or one that fills masks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def open_model(
 ) -> Predictor | PretrainedModel:
     """Loads a folder, a hub id or "starter": a `Predictor` if it is fine-tuned, else a `PretrainedModel`.
 
-    `precision` and `early_exit` as for `Predictor.load`, which a pre-trained model ignores. Raises `AlbertError`.
+    `precision` and `early_exit` are as for `Predictor.load`; a pre-trained model ignores them. Raises `AlbertError`.
     """
     folder = ModelFolder.open(name)
     if folder.pretrained:

@@ -1,4 +1,4 @@
-"""`PretrainedModel`: what a model knows before it is fine-tuned, the words at [MASK] and the order of sentences."""
+"""`PretrainedModel`: fills masks and judges the order of sentences, before any fine-tuning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PretrainedModel:
 
     @classmethod
     def load(cls, name: str | Path | ModelFolder) -> Self:
-        """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for one without the head."""
+        """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for a model without a head for masks."""
         folder = ModelFolder.open(name)
         model = load_model(folder)
         if not isinstance(model.head, (MaskedLMHead, PreTrainingHead)):
@@ -37,10 +37,10 @@ class PretrainedModel:
 
     @torch.inference_mode()
     def fill_mask(self, text: str, *, top_k: int = 5) -> list[Any]:
-        """The likeliest pieces at [MASK], best first: `{score, token, token_str, sequence}`, as transformers'.
+        """The most likely pieces at [MASK], best first: `{score, token, token_str, sequence}`, as in transformers.
 
-        Several [MASK]s give a list each. Raises `AlbertError`: bad-data for no [MASK] or a text beyond the model's
-        length, usage for a `top_k` below 1.
+        Several [MASK]s give a list each. Raises `AlbertError`: bad-data for no [MASK] or for a text longer than the
+        model reads, usage for a `top_k` below 1.
         """
         ids, offsets = self.masked(text)
         hidden = self.model.albert(torch.tensor([ids])).last_hidden_state[0]
@@ -56,8 +56,8 @@ class PretrainedModel:
         *,
         top_k: int,
     ) -> list[Any]:
-        """`fill_mask` from what `masked` gave and the last hidden states of those pieces."""
-        DecodeOptions(top_k=top_k)  # refuses what is no number of pieces
+        """`fill_mask` from the result of `masked` and the last hidden states of those pieces."""
+        DecodeOptions(top_k=top_k)  # refuses an invalid number of pieces
         positions = [at for at, token in enumerate(ids) if token == self.tokenizer.special.mask]
         head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
         scores = head(hidden[positions], self.model.albert.embeddings.word.weight).softmax(1)
@@ -81,7 +81,8 @@ class PretrainedModel:
 
     @torch.inference_mode()
     def in_order(self, first: str, second: str) -> float:
-        """The probability that `second` follows `first` rather than the other way round, or for BERT a random text.
+        """The probability that `second` follows `first`. The alternative is the reverse order, or for BERT a random
+        text.
 
         Raises `AlbertError` (bad-model) for a model without the sentence-order head.
         """
@@ -95,13 +96,13 @@ class PretrainedModel:
 
     @property
     def limit(self) -> int:
-        """The pieces that it reads at once."""
+        """The number of pieces that the model reads at once."""
         return min(self.tokenizer.max_length, self.model.config.max_position_embeddings)
 
     def masked(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids with [MASK] where the text spells it, and the characters each came from.
+        """The ids of a text, with [MASK] where the text spells it, and the characters of each piece.
 
-        Raises `AlbertError` (bad-data): no [MASK], or a text beyond the model's length.
+        Raises `AlbertError` (bad-data) for no [MASK], or for a text longer than the model reads.
         """
         mask, special = self.tokenizer.mask, self.tokenizer.special
         parts = text.split(mask)

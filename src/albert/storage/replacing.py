@@ -43,9 +43,7 @@ def new_files(folder: Path) -> Iterator[Path]:
 
 
 def current_files(folder: Path) -> Path:
-    """The folder with the files of a model: the folder itself, or `.next` in it during a replacement, also after a
-    kill.
-    """
+    """The folder with a model's files: the folder itself, or `.next` in it during a replacement, also after a kill."""
     if not _replaced(folder):
         return folder
     _told.warning(f"{folder}: its files are being replaced, or were when a writer was killed: read from {NEXT} in it")
@@ -110,7 +108,7 @@ def unchanged(folder: Path, *, since: tuple[Any, ...] | None = None) -> Iterator
 
 
 def snapshot(folder: Path) -> tuple[Any, ...]:
-    """What tells whether a folder's files are still the same ones."""
+    """A value that changes when a folder's files are replaced."""
     found: list[Any] = [_replaced(folder)]
     for name in (MANIFEST, "config.json"):
         with contextlib.suppress(OSError):

@@ -18,7 +18,7 @@ from albert.tasks.base import Lengths, Task
 
 @dataclass(frozen=True)
 class StoredExit:
-    """Where rows leave: the threshold, and the mean depth at which those of dev left."""
+    """Where rows leave early: the threshold, and the mean depth at which those of dev left."""
 
     threshold: float | None = None
     depth: float | None = None
