@@ -25,16 +25,7 @@ if os.environ.get("ALBERT_TEST_WITHOUT"):  # `make test-isa`: here, and in every
     os.environ["PYTHONPATH"] = os.pathsep.join([str(played), *filter(None, [os.environ.get("PYTHONPATH")])])
     runpy.run_path(str(played / "sitecustomize.py"))
 
-install_import_hook(
-    [
-        "albert.model",
-        "albert.tasks",
-        "albert.data.batches",
-        "albert.tasks.bootstrap",
-        "albert.tasks.calibration",
-    ],
-    "shapes.checked",
-)
+install_import_hook("albert", "shapes.checked")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -241,10 +241,13 @@ def test_an_evaluation_is_saved_as_a_report(run: Path, albert: Albert) -> None:
     assert "test.csv" in text
 
 
-def test_by_its_name_an_evaluation_knows_how_to_be_saved(run: Path) -> None:
+def test_an_evaluation_is_saved_as_json_and_written_as_a_page(run: Path) -> None:
     evaluation = albert.load(run / "out").evaluate(run / "reviews.csv")
-    evaluation.save(run / "scores.html")
+    write_report(run / "scores.html", evaluation.facts)
     evaluation.save(run / "scores.json")
+    with pytest.raises(AlbertError, match=r"no\.html: expected a name for JSON.*write_report"):
+        evaluation.save(run / "no.html")
+    assert not (run / "no.html").exists()
     assert (run / "scores.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "facts" not in (run / "scores.json").read_text(encoding="utf-8")
 
@@ -254,7 +257,7 @@ def test_without_the_extra_there_is_a_hint(run: Path, module: str, monkeypatch: 
     monkeypatch.setitem(sys.modules, module, None)
     evaluation = albert.load(run / "out").evaluate(run / "reviews.csv")
     with pytest.raises(AlbertError, match=rf"needs {module}.*pip install '\.\[report\]'"):
-        evaluation.save(run / "none.html")
+        write_report(run / "none.html", evaluation.facts)
     assert not (run / "none.html").exists()
 
 
