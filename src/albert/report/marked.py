@@ -68,10 +68,10 @@ def _kind(over: Sequence[Mark]) -> str:
 
 
 def _note(ending: Sequence[Mark]) -> str:
-    """The labels of the marks that end here, with "gold" or "said" unless all agree."""
+    """The labels of the marks that end here, with "gold" or "predicted" unless both agree."""
     gold = {(mark.start, mark.label) for mark in ending if not mark.said}
     said = {(mark.start, mark.label) for mark in ending if mark.said}
     if gold == said:
         return ", ".join(sorted(label for _, label in gold))
-    named = [("gold", label) for _, label in sorted(gold)] + [("said", label) for _, label in sorted(said)]
+    named = [("gold", label) for _, label in sorted(gold)] + [("predicted", label) for _, label in sorted(said)]
     return ", ".join(f"{who} {label}" for who, label in named if label)

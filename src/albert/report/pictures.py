@@ -101,16 +101,16 @@ def confusion(labels: Sequence[str], counts: np.ndarray) -> Picture:
     turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if size > 3 else {}
     axes.set_xticks(places, names, **turned)
     axes.set_yticks(places, names)
-    axes.set(xlim=(0, size), ylim=(size, 0), xlabel="said", ylabel="gold")
+    axes.set(xlim=(0, size), ylim=(size, 0), xlabel="predicted", ylabel="gold")
     axes.grid(visible=False)
     axes.tick_params(length=0, labelcolor=INK)
     right = int(np.trace(counts))
     caption = (
-        f"Rows are gold labels, columns what was said, the darker the larger its share of the row; {right:,} of "
-        f"{int(counts.sum()):,} lie on the diagonal, where both are the same."
+        f"Rows are gold labels, columns are predicted labels. A cell is darker the larger its share of the row. "
+        f"{right:,} of {int(counts.sum()):,} are on the diagonal, where both are the same."
     )
     return Picture(
-        inline(figure, "confusion", "Confusion matrix, gold labels by said labels", wide=wide), caption, wide
+        inline(figure, "confusion", "Confusion matrix, gold labels by predicted labels", wide=wide), caption, wide
     )
 
 
@@ -124,7 +124,7 @@ def reliability_diagram(table: Sequence[Bin]) -> Picture:
     lower.bar([row.confidence for row in table], [row.count for row in table], width=0.025, color=FIRST, alpha=0.6)
     lower.set(xlabel="confidence", ylabel="examples")
     lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-    caption = "On the dashed line a confidence is what it says; below it the model is too sure of itself."
+    caption = "On the dashed line, confidence equals accuracy. Below it, the model is overconfident."
     return Picture(inline(figure, "reliability", "Accuracy by confidence, and how many examples have it"), caption)
 
 
@@ -136,9 +136,9 @@ def scatter(numbers: np.ndarray, *, comparable: bool) -> Picture:
     if comparable:
         ends = [float(numbers[:, 0].min()), float(numbers[:, 0].max())]
         axes.plot(ends, ends, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
-    axes.set(xlabel="gold", ylabel="said")
-    caption = f"{len(shown):,} of {len(numbers):,} examples" + "; right ones lie on the dashed line." * comparable
-    return Picture(inline(figure, "scatter", "Said numbers by gold numbers"), caption.rstrip(".") + ".")
+    axes.set(xlabel="gold", ylabel="predicted")
+    caption = f"{len(shown):,} of {len(numbers):,} examples" + "; right ones are on the dashed line." * comparable
+    return Picture(inline(figure, "scatter", "Predicted numbers by gold numbers"), caption.rstrip(".") + ".")
 
 
 def histogram(lengths: np.ndarray, limit: int) -> Picture:
@@ -154,7 +154,7 @@ def histogram(lengths: np.ndarray, limit: int) -> Picture:
         axes.legend(**_ABOVE)
     axes.set(xlabel="pieces", ylabel="texts", xlim=(0, last))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    caption = "How many texts have how many pieces; the last bar holds all that are longer."
+    caption = "The number of texts by their length in pieces. The last bar holds all longer texts."
     return Picture(inline(figure, "lengths", "Histogram of lengths in pieces"), caption)
 
 

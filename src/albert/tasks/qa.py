@@ -336,8 +336,8 @@ def _silences(weighed: Sequence[_Weighed], gold: Sequence[Sequence[str]], thresh
         answered = float(np.mean([answer != "" for answer in said]))
         rows.append((name + ", in use" * used, scores["exact"], scores["f1"], answered))
     return Listing(
-        "When it stays silent",
-        "Questions whose no-answer probability is above the threshold are left without an answer.",
+        "Threshold for no answer",
+        "A question gets no answer if its probability of no answer is above the threshold.",
         ("threshold", "exact", "f1", "answered"),
         rows,
     )

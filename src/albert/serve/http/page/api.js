@@ -5,12 +5,12 @@ const WORDS = {
   0: "The server does not answer. Is it still running?",
   403: "The server does not allow that.",
   404: "The server does not have that model. Reload the page.",
-  413: "That is more than the server takes at once.",
+  413: "That is more than the server accepts at once.",
   422: "The server could not read that.",
   424: "This model could not do that.",
   429: "The server is busy.",
   503: "The server is not ready, or it is stopping.",
-  504: "The server did not get to it in time.",
+  504: "The server did not answer in time.",
 };
 const PASSING = new Set([0, 429, 503, 504]);
 const TRIES = 6; // of what passes by itself, unless the server says when to come back
@@ -35,7 +35,7 @@ try {
 }
 
 function refused() {
-  return held ? "The server did not accept this key." : "The server wants a key.";
+  return held ? "The server did not accept this key." : "The server needs a key.";
 }
 
 /** Whether there is a key. */

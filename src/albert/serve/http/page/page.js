@@ -84,7 +84,7 @@ door.addEventListener("submit", (event) => {
   const key = at("key").value.trim();
   at("key").value = "";
   if (!/^[\x21-\x7e]+$/.test(key)) {
-    at("trouble").textContent = "A key has no spaces, accents or signs like these.";
+    at("trouble").textContent = "This is not a key: a key has no spaces, accents or special characters.";
     return;
   }
   keepKey(key);

@@ -119,7 +119,7 @@ const choices = {
   fields: [
     { key: "question", label: "Question", kind: "line", example: "When does the library open?" },
     { key: "context", label: "Document", kind: "text", rows: 8, example: ARTICLE },
-    { key: "options", label: "Choices, one a line", kind: "lines", example: "on Monday\nin a year\nnever" },
+    { key: "options", label: "Choices, one per line", kind: "lines", example: "on Monday\nin a year\nnever" },
   ],
   body: ({ question, context, options }) =>
     question && context && options.length > 1 ? { question, context, choices: options, top_k: 100 } : null,
@@ -133,7 +133,7 @@ const similarity = {
   endpoint: "/similarity",
   fields: [
     { key: "source", label: "Text", kind: "line", example: "How do I get my money back?" },
-    { key: "sentences", label: "Others, one a line", kind: "lines",
+    { key: "sentences", label: "Others, one per line", kind: "lines",
       example: "When will I be refunded?\nThe weather is lovely today.\nCan I return this coat?" },
   ],
   body: ({ source, sentences }) =>
@@ -156,7 +156,7 @@ const rerank = {
   endpoint: "/rerank",
   fields: [
     { key: "query", label: "Looking for", kind: "line", example: "opening hours" },
-    { key: "texts", label: "Texts, one a line", kind: "lines",
+    { key: "texts", label: "Texts, one per line", kind: "lines",
       example: "We are here from nine to six.\nSocks are on the second floor.\nOn Sundays the shop is closed." },
   ],
   body: ({ query, texts }) => (query && texts.length ? { query, texts } : null),
