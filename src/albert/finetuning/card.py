@@ -40,8 +40,8 @@ metrics:
 {scores}
 | baseline ({baseline_words}) | {baseline:.4f} ({metric}) |
 
-The best checkpoint was chosen on the same evaluation data, so these scores are a little hopeful: judge the
-model on texts that it was neither trained nor chosen on.
+The best checkpoint was chosen on the same evaluation data, so these scores are slightly optimistic. Judge the model
+on texts that were used neither for training nor for this choice.
 
 ## Settings
 
@@ -59,8 +59,8 @@ model("a text")
 
 ## Limits
 
-It knows what its training data shows: other languages, other kinds of text and labels without examples are
-out of its reach. Long texts: {long}. Probabilities: {calibration}.
+The model knows only what its training data shows. It does not work for other languages, other kinds of text, or labels
+without examples. Long texts: {long}. Probabilities: {calibration}.
 """
 
 
@@ -95,7 +95,7 @@ def model_card(
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
         train=Path(config.train).name,
-        dev=Path(config.dev).name if config.dev else "held out of it",
+        dev=Path(config.dev).name if config.dev else "held out of the training data",
         train_rows=data.train_rows,
         dev_rows=len(data.dev_examples),
         steps=result.steps,

@@ -65,8 +65,8 @@ def _facts(run: Finished) -> Facts:
 
 
 _CHOSEN = (
-    "The best checkpoint and the thresholds, if any, were chosen on the same evaluation data, so these scores are a "
-    "little hopeful: judge the model on texts that it was neither trained nor chosen on."
+    "The best checkpoint and the thresholds, if any, were chosen on the same evaluation data, so these scores are "
+    "slightly optimistic. Judge the model on texts that were used neither for training nor for these choices."
 )
 
 
@@ -74,7 +74,7 @@ def _about(run: Finished) -> dict[str, str]:
     config, rows = run.config, len(run.data.dev_examples)
     return {
         "training data": f"{Path(config.train).name}, {run.data.train_rows:,} rows",
-        "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of it'}, {rows:,} rows",
+        "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of the training data'}, {rows:,} rows",
         "started from": config.init or f"scratch, size {config.size}",
         "seed": str(run.settings["seed"]),
     }
