@@ -122,7 +122,7 @@ HISTORY = """The shipped weights came from a prototype of that command with the 
 
 
 def train(shards: Path, out: Path, teacher: str) -> None:
-    """Begins the run or goes on with it."""
+    """Starts the run, or resumes it."""
     if not (out / "config.json").exists():
         config = PretrainConfig(shards=shards, out=out, size="mini", teacher=teacher, settings=SETTINGS)
         pretrain(config, resume=True, progress=ConsoleProgress())
@@ -167,7 +167,7 @@ def row(model: AlbertForTask, shards: Path, layers: int, length: int) -> str:
 
 
 def held_out(model: AlbertForTask, shards: Path, length: int) -> dict[str, float]:
-    """Scores on rows of a length."""
+    """Scores on rows of one length."""
     source = PretrainingSource(
         open_corpus(shards),
         word_starts(AlbertTokenizer.from_pretrained(shards).vocabulary),
@@ -181,7 +181,7 @@ def held_out(model: AlbertForTask, shards: Path, length: int) -> dict[str, float
 
 
 def of_run(out: Path) -> str:
-    """How long a run was, from its log."""
+    """The length of a run, from its log."""
     records: list[dict[str, Any]] = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     steps = [record for record in records if "loss" in record]
     minutes = sum(record["seconds"] for record in steps) / 60
