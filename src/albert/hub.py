@@ -83,7 +83,7 @@ def _missing(text: str, path: Path) -> AlbertError:
     near = difflib.get_close_matches(path.name, beside, n=1)
     hint = f"did you mean {str(path.with_name(near[0]))!r}?" if near else None
     if hint is None and here and _HUB_ID.fullmatch(text):
-        hint = f"{path.parent}/ is here, so the hub is not asked; hf download {text} gives a folder to name"
+        hint = f"{path.parent}/ exists, so this is read as a path; for a model of the hub: hf download {text}"
     return AlbertError(
         ErrorKind.MODEL,
         f"model {text!r}",

@@ -42,7 +42,7 @@ def _edges(examples: Sequence[Example]) -> list[Finding]:
     ]
     return [
         *found("span-spaces", Severity.WARNING, "entities that begin or end with white space", spaces),
-        *found("span-twice", Severity.WARNING, "entities that are there twice, and count once", twice),
+        *found("span-twice", Severity.WARNING, "duplicate entities, which count once", twice),
         *found("span-edges", Severity.WARNING, "entities that begin or end inside a word", inside),
     ]
 
@@ -64,7 +64,7 @@ def _unlike(examples: Sequence[Example]) -> list[Finding]:
                 detail = f"{form!r} is {said} here, {usual} in {counts[usual]} of {total} places"
                 (untagged if label == OUTSIDE else other).append(Place.of(example, detail, at=start))
     return [
-        *found("unlike-entities", Severity.NOTE, "entities that are mostly tagged otherwise", other),
+        *found("unlike-entities", Severity.NOTE, "entities that mostly have another tag", other),
         *found("missed-entities", Severity.NOTE, "words that are mostly tagged as entities, and not here", untagged),
     ]
 

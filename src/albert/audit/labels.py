@@ -109,7 +109,7 @@ def _spellings(splits: Splits) -> list[Finding]:
         if len(group) > 1
         for label, example in group.items()
     ]
-    return found("label-spellings", Severity.WARNING, "labels that differ by case or space alone", places)
+    return found("label-spellings", Severity.WARNING, "labels that differ only by case or space", places)
 
 
 def _spelling_key(label: str) -> str:
@@ -131,7 +131,7 @@ def _imbalance(train: Sequence[Example], counts: dict[str, int], firsts: dict[st
         for label, count in counts.items()
         if highest > IMBALANCE * count
     ]
-    weights = "; --set class_weights=balanced weighs them up" if isinstance(train[0].gold, str) else ""
+    weights = "; --set class_weights=balanced gives classes equal weight" if isinstance(train[0].gold, str) else ""
     message = f"labels more than {IMBALANCE:g} times rarer than the most frequent one{weights}"
     return found("imbalance", Severity.WARNING, message, places)
 

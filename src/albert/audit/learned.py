@@ -167,13 +167,13 @@ def _giveaways(examples: Sequence[Example], terms: _Terms, labels: Sequence[str]
         for term in alone[np.argsort(-counts[alone], kind="stable")]:
             name, share = terms.names[term], counts[term] / len(rows)
             first = examples[rows[holds[rows, term].nonzero()[0][0]]]
-            place = Place.of(first, f"{name!r} stands in {share:.0%} of the rows of {label!r} and in no other")
+            place = Place.of(first, f"{name!r} occurs in {share:.0%} of the rows of {label!r} and in no other rows")
             if name == _as_term(label):
                 named.append(place)
             elif share >= _GIVEAWAY and " " not in name:
                 telling.append(place)
     return [
-        *found("label-in-text", Severity.NOTE, "labels whose name stands in their own rows alone", named),
+        *found("label-in-text", Severity.NOTE, "labels whose name occurs only in their own rows", named),
         *found("telling-words", Severity.NOTE, "words that give a label away", telling),
     ]
 

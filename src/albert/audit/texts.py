@@ -32,8 +32,8 @@ def text_findings(examples: Sequence[Example]) -> list[Finding]:
     """Suspicious characters and texts without content, of one or more files together."""
     return [
         *_matching(examples, "mojibake", "texts that were decoded with a wrong encoding", _mojibake),
-        *_matching(examples, "hidden-characters", "texts with characters that do not show", _hidden),
-        *_matching(examples, "bidi-controls", "texts with controls of their direction", _pattern(BIDI)),
+        *_matching(examples, "hidden-characters", "texts with invisible characters", _hidden),
+        *_matching(examples, "bidi-controls", "texts with directional controls", _pattern(BIDI)),
         *_matching(examples, "control-characters", "texts with control characters", _pattern(_CONTROL)),
         *_matching(examples, "lookalikes", "words with look-alikes from another script", _lookalike),
         *_matching(examples, "mark-floods", "texts with more marks in a row than any language has", _marks),
@@ -202,5 +202,5 @@ def piece_findings(
             f"texts of more than {max_length} pieces, which are {fate}",
             long,
         ),
-        *found("unknown-pieces", Severity.WARNING, "texts that the vocabulary lacks a tenth of", unknown),
+        *found("unknown-pieces", Severity.WARNING, "texts with more than a tenth of unknown pieces", unknown),
     ]

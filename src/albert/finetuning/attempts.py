@@ -126,7 +126,7 @@ class Attempts:
     def restart(self, model: AlbertForTask) -> FinetuneResult:
         """Starts the second attempt, at a lower rate."""
         self.progress.on_message(
-            f"collapsed: every dev row gets the same answer; starting anew, once, at lr {self._lower_rate():.2g}"
+            f"collapsed: every dev row gets the same answer; starting once more, at lr {self._lower_rate():.2g}"
         )
         self.clear()
         write_json(self.note, {"lr": self._lower_rate()})

@@ -157,7 +157,7 @@ def _build_model(
         shape = start.config.with_(**network, **described)
         model, fresh = start_from(start, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
-            progress.on_message(f"drawn anew, not in {start.name}: {', '.join(fresh)}")
+            progress.on_message(f"new random weights, not in {start.name}: {', '.join(fresh)}")
     if shape.type_vocab_size < 2 and data.train.types.any():
         raise AlbertError(
             ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
@@ -184,12 +184,12 @@ def _tell(data: Dataset, progress: ConsoleProgress) -> None:
     if data.cut:
         progress.on_message(
             f"{data.cut:,} of {data.train_rows + len(data.dev_examples):,} texts are longer than "
-            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length further"
+            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length N more of them"
         )
     if (
         windows := len(data.train) + len(data.dev) - data.train_rows - len(data.dev_examples)
     ) and not data.task.grouped:
-        progress.on_message(f"{windows:,} windows more than texts: {data.lengths.rule()}")
+        progress.on_message(f"{windows:,} more windows than texts: {data.lengths.rule()}")
     for remark in data.remarks:
         progress.on_message(remark)
 

@@ -259,7 +259,7 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, li
         return 0, 0, []
     if other := [name for name in {**job, **stored} if stored.get(name) != job.get(name)]:
         what = ", ".join(other)
-        return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed anew"]
+        return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed again"]
     return rows, size, []
 
 

@@ -117,8 +117,9 @@ class Predictor:
     ) -> Self:
         """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
-        `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
-        trained with early exit leaves early unless told not to, and one trained with `hardening` hardens its texts so.
+        `precision`: fp32, bf16, int8 if the model was exported so, or "auto", the fastest on this machine. A model
+        trained with early exit leaves early unless `early_exit` is false. One trained with hardening hardens its texts
+        unless `hardening` is false.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """

@@ -1,4 +1,4 @@
-"""Instances made at load time: which sentences form a row and in which order, drawn anew every epoch.
+"""Instances made at load time: which sentences form a row and in which order, drawn again in every epoch.
 
 Everything is a pure function of (seed, epoch, index). So any number of workers and ranks, resumed anywhere, sees the
 same instances. Source: google-research/albert, create_pretraining_data.py; ALBERT, sections 3.1 and 4.1.

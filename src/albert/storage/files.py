@@ -55,7 +55,7 @@ def disk_errors(path: Path | str) -> Iterator[None]:
             ErrorKind.DISK,
             f"cannot write {path}",
             got=reason,
-            hint="free some space or choose another folder; what was saved before is intact",
+            hint="free some space or choose another folder; everything saved before is intact",
         ) from error
 
 

@@ -59,7 +59,7 @@ def open_reader(path: Path) -> IO[bytes]:
             f"{path}: a pipe",
             expected="a program that writes to it",
             got=f"none in {WAIT:g} s",
-            hint="a pipe can be read once only; write to a file what is to be read again",
+            hint="a pipe can be read only once; write its content to a file first",
         )
 
 

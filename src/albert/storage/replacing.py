@@ -46,7 +46,7 @@ def current_files(folder: Path) -> Path:
     """The folder with a model's files: the folder itself, or `.next` in it during a replacement, also after a kill."""
     if not _replaced(folder):
         return folder
-    _told.warning(f"{folder}: its files are being replaced, or were when a writer was killed: read from {NEXT} in it")
+    _told.warning(f"{folder}: a replacement of its files is under way or was killed: reading the new files from {NEXT}")
     return folder / NEXT
 
 

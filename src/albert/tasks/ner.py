@@ -93,7 +93,7 @@ class EntityRecognition(Task):
         return _repairs(examples) + [
             f"{len(found):,} of {total:,} entities {what}: {', '.join(found[:_SHOWN])}" + ", …" * (len(found) > _SHOWN)
             for found, what in (
-                (beyond, "stand where their text is cut; evaluation counts them as missed"),
+                (beyond, "are where their text is cut; evaluation counts them as missed"),
                 (inside, "begin or end inside a word; training widens them to it, evaluation counts them as missed"),
             )
             if found
@@ -273,7 +273,7 @@ def _repairs(examples: Sequence[Example]) -> list[str]:
     told = []
     for what, how in (
         ("trimmed", "began or ended in white space, which was left out"),
-        ("repeated", "were there twice and count once"),
+        ("repeated", "were duplicates and count once"),
     ):
         mended = [(example, count) for example in examples if (count := getattr(example.gold, what, 0))]
         if mended:

@@ -96,7 +96,7 @@ class QuestionAnswering(Task):
             + ", …" * (len(found) > _SHOWN)
             for found, what in (
                 (lost, "their texts do not contain; training leaves them out, evaluation counts them"),
-                (moved, "stand elsewhere than their file says; the nearest place was taken"),
+                (moved, "are not where their file says; the nearest place was taken"),
             )
             if found
         ]
@@ -158,7 +158,7 @@ class QuestionAnswering(Task):
         verdicts = [_verdict(output.example, best) for output, best in zip(outputs, given, strict=True)]
         return Review(
             verdicts,
-            "1 less the F1 of the words shared with a gold answer",
+            "1 minus the F1 of the words shared with a gold answer",
             mean_of([1 - verdict.error for verdict in verdicts]),
             listings=[_silences(weighed, _gold_texts(outputs), thresholds)] if silent else [],
         )

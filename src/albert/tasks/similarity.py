@@ -171,7 +171,7 @@ class Retrieval(_Embedding):
             Verdict(output.example, output.example.gold, texts[row.argmax()], 1 - 1 / rank, float(row.max()))
             for output, row, rank in zip(outputs, table, places.tolist(), strict=True)
         ]
-        return Review(verdicts, "1 less the reciprocal rank of its own text", mean_of(1 / places))
+        return Review(verdicts, "1 minus the reciprocal rank of its own text", mean_of(1 / places))
 
 
 _NUMBERS = Regression()

@@ -86,5 +86,5 @@ def _setting(text: str) -> tuple[str, float]:
     except (KeyError, ValueError):
         raise AlbertError(
             ErrorKind.USAGE, f"--limit {text}", expected=f"NAME=NUMBER with a name of {', '.join(kinds)}",
-            got="a number that is none" if name in kinds else "another name",
+            got="a value that is not a number" if name in kinds else "another name",
         ) from None  # fmt: skip

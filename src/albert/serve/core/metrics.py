@@ -24,13 +24,13 @@ class Metrics:
         self._responses = self._gauge("albert_responses", "Responses of any kind.", "path", "status")
         self._queue = self._gauge("te_queue_size", "Requests that wait for a batch.")
         self._queue_tokens = self._gauge("albert_queue_tokens", "Tokens that wait for a batch.")
-        self._saved = self._gauge("albert_padding_saved_tokens", "Padding that packed batches did without, in tokens.")
+        self._saved = self._gauge("albert_padding_saved_tokens", "Padding tokens that packed batches saved.")
         self._dropped = self._gauge("albert_dropped", "Requests whose client left before the answer.")
         self._cut = self._gauge("albert_truncated_inputs", "Texts that were longer than the model reads.")
         self._duration = self._seconds("te_request_duration", "From the first byte to the answer.")
-        self._tokenizing = self._seconds("te_request_tokenization_duration", "Of that, tokenising.")
-        self._queued = self._seconds("te_request_queue_duration", "Of that, waiting for a batch.")
-        self._computing = self._seconds("te_request_inference_duration", "Of that, in batches.")
+        self._tokenizing = self._seconds("te_request_tokenization_duration", "Time of a request in tokenising.")
+        self._queued = self._seconds("te_request_queue_duration", "Time of a request waiting for a batch.")
+        self._computing = self._seconds("te_request_inference_duration", "Time of a request in batches.")
         self._length = self._histogram("te_request_input_length", "Tokens of a request.", _POWERS)
         self._size = self._histogram("te_batch_next_size", "Rows of a batch.", _POWERS)
         self._tokens = self._histogram("te_batch_next_tokens", "Tokens of a batch.", _POWERS)
@@ -42,7 +42,7 @@ class Metrics:
         for name, what, value in (
             ("albert_requests_under_way", "Requests that are not answered yet.", lambda: admission.under_way),
             ("albert_requests_limit", "Requests that may be under way now.", lambda: admission.limit),
-            ("albert_loop_lag_seconds", "How late the event loop is.", lambda: admission.lag),
+            ("albert_loop_lag_seconds", "Delay of the event loop in seconds.", lambda: admission.lag),
         ):
             self._gauge(name, what).set_function(value)
 

@@ -198,8 +198,8 @@ class Service:
     ) -> np.ndarray:  # fmt: skip
         """One vector per text, [texts, hidden] float32. With `normalize` each has length 1.
 
-        With `dimensions`, only the first so many numbers of a vector are kept. With `counted`, at most `max_inputs`
-        texts are allowed. Raises `Refusal` (invalid) for more dimensions than a vector has.
+        `dimensions` keeps only the first numbers of a vector. With `counted`, at most `max_inputs` texts are allowed.
+        Raises `Refusal` (invalid) for more dimensions than a vector has.
         """
         if dimensions is not None and dimensions > model.config.hidden_size:
             raise invalid(f"dimensions: expected 1 to {model.config.hidden_size}")

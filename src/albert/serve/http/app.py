@@ -74,7 +74,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     first, *others = error.errors()
     place = [str(part) for part in first["loc"] if part != "body"]
     if others and place and all(other["loc"][1:2] == first["loc"][1:2] for other in others):
-        return _response(request, invalid(f"{place[0]}: none of the shapes that GET /docs tells"))
+        return _response(request, invalid(f"{place[0]}: none of the shapes that GET /docs lists"))
     return _response(request, invalid(": ".join([*filter(None, [".".join(place)]), str(first["msg"])])))
 
 

@@ -322,7 +322,7 @@ def _parsed(body: bytes, content_type: bytes, limits: Limits) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError:
-        raise invalid("the body is not JSON in UTF-8 (NaN and Infinity are none)") from None
+        raise invalid("the body is not JSON in UTF-8 (NaN and Infinity are not JSON)") from None
 
 
 def intricate(body: bytes, depth: int, parts: int) -> bool:

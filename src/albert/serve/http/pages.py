@@ -54,7 +54,7 @@ def _file(content: bytes, kind: str, policy: str = POLICY) -> Any:
 def _docs(schema: dict[str, Any]) -> str:
     """The endpoints with their fields as one page, without scripts and style sheets of its own."""
     parts = ["<!doctype html><html lang=en><meta charset=utf-8><title>albert serve</title><h1>albert serve</h1>",
-             "<p>All of it for machines: <a href=/openapi.json>/openapi.json</a></p>"]  # fmt: skip
+             "<p>The same for programs: <a href=/openapi.json>/openapi.json</a></p>"]  # fmt: skip
     schemas = schema.get("components", {}).get("schemas", {})
     for path, methods in schema["paths"].items():
         for method, about in methods.items():

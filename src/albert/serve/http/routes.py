@@ -34,15 +34,15 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": shape.Error, "description": what}
     for status, what in (
         (401, "No valid key"),
-        (403, "Not with this key, or from elsewhere"),
-        (404, "No such path or model"),
-        (408, "The body came too slowly"),
+        (403, "Not allowed with this key, or under this host name"),
+        (404, "The path or model does not exist"),
+        (408, "The body arrived too slowly"),
         (409, "The models were not reloaded"),
         (413, "More than a limit allows"),
         (415, "Not JSON"),
-        (422, "Not what the endpoint reads"),
-        (424, "Not with this model, or it failed"),
-        (429, "Overloaded: come back after Retry-After"),
+        (422, "The endpoint cannot read the request"),
+        (424, "The model cannot do this, or it failed"),
+        (429, "Overloaded: try again after Retry-After"),
         (503, "Not ready, or stopping"),
         (504, "Not done in time"),
     )

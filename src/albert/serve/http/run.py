@@ -75,7 +75,7 @@ class ServeConfig:
                 got="no --api-key-file", hint="albert serve-key OWNER >> keys, then --api-key-file keys",
             )  # fmt: skip
         if self.key_file is None and self.rate is not None:
-            raise AlbertError(ErrorKind.USAGE, "--rate", expected="--api-key-file with it", got="no keys to count")
+            raise AlbertError(ErrorKind.USAGE, "--rate", expected="--api-key-file with it", got="no keys")
         if (self.certificate is None) != (self.private_key is None):
             raise AlbertError(ErrorKind.USAGE, "TLS", expected="--tls-certificate and --tls-key", got="one of them")
         for path in filter(None, (self.certificate, self.private_key)):

@@ -67,7 +67,7 @@ class RerankRequest(_Request):
 
     query: str
     texts: Strings
-    raw_scores: bool = Field(False, description="Of a cross-encoder: its number instead of the sigmoid of it.")
+    raw_scores: bool = Field(False, description="For a cross-encoder: its number instead of its sigmoid.")
     return_text: bool = False
     truncate: Truncate = None
     truncation_direction: Direction = None
@@ -118,7 +118,9 @@ class AnswerRequest(_Request):
     choices: Strings | None = Field(None, description="For models that choose among answers.")
     top_k: TopK = 1
     max_answer: int = Field(30, ge=1, le=512, description="Pieces of the longest answer.")
-    handle_impossible_answer: bool | None = Field(None, description='Whether "" may be an answer; else as trained.')
+    handle_impossible_answer: bool | None = Field(
+        None, description='Whether "" may be an answer; as trained if left out.'
+    )
 
 
 class EntitiesRequest(_Request):
@@ -147,7 +149,7 @@ class AnyRequest(_Request):
     """A request to the server's base URL: the fields of any other endpoint."""
 
     model_config = ConfigDict(strict=True, extra="allow")
-    inputs: Any = Field(None, description="As of the endpoint.", examples=["great film"])
+    inputs: Any = Field(None, description="The inputs of the other endpoint.", examples=["great film"])
     query: str | None = Field(None, description="With `texts`: a request of /rerank.")
     parameters: dict[str, Any] | None = Field(None, description="Options as Hugging Face's InferenceClient sends them.")
 
