@@ -8,7 +8,6 @@ from typing import Any
 
 from beartype import beartype
 
-
 SHAPED = re.compile(r"\b(Float|Int|Int8|Bool|Num|Shaped)\[")
 
 

@@ -31,6 +31,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "max_position_embeddings": (8, 65_536),
     "type_vocab_size": (1, 64),
     "pad_token_id": (0, 1_000_000),
+    "global_tokens": (0, 65_536),
 }
 _MAX_PARAMETERS = 20_000_000_000
 _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob")
@@ -47,6 +48,10 @@ class AlbertConfig:
     `embedding_projection=False` leaves out the mapping from E to H, as BERT does (needs E == H). `pooling` is what the
     pooler reads: the first position (published) or the mean of all real positions (ours). `model_type` is the family of
     transformers whose layout is used for saving; "bert" needs a network that shares nothing and has no mapping.
+
+    With an `attention_window` w, an even number (Longformer, Beltagy et al. 2020), a position reads the w / 2 positions
+    to either side and the global ones. Global positions read all positions, and all positions read them. They are the
+    first `global_tokens` and, with `global_question`, the whole first text of a pair. None is full attention.
 
     Raises `AlbertError` (bad-config) for values out of range or in conflict with each other.
     """
@@ -71,6 +76,9 @@ class AlbertConfig:
     sharing: Sharing = "all"
     embedding_projection: bool = True
     pooling: Pooling = "cls"
+    attention_window: int | None = None
+    global_tokens: int = 1
+    global_question: bool = True
     model_type: ModelType = "albert"
     id2label: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -115,6 +123,8 @@ class AlbertConfig:
         ALBERT those of xxlarge).
         """
         family = raw.get("model_type", "albert")
+        windowed = isinstance(family, str) and family.endswith(_WINDOWED)
+        family = family.removesuffix(_WINDOWED) if windowed else family
         if family not in list(_TRANSFORMERS_DEFAULTS):
             raise AlbertError(
                 ErrorKind.CONFIG,
@@ -138,9 +148,14 @@ class AlbertConfig:
                         f"{source}: unknown key {key!r}",
                         hint=f"did you mean {suggestion[0]!r}?",
                     )
-        for key in _OWN:
-            if key in own:
-                values[key] = own[key]
+        values |= {key: own[key] for key in _OWN if key in own}
+        if windowed != (values.get("attention_window") is not None):
+            window = "an attention_window" if windowed else "none"
+            raise AlbertError(
+                ErrorKind.CONFIG, f"{source}: model_type {raw['model_type']!r}", expected=f"{window} under albert",
+                got=repr(values.get("attention_window")),
+            )  # fmt: skip
+        values["model_type"] = family
         values["id2label"] = _labels(raw, source)
         if values.get("pad_token_id", 0) is None:
             values["pad_token_id"] = PAD_ID
@@ -184,7 +199,8 @@ class AlbertConfig:
             labels["label2id"] = {label: i for i, label in enumerate(self.id2label)}
         if labelled and self.problem_type:
             labels["problem_type"] = self.problem_type
-        own = {name: getattr(self, name) for name in _OWN}
+        windowed = self.attention_window is not None
+        own = {name: getattr(self, name) for name in _OWN if windowed or name not in _WINDOW}
         if self.model_type == "bert":
             own = {name: value for name, value in own.items() if name not in _BERT_NETWORK}
             network["classifier_dropout"] = network.pop("classifier_dropout_prob")
@@ -192,7 +208,7 @@ class AlbertConfig:
         else:
             network |= {"bos_token_id": CLS_ID, "eos_token_id": SEP_ID}
         return {
-            "model_type": self.model_type,
+            "model_type": self.model_type + (_WINDOWED if windowed else ""),
             "architectures": [architecture or f"{self.model_type.capitalize()}Model"],
             **network,
             "tie_word_embeddings": True,
@@ -223,7 +239,8 @@ class AlbertConfig:
         ):
             if getattr(self, name) not in allowed.__args__:  # type: ignore[attr-defined]
                 raise _bad(name, "one of " + ", ".join(allowed.__args__), getattr(self, name))  # type: ignore[attr-defined]
-        for name, kind in (("embedding_projection", bool), ("extra", dict), ("problem_type", (str, type(None)))):
+        kinds = {"embedding_projection": bool, "global_question": bool, "extra": dict, "problem_type": str | None}
+        for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise _bad(name, "another kind of value", getattr(self, name))
         if self.hidden_size % self.num_attention_heads:
@@ -246,6 +263,11 @@ class AlbertConfig:
             for name, wanted in {**_BERT_NETWORK, "inner_group_num": 1}.items():
                 if getattr(self, name) != wanted:
                     raise _bad(name, f"{wanted!r} in the layout of BERT", getattr(self, name))
+        window = self.attention_window
+        if window is not None and (type(window) is not int or not 2 <= window <= 65_536 or window % 2):
+            raise _bad("attention_window", "an even number of positions from 2 to 65,536", window)
+        if self.global_tokens > self.max_position_embeddings:
+            raise _bad("global_tokens", f"at most the {self.max_position_embeddings:,} positions", self.global_tokens)
         if self.pad_token_id >= self.vocab_size:
             raise _bad("pad_token_id", f"an id below vocab_size {self.vocab_size:,}", self.pad_token_id)
         if len(set(self.id2label)) != len(self.id2label):
@@ -271,7 +293,9 @@ class _Stored:
     tie_word_embeddings: bool | None = None
 
 
-_OWN = ("sharing", "embedding_projection", "pooling", "extra")  # under "albert" in config.json
+_WINDOW = ("attention_window", "global_tokens", "global_question")
+_OWN = ("sharing", "embedding_projection", "pooling", *_WINDOW, "extra")  # under "albert" in config.json
+_WINDOWED = "-windowed"  # behind the model type: transformers would leave the windows out, and so refuses the folder
 # transformers' AlbertConfig() has the shape of xxlarge-v1, its BertConfig() that of base.
 _TRANSFORMERS_DEFAULTS: dict[str, dict[str, Any]] = {
     "albert": {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16_384},

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,8 +20,24 @@ from torch import Tensor
 from albert.compute.library import library
 
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-_ARGUMENTS = {"attend": (3, 4), "quantize": (3, 3), "embed": (5, 2), "encode": (4, 5)}  # pointers, then numbers
+_ARGUMENTS = {"attend": (4, 5), "quantize": (3, 3), "embed": (5, 2), "encode": (5, 6)}  # pointers, then numbers
 LANES = 16  # numbers in a register: a head's size is a multiple of it
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far attention goes in packed texts: `half` pieces to either side, and the first `shared` pieces of each text.
+
+    Those are read by all pieces of it, and read all.
+    """
+
+    half: int
+    shared: Int[np.ndarray, " texts"]
+
+
+def reach_arguments(reach: Reach | None) -> tuple[int | None, int]:
+    """The pointer and the number that kernels take; `reach` must live as long as the call."""
+    return (None, -1) if reach is None else (reach.shared.ctypes.data, reach.half)
 
 
 @dataclass(frozen=True)
@@ -31,13 +48,16 @@ class Attention:
     size: int
     heads: int
     starts: Int[Tensor, " bounds"]
+    reach: Reach | None = None
 
     def __call__(self, qkv: Float[Tensor, "tokens width"], *, rows: int, first: bool) -> Float[Tensor, "rows hidden"]:
         """With `first` that of each text's first piece alone. Of the `rows` those after the texts repeat the first."""
         texts = len(self.starts) - 1
         context = qkv.new_empty(rows, self.heads * self.size)
+        shared, half = reach_arguments(self.reach)
         self.function(
-            qkv.data_ptr(), context.data_ptr(), self.starts.data_ptr(), texts, self.heads, self.size, first
+            qkv.data_ptr(), context.data_ptr(), self.starts.data_ptr(), shared, texts, self.heads, self.size, first,
+            half,
         )  # fmt: skip
         context[texts if first else int(self.starts[-1]) :] = context[0]
         return context

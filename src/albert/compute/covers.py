@@ -20,6 +20,7 @@ _FIELDS = {
     # These change no forward pass.
     "initializer_range", "model_type", "id2label", "problem_type", "extra",
 }  # fmt: skip
+_WINDOWS = {"attention_window", "global_tokens", "global_question"}  # some forms know them
 _HEADS = {
     "masked_lm", "pretraining", "sequence_classification", "token_classification", "span", "multiple_choice",
     "embedding",
@@ -27,17 +28,18 @@ _HEADS = {
 _ACTIVATIONS = {"gelu", "gelu_new", "relu"}
 
 
-def covers(config: AlbertConfig, head: str | None) -> bool:
-    """Whether the fast forms compute this network as the reference does.
+def covers(config: AlbertConfig, head: str | None, *, windows: bool = False) -> bool:
+    """Whether a fast form computes this network as the reference does.
 
-    `head` is a name in `HEADS`, None for the encoder alone.
+    `head` is a name in `HEADS`, None for the encoder alone; `windows` says that the form knows attention windows.
     """
-    return not unknown(config, head)
+    return not unknown(config, head, windows=windows)
 
 
-def unknown(config: AlbertConfig, head: str | None) -> list[str]:
-    """What of a network the fast forms do not know, as `name=value`: fields away from their defaults, the head."""
-    others = [each for each in dataclasses.fields(config) if each.name not in _FIELDS]
+def unknown(config: AlbertConfig, head: str | None, *, windows: bool = False) -> list[str]:
+    """What of a network a fast form does not know, as `name=value`: fields away from their defaults, the head."""
+    known = _FIELDS | _WINDOWS if windows or config.attention_window is None else _FIELDS
+    others = [each for each in dataclasses.fields(config) if each.name not in known]
     values = [f"{each.name}={getattr(config, each.name)!r}" for each in others
               if getattr(config, each.name) != each.default]  # fmt: skip
     if config.hidden_act not in _ACTIVATIONS:

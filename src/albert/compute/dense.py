@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from albert.compute import windowed
 from albert.compute.covers import covers
 from albert.model.network import AlbertModel, Layer
 
@@ -40,7 +41,7 @@ def encoder_over_rows(model: AlbertModel, dtype: torch.dtype, *, compiled: bool)
 
 
 class _Reference:
-    """The reference network under autocast."""
+    """The reference network under autocast, or attention in windows block by block."""
 
     def __init__(self, model: AlbertModel, dtype: torch.dtype) -> None:
         self.model = model
@@ -52,8 +53,12 @@ class _Reference:
         types: Int[Tensor, "rows length"],
         mask: Bool[Tensor, "rows 1 1 length"] | None = None,
     ) -> Iterator[Float[Tensor, "rows length hidden"]]:
+        real = torch.ones_like(ids).bool() if mask is None else mask[:, 0, 0]
         with torch.autocast(ids.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            yield from self.model.encoder.depths(self.model.embeddings(ids, types), mask)
+            if windowed.applies(self.model):
+                yield from windowed.depths(self.model, ids, types, real)
+            else:
+                yield from self.model.depths(ids, attention_mask=real.long(), token_type_ids=types)
 
 
 class DenseEncoder:

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from albert.compute.blocks import Block, Linear, Norm, Product
-from albert.compute.compiled import LANES, function_of
+from albert.compute.compiled import LANES, Reach, function_of, reach_arguments
 from albert.compute.products import FUSED, PACKS
 from albert.compute.quantized import QuantizedLinear
 from albert.model.network import Embeddings
@@ -114,24 +114,18 @@ class FusedEncoder:
 
     def run(
         self, x: Float[Tensor, "rows hidden"], starts: Int[np.ndarray, " bounds"], depths: Sequence[tuple[Block, int]],
-        *, wanted: int, first: bool,
+        *, wanted: int, first: bool, reach: Reach | None = None,
     ) -> Float[Tensor, "wanted hidden"] | None:  # fmt: skip
         """What these depths make of x, the last one with `first` of first pieces alone; None where it failed."""
         out = x.new_empty(wanted, self._hidden)
         blocks = (ctypes.c_void_p * len(depths))(
             *(ctypes.addressof(self._blocks[block][use]) for block, use in depths),
         )
+        shared, half = reach_arguments(reach)
         failed = self._encode(
-            blocks,
-            x.data_ptr(),
-            out.data_ptr(),
-            starts.ctypes.data,
-            len(depths),
-            len(x),
-            wanted,
-            len(starts) - 1,
-            first,
-        )
+            blocks, x.data_ptr(), out.data_ptr(), starts.ctypes.data, shared, len(depths), len(x), wanted,
+            len(starts) - 1, first, half,
+        )  # fmt: skip
         return None if failed else out
 
     def _of_embeddings(self, tables: Embeddings, mapping: Linear | None) -> _Embedding:

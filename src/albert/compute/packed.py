@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albert.compute.blocks import Attend, Block, Linear, filled
-from albert.compute.compiled import Attention, attention
+from albert.compute.compiled import Attention, Reach, attention
 from albert.compute.covers import unknown
 from albert.compute.fused import FusedEncoder, Network, fused
 from albert.compute.products import rows_for
 from albert.compute.quantized import PRODUCTS, Calibration, Watched, quantize_block, watch
+from albert.compute.windowed import Blocks
 from albert.errors import AlbertError, ErrorKind
 from albert.machine.memory import keep_freed_memory
 from albert.model import AlbertForTask
@@ -56,7 +57,7 @@ class PackedModel:
     """
 
     def __init__(self, model: AlbertForTask, precision: Literal["fp32", "bf16"]) -> None:
-        if missing := unknown(model.config, model.head_name):
+        if missing := unknown(model.config, model.head_name, windows=True):
             raise AlbertError(
                 ErrorKind.MODEL, "early exit and int8", expected="a network that the fast forms cover",
                 got=", ".join(missing), hint="leave --early-exit and int8 out",
@@ -128,10 +129,27 @@ class PackedModel:
     def _encode(self, packed: Packed, starts: np.ndarray, *, first: bool) -> Float[Tensor, "read hidden"]:
         """The last hidden states, with `first` those of the first pieces alone."""
         read = len(packed.lengths) if first else len(packed.ids)
-        return self.run(self.embed(packed, starts), starts, first=first)[:read]
+        return self.run(self.embed(packed, starts), starts, first=first, reach=self.reach(packed))[:read]
+
+    def reach(self, packed: Packed) -> Reach | None:
+        """How far attention goes in these texts; None for all of each."""
+        config, lengths = self.model.config, packed.lengths
+        if config.attention_window is None:
+            return None
+        shared = np.minimum(lengths, config.global_tokens)
+        if config.global_question:
+            second = [int(types.argmax()) for types in packed.types.clamp(max=1).split(lengths.tolist())]
+            shared = np.maximum(shared, second)  # where the second text begins: 0 without one
+        return Reach(config.attention_window // 2, np.ascontiguousarray(shared, np.int64))
 
     def run(
-        self, x: Float[Tensor, "rows hidden"], starts: np.ndarray, *, depths: slice = slice(None), first: bool = False
+        self,
+        x: Float[Tensor, "rows hidden"],
+        starts: np.ndarray,
+        *,
+        depths: slice = slice(None),
+        first: bool = False,
+        reach: Reach | None = None,
     ) -> Float[Tensor, "read hidden"]:
         """What these depths make of x, whose texts lie between `starts`, with `first` of the first pieces alone.
 
@@ -140,10 +158,10 @@ class PackedModel:
         texts, chosen = len(starts) - 1, self.depths[depths]
         if self.fused is not None:
             wanted = self.rows(texts) if first else len(x)
-            found = self.fused.run(x, starts, chosen, wanted=wanted, first=first)
+            found = self.fused.run(x, starts, chosen, wanted=wanted, first=first, reach=reach)
             if found is not None:
                 return found
-        attend = self.attention(starts)
+        attend = self.attention(starts, reach)
         for block, use in chosen[:-1]:
             x = block(x, use, attend)
         block, use = chosen[-1]
@@ -156,10 +174,12 @@ class PackedModel:
         """How many rows so many tokens are filled up to: none more where products are our own."""
         return tokens if self.fused is not None and self.fused.ours else rows_for(tokens)
 
-    def attention(self, starts: np.ndarray) -> Attend:
+    def attention(self, starts: np.ndarray, reach: Reach | None = None) -> Attend:
         """Attention over texts that lie between `starts`."""
         if self.compiled is not None:
-            return Attention(self.compiled, self.size, self.heads, torch.from_numpy(starts))
+            return Attention(self.compiled, self.size, self.heads, torch.from_numpy(starts), reach)
+        if reach is not None:
+            return partial(_attend_within, starts=starts, reach=reach, heads=self.heads)
         return partial(_attend, groups=_groups(np.diff(starts), starts, self.dtype), heads=self.heads)
 
     def embed(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "rows hidden"]:
@@ -215,6 +235,20 @@ def _groups(lengths: np.ndarray, starts: np.ndarray, dtype: torch.dtype) -> list
             groups.append(_Group(start, after, texts, longest, torch.from_numpy(gather.ravel()), real, bias))
         first = last
     return groups
+
+
+def _attend_within(
+    qkv: Float[Tensor, "tokens width"], *, starts: np.ndarray, reach: Reach, heads: int, rows: int, first: bool
+) -> Float[Tensor, "rows hidden"]:
+    """Attention through windows, text by text; with `first` for the first piece of each alone. Filled up to `rows`."""
+    parts = []
+    for text, (start, after) in enumerate(itertools.pairwise(starts.tolist())):
+        q, k, v = qkv[start:after].view(1, after - start, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        shared = torch.from_numpy(reach.shared[text : text + 1])
+        blocks = Blocks(reach.half, shared, torch.ones(1, after - start, dtype=torch.bool))
+        context = blocks.attend(q, k, v, dropout=0.0)[:, :, : 1 if first else None]
+        parts.append(context.transpose(1, 2).flatten(2)[0])
+    return filled(torch.cat(parts), rows)
 
 
 def _attend(

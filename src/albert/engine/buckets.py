@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from albert.compute import windowed
 from albert.compute.precision import autocast
 from albert.data.batches import Features
 from albert.model import AlbertForTask
@@ -83,7 +84,8 @@ class BucketedModel:
         """Each row's last hidden states, float32 [pieces, hidden], computed together."""
         batch = features.batch(np.arange(len(features)))
         with autocast(self.precision, self.device):
-            hidden = self.model.albert(
+            hidden = windowed.encode(
+                self.model.albert,
                 batch.input_ids.to(self.device),
                 attention_mask=batch.attention_mask.to(self.device),
                 token_type_ids=batch.token_type_ids.to(self.device),
@@ -101,7 +103,7 @@ class BucketedModel:
     def _forward(self, filled: Tensor) -> Tensor:
         ids, types, mask = filled
         with autocast(self.precision, self.device):
-            logits: Tensor = self.model(ids, attention_mask=mask, token_type_ids=types)
+            logits = windowed.task_logits(self.model, ids, attention_mask=mask, token_type_ids=types)
         return logits.float()
 
 

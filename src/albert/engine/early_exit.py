@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from albert.compute.blocks import filled
+from albert.compute.covers import unknown
 from albert.compute.packed import Packed, PackedModel, bounds
 from albert.data.batches import Features, inference_batches
 from albert.errors import AlbertError, ErrorKind
@@ -37,13 +38,17 @@ class Exits:
 class EarlyExit:
     """A packed model with exits, left where the logits are as sure as `threshold`.
 
-    Raises `AlbertError` (bad-model) for a model without exits.
+    Raises `AlbertError` (bad-model) for a model without exits, or a network that it does not cover.
     """
 
     def __init__(self, packed: PackedModel, threshold: float) -> None:
         if packed.model.exits is None:
             raise AlbertError(
                 ErrorKind.MODEL, "early exit", expected="a model trained with --early-exit", got="one without exits"
+            )
+        if missing := unknown(packed.model.config, packed.model.head_name):
+            raise AlbertError(
+                ErrorKind.MODEL, "early exit", expected="a network that it covers", got=", ".join(missing)
             )
         self.packed = packed
         self.heads: list[Head] = [*packed.model.exits, packed.model.head]

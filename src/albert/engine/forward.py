@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from albert.compute import windowed
 from albert.compute.covers import covers, unknown
 from albert.compute.packed import Packed, PackedModel
 from albert.compute.precision import Precision, resolve_precision
@@ -41,7 +42,7 @@ class Engine:
         self.model = model
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(precision, self.device)
-        fast = self.device.type == "cpu" and covers(model.config, model.head_name)
+        fast = self.device.type == "cpu" and covers(model.config, model.head_name, windows=True)
         self.packed = PackedModel(model, self.precision) if fast else None
         self.bucketed = None if self.packed is not None else BucketedModel(model, self.precision)
         self.int8 = self.packed is not None and calibration is not None
@@ -111,11 +112,11 @@ def calibrate(model: AlbertForTask, features: Features, *, max_tokens: int = MAX
     return [{name: product.ranges() for name, product in block.items()} for block in watched]
 
 
-def batch_logits(model: nn.Module, batch: Batch, device: torch.device) -> Tensor:
-    """The model's logits for one batch, computed on `device` by the reference network."""
-    logits: Tensor = model(
+def batch_logits(model: AlbertForTask, batch: Batch, device: torch.device) -> Tensor:
+    """The model's logits for one batch on `device`, with gradients: attention in windows goes block by block."""
+    return windowed.task_logits(
+        model,
         batch.input_ids.to(device),
         attention_mask=batch.attention_mask.to(device),
         token_type_ids=batch.token_type_ids.to(device),
     )
-    return logits

@@ -195,7 +195,8 @@ class TaskObjective:
         """The summed loss of a micro-batch."""
         device = next(model.parameters()).device
         assert batch.gold is not None
-        if isinstance(model, AlbertForTask) and fast.applies(model.albert):
+        assert isinstance(model, AlbertForTask)
+        if fast.applies(model.albert):
             logits = fast.task_logits(model, batch.input_ids, batch.token_type_ids, batch.attention_mask)
         else:
             logits = batch_logits(model, batch, device)

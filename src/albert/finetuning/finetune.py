@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from albert.compute.covers import unknown
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import Attempts, FinetuneResult, Settings, TaskObjective, collapsed
@@ -68,6 +69,10 @@ def finetune(
         require_exits(data.task)
     _tell(data, progress)
     model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
+    if config.early_exit and (missing := unknown(model.config, model.head_name)):
+        raise AlbertError(
+            ErrorKind.CONFIG, "--early-exit", expected="a network that early exit covers", got=", ".join(missing)
+        )
     with disk_errors(config.out), run_lock(config.out), progress:
         objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
         attempts = Attempts(config, settings, data, progress, objective)

@@ -75,7 +75,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(
-        self, x: Float[Tensor, "batch seq hidden"], mask: Bool[Tensor, "batch 1 1 seq"] | None
+        self, x: Float[Tensor, "batch seq hidden"], mask: Bool[Tensor, "batch 1 #seq seq"] | None
     ) -> Float[Tensor, "batch seq hidden"]:
         context = F.scaled_dot_product_attention(
             self._by_head(self.query(x)),
@@ -115,7 +115,7 @@ class Layer(nn.Module):
         self.ffn = ffn
 
     def forward(
-        self, x: Float[Tensor, "batch seq hidden"], mask: Bool[Tensor, "batch 1 1 seq"] | None
+        self, x: Float[Tensor, "batch seq hidden"], mask: Bool[Tensor, "batch 1 #seq seq"] | None
     ) -> Float[Tensor, "batch seq hidden"]:
         return self.ffn(self.attention(x, mask))
 
@@ -142,7 +142,7 @@ class Encoder(nn.Module):
         self.groups = nn.ModuleList([nn.ModuleList(group) for group in groups])
 
     def depths(
-        self, x: Float[Tensor, "batch seq embedding"], mask: Bool[Tensor, "batch 1 1 seq"] | None
+        self, x: Float[Tensor, "batch seq embedding"], mask: Bool[Tensor, "batch 1 #seq seq"] | None
     ) -> Iterator[Float[Tensor, "batch seq hidden"]]:
         """The hidden states behind each depth."""
         x = self.mapping(x)
@@ -218,7 +218,33 @@ class AlbertModel(nn.Module):
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
+        if self.config.attention_window is not None:
+            mask = torch.ones_like(input_ids).bool()[:, None, None, :] if mask is None else mask
+            mask = window_mask(self.config.attention_window, global_pieces(self.config, token_type_ids), mask)
         return self.encoder.depths(self.embeddings(input_ids, token_type_ids), mask)
+
+
+def global_pieces(config: AlbertConfig, token_type_ids: Int[Tensor, "batch seq"]) -> Int[Tensor, " batch"]:
+    """How many pieces at the beginning of each row are global: the first ones, and the first text of a pair."""
+    seq = token_type_ids.shape[1]
+    question = (token_type_ids != 0).int().argmax(1)  # 0 where there is no second text
+    if not config.global_question:
+        question = torch.zeros_like(question)
+    return question.clamp(min=min(config.global_tokens, seq))
+
+
+def window_mask(
+    window: int, global_pieces: Int[Tensor, " batch"], real: Bool[Tensor, "batch 1 1 seq"]
+) -> Bool[Tensor, "batch 1 seq seq"]:
+    """Which positions (the last dimension) each position reads: its window and the global pieces, which read all.
+
+    Padding, where `real` is false, reads itself as well, and nobody else reads it: a softmax over nothing is no number.
+    """
+    at = torch.arange(real.shape[3], device=real.device)
+    distance = (at[:, None] - at).abs()
+    is_global = at < global_pieces[:, None]
+    within = (distance <= window // 2) | is_global[:, :, None] | is_global[:, None, :]
+    return within[:, None] & real | (distance == 0)
 
 
 def initialize(module: nn.Module, config: AlbertConfig, generator: torch.Generator) -> None:

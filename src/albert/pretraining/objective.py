@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from albert.compute import train_step as fast
+from albert.compute import windowed
 from albert.compute.products import rows_for
 from albert.model import AlbertForTask, AlbertModel
 from albert.model.heads import PreTrainingHead
@@ -104,7 +105,10 @@ def _encode(
     """The hidden states of masked positions only (a seventh of all), and the pooled vector of each row."""
     assert model.pooler is not None
     if not fast.applies(model) or model.config.pooling != "cls":
-        out = model(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
+        out = windowed.encode(
+            model, batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids
+        )
+        assert out.pooler_output is not None
         return out.last_hidden_state.flatten(0, 1)[batch.masked_positions], out.pooler_output
     rows, seq = batch.input_ids.shape
     read = torch.cat([batch.masked_positions, torch.arange(rows) * seq])

@@ -4,6 +4,9 @@
 // [texts, heads * size] if only the first piece of each text asks. Sums and softmax are float32. A task is one head of
 // one text: its keys are turned so that 16 of them lie in a register, and 4 queries go over them at a time. bfloat16
 // products add pairs (VDPBF16PS), hence the pairs of neighbouring columns of keys and of rows of values.
+//
+// With a window, 4 queries go over the keys of the text's global pieces, which stand at its beginning, and over those
+// within `half` of them; global pieces go over all.
 #pragma once
 
 #include <cmath>
@@ -34,6 +37,26 @@ struct Scratch {
   std::vector<float> scores;
 };
 
+// Some of a text's keys: [0, lead) and [low, high), which one query reads as far as they are before `shared`, or from
+// `from` to `to`. Lead and low are multiples of kLanes; scores of both stand side by side.
+struct Reach {
+  int64_t lead, low, high, shared, from, to;
+
+  int64_t padded() const { return lead + (high - low + kLanes - 1) / kLanes * kLanes; }
+
+  template <bool Whole>
+  __mmask16 lanes(int64_t at) const {  // of 16 scores side by side, those that count
+    if (Whole) return until(high - at);
+    const int64_t key = at < lead ? at : low + at - lead;
+    return until(shared - key) | (until(to - key) & ~until(from - key));
+  }
+
+ private:
+  static __mmask16 until(int64_t count) {
+    return count <= 0 ? 0 : first_lanes(count > kLanes ? kLanes : static_cast<int>(count));
+  }
+};
+
 // Up to kQueries rows of scores against `Tiles` registers of keys.
 template <class Format, int Tiles>
 inline void score(const typename Format::Group* const* queries, int count, const typename Format::Group* keys,
@@ -45,36 +68,71 @@ inline void score(const typename Format::Group* const* queries, int count, const
       _mm512_storeu_ps(scores + query * padded + tile * kLanes, sums[query][tile]);
 }
 
+// The values of both parts of a reach, each by its weight.
 template <class Format, int Tiles>
 inline void mix(const typename Format::Group* const* weights, int count, const typename Format::Group* values,
-                int64_t size, int steps, const float* shares, typename Format::Number* const* out) {
+                int64_t size, const Reach& reach, const float* shares, typename Format::Number* const* out) {
+  constexpr int64_t per = Format::kPer;
+  const int64_t before = reach.lead / per, steps = (reach.high - reach.low + per - 1) / per;
+  const typename Format::Group* behind[kQueries];
+  for (int query = 0; query < count; ++query) behind[query] = weights[query] + before;
   __m512 sums[kQueries][Tiles];
-  multiply_some<Format, Tiles>(weights, count, values, size, steps, sums);
+  multiply_some<Format, Tiles>(behind, count, values + reach.low / per * size, size, steps, sums);
+  if (before > 0) {
+    __m512 others[kQueries][Tiles];
+    multiply_some<Format, Tiles>(weights, count, values, size, before, others);
+    for (int query = 0; query < count; ++query)
+      for (int tile = 0; tile < Tiles; ++tile) sums[query][tile] = _mm512_add_ps(sums[query][tile], others[query][tile]);
+  }
   for (int query = 0; query < count; ++query)
     for (int tile = 0; tile < Tiles; ++tile)
       Format::put(out[query] + tile * kLanes, _mm512_mul_ps(sums[query][tile], _mm512_set1_ps(shares[query])));
 }
 
 // Weights 2^(scale * (score - greatest)), written for the products to come; returns 1 / their sum.
-template <class Format>
-inline float soften(const float* scores, int64_t count, int64_t padded, float scale, typename Format::Number* weights) {
+template <class Format, bool Whole>
+inline float soften(const float* scores, const Reach& reach, float scale, typename Format::Number* weights) {
+  const int64_t padded = reach.padded();
   __m512 most = _mm512_set1_ps(-INFINITY);
-  for (int64_t at = 0; at < count; at += kLanes)
-    most = _mm512_mask_max_ps(most, first_lanes(static_cast<int>(count - at)), most, _mm512_loadu_ps(scores + at));
+  for (int64_t at = 0; at < padded; at += kLanes)
+    most = _mm512_mask_max_ps(most, reach.lanes<Whole>(at), most, _mm512_loadu_ps(scores + at));
   const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(-scale * _mm512_reduce_max_ps(most));
   __m512 sum = _mm512_setzero_ps();
   for (int64_t at = 0; at < padded; at += kLanes) {
     const __m512 raw = exp2_of(_mm512_fmadd_ps(_mm512_loadu_ps(scores + at), factor, shift));
-    const __m512 weight = _mm512_maskz_mov_ps(first_lanes(static_cast<int>(count > at ? count - at : 0)), raw);
+    const __m512 weight = _mm512_maskz_mov_ps(reach.lanes<Whole>(at), raw);
     sum = _mm512_add_ps(sum, weight);
     Format::put(weights + at, weight);
   }
   return 1.0f / _mm512_reduce_add_ps(sum);
 }
 
+// The scores of up to kQueries queries against the keys [from, to) in steps of kLanes.
+template <class Format>
+inline void score_range(const typename Format::Group* const* queries, int count, const typename Format::Group* keys,
+                        int64_t from, int64_t to, int64_t padded, int pairs, float* scores) {
+  int64_t at = from;
+  for (; at + 4 * kLanes <= to; at += 4 * kLanes)
+    score<Format, 4>(queries, count, keys + at, padded, pairs, scores + at - from);
+  for (; at + 2 * kLanes <= to; at += 2 * kLanes)
+    score<Format, 2>(queries, count, keys + at, padded, pairs, scores + at - from);
+  for (; at < to; at += kLanes) score<Format, 1>(queries, count, keys + at, padded, pairs, scores + at - from);
+}
+
+// What the queries [first, first + count) of a text go over. A negative `half` is no window.
+inline Reach reach_of(int64_t first, int64_t count, int64_t length, int64_t half, int64_t shared) {
+  if (half < 0 || first < shared) return {0, 0, length, 0, 0, length};
+  int64_t low = first > half ? (first - half) / kLanes * kLanes : 0;
+  int64_t lead = (shared + kLanes - 1) / kLanes * kLanes;
+  if (lead >= low) lead = low = 0;
+  const int64_t last = first + count + half;
+  return {lead, low, last < length ? last : length, shared, 0, length};
+}
+
 template <class Format>
 void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidden, int64_t length, int64_t size,
-                 int64_t asking, typename Format::Number* context, int64_t out_width, Scratch<Format>& scratch) {
+                 int64_t asking, int64_t half, int64_t shared, typename Format::Number* context, int64_t out_width,
+                 Scratch<Format>& scratch) {
   using Number = typename Format::Number;
   using Group = typename Format::Group;
   const int64_t padded = (length + kLanes - 1) / kLanes * kLanes, pairs = size / Format::kPer;
@@ -109,36 +167,43 @@ void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidd
       out[row] = context + (first + row) * out_width;
     }
     float* scores = scratch.scores.data();
-    int64_t at = 0;
-    for (; at + 4 * kLanes <= padded; at += 4 * kLanes)
-      score<Format, 4>(asked, count, keys + at, padded, static_cast<int>(pairs), scores + at);
-    for (; at + 2 * kLanes <= padded; at += 2 * kLanes)
-      score<Format, 2>(asked, count, keys + at, padded, static_cast<int>(pairs), scores + at);
-    for (; at < padded; at += kLanes)
-      score<Format, 1>(asked, count, keys + at, padded, static_cast<int>(pairs), scores + at);
+    Reach reach = reach_of(first, count, length, half, shared);
+    const int64_t to = reach.low + reach.padded() - reach.lead;
+    score_range<Format>(asked, count, keys, 0, reach.lead, padded, static_cast<int>(pairs), scores);
+    score_range<Format>(asked, count, keys, reach.low, to, padded, static_cast<int>(pairs), scores + reach.lead);
     for (int row = 0; row < count; ++row) {
+      const int64_t at = first + row;
       Group* weights = scratch.weights.data() + row * padded / Format::kPer;
-      shares[row] = soften<Format>(scores + row * padded, length, padded, scale, reinterpret_cast<Number*>(weights));
+      Number* to_weigh = reinterpret_cast<Number*>(weights);
+      if (half < 0 || at < shared) {
+        shares[row] = soften<Format, true>(scores + row * padded, reach, scale, to_weigh);
+      } else {
+        reach.shared = shared;
+        reach.from = at > half ? at - half : 0;
+        reach.to = at + half + 1 < length ? at + half + 1 : length;
+        shares[row] = soften<Format, false>(scores + row * padded, reach, scale, to_weigh);
+      }
       weighed[row] = weights;
     }
     for (int64_t column = 0; column < size;) {
       const Group* values = scratch.values.data() + column;
-      Number* to[kQueries];
-      for (int row = 0; row < count; ++row) to[row] = out[row] + column;
+      Number* outs[kQueries];
+      for (int row = 0; row < count; ++row) outs[row] = out[row] + column;
       if (size - column >= 4 * kLanes) {
-        mix<Format, 4>(weighed, count, values, size, static_cast<int>(steps), shares, to);
+        mix<Format, 4>(weighed, count, values, size, reach, shares, outs);
         column += 4 * kLanes;
       } else {
-        mix<Format, 1>(weighed, count, values, size, static_cast<int>(steps), shares, to);
+        mix<Format, 1>(weighed, count, values, size, reach, shares, outs);
         column += kLanes;
       }
     }
   }
 }
 
+// `shared` counts the global pieces of each text; it is read where `half` is not negative.
 template <class Format>
-void attend(const typename Format::Number* qkv, typename Format::Number* context, const int64_t* starts, int64_t texts,
-            int64_t heads, int64_t size, int64_t first_only) {
+void attend(const typename Format::Number* qkv, typename Format::Number* context, const int64_t* starts,
+            const int64_t* shared, int64_t texts, int64_t heads, int64_t size, int64_t first_only, int64_t half) {
   const int64_t hidden = heads * size, width = 3 * hidden;
 #pragma omp parallel
   {
@@ -146,8 +211,9 @@ void attend(const typename Format::Number* qkv, typename Format::Number* context
 #pragma omp for schedule(dynamic, 1)
     for (int64_t task = 0; task < texts * heads; ++task) {
       const int64_t text = task / heads, head = task % heads, start = starts[text], length = starts[text + 1] - start;
-      attend_head<Format>(qkv + start * width + head * size, width, hidden, length, size, first_only ? 1 : length,
-                          context + (first_only ? text : start) * hidden + head * size, hidden, scratch);
+      attend_head<Format>(qkv + start * width + head * size, width, hidden, length, size, first_only ? 1 : length, half,
+                          half < 0 ? 0 : shared[text], context + (first_only ? text : start) * hidden + head * size,
+                          hidden, scratch);
     }
   }
 }

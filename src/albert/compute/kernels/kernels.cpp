@@ -84,14 +84,14 @@ void fill(Number* x, int64_t count, int64_t rows, int64_t width) {
 // x of a text's pieces or, with `first_only`, of each text's first piece, to `wanted` rows of out.
 template <class Format>
 void run_block(const Block& block, typename Format::Number* x, typename Format::Number* out, const int64_t* starts,
-               int64_t rows, int64_t wanted, int64_t texts, bool first_only) {
+               const int64_t* shared, int64_t rows, int64_t wanted, int64_t texts, bool first_only, int64_t half) {
   using Number = typename Format::Number;
   const int64_t hidden = block.heads * block.size;
   const Rows before(x, rows, hidden, Format::kType), context(nullptr, wanted, hidden, Format::kType);
   Number* contexts = context.data<Number>();
   {
     const Rows qkv = block.qkv.apply<Format>(before);
-    attend<Format>(qkv.data<Number>(), contexts, starts, texts, block.heads, block.size, first_only);
+    attend<Format>(qkv.data<Number>(), contexts, starts, shared, texts, block.heads, block.size, first_only, half);
   }
   fill(contexts, first_only ? texts : starts[texts], wanted, hidden);
   const Rows asking(first_only ? nullptr : x, wanted, hidden, Format::kType);
@@ -111,12 +111,14 @@ void run_block(const Block& block, typename Format::Number* x, typename Format::
 // All of some depths; of the last one `wanted` rows.
 template <class Format>
 void run_blocks(const Block* const* blocks, typename Format::Number* x, typename Format::Number* out,
-                const int64_t* starts, int64_t depths, int64_t rows, int64_t wanted, int64_t texts, bool first_only) {
+                const int64_t* starts, const int64_t* shared, int64_t depths, int64_t rows, int64_t wanted,
+                int64_t texts, bool first_only, int64_t half) {
   const Rows between(nullptr, depths > 1 ? rows : 0, blocks[0]->heads * blocks[0]->size, Format::kType);
   auto* states = between.data<typename Format::Number>();
   for (int64_t depth = 0; depth + 1 < depths; ++depth)
-    run_block<Format>(*blocks[depth], depth ? states : x, states, starts, rows, rows, texts, false);
-  run_block<Format>(*blocks[depths - 1], depths > 1 ? states : x, out, starts, rows, wanted, texts, first_only);
+    run_block<Format>(*blocks[depth], depth ? states : x, states, starts, shared, rows, rows, texts, false, half);
+  run_block<Format>(*blocks[depths - 1], depths > 1 ? states : x, out, starts, shared, rows, wanted, texts, first_only,
+                    half);
 }
 
 struct Embedding {
@@ -178,12 +180,16 @@ using namespace albert;
     return tried([&] { embed<FORMAT>(*tables, ids, types, starts, out, texts, rows); });                           \
   }                                                                                                                \
   int64_t encode_##NAME(const Block* const* blocks, FORMAT::Number* x, FORMAT::Number* out, const int64_t* starts, \
-                        int64_t depths, int64_t rows, int64_t wanted, int64_t texts, int64_t first_only) {         \
-    return tried([&] { run_blocks<FORMAT>(blocks, x, out, starts, depths, rows, wanted, texts, first_only); });    \
+                        const int64_t* shared, int64_t depths, int64_t rows, int64_t wanted, int64_t texts,        \
+                        int64_t first_only, int64_t half) {                                                        \
+    return tried([&] {                                                                                             \
+      run_blocks<FORMAT>(blocks, x, out, starts, shared, depths, rows, wanted, texts, first_only, half);           \
+    });                                                                                                            \
   }                                                                                                                \
-  void attend_##NAME(const FORMAT::Number* qkv, FORMAT::Number* context, const int64_t* starts, int64_t texts,     \
-                     int64_t heads, int64_t size, int64_t first_only) {                                            \
-    attend<FORMAT>(qkv, context, starts, texts, heads, size, first_only);                                          \
+  void attend_##NAME(const FORMAT::Number* qkv, FORMAT::Number* context, const int64_t* starts,                    \
+                     const int64_t* shared, int64_t texts, int64_t heads, int64_t size, int64_t first_only,        \
+                     int64_t half) {                                                                               \
+    attend<FORMAT>(qkv, context, starts, shared, texts, heads, size, first_only, half);                            \
   }                                                                                                                \
   void quantize_##NAME(const FORMAT::Number* x, uint8_t* out, const float* factors, int64_t tokens, int64_t width, \
                        int64_t zero) {                                                                             \
