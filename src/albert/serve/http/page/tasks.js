@@ -1,7 +1,7 @@
-// The tabs: what each asks for, the request it makes, how it shows the answer, and what it makes of rows of a file.
+// The tabs: the fields of each, its request, the display of its answer, and its handling of rows of a file.
 //
-// `fields`: kind "text", "lines" (one entry a line) or "number"; `folded(model)` ones are asked for on demand.
-// `body(values, model)` is null while something is missing. `say` is one sentence for those who listen, `show` the
+// `fields`: kind "text", "lines" (one entry per line) or "number"; `folded(model)` ones are shown on demand.
+// `body(values, model)` is null while something is missing. `say` is one sentence for screen readers, `show` the
 // picture. `rows`: the columns it reads, how many rows a request takes, and the cells that a row gets.
 
 import { bars, count, figure, make, marked } from "./dom.js";
@@ -20,7 +20,7 @@ function best([first], kind) {
   return `${first.label}, ${figure(first.score, kind)}`;
 }
 
-/** The kinds of entities that a model knows, each with a colour of its own as long as they last. */
+/** The types of entities of a model, each with its own colour while there are enough colours. */
 function groups(model) {
   return [...new Set(model.labels.map((label) => label.replace(/^[BILESU]-/, "")))].filter((label) => label !== "O");
 }
@@ -191,7 +191,7 @@ const fill = {
   },
 };
 
-/** A list a [MASK], also where there is one alone. */
+/** One list per [MASK], also if there is only one. */
 function masks(result) {
   return Array.isArray(result[0]) ? result : [result];
 }
