@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,7 @@ def finetune(
     """
     progress = progress or ConsoleProgress(quiet=True)
     start = None if config.init is None else ModelFolder.open(config.init)
+    config = _read_whole(config, start, progress)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
     network, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
@@ -110,6 +112,21 @@ def finetune(
             progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
         progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
     return result
+
+
+def _read_whole(config: FinetuneConfig, start: ModelFolder | None, progress: ConsoleProgress) -> FinetuneConfig:
+    """With a start that has attention windows, texts are as long as it reads, unless a length or a stride is given."""
+    source = config.train
+    if start is None or start.config.attention_window is None:
+        return config
+    if source.max_length is not None or source.stride is not None:
+        return config
+    length = start.config.max_position_embeddings
+    progress.on_message(
+        f"texts are read whole up to {length:,} pieces: {start.name} has attention windows of "
+        f"{start.config.attention_window} pieces (--max-length or --stride choose otherwise)"
+    )
+    return dataclasses.replace(config, train=dataclasses.replace(source, max_length=length))
 
 
 def _tokenizer(config: FinetuneConfig, start: ModelFolder | None) -> Tokenizer:

@@ -146,9 +146,11 @@ class Embedding(Work):
         return self.model.cut
 
     def columns(self, table: Table) -> Columns:
+        """The column of texts. Raises `AlbertError` (bad-data) where there is none."""
         return Columns(text_column(table, self._text))
 
     def values(self, examples: Sequence[Example]) -> Iterable[tuple[Any, ...]]:
+        """The vector of each example."""
         table = self._embed([example.text for example in examples])
         return ((row,) for row in (table if self.arrays else as_lists(table)))
 
@@ -156,4 +158,5 @@ class Embedding(Work):
         return self.model.embed(texts, normalize=self.normalize, dimensions=self.dimensions)
 
     def identity(self) -> dict[str, Any]:
+        """All that changes a vector, JSON-ready."""
         return {**self.model.identity(), "normalize": self.normalize, "dimensions": self.dimensions}
