@@ -1,4 +1,4 @@
-"""Models in other forms: int8 for the engine, refused where it costs too much."""
+"""The int8 form of a model for the engine, refused if it costs too much."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from albert.storage.files import INT8, disk_errors, folder_fingerprint, manifest
 from albert.storage.locks import run_lock
 from albert.storage.replacing import NEXT, copy_file, new_files, settle
 
-_SAMPLE = 256  # texts that show the ranges
+_SAMPLE = 256  # the number of texts for calibrating the ranges
 
 
 @dataclass(frozen=True)
 class Export:
-    """What a model scored before and after, on the metric of its task."""
+    """A model's score before and after, on its task's metric."""
 
     path: Path
     metric: str
@@ -36,14 +36,14 @@ def export_int8(
     budget: float = 0.005,
     force: bool = False,
 ) -> Export:
-    """Calibrates int8 on texts of a labelled file and stores it in the model's folder if it scores there as before.
+    """Calibrates int8 on texts of a labelled file, and stores it in the model's folder if the score there stays.
 
     Raises `AlbertError`: bad-model when the score falls by more than `budget` and `force` is not given (nothing is
-    written then), bad-data for bad rows, usage for a budget that is no share of 1.
+    written then), bad-data for bad rows, usage for a budget outside 0..1.
     """
     require_share("--budget", budget)
     folder = model_folder(model)
-    if folder.name == NEXT:  # a killed writer left the model half replaced
+    if folder.name == NEXT:  # a killed writer may have left a half-replaced model
         folder = folder.parent
         with run_lock(folder):
             settle(folder)
@@ -74,9 +74,9 @@ def export_int8(
 
 
 def _store(folder: Path, calibration: Calibration, told: dict[str, str], *, before: str) -> None:
-    """Puts the calibration into the folder; where a manifest vouches for its files, in one commit with it.
+    """Writes the calibration to the folder. If a manifest lists the folder's files, both are replaced together.
 
-    Raises `AlbertError`: locked while another process writes the model, bad-model where one has replaced it.
+    Raises `AlbertError`: locked while another process writes the model, bad-model if another process has replaced it.
     """
     with disk_errors(folder), run_lock(folder):
         if folder_fingerprint(folder) != before:

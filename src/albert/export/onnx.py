@@ -1,4 +1,4 @@
-"""`albert export --to onnx`: a model for ONNX Runtime and what is built on it, as transformers.js."""
+"""`albert export --to onnx`: a model for ONNX Runtime and for the libraries built on it, such as transformers.js."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from albert.model.folder import ModelFolder
 from albert.storage.files import disk_errors, require_output, write_file
 from albert.storage.locks import run_lock
 
-ONNX = Path("onnx") / "model.onnx"  # in the model's folder, where transformers.js and the hub look for it
+ONNX = Path("onnx") / "model.onnx"  # the place in the model's folder where transformers.js and the hub look for it
 
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """What was written where, and how large it is beside the weights, in bytes."""
+    """The file that was written, and its size and that of the weights in bytes."""
 
     path: Path
     size: int
@@ -25,10 +25,10 @@ class OnnxExport:
 
 
 def export_onnx(model: str | Path) -> OnnxExport:
-    """Writes `onnx/model.onnx` into a model's folder, beside the config and the tokenizer that its readers want.
+    """Writes `onnx/model.onnx` into a model's folder, beside the config and the tokenizer that its readers need.
 
-    A model with early exit goes through all of its depths there. Raises `AlbertError`: bad-model for a network that the
-    graph does not know (attention windows), bad-config without the extra `onnx`, disk.
+    A model with early exit runs all of its depths there. Raises `AlbertError`: bad-model for a network that the graph
+    does not support (attention windows), bad-config without the extra `onnx`, disk.
     """
     require_extra("onnx", "onnx")
     from albert.export.onnx_graph import graph_of
