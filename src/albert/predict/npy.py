@@ -47,7 +47,7 @@ class VectorRecords:
         return (self.head(0) if first else b"") + table.tobytes()
 
     def end(self) -> bytes:
-        """The last bytes: none."""
+        """Nothing stands after the last row."""
         return b""
 
     def head(self, rows: int) -> bytes:
