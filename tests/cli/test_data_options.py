@@ -43,8 +43,8 @@ LEFT_OUT = {
     "rerank": SINGLE,
 }
 NONE = {  # verbs that read no table: a corpus, documents, texts of the command line, or requests
-    "pretrain", "convert", "prepare", "serve", "serve-key", "demo", "doctor", "settings", "index", "search", "ask",
-    "chat", "mcp", "summarize", "tokenizer", "fill-mask",
+    "pretrain", "convert", "lengthen", "prepare", "serve", "serve-key", "demo", "doctor", "settings", "index", "search",
+    "ask", "chat", "mcp", "summarize", "tokenizer", "fill-mask",
 }  # fmt: skip
 FUNCTIONS: dict[Callable[..., Any], set[str]] = {package.train: set(), Predictor.evaluate: KNOWN}
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What `albert train` reads before it trains: tables to examples, task and labels, encoded features."""
+"""What `albert train` reads before it trains: tables as examples, task and labels, encoded features."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.tasks.losses import LossConfig, LossShape
 from albert.text.encodings import Tokenizer
 
-_SHOWN = 10  # labels in an error
+_SHOWN = 10  # the most labels named in an error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev."""
+    """Everything that is read and encoded before training. `baseline` is the score of the task's baseline on dev."""
 
     task: Task
     columns: Columns
@@ -95,7 +95,7 @@ class Dataset:
 def read_dataset(
     config: FinetuneConfig, tokenizer: Tokenizer, loss: LossConfig, text: TextConfig, *, seed: int
 ) -> Dataset:
-    """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
+    """Reads and encodes the training and the dev part. Without a dev file, one file is divided by `seed`.
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
@@ -162,7 +162,7 @@ def _features(
     lengths: Lengths,
     remarks: list[str],
 ) -> tuple[Features, int]:
-    """The examples as features with their gold, and how many texts were cut."""
+    """The features of the examples with their gold, and how many texts were cut."""
     features, cut = task.features(tokenizer, examples, lengths)
     remarks.extend(task.remarks(examples, features))
     return features.with_gold(task.targets(examples, features, labels)), cut

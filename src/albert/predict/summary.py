@@ -1,8 +1,8 @@
-"""Extractive summaries: the sentences of a text that stand for the others, told by an encoder's vectors.
+"""Extractive summaries: the most central sentences of a text, chosen by an encoder's vectors.
 
-A sentence is central if it is like the mean of all (the centroid of Radev et al. 2004, of vectors); of those that are,
-each is taken if it says something that the ones before it do not (maximal marginal relevance, Carbonell and Goldstein
-1998). benchmarks/summaries.py compares it with LexRank, which an earlier version was after.
+A sentence is central if it is similar to the mean of all sentences (the centroid of Radev et al. 2004, with vectors). A
+central sentence is chosen if it differs from the sentences chosen before (maximal marginal relevance, Carbonell and
+Goldstein 1998). benchmarks/summaries.py compares this with LexRank.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from sentencex import segment
 
-_RELEVANCE = 0.7  # what centrality counts beside being new
+_RELEVANCE = 0.7  # the weight of centrality against novelty
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A part of the text, [start, end), and how central it is; all of a text's sum up to 1."""
+    """A part of the text, [start, end), and its centrality. The centralities of a text sum to 1."""
 
     text: str
     start: int
@@ -27,14 +27,14 @@ class Sentence:
 
 
 def sentences(text: str, *, language: str = "en") -> list[Sentence]:
-    """The sentences of a text where they stand, white space around them left out."""
+    """The sentences of a text with their places, without white space around them."""
     found, at = [], 0
     for part in segment(language, text):
         words = part.strip()
         if not words:
             continue
         start = text.find(words, at)
-        if start < 0:  # a rule of the language changed characters
+        if start < 0:  # a rule of the language changed the characters
             continue
         at = start + len(words)
         found.append(Sentence(words, start, at))
@@ -45,9 +45,9 @@ def summarize(
     parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], count: int,
     *, near: Float[np.ndarray, " sentences"] | None = None,
 ) -> list[Sentence]:  # fmt: skip
-    """At most `count` of the sentences, in the order of the text, from a vector each.
+    """At most `count` of the sentences, in the order of the text, from one vector per sentence.
 
-    `near` tells how much each counts for what the summary is to be about.
+    `near` weighs each sentence by its similarity to a subject.
     """
     if not parts:
         return []
@@ -61,7 +61,7 @@ def summarize(
 
 
 def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n"]:
-    """Cosines, 0 where they would be negative. What all sentences share is taken out first: it hides differences."""
+    """Cosines, with 0 for negative ones. What all sentences share is subtracted first, because it hides differences."""
     rest = vectors - vectors.mean(0) if len(vectors) > 2 else vectors
     units = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
     alike = np.asarray(units @ units.T)
@@ -69,15 +69,15 @@ def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n
 
 
 def centrality(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, " n"]:
-    """How like the mean of all a sentence is, from vectors of length 1; all sum up to 1."""
+    """The similarity of each sentence to the mean of all, from vectors of length 1. The sum is 1."""
     scores = np.maximum(vectors @ vectors.mean(0), 1e-6)
     return np.asarray(scores / scores.sum())
 
 
 def diverse(scores: Float[np.ndarray, " n"], alike: Float[np.ndarray, "n n"], count: int) -> list[int]:
-    """The places of `count` sentences, best first, each central and unlike those before it."""
+    """The positions of `count` sentences, best first. Each is central and unlike those before it."""
     relevant = _RELEVANCE * scores / scores.max()
-    told = np.zeros(len(scores))  # how much of each was said by those before it
+    told = np.zeros(len(scores))  # how much of each sentence the chosen ones already say
     chosen: list[int] = []
     for _ in range(min(count, len(scores))):
         chosen.append(int(np.argmax(relevant - (1 - _RELEVANCE) * told)))
