@@ -18,7 +18,7 @@ from served import write_model
 
 FILES = [
     "predict MODEL DATA -o OUT",
-    "embed MODEL DATA -o OUT",
+    "embed starter DATA -o OUT",
     "moderate MODEL DATA -o OUT",
     "evaluate MODEL DATA -o OUT",
     "evaluate MODEL DATA --report OUT",
@@ -30,6 +30,7 @@ FOLDERS = [
     "prepare CORPUS -o OUT",
     "tokenizer train CORPUS -o OUT",
     "convert MODEL OUT",
+    "lengthen MODEL -o OUT --to 1024",
     "demo -o OUT",
     "evaluate MODEL DATA --squad --submission OUT",
     "evaluate MODEL SHARDS --glue SST-2 --submission OUT",

@@ -74,7 +74,7 @@ def _about(run: Finished) -> dict[str, str]:
     config, rows = run.config, len(run.data.dev_examples)
     return {
         "training data": f"{Path(config.train.path).name}, {run.data.train_rows:,} rows",
-        "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of it'}, {rows:,} rows",
+        "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of the training data'}, {rows:,} rows",
         "started from": config.init or f"scratch, size {config.size}",
         "seed": str(run.settings["seed"]),
     }
