@@ -294,8 +294,8 @@ def verify_manifest(folder: Path, needed: Iterable[str] = ()) -> str | None:
             return f"{name} is not in {MANIFEST}"
     for name, entry in entries.items():
         file = folder / name
-        if not file.is_file():
-            return f"{name} is missing"
+        if not os.path.isfile(file):  # a name may be too long
+            return f"{name:.80} is missing"
         if file.stat().st_size == entry.size:
             found = FileEntry(entry.size, sha256(file))
         else:
