@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from albert.engine import Precision
+from albert.files import named
 from albert.hub import model_folder
 from albert.model.checkpoint import stored_head
 from albert.predictor import Predictor
@@ -56,7 +57,7 @@ def train(
     """
     config = FinetuneConfig(
         train=str(data),
-        out=Path(out),
+        out=named(out),
         dev=None if dev is None else str(dev),
         task=task,
         text=text,

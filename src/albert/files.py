@@ -139,10 +139,19 @@ def stream(out: Path | str) -> Iterator[IO[bytes]]:
         yield stack.enter_context(os.fdopen(1, "wb", closefd=False) if str(out) == "-" else open_writer(Path(out)))
 
 
+def named(name: str | Path) -> Path:
+    """The path of a name. Raises `AlbertError` (usage) for an empty one, which would mean the current folder."""
+    if not str(name):
+        raise AlbertError(
+            ErrorKind.USAGE, 'the name ""', expected="a file or folder", got="none", hint=". is the current folder"
+        )
+    return Path(name)
+
+
 def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
     """Raises `AlbertError` before any work is done: disk where `out` cannot be a file, usage where it is an input."""
     with disk_errors(out):
-        target = None if str(out) == "-" else target_of(out)
+        target = None if str(out) == "-" else target_of(named(out))
         if target is not None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 target.with_name(f"{TMP}{target.name}{_LONGEST}").lstat()  # a name may be too long
