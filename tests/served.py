@@ -122,6 +122,8 @@ class Server:
                 if self.deaf:
                     return
                 self.lines.append(json.loads(line) if line.startswith("{") else {"event": "other", "line": line})
+                if len(self.lines) > 20_000:  # of a million requests nobody asks for the first
+                    del self.lines[:10_000]
 
     def hang_up(self) -> None:
         """Closes the pipe that its log goes to, at its next line."""

@@ -41,6 +41,7 @@ from lines import write_vocabulary
 from mutants import flipped, mutated_bytes, mutated_json
 
 TEXTS = ["the ferry leaves at seven", "a great lamp, bought twice", ""]
+ODD_TEXT = "zzz 漢字 [MASK] \U0001f600 \u0301"  # of what no vocabulary here has
 KINDS = {ErrorKind.MODEL, ErrorKind.CONFIG, ErrorKind.DATA, ErrorKind.UNSAFE}
 VOUCHED, ARRAYS = ("corpus", "checkpoint"), (".npy", ".safetensors")
 PARTS = 4  # of a long form, for as many processes (pytest -n)
@@ -99,7 +100,7 @@ def write_published(folder: Path, tokenizer: Any) -> Path:
 
 def answers(folder: Path) -> Any:
     """What a folder's model says, in full precision and, if it can, in int8."""
-    said = [Predictor.load(folder, precision="fp32")(TEXTS, top_k=None)]
+    said = [Predictor.load(folder, precision="fp32")([*TEXTS, ODD_TEXT], top_k=None)]
     if (folder / INT8).exists():
         said.append(Predictor.load(folder, precision="int8")(TEXTS, top_k=None))
     return said
@@ -227,7 +228,9 @@ def fault(folder: Path, use: Use, said: list[Any] | None = None) -> str | None:
     except AlbertError as error:
         if error.kind not in KINDS or ("\n" in str(error).strip() and "tensors" not in str(error)):
             return str(error)
-    except Exception as error:
+    except BaseException as error:
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):  # the latter is Rust's
+            raise
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"
     return None

@@ -32,6 +32,8 @@ def report_on(run: Finished) -> str:
     """Writes the report, and says so; or why there is none, for a run whose model is saved has not failed."""
     path = run.config.out / NAME
     try:
+        if path.is_symlink():  # nobody named it, and what it leads to is not ours to write
+            path.unlink()
         write_report(path, _facts(run))
     except AlbertError as error:
         return f"no report: {error.what}; {error.hint or error.got}"

@@ -7,6 +7,7 @@ resumed run takes the newest that verifies.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Container, Iterator
@@ -171,6 +172,7 @@ class MetricsLog:
         That is every record from `step` on, but for evaluations that the checkpoint already holds.
         """
         if not self.path.exists():
+            self.path.unlink(missing_ok=True)  # a link to nowhere, where a file would be made
             return
         kept = []
         for raw, record in self._records():
@@ -179,7 +181,7 @@ class MetricsLog:
         write_file(self.path, b"".join(kept))
 
     def write(self, record: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with open(self.path, "a", encoding="utf-8", opener=_open_itself) as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
         if self.mirror is not None:
             self.mirror(record)
@@ -192,6 +194,11 @@ class MetricsLog:
     def _records(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Each whole line, as it is and as what it says."""
         return read_records(self.path)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """A file, not what a link in its place leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
