@@ -15,6 +15,7 @@ from albert.serve.refusals import Refusal
 _FLUSH = 5.0  # seconds for what was written to leave, once a connection is to end
 _SLICE = 16_384  # bytes that are parsed in one go: what is too much is seen that soon
 _READ = 32_768  # bytes that are read in one go, then others get their turn
+_LOOK = 0.1  # seconds between two looks at whether a client has left that sends no more
 _REST = 4  # bodies of the largest size, of what comes after the answer
 
 
@@ -45,6 +46,7 @@ class Connection(HttpToolsProtocol):
     _whole = False  # the newest request has come
     _over = False  # nothing more is read
     _held_back = False  # the next answer, until this one is taken
+    _half_closed: asyncio.TimerHandle | None = None  # the client sends no more; when to see whether it has left
     _replaying = False
     _head = 0  # bytes of URL and headers, then of trailers
     _lines = 0  # of them
@@ -66,7 +68,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.crowd.left(self)
-        for timer in (self._reading, self._writing, self._ending):
+        for timer in (self._reading, self._writing, self._ending, self._half_closed):
             if timer is not None:
                 timer.cancel()
         self._unset_keepalive_if_required()
@@ -238,6 +240,33 @@ class Connection(HttpToolsProtocol):
         self._framing -= len(rest)
         if rest:
             self._parse(rest)
+
+    # --- clients that send no more -------------------------------------------------------------------------
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Goes on where whole requests are to be answered, to a client that still reads; True keeps the connection.
+
+        One that has left looks the same until something is sent to it, which it then resets: so it gets an interim
+        response, which HTTP/1.1 allows. TLS knows no half-closed connections.
+        """
+        if self._half_closed is not None:
+            return True
+        tls = self.transport.get_extra_info("ssl_object") is not None
+        if tls or self._over or not self._whole or not (self._answering or self._held_back):
+            return False
+        self._finish()
+        cycle = self._active
+        if cycle is not None and not cycle.response_started and cycle.scope["http_version"] != "1.0":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._see_whether_gone()
+        return True
+
+    def _see_whether_gone(self) -> None:
+        """Again and again, since asyncio does not look at a connection that is at its end."""
+        if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self._half_closed = self.loop.call_later(_LOOK, self._see_whether_gone)
 
     # --- what ends the reading -------------------------------------------------------------------------------
 
