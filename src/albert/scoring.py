@@ -6,15 +6,18 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+import torch
 
 from albert import __version__
 from albert.data.examples import Example, example_of
 from albert.data.reading import Reading
 from albert.data.sources import suffix_of
 from albert.data.tables import Row, Table
+from albert.engine.library import library
 from albert.errors import AlbertError, ErrorKind
 from albert.files import disk_errors, require_output, stream, write_json
 from albert.locks import is_plain, open_plain, output_lock
@@ -78,7 +81,7 @@ def score_file(
             rows, resumed = _to_stream(scorer, file), 0
     else:
         with disk_errors(target), output_lock(target):
-            rows, resumed = _to_file(scorer, target, scorer.job(reading))
+            rows, resumed = _to_file(scorer, target, scorer.job(reading), _machine(predictor))
     if target is not None and not (output_format or suffix_of(target)):
         scorer.remarks.append(f"{out}: JSON lines, since its name has no ending; --output-format chooses another")
     return Scored(rows, resumed, predictor.cut - cut_before, scorer.told())
@@ -208,10 +211,20 @@ def _to_stream(scorer: _Scorer, file: IO[bytes]) -> int:
     return rows
 
 
-def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]:
+def _machine(predictor: Predictor) -> dict[str, Any]:
+    """What can change the last digits of a score and nothing else: so rows of two such calls may stand in one file."""
+    return {
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "compiled kernels": predictor.engine.device.type == "cpu" and library().path is not None,
+    }
+
+
+def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any], machine: dict[str, Any]) -> tuple[int, int]:
     """(rows in the file, rows that an earlier call had written)."""
     part, note = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
-    done, size, remark = _position(part, note, job)
+    done, size, remark = _position(part, note, job, machine)
     scorer.remarks.extend(remark)
     rows = done
     try:
@@ -224,7 +237,7 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
                 os.fsync(file.fileno())
                 rows += count
                 if count:
-                    write_json(note, {**job, "rows": rows, "bytes": file.tell()})
+                    write_json(note, {**job, "machine": machine, "rows": rows, "bytes": file.tell()})
         part.replace(out)
     except BaseException as error:
         if not scorer.rereadable or (isinstance(error, AlbertError) and error.kind is ErrorKind.DATA):
@@ -239,15 +252,21 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
 class _Done:
     rows: int
     bytes: int
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
-def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, list[str]]:
-    """(rows, bytes) that an interrupted call of the same job has safely written, and a remark where it was another."""
+def _position(part: Path, note: Path, job: dict[str, Any], machine: dict[str, Any]) -> tuple[int, int, list[str]]:
+    """(rows, bytes) that an interrupted call of the same job has safely written, and a remark where it was another.
+
+    One on another machine is gone on with, and that is told.
+    """
     try:
         if not (is_plain(note) and is_plain(part)):
             return 0, 0, []
         stored = read_object(note)
-        done = typed(_Done, {name: stored.pop(name, None) for name in ("rows", "bytes")}, str(note))
+        done = typed(
+            _Done, {name: stored.pop(name) for name in ("rows", "bytes", "machine") if name in stored}, str(note)
+        )
         rows, size = done.rows, done.bytes
         if part.stat().st_size < size:
             return 0, 0, []
@@ -256,6 +275,12 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, li
     if other := [name for name in {**job, **stored} if stored.get(name) != job.get(name)]:
         what = ", ".join(other)
         return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed anew"]
+    then = done.machine
+    if other := [name for name in {**machine, **then} if then.get(name) != machine.get(name)]:
+        told = ", ".join(
+            f"{name:.40} {then.get(name, 'unknown')!s:.40} then, {machine.get(name)} now" for name in other
+        )
+        return rows, size, [f"{rows:,} rows are of an earlier call, whose scores can differ in the last digits: {told}"]
     return rows, size, []
 
 
