@@ -221,8 +221,10 @@ def _require_template(processor: Any) -> None:
     for part in processor["processors"] if isinstance(processor.get("processors"), list) else ():
         _require_template(part)
     told = processor.get("special_tokens")
+    if not isinstance(told, dict):  # then it is no template
+        return
     for side in (processor.get("single"), processor.get("pair")):
-        for piece in side if isinstance(side, list) and isinstance(told, dict) else ():
+        for piece in side if isinstance(side, list) else ():
             special = piece.get("SpecialToken") if isinstance(piece, dict) else None
             name = special.get("id") if isinstance(special, dict) else None
             if isinstance(name, str) and name not in told:
