@@ -12,6 +12,7 @@ from albert.finetuning.finetune import finetune
 from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
+from albert.storage.files import named
 from albert.training.progress import ConsoleProgress
 
 
@@ -44,7 +45,7 @@ def train(
     """
     config = FinetuneConfig(
         train=DataSource.of(data, **options),
-        out=Path(out),
+        out=named(out),
         dev=None if dev is None else str(dev),
         init=None if init is None else str(init),
         tokenizer=None if tokenizer is None else str(tokenizer),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,10 +241,10 @@ def _weight_files(folder: Path) -> list[Path]:
         for name in sorted(names):
             if entries is not None and name not in entries:
                 raise damaged(folder, f"{name} is not in {MANIFEST}")
-            if Path(name).name != name or not (folder / name).is_file():
+            if Path(name).name != name or not os.path.isfile(folder / name):  # a name may be too long
                 raise AlbertError(
                     ErrorKind.MODEL,
-                    f"{folder / _INDEX} names the shard {name!r}",
+                    f"{folder / _INDEX} names the shard {name!r:.80}",
                     got="no such file beside it",
                 )
         return [folder / name for name in sorted(names)]
