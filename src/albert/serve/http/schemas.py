@@ -152,12 +152,16 @@ class SummarizeRequest(_Request):
 
 
 class SearchRequest(_Request):
+    """A search: the words, how many passages, and which paths."""
+
     query: Question
     top_k: TopK = 10
     filter: Filter = None
 
 
 class AskRequest(_Request):
+    """A question about the documents."""
+
     question: Question
     threshold: float = Field(0.5, ge=0, le=1, description="No answer is given below this score.")
     top_k: TopK = Field(10, description="Passages that are read, at most as many as inputs are allowed.")
