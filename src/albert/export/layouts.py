@@ -13,14 +13,14 @@ from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
 from albert.model.folder import ModelFolder
 from albert.model.names import FAMILIES
-from albert.storage.files import TMP, disk_errors
+from albert.storage.files import LINEAR, TMP, disk_errors
 from albert.storage.locks import output_lock, run_lock
 from albert.storage.replacing import NEXT, new_files, settle
 from albert.text.open import open_tokenizer
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-# What goes along as it is: the card, and what sentence-transformers reads.
-_BESIDE = ("README.md", "modules.json", "*sentence_*.json", "*_Pooling/config.json")
+# What goes along as it is: the card, the linear model on words, and what sentence-transformers reads.
+_BESIDE = ("README.md", LINEAR, "modules.json", "*sentence_*.json", "*_Pooling/config.json")
 
 
 @dataclass(frozen=True)

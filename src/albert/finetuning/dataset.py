@@ -41,8 +41,10 @@ class FinetuneConfig(Reading):
     of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
     label for texts that no other one fits: also the answer where none is likely enough. `settings` override the
     values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
-    depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
-    for an `init` and a `size` at once, and an `exit_budget` that is no share.
+    depth, to be left so that at most the share `exit_budget` of dev gets worse answers. With `hybrid` a linear model on
+    words speaks beside the head; with `cascade` it answers alone where it is sure, so that at most the share
+    `cascade_budget` of dev gets worse answers. Raises `AlbertError` (usage) for an `init` and a `size` at once, and a
+    budget that is no share.
     """
 
     train: str
@@ -62,10 +64,14 @@ class FinetuneConfig(Reading):
     stride: int | None = None
     early_exit: bool = False
     exit_budget: float = 0.003
+    hybrid: bool = False
+    cascade: bool = False
+    cascade_budget: float = 0.003
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_share("--exit-budget", self.exit_budget)
+        require_share("--cascade-budget", self.cascade_budget)
         if self.tokenizer is not None and self.size is None:
             object.__setattr__(self, "size", "tiny")
         if self.init is None and self.size is None:
@@ -81,7 +87,10 @@ class FinetuneConfig(Reading):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev."""
+    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev.
+
+    `train_examples` are kept where a linear model will read them, too.
+    """
 
     task: Task
     columns: Columns
@@ -96,6 +105,7 @@ class Dataset:
     train_rows: int
     cut: int
     remarks: list[str]
+    train_examples: list[Example] = field(default_factory=list)
 
 
 def read_dataset(
@@ -158,6 +168,7 @@ def read_dataset(
         len(train),
         train_cut + dev_cut,
         list(dict.fromkeys(remarks)),
+        plain if config.hybrid or config.cascade else [],
     )
 
 

@@ -109,7 +109,10 @@ def least_depth(
     The first two are what `every_depth` gives.
     """
     found: tuple[float | None, np.ndarray] = None, np.full(sure.shape[1], len(by_depth) - 1)
-    for threshold in np.unique(np.quantile(sure[:-1][np.isfinite(sure[:-1])], np.linspace(0, 1, _CANDIDATES))):
+    known = sure[:-1][np.isfinite(sure[:-1])]
+    if not len(known):  # a network of one depth has no exits
+        return found
+    for threshold in np.unique(np.quantile(known, np.linspace(0, 1, _CANDIDATES))):
         left = np.argmax(np.vstack([sure[:-1] >= threshold, np.ones(sure.shape[1], bool)]), axis=0)
         if left.mean() < found[1].mean() and cost(left_at(by_depth, left)) <= budget:
             found = float(threshold), left

@@ -14,6 +14,7 @@ from albert.finetuning.attempts import Attempts, FinetuneResult, Settings, TaskO
 from albert.finetuning.card import model_card
 from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
+from albert.finetuning.hybrid import add_words, require_words_for
 from albert.finetuning.report import Finished, report_on
 from albert.finetuning.temperature import scale_temperature
 from albert.machine.memory import peak_memory
@@ -67,6 +68,7 @@ def finetune(
     data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
         require_exits(data.task)
+    require_words_for(config, data)
     _tell(data, progress)
     model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
     if config.early_exit and (missing := unknown(model.config, model.head_name)):
@@ -94,9 +96,10 @@ def finetune(
             model.config = noted(model.config, early_exit=StoredExit(leaving.threshold, leaving.depth))
             data.remarks.append(leaving.in_words(result.metric, result.scores[result.metric]))
             progress.on_message(data.remarks[-1])
+        result, beside = add_words(model, config, data, result, progress)
         final = attempts.settings.as_dict()
         card = model_card(model.config, config, final, result, data, calibration=calibration)
-        write_model_folder(config.out, model, tokenizer, card)
+        write_model_folder(config.out, model, tokenizer, card, *beside)
         if (peak := peak_memory()) is not None:
             progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
         progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))

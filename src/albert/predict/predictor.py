@@ -26,6 +26,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, load_model
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
+from albert.predict.words import Read, Words, computed
 from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
@@ -91,8 +92,9 @@ class Predictor:
         exit_threshold: float | None = None,
         fingerprint: str = "",
         name: str = "model",
+        words: Words | None = None,
     ) -> None:
-        """Without `columns`, those of training, a file's are known by their names."""
+        """Without `columns`, those of training, a file's are known by their names. `words` speak beside the head."""
         self.model = model.eval()
         self.engine = Engine(self.model, precision, calibration=calibration, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
@@ -103,6 +105,7 @@ class Predictor:
         self.thresholds = thresholds  # of decisions, tuned on dev
         self.fingerprint = fingerprint  # of the files it came from
         self.name = name  # folder or hub id
+        self.words = words
         self.labels = model.config.id2label
         self._aside = ThreadPoolExecutor(1)  # kept: every new thread may take memory of its own and keep that
         self.cut = 0  # texts so far that were longer than the model reads
@@ -115,21 +118,29 @@ class Predictor:
         precision: Precision | Literal["int8"] = "auto",
         early_exit: bool = True,
         hardening: bool = True,
+        cascade: bool = True,
     ) -> Self:
         """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
         `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
-        trained with early exit leaves early unless told not to, and one trained with `hardening` hardens its texts so.
+        trained with early exit leaves early unless told not to, one trained with `cascade` lets words alone answer, and
+        one trained with `hardening` hardens its texts so.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
         folder = ModelFolder.open(name)
         with folder.unchanged():
-            return cls._load(folder, precision, early_exit=early_exit, hardening=hardening)
+            return cls._load(folder, precision, early_exit=early_exit, hardening=hardening, cascade=cascade)
 
     @classmethod
     def _load(
-        cls, folder: ModelFolder, precision: Precision | Literal["int8"], *, early_exit: bool, hardening: bool
+        cls,
+        folder: ModelFolder,
+        precision: Precision | Literal["int8"],
+        *,
+        early_exit: bool,
+        hardening: bool,
+        cascade: bool,
     ) -> Self:
         model, path, name = load_model(folder), folder.path, folder.name
         config, source = model.config, str(path / "config.json")
@@ -161,6 +172,7 @@ class Predictor:
             exit_threshold=stored.early_exit.threshold if early_exit else None,
             fingerprint=_fingerprint(path, int8=calibration is not None),
             name=name,
+            words=Words.load(path, stored, task, config, cascade=cascade),
         )
 
     def __call__(
@@ -232,9 +244,16 @@ class Predictor:
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         """What the head says about each example; while a portion is computed those after it are encoded."""
         portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
-        encoded = (self._aside.map if len(portions) > 1 else map)(self._encode, portions)
-        for portion, features in zip(portions, encoded, strict=True):
-            yield from Output.each(portion, features, self.engine.logits(features))
+        prepared = (self._aside.map if len(portions) > 1 else map)(self._prepare, portions)
+        for rest, features, read in prepared:
+            found = Output.each(rest, features, self.engine.logits(features)) if rest else []
+            yield from found if read is None else read.joined(found)
+
+    def _prepare(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Features, Read | None]:
+        """The examples that the network reads, encoded, and what a linear model says of all, if there is one."""
+        read = None if self.words is None else self.words.read(examples)
+        rest = examples if read is None else read.rest
+        return rest, self._encode(rest), read
 
     def features(self, examples: Sequence[Example]) -> tuple[Features, int]:
         """The examples as the model reads them, and how many were cut.
@@ -292,11 +311,8 @@ class Predictor:
         features = self._encode(examples)
         self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
         remarks = (*table.remarks, *problems.remarks, *self.task.remarks(examples, features))
-        found = self.engine.exits(features)
-        outputs = Output.each(examples, features, found.logits)
-        if self.engine.early is not None:
-            depths = self.model.config.num_hidden_layers
-            remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
+        outputs, told = computed(self, examples, features)
+        remarks += told
         scores = self.task.score(outputs, self.labels, self.thresholds)
         baseline = self.task.baseline(examples, examples, self.labels)
         facts = Facts(
@@ -358,6 +374,7 @@ class Predictor:
             "precision": f"int8 and {self.engine.precision}" if self.engine.int8 else self.engine.precision,
             "device": self.engine.device.type,
             "early exit": None if early is None else early.threshold,
+            "cascade": self.words is not None and self.words.cascade is not None,
             "hardening": None if hardening is None else hardening.to_dict(),
             "lengths": dataclasses.asdict(self.lengths),
             "thresholds": self.thresholds,
