@@ -36,6 +36,7 @@ def one(shape: str, train: Path, steps: int, rows: int) -> str:
     import torch
 
     from albert.config import AlbertConfig
+    from albert.data.reading import DataSource
     from albert.finetuning.attempts import Settings, TaskObjective
     from albert.finetuning.dataset import FinetuneConfig, read_dataset
     from albert.finetuning.source import FeatureSource
@@ -63,7 +64,7 @@ def one(shape: str, train: Path, steps: int, rows: int) -> str:
         part = Path(folder, train.name)
         with train.open(encoding="utf-8") as file:
             part.write_text("".join(itertools.islice(file, rows + 1)), encoding="utf-8")
-        config = FinetuneConfig(train=str(part), out=Path(folder, "out"))
+        config = FinetuneConfig(train=DataSource(str(part)), out=Path(folder, "out"))
         settings = Settings(*(kind() for kind in Settings.kinds()))
         data = read_dataset(config, AlbertTokenizer.english(), settings.loss, settings.text, seed=0)
         network = AlbertConfig.named("tiny", **SHAPES[shape]).with_(

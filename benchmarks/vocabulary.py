@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from albert.corpus.files import corpus_files
+from albert.data.reading import DataSource
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.text.tokenizer import AlbertTokenizer
@@ -77,7 +78,7 @@ def sst2(data: Path, folder: Path) -> str:
     scores = []
     for seed in range(3):
         config = FinetuneConfig(
-            train=str(data / "train.tsv"),
+            train=DataSource(str(data / "train.tsv")),
             dev=str(data / "dev.tsv"),
             out=folder / f"sst2-{seed}",
             tokenizer=str(folder),

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from albert.corpus.shards import open_corpus
+from albert.data.reading import DataSource
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.model.checkpoint import load_model
@@ -62,12 +63,11 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     model = load_model(folder)
     tuned = finetune(
         FinetuneConfig(
-            train=str(arguments.pairs / "train.tsv"),
+            train=DataSource(
+                str(arguments.pairs / "train.tsv"), text="sentence1", text_pair="sentence2", label="score"
+            ),
             dev=str(arguments.pairs / "dev.tsv"),
             out=folder / "tuned",
-            text="sentence1",
-            text_pair="sentence2",
-            label="score",
             init=str(folder),
             settings={"lr": 5e-4, "epochs": 3.0, "batch_size": 32},
         ),

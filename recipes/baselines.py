@@ -26,9 +26,8 @@ PENALTIES = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C, an inverse: 1 is its de
 
 def examples_of(wanted: TaskSet, files: Files) -> tuple[Task, list[Example], list[Example]]:
     """The task of a set with its training and its test rows."""
-    table = Table(files.train)
-    options = {key: wanted.options[key] for key in ("text", "text_pair", "label") if key in wanted.options}
-    columns = guess_columns(table, **options)
+    table = Table(wanted.source(files.train))
+    columns = guess_columns(table)
     values = [row.values.get(columns.label or "") for row in table.sample()]
     task = task_named(wanted.options["task"]) if "task" in wanted.options else guess_task(values, columns)
     train, test = (

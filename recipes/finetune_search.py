@@ -89,12 +89,12 @@ def run(name: str, settings: Settings, seed: int) -> dict[str, Any]:
     train, choose, judge = divided(name, wanted)
     result = finetune(
         FinetuneConfig(
-            train=str(train),
+            train=wanted.source(train),
             dev=str(choose),
             out=folder,
             init=arguments.init,
             settings={"batch_size": 32, "patience": 0, **settings, "seed": seed},
-            **wanted.options,
+            **wanted.chosen(),
         ),
         resume=True,
         progress=ConsoleProgress(quiet=not arguments.loud),

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from tasksets import SETS, Files
 
+from albert.data.reading import DataSource
 from albert.evaluation.attacks import INVISIBLE_TO_READERS, score_under_attack
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -46,7 +47,10 @@ def first_rows(path: Path, count: int, work: Path) -> Path:
 def train(name: str, files: Files, rows: int, out: Path) -> Path:
     """A model of the set from its first rows."""
     config = FinetuneConfig(
-        train=str(first_rows(files.train, rows, out)), dev=str(files.dev), out=out / name, settings={"epochs": 2.0}
+        train=DataSource(str(first_rows(files.train, rows, out))),
+        dev=str(files.dev),
+        out=out / name,
+        settings={"epochs": 2.0},
     )
     finetune(config, overwrite=True, progress=ConsoleProgress())
     return config.out

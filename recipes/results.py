@@ -50,7 +50,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     folder = model_of(name) if (side, seed) == ("starter", 0) else arguments.out / f"{name}-{side}-{seed}"
     finetune(
         FinetuneConfig(
-            train=str(files.train),
+            train=wanted.source(files.train),
             dev=str(files.dev),
             out=folder,
             init=start if side == "starter" else None,
@@ -60,7 +60,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
                 "lr": wanted.lr if side == "starter" else wanted.scratch_lr,
                 **(shape if side == "scratch" else {}),
             },
-            **wanted.options,
+            **wanted.chosen(),
         ),
         resume=True,
         progress=ConsoleProgress(quiet=arguments.quiet),
@@ -98,10 +98,9 @@ def model_of(name: str) -> Path:
 
 def examples(predictor: Predictor, path: Path) -> list[Example]:
     """A file's rows as the model reads them."""
-    table = Table(path)
-    columns = guess_columns(
-        table, text=predictor.columns.text, text_pair=predictor.columns.text_pair, label=predictor.columns.label
-    )
+    own = predictor.columns
+    table = Table(path, text=own.text, text_pair=own.text_pair, label=own.label)
+    columns = guess_columns(table)
     return list(read_examples(table, columns, predictor.task.parse_gold, Problems(str(path))))
 
 

@@ -46,6 +46,7 @@ from tasksets import tsv, write_rows
 
 from albert.corpus.shards import open_corpus
 from albert.data.batches import Features, inference_batches
+from albert.data.reading import DataSource
 from albert.engine import Engine
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -171,19 +172,19 @@ class Card:
                 write_rows(Path(work) / f"{part}.jsonl", rows)
                 for part, rows in zip(("train", "dev"), self.sst2, strict=True)
             )
-            return {"sst_2": self._tuned(train, dev, epochs=2.0)["accuracy"]}
+            return {"sst_2": self._tuned(DataSource(str(train)), dev, epochs=2.0)["accuracy"]}
 
     def cola(self) -> dict[str, Any]:
         train, dev = (self.tasks / "glue" / "CoLA" / f"{part}.tsv" for part in ("train", "dev"))
-        return {"cola": self._tuned(train, dev, epochs=3.0, text="4", label="2", metric="mcc")["mcc"]}
+        return {"cola": self._tuned(DataSource(str(train), text="4", label="2"), dev, epochs=3.0, metric="mcc")["mcc"]}
 
-    def _tuned(self, train: Path, dev: Path, *, epochs: float, **options: Any) -> dict[str, float]:
+    def _tuned(self, source: DataSource, dev: Path, *, epochs: float, metric: str | None = None) -> dict[str, float]:
         """The scores on dev of the best checkpoint, as everywhere in the recipes."""
         settings = {**SETTINGS, "epochs": epochs, **dict(map(parse_setting, self.arguments.set))}
         with tempfile.TemporaryDirectory() as work:
             config = FinetuneConfig(
-                train=str(train), dev=str(dev), out=Path(work) / "model", init=str(self.folder), settings=settings,
-                **options,
+                train=source, dev=str(dev), out=Path(work) / "model", init=str(self.folder), settings=settings,
+                metric=metric,
             )  # fmt: skip
             return finetune(config).scores
 

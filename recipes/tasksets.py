@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from albert.data.documents import document_rows
+from albert.data.reading import DataSource
+
+_CHOSEN = ("metric", "fallback")  # the options that are not about data
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,14 @@ class TaskSet:
     start: str = ""
     label: str = ""
     note: str = ""
+
+    def source(self, path: Path) -> DataSource:
+        """A file of the set, read with those of the options that are about data."""
+        return DataSource(str(path), **{name: value for name, value in self.options.items() if name not in _CHOSEN})
+
+    def chosen(self) -> dict[str, Any]:
+        """The options of training."""
+        return {name: value for name, value in self.options.items() if name in _CHOSEN}
 
 
 # --- making parts ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from albert.data.reading import DataSource
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.training.progress import ConsoleProgress
@@ -22,7 +23,11 @@ def run(train: Path, dev: Path, out: Path, *, settings: dict[str, Any], **option
     for seed in range(3):
         start = time.monotonic()
         config = FinetuneConfig(
-            train=str(train), dev=str(dev), out=out / str(seed), settings={**settings, "seed": seed}, **options
+            train=DataSource(str(train)),
+            dev=str(dev),
+            out=out / str(seed),
+            settings={**settings, "seed": seed},
+            **options,
         )
         result = finetune(config, overwrite=True, progress=ConsoleProgress())
         scores.append(result.scores[result.metric])

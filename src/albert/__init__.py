@@ -16,6 +16,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 if TYPE_CHECKING:
     from albert.api import load, train
     from albert.config import AlbertConfig
+    from albert.data.reading import DataSource
     from albert.documents import Index
     from albert.errors import AlbertError
     from albert.predict.predictor import Predictor
@@ -26,9 +27,10 @@ _LAZY = {
     "Index": "albert.documents",
     "Predictor": "albert.predict.predictor",
     "AlbertConfig": "albert.config",
+    "DataSource": "albert.data.reading",
     "AlbertError": "albert.errors",
 }
-__all__ = ["AlbertConfig", "AlbertError", "Index", "Predictor", "__version__", "load", "train"]
+__all__ = ["AlbertConfig", "AlbertError", "DataSource", "Index", "Predictor", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -52,10 +53,14 @@ def labelled(kind: str, rows: int = 300) -> list[dict[str, Any]]:
     return made
 
 
+def config_of(folder: Path, **options: Any) -> FinetuneConfig:
+    data = DataSource(str(folder / "data.jsonl"))
+    return FinetuneConfig(train=data, out=folder / "model", size="tiny", settings=TINY, **options)
+
+
 def trained(folder: Path, kind: str = "labels", **options: Any) -> Path:
-    data = write(folder / "data.jsonl", labelled(kind))
-    config = FinetuneConfig(train=data, out=folder / "model", size="tiny", settings=TINY, **options)
-    finetune(config)
+    write(folder / "data.jsonl", labelled(kind))
+    finetune(config_of(folder, **options))
     return folder / "model"
 
 
@@ -90,7 +95,9 @@ def test_the_card_and_the_report_tell_of_the_words(hybrid: Path) -> None:
 def test_a_finished_run_gets_words_by_resuming_it(tmp_path: Path) -> None:
     folder = trained(tmp_path)
     weights = (folder / "model.safetensors").read_bytes()
-    config = FinetuneConfig(train=str(tmp_path / "data.jsonl"), out=folder, size="tiny", settings=TINY, hybrid=True)
+    config = FinetuneConfig(
+        train=DataSource(str(tmp_path / "data.jsonl")), out=folder, size="tiny", settings=TINY, hybrid=True
+    )
     finetune(config, resume=True)
     assert (folder / "model.safetensors").read_bytes() == weights
     assert Predictor.load(folder).words is not None
@@ -98,7 +105,10 @@ def test_a_finished_run_gets_words_by_resuming_it(tmp_path: Path) -> None:
 
 def test_a_run_without_words_leaves_none_behind(tmp_path: Path) -> None:
     folder = trained(tmp_path, hybrid=True)
-    finetune(FinetuneConfig(train=str(tmp_path / "data.jsonl"), out=folder, size="tiny", settings=TINY), overwrite=True)
+    finetune(
+        FinetuneConfig(train=DataSource(str(tmp_path / "data.jsonl")), out=folder, size="tiny", settings=TINY),
+        overwrite=True,
+    )
     assert not (folder / NAME).exists()
     assert Predictor.load(folder).words is None
 
@@ -137,7 +147,8 @@ def test_hybrid_cascade_and_early_exit_go_together(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused_in_a_line(
     rows: list[dict[str, Any]], options: dict[str, Any], kind: ErrorKind, told: str, tmp_path: Path
 ) -> None:
-    data = write(tmp_path / "data.jsonl", rows)
+    task = options.pop("task", None)
+    data = DataSource(write(tmp_path / "data.jsonl", rows), task=task)
     with pytest.raises(AlbertError) as caught:
         finetune(FinetuneConfig(train=data, out=tmp_path / "model", size="tiny", settings=TINY, **options))
     assert caught.value.kind is kind

@@ -18,6 +18,7 @@ from sklearn.metrics import f1_score
 
 from albert.data.documents import document_rows
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult
 from albert.finetuning.dataset import FinetuneConfig
@@ -85,7 +86,11 @@ def trained(task: str, folder: Path, **options: Any) -> tuple[Path, FinetuneResu
     many.write_text(lines * TIMES.get(task, 6), encoding="utf-8")
     settings = {**NETWORK, **(WIDER if task in ("classification", "multilabel", "regression") else {})}
     config = FinetuneConfig(
-        train=str(many), dev=str(data), out=folder / "model", task=task, size="tiny", settings=settings, **options
+        train=DataSource(str(many), task=task, **options),
+        dev=str(data),
+        out=folder / "model",
+        size="tiny",
+        settings=settings,
     )
     return data, finetune(config)
 

@@ -106,6 +106,12 @@ class Features:
             grouped=parts[0].grouped,
         )
 
+    def part(self, first: int, after: int) -> Features:
+        """The rows from `first` to before `after` as examples of their own, without gold values and offsets."""
+        tokens = slice(self.starts[first], self.starts[after])
+        starts = self.starts[first : after + 1] - self.starts[first]
+        return Features(self.ids[tokens], self.types[tokens], starts, None)
+
     def with_gold(self, gold: Gold | None) -> Features:
         """The same with these gold values: an array with one for each row, or a list of arrays piece by piece."""
         if not isinstance(gold, list):

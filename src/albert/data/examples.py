@@ -63,30 +63,15 @@ class Columns:
         return [*self.texts(), *self.choices, *([] if self.label is None else [self.label])]
 
 
-def guess_columns(
-    table: Table,
-    *,
-    text: str | None = None,
-    text_pair: str | None = None,
-    label: str | None = None,
-    choices: str | None = None,
-) -> Columns:
-    """Finds text, pair, label and choices columns by their names, else by content; given ones are kept.
-
-    `choices` is a column of lists, or several names with commas between.
+def guess_columns(table: Table) -> Columns:
+    """Finds text, pair, label and choices columns by their names, else by content; those of its source are kept.
 
     Raises `AlbertError` (bad-data) when a given column is not there or the choice is not clear.
     """
-    listed = tuple(choices.split(",")) if choices else choice_columns(table)
-    for given in (text, text_pair, label, *listed):
-        if given is not None and given not in table.columns:
-            near = difflib.get_close_matches(given, table.columns, n=1)
-            raise AlbertError(
-                ErrorKind.DATA,
-                f"{table.path}: no column {given!r}",
-                got="columns " + ", ".join(table.columns),
-                hint=f"did you mean {near[0]!r}?" if near else table.advice,
-            )
+    source = table.source
+    text, text_pair, label = source.text, source.text_pair, source.label
+    listed = tuple(source.choices.split(",")) if source.choices else choice_columns(table)
+    require_named(table, *source.columns(), *listed)
     by_name = {name.lower(): name for name in table.columns}
     if label is None:
         label = _only_label(table, [by_name[n] for n in LABEL_NAMES if n in by_name and by_name[n] != text])
@@ -97,6 +82,41 @@ def guess_columns(
         named = [by_name[name] for name in TEXT_NAMES if name in by_name and by_name[name] not in (label, text_pair)]
         text = named[0] if named else _longest_text(table, exclude={label, text_pair})
     return Columns(text, text_pair, label, listed)
+
+
+def require_named(table: Table, *names: str) -> None:
+    """Raises `AlbertError` (bad-data) for a column that was asked for and is not there."""
+    for given in names:
+        if given not in table.columns:
+            near = difflib.get_close_matches(given, table.columns, n=1)
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"{table.path}: no column {given!r}",
+                got="columns " + ", ".join(table.columns),
+                hint=f"did you mean {near[0]!r}?" if near else table.advice,
+            )
+
+
+def text_column(table: Table, usual: str) -> str:
+    """The column of single texts: the one that the source names, else `usual`, the only one, or one of a usual name.
+
+    Raises `AlbertError` (bad-data) when it is not there or the choice is not clear.
+    """
+    if table.source.text is not None:
+        require_named(table, table.source.text)
+        return table.source.text
+    by_name = {name.lower(): name for name in table.columns}
+    found = [name for name in (usual, *(by_name.get(known) for known in TEXT_NAMES)) if name in table.columns]
+    if not found and len(table.columns) == 1:
+        found = list(table.columns)
+    if not found:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: which column is the text?",
+            got="columns " + ", ".join(table.columns),
+            hint="name it with --text COLUMN" + (f"; {table.advice}" if table.advice else ""),
+        )
+    return str(found[0])
 
 
 def require_columns(table: Table, columns: Columns) -> None:
@@ -126,11 +146,6 @@ def require_alike(table: Table, train: Table) -> None:
 def label_values(table: Table, columns: Columns) -> list[Any]:
     """The labels of the first rows as they stand there."""
     return [row.values.get(columns.label or "") for row in table.sample()]
-
-
-def named(*columns: str | None) -> tuple[str, ...]:
-    """The columns that were asked for."""
-    return tuple(name for name in columns if name is not None)
 
 
 def choice_columns(table: Table) -> tuple[str, ...]:

@@ -8,16 +8,15 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from albert.data import fasttext
 from albert.data.conll import OUTER, WordColumns, looks_like_conll, word_columns
 from albert.data.headers import UNNAMED, Header, is_known, judge, named, numbered
-from albert.data.reading import Reading
+from albert.data.reading import FORMATS, DataSource, Format
 from albert.data.sources import MAX_LINE_BYTES, Problems, suffix_of
 from albert.errors import AlbertError, ErrorKind
 
-Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "conll", "fasttext", "lines"]
 Lines = Sequence[tuple[int, str]]
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
@@ -60,38 +59,38 @@ class Layout:
         return self.delimiter != "" and not self.has_header
 
 
-def layout_of(path: str, reading: Reading, head: Lines, wanted: Collection[str]) -> Layout:
+def layout_of(source: DataSource, head: Lines, wanted: Collection[str]) -> Layout:
     """The layout of a file with these first lines; columns are asked for by the names `wanted`.
 
     Raises `AlbertError`: usage for an option that the format does not have, bad-data for a header with equal names.
     """
     lines = [line for _, line in head]
     separator = separator_line(head)
-    kind = "csv" if separator and reading.format is None else _format(path, reading, lines, wanted)
-    require_options(path, reading, kind)
+    kind = "csv" if separator and source.format is None else _format(source, lines, wanted)
+    require_options(source, kind)
     if kind == "lines":
-        return _plain(path, reading, lines, wanted)
+        return _plain(source, lines, wanted)
     if kind == "conll":
-        return _conll(path, reading, lines)
+        return _conll(source, lines)
     if kind == "fasttext":
         label = "label" if fasttext.has_single_labels(lines) else "labels"
         return Layout("fasttext", "", (TEXT_COLUMN, label))
     if kind == "jsonl":
         return Layout("jsonl", "", _keys(lines))
-    return _table(path, reading, head, wanted, kind, separator)
+    return _table(source, head, wanted, kind, separator)
 
 
-def require_options(path: str, reading: Reading, kind: Format) -> None:
+def require_options(source: DataSource, kind: Format) -> None:
     """Raises `AlbertError` (usage) for an option that has no meaning in this format."""
-    columns = reading.word_column is not None or reading.tag_column is not None
+    columns = source.word_column is not None or source.tag_column is not None
     for given, name, formats in (
-        (reading.header is not None, "--header and --no-header", ("csv", "tsv", "lines")),
+        (source.header is not None, "--header and --no-header", ("csv", "tsv", "lines")),
         (columns, "--word-column and --tag-column", ("conll",)),
     ):
         if given and kind not in formats:
             raise AlbertError(
-                ErrorKind.USAGE, f"{path}: {name}", expected="a file in format " + " or ".join(formats), got=kind,
-                hint="--format FORMAT says what it is",
+                ErrorKind.USAGE, f"{source.path}: {name}", expected="a file in format " + " or ".join(formats),
+                got=kind, hint="--format FORMAT says what it is",
             )  # fmt: skip
 
 
@@ -164,12 +163,12 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # --- format --------------------------------------------------------------------------------------------
 
 
-def _format(path: str, reading: Reading, lines: Sequence[str], wanted: Collection[str]) -> Format:
-    if reading.format is not None:
-        if reading.format not in get_args(Format):
-            raise AlbertError(ErrorKind.USAGE, f"format {reading.format!r}", expected=" or ".join(get_args(Format)))
-        return reading.format  # type: ignore[return-value]
-    by_name = _EXTENSIONS.get(suffix_of(Path(path)))
+def _format(source: DataSource, lines: Sequence[str], wanted: Collection[str]) -> Format:
+    if source.format is not None:
+        if source.format not in FORMATS:
+            raise AlbertError(ErrorKind.USAGE, f"format {source.format!r}", expected=" or ".join(FORMATS))
+        return source.format  # type: ignore[return-value]
+    by_name = _EXTENSIONS.get(suffix_of(Path(source.path)))
     if by_name in (None, *_MAYBE_CONLL) and looks_like_conll(lines):
         return "conll"
     first = next(line for line in lines if line.strip())
@@ -181,10 +180,10 @@ def _format(path: str, reading: Reading, lines: Sequence[str], wanted: Collectio
         return "jsonl"
     if "\t" in first:
         return "tsv"
-    return "csv" if _looks_like_csv(lines, reading, wanted) else "lines"
+    return "csv" if _looks_like_csv(lines, wanted, header=source.header) else "lines"
 
 
-def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[str]) -> bool:
+def _looks_like_csv(lines: Sequence[str], wanted: Collection[str], *, header: bool | None = None) -> bool:
     """Whether lines without a name are cells: several known names in the first, or names alone, and rows like it."""
     rows = _cells(lines, _delimiter(lines))
     if not rows or len(rows[0]) < 2:
@@ -192,7 +191,7 @@ def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[s
         return bool(rows and quoted) and rows[0][0] in wanted
     first, *below = rows
     alike = sum(len(row) == len(first) for row in below)
-    if reading.header:
+    if header:
         return alike == len(below)
     known = sum(is_known(name) or name in wanted for name in first)
     words = all(re.fullmatch(r"[\w.-]+", name) for name in first)
@@ -223,59 +222,57 @@ def _keys(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for _, row in json_objects(enumerate(lines, 1), Problems("")) for key in row))
 
 
-def _plain(path: str, reading: Reading, lines: Sequence[str], wanted: Collection[str]) -> Layout:
+def _plain(source: DataSource, lines: Sequence[str], wanted: Collection[str]) -> Layout:
     """Plain lines; the first is the column's name where the user says so, or a stream has the wanted one there."""
     filled = [line for line in lines if line.strip()]
     first = filled[0].strip()
-    streamed = suffix_of(Path(path)) != ".txt" and first in wanted and len(filled) > 1
-    if reading.header or (reading.header is None and streamed):
-        told = () if reading.header else (f"{path}: {_taken((first,))}",)
+    streamed = suffix_of(Path(source.path)) != ".txt" and first in wanted and len(filled) > 1
+    if source.header or (source.header is None and streamed):
+        told = () if source.header else (f"{source.path}: {_taken((first,))}",)
         return Layout("lines", "", (first,), True, remarks=told)
     tabs = {line.count("\t") for line in filled}
     advice = None
     if len(filled) > 1 and len(tabs) == 1 and tabs != {0}:
         advice = "every line has a tab: --format tsv reads columns"
-    elif len(filled) > 1 and _looks_like_csv(lines, Reading(), wanted):
+    elif len(filled) > 1 and _looks_like_csv(lines, wanted):
         advice = "the first line looks like names of columns: --format csv reads them"
     elif len(filled) > 1 and is_known(first):
         advice = "the first line may be the column's name: --header takes it as that"
-    told = () if advice is None else (f"{path}: read as plain lines; {advice}",)
+    told = () if advice is None else (f"{source.path}: read as plain lines; {advice}",)
     return Layout("lines", "", (TEXT_COLUMN,), remarks=told, advice=advice)
 
 
-def _conll(path: str, reading: Reading, lines: Sequence[str]) -> Layout:
-    words = word_columns(path, lines, word=reading.word_column, tag=reading.tag_column)
-    told = () if words.told is None else (f"{path}: {words.told}",)
+def _conll(source: DataSource, lines: Sequence[str]) -> Layout:
+    words = word_columns(source.path, lines, word=source.word_column, tag=source.tag_column)
+    told = () if words.told is None else (f"{source.path}: {words.told}",)
     return Layout("conll", "", (TEXT_COLUMN, SPANS_COLUMN), words=words, remarks=told)
 
 
-def _table(
-    path: str, reading: Reading, head: Lines, wanted: Collection[str], kind: Format, separator: str | None
-) -> Layout:
+def _table(source: DataSource, head: Lines, wanted: Collection[str], kind: Format, separator: str | None) -> Layout:
     if separator:
         head = head[next(place for place, (_, line) in enumerate(head) if line.strip()) + 1 :]
     lines = [line for _, line in head]
     delimiter = separator or ("\t" if kind == "tsv" else _delimiter(lines))
-    problems = Problems(path)
+    problems = Problems(source.path)
     found = list(records(head, delimiter, quoted=kind == "csv", problems=problems))
     rows = [[cell.strip() for cell in cells] for _, cells in found]
     if not rows:
         problems.raise_if_any()
-        raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="an empty file")
+        raise AlbertError(ErrorKind.DATA, source.path, expected="rows of data", got="an empty file")
     first, *below = rows
     if _lacks_name(first, below):
         first = ["", *first]
-    header = judge(first, below, wanted) if reading.header is None else Header(reading.header, sure=True)
+    header = judge(first, below, wanted) if source.header is None else Header(source.header, sure=True)
     if not header.there:
         columns = numbered(len(rows[0]))
-        told = f"{path}: no header, columns are called {_listed(columns)}; --header takes the first row as names"
+        told = f"{source.path}: no header, columns are called {_listed(columns)}; --header takes the first row as names"
         layout = Layout(kind, delimiter, columns, advice="--header takes the first row as names")
-        return layout if reading.header is False else replace(layout, remarks=(told,))
+        return layout if source.header is False else replace(layout, remarks=(told,))
     columns = named(first)
     if len(set(columns)) != len(columns):
         raise AlbertError(
             ErrorKind.DATA,
-            f"{path}:{found[0][0]}: header",
+            f"{source.path}:{found[0][0]}: header",
             expected="distinct column names",
             got=str(rows[0]),
             hint="rename one, or read the row as data with --no-header",
@@ -283,12 +280,12 @@ def _table(
     if not below and not header.sure:
         raise AlbertError(
             ErrorKind.DATA,
-            f"{path}:{found[0][0]}: one row alone",
+            f"{source.path}:{found[0][0]}: one row alone",
             expected="rows of data",
             got=_listed(columns),
             hint="--no-header reads it as data, --header as names of columns",
         )
-    told = f"{path}:{found[0][0]}: {_taken(columns)}"
+    told = f"{source.path}:{found[0][0]}: {_taken(columns)}"
     width = max((place for place, name in enumerate(first, 1) if name), default=0)
     advice = None if header.sure else "--no-header reads the first row as data"
     return Layout(kind, delimiter, columns, True, named=width, remarks=() if header.sure else (told,), advice=advice)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albert.compute.quantized import Calibration, save_ranges
-from albert.data.reading import Reading
+from albert.data.reading import DataSource
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind, require_share
 from albert.hub import model_folder
@@ -31,12 +31,10 @@ class Export:
 
 def export_int8(
     model: str | Path,
-    dev: str | Path,
+    dev: str | Path | DataSource,
     *,
     budget: float = 0.005,
     force: bool = False,
-    label: str | None = None,
-    reading: Reading | None = None,
 ) -> Export:
     """Calibrates int8 on texts of a labelled file and stores it in the model's folder if it scores there as before.
 
@@ -51,15 +49,15 @@ def export_int8(
             settle(folder)
     require_output(folder / INT8)
     version = folder_fingerprint(folder)
-    predictor = Predictor.load(folder, precision="fp32", early_exit=False)
-    options = (reading or Reading()).reading()
-    before = predictor.evaluate(dev, label=label, **options)
+    source = DataSource.of(dev)
+    predictor = Predictor.load(folder, precision="fp32", early_exit=False).fitted(source)
+    before = predictor.evaluate(source)
     examples = [output.example for output in before.facts.outputs]
     sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
     features, _ = predictor.features(sample)
     calibration = calibrate(predictor.model, features)
     predictor.engine = Engine(predictor.model, calibration=calibration)
-    after = predictor.evaluate(dev, label=label, **options)
+    after = predictor.evaluate(source)
     metric = before.metric
     scores = before.scores[metric], after.scores[metric]
     if scores[0] - scores[1] > budget and not force:
@@ -70,7 +68,7 @@ def export_int8(
             got=f"{scores[1]:.4f}",
             hint="stay with bf16, or accept it with --force",
         )
-    told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(dev).name}
+    told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(source.path).name}
     _store(folder, calibration, told, before=version)
     return Export(folder / INT8, metric, *scores)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +9,15 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
+from albert.export.writing import load_whole, require_new, write_form
+from albert.model import AlbertForTask, AlbertModel
 from albert.model.folder import ModelFolder
 from albert.model.names import FAMILIES
-from albert.storage.files import LINEAR, TMP, disk_errors
-from albert.storage.locks import output_lock, run_lock
-from albert.storage.replacing import NEXT, new_files, settle
+from albert.storage.files import disk_errors
+from albert.storage.locks import output_lock
 from albert.text.open import open_tokenizer
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-# What goes along as it is: the card, the linear model on words, and what sentence-transformers reads.
-_BESIDE = ("README.md", LINEAR, "modules.json", "*sentence_*.json", "*_Pooling/config.json")
 
 
 @dataclass(frozen=True)
@@ -46,26 +43,15 @@ def _convert(opened: ModelFolder, out: Path, *, to: str | None, dtype: str) -> C
     for option, value, known in (("--to", to or "bert", FAMILIES), ("--dtype", dtype, _DTYPES)):
         if value not in known:
             raise AlbertError(ErrorKind.USAGE, option, expected=" or ".join(known), got=repr(value))
-    if (out / NEXT).is_dir():  # of a conversion that was killed at its very end
-        with run_lock(out):
-            settle(out)
-    if out.exists() and (not out.is_dir() or any(not path.name.startswith((TMP, ".lock")) for path in out.iterdir())):
-        raise AlbertError(ErrorKind.USAGE, str(out), expected="a new or empty folder", got="one with files in it")
+    require_new(out)
     folder, head = opened.path, opened.head
     tokenizer = open_tokenizer(folder, config=opened.config)
-    # A bare encoder keeps its pooler, which no head of it reads.
-    model = load_encoder(opened) if head == "embedding" else load_model(opened)
+    model = load_whole(opened)
     config = model.config
     if to is not None and to != config.model_type:
         model = _written_out(model, _bert(config, folder)) if to == "bert" else model
         model.config = config = model.config.with_(model_type=to)
-    with run_lock(out), new_files(out) as staged:
-        save_model(model, staged, dtype=_DTYPES[dtype])
-        tokenizer.save(staged)
-        for path in (found for pattern in _BESIDE for found in folder.glob(pattern) if found.is_file()):
-            target = staged / path.relative_to(folder)
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, target)
+    write_form(model, tokenizer, folder, out, _DTYPES[dtype])
     family = FAMILIES[config.model_type]
     return Converted(out, family.architecture(None if head == "embedding" else head), dtype)
 

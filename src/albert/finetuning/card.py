@@ -95,7 +95,7 @@ def model_card(
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
         words=_words(stored),
-        train=Path(config.train).name,
+        train=Path(config.train.path).name,
         dev=Path(config.dev).name if config.dev else "held out of it",
         train_rows=data.train_rows,
         dev_rows=len(data.dev_examples),

@@ -14,12 +14,11 @@ from albert.data.examples import (
     guess_columns,
     hold_out,
     label_values,
-    named,
     read_examples,
     require_alike,
     require_columns,
 )
-from albert.data.reading import Reading
+from albert.data.reading import DataSource
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind, require_share
@@ -33,10 +32,11 @@ _SHOWN = 10  # labels in an error
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(Reading):
-    """What to fine-tune on and from, and how the files are to be read.
+class FinetuneConfig:
+    """What to fine-tune on and from.
 
-    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
+    `train` is a file and how it is to be read, and `dev` one that is read in the same way; without it a tenth is held
+    out. `init` is a model folder or hub id, the starter
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
     of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
     label for texts that no other one fits: also the answer where none is likely enough. `settings` override the
@@ -47,21 +47,14 @@ class FinetuneConfig(Reading):
     budget that is no share.
     """
 
-    train: str
+    train: DataSource
     out: Path
     dev: str | None = None
-    task: str | None = None
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
     init: str | None = None
     tokenizer: str | None = None
     size: str | None = None
-    choices: str | None = None
     metric: str | None = None
     fallback: str | None = None
-    max_length: int | None = None
-    stride: int | None = None
     early_exit: bool = False
     exit_budget: float = 0.003
     hybrid: bool = False
@@ -115,14 +108,13 @@ def read_dataset(
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
-    table = Table(config.train, **config.reading(), wanted=named(config.text, config.text_pair, config.label))
-    columns = guess_columns(
-        table, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
-    )
+    source = config.train
+    table = Table(source)
+    columns = guess_columns(table)
     assert columns.label is not None
-    task = (task_named(config.task) if config.task else _guess(table, columns)).measured_by(config.metric)
+    task = (task_named(source.task) if source.task else _guess(table, columns)).measured_by(config.metric)
     task = task.falling_back_to(config.fallback)
-    lengths = task.lengths.adjusted(config.max_length, config.stride)
+    lengths = task.lengths.adjusted(source.max_length, source.stride)
     remarks: list[str] = []
     parse_gold = task.parser(label_values(table, columns))
     train = _examples(table, columns, parse_gold, remarks)
@@ -130,7 +122,7 @@ def read_dataset(
     if config.fallback is not None and config.fallback not in labels:
         raise AlbertError(
             ErrorKind.DATA,
-            f"{config.train}: --fallback {config.fallback}",
+            f"{source.path}: --fallback {config.fallback}",
             expected="one of the labels in the training part",
             got=", ".join(labels[:_SHOWN]) + ", …" * (len(labels) > _SHOWN),
         )
@@ -138,13 +130,13 @@ def read_dataset(
     if config.dev is None:
         train, dev = hold_out(train, seed=seed, stratify=task.stratified)
     else:
-        dev_table = Table(config.dev, **config.reading(), wanted=columns.names())
+        dev_table = Table(source.at(config.dev), wanted=columns.names())
         require_alike(dev_table, table)
         dev = _examples(dev_table, columns, parse_gold, remarks)
     if not train or not dev:
         raise AlbertError(
             ErrorKind.DATA,
-            config.train,
+            source.path,
             expected="enough different texts to hold some out",
             got=f"{len(train) + len(dev)} rows",
             hint="give more rows, or a file with --dev",
@@ -188,7 +180,7 @@ def _features(
 
 def _guess(table: Table, columns: Columns) -> Task:
     assert columns.label is not None
-    return guess_task(label_values(table, columns), columns, keep_na=table.reading.keep_na)
+    return guess_task(label_values(table, columns), columns, keep_na=table.source.keep_na)
 
 
 def _examples(

@@ -41,6 +41,15 @@ _FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}
 _FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
 _NARROW, _SMALL = 256, 512  # hidden sizes up to which these defaults hold
 
+DEFAULTS = {
+    "from scratch": _FROM_SCRATCH,
+    f"from a hidden size up to {_NARROW}": _FROM_NARROW,
+    f"up to {_SMALL}": _FROM_SMALL,
+    f"from a BERT up to {_SMALL}": _FROM_SMALL_BERT,
+    "from a larger one": _FROM_CHECKPOINT,
+}
+COMPONENTS = (AlbertConfig, *Settings.kinds())  # whose fields `--set` takes
+
 _SHAPES = {
     "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",
     "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection", "model_type", "pad_token_id",
@@ -61,7 +70,7 @@ def finetune(
     progress = progress or ConsoleProgress(quiet=True)
     start = None if config.init is None else ModelFolder.open(config.init)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
-    network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *Settings.kinds())
+    network, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
     tokenizer = settings.text.tokenizer(_tokenizer(config, start))

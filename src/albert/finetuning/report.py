@@ -11,6 +11,7 @@ from albert.errors import AlbertError
 from albert.finetuning.attempts import FinetuneResult
 from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.report import Facts, write_report
+from albert.tasks.facts import resolved
 from albert.text.encodings import Tokenizer
 
 NAME = "report.html"
@@ -42,6 +43,7 @@ def report_on(run: Finished) -> str:
 
 def _facts(run: Finished) -> Facts:
     config, data = run.config, run.data
+    source = resolved(config.train, data.task, data.columns, data.lengths)
     return Facts(
         title=config.out.name,
         task=data.task,
@@ -53,9 +55,7 @@ def _facts(run: Finished) -> Facts:
         lengths=data.lengths,
         about=_about(run),
         settings={**run.settings, **asdict(data.lengths), **run.network.to_dict()},
-        files=(config.train,) if config.dev is None else (config.train, config.dev),
-        columns=data.columns,
-        **config.reading(),
+        sources=(source,) if config.dev is None else (source, source.at(config.dev)),
         thresholds=run.result.thresholds,
         metrics=config.out / "metrics.jsonl",
         remarks=[_CHOSEN, *data.remarks],
@@ -71,7 +71,7 @@ _CHOSEN = (
 def _about(run: Finished) -> dict[str, str]:
     config, rows = run.config, len(run.data.dev_examples)
     return {
-        "training data": f"{Path(config.train).name}, {run.data.train_rows:,} rows",
+        "training data": f"{Path(config.train.path).name}, {run.data.train_rows:,} rows",
         "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of it'}, {rows:,} rows",
         "started from": config.init or f"scratch, size {config.size}",
         "seed": str(run.settings["seed"]),

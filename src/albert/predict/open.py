@@ -7,6 +7,7 @@ from typing import Literal
 
 from albert.compute.precision import Precision
 from albert.model.folder import ModelFolder
+from albert.predict.abilities import require_ability
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
 
@@ -16,9 +17,20 @@ def open_model(
 ) -> Predictor | PretrainedModel:
     """Loads a folder, a hub id or "starter": a `Predictor` if it is fine-tuned, else a `PretrainedModel`.
 
-    `precision` and `early_exit` as for `Predictor.load`, which a pre-trained model ignores. Raises `AlbertError`.
+    `precision` and `early_exit` as for `Predictor.load`; a pre-trained model has neither int8 nor early exit. Raises
+    `AlbertError`.
     """
     folder = ModelFolder.open(name)
     if folder.pretrained:
-        return PretrainedModel.load(folder)
+        return PretrainedModel.load(folder, precision="auto" if precision == "int8" else precision)
     return Predictor.load(folder, precision=precision, early_exit=early_exit)
+
+
+def open_predictor(
+    name: str | Path, ability: str, *, precision: Precision | Literal["int8"] = "auto", early_exit: bool = True
+) -> Predictor:
+    """A fine-tuned model with this ability. Raises `AlbertError` (bad-model) for another one."""
+    model = open_model(name, precision=precision, early_exit=early_exit)
+    require_ability(model.abilities, ability, model.task.name if isinstance(model, Predictor) else "pre-training")
+    assert isinstance(model, Predictor)
+    return model

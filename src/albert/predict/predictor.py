@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
+from jaxtyping import Float
 
 from albert.compute.precision import has_int8
 from albert.compute.quantized import Calibration, load_ranges
+from albert.config import AlbertConfig
 from albert.data.batches import Features
-from albert.data.examples import Columns, Example, guess_columns, label_values, named, read_examples
-from albert.data.reading import Reading
-from albert.data.sources import Problems
+from albert.data.examples import Columns, Example, require_named
+from albert.data.reading import DataSource, LabelledOptions, data_options
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, load_model
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
-from albert.predict.words import Read, Words, computed
-from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
+from albert.predict import vectors
+from albert.predict.abilities import abilities_of, require_ability, require_length, require_texts
+from albert.predict.evaluation import Evaluation, evaluated
+from albert.predict.moderation import SAFE_LABELS, moderated
+from albert.predict.rank import cosines, pair_scores, ranked
+from albert.predict.words import Read, Words
+from albert.storage.files import INT8, MANIFEST, folder_fingerprint, manifest_entries, sha256
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
-from albert.tasks.facts import Facts
 from albert.tasks.published import columns_of, task_of, usual_columns
 from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
@@ -40,39 +45,6 @@ Input = str | tuple[str, str] | dict[str, Any]
 _told = logging.getLogger("albert")
 _CHUNK = 1024  # examples computed at a time
 _KEYS = (("text", "question"), ("text_pair", "context"))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores on a labelled file, beside what its most frequent answer would reach on `metric`.
-
-    `interval` holds 95 % of the bootstrap distribution of `metric`, and `calibration_error` is the ECE (15 bins) where
-    labels share one softmax. `remarks` tell what was odd in the file, in words, and `facts` are what a report is
-    made of.
-    """
-
-    path: str
-    rows: int
-    metric: str
-    scores: dict[str, float]
-    baseline: float
-    interval: tuple[float, float]
-    calibration_error: float | None
-    remarks: tuple[str, ...]
-    facts: Facts = field(compare=False, repr=False)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the scores as JSON; `albert.report.write_report(path, self.facts)` makes a page of them.
-
-        Raises `AlbertError`: usage for a name that ends in .html, disk where it cannot be written.
-        """
-        if Path(path).suffix.lower() == ".html":
-            raise AlbertError(
-                ErrorKind.USAGE, str(path), expected="a name for JSON",
-                hint="albert.report.write_report(path, evaluation.facts) writes a page",
-            )  # fmt: skip
-        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "facts"}
-        write_output(Path(path), as_json(named))
 
 
 class Predictor:
@@ -228,18 +200,65 @@ class Predictor:
             options = dataclasses.replace(options, thresholds=self.thresholds)
         return [self.task.decode(output, self.labels, options) for output in self.outputs(examples)]
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of length 1, [texts, hidden], of a model for similarity or retrieval.
+    def embed(
+        self, texts: Sequence[str], *, normalize: bool = True, dimensions: int | None = None
+    ) -> Float[np.ndarray, "texts size"]:
+        """Vectors of a model for similarity or retrieval, of length 1 unless told otherwise; longer texts are cut.
 
-        Raises `AlbertError` (bad-model) for another one.
+        Of `dimensions` the first are kept. Raises `AlbertError`: bad-model for another model, usage for more
+        dimensions than there are.
         """
-        if self.model.head_name != "embedding":
-            raise AlbertError(
-                ErrorKind.MODEL, f"task {self.task.name}", expected="a model for similarity or retrieval", got="another"
-            )
-        vectors = [output.logits[0] for output in self.outputs([Example(text) for text in texts])]
-        table = np.stack(vectors) if vectors else np.zeros((0, self.model.config.hidden_size), np.float32)
-        return np.asarray(table / np.linalg.norm(table, axis=1, keepdims=True))
+        require_ability(self.abilities, "embed", self.task.name)
+        table, cut = vectors.embed(
+            texts, tokenizer=self.tokenizer, max_length=self.max_length, vectors=self.vectors,
+            size=self.config.hidden_size, normalize=normalize, dimensions=dimensions,
+        )  # fmt: skip
+        self.cut += cut
+        return table
+
+    def vectors(self, features: Features) -> list[np.ndarray]:
+        """The vector of each row, as the head of a model for similarity or retrieval gives it."""
+        return self.engine.logits(features)
+
+    def rerank(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> list[dict[str, Any]]:
+        """The texts by how well they fit the query, best first: `{index, score, text}`.
+
+        The score is the cosine of the vectors, or of a cross-encoder the sigmoid of its number, which `raw_scores`
+        gives as it is. Raises `AlbertError` (bad-model) for a model that does neither.
+        """
+        return ranked(self.fits(query, texts, raw_scores=raw_scores), texts)
+
+    def fits(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> Float[np.ndarray, " texts"]:
+        """The scores of `rerank`, in the order of the texts."""
+        require_ability(self.abilities, "rerank", self.task.name)
+        require_texts(texts)
+        if "embed" in self.abilities:
+            return cosines(self.embed([query])[0], self.embed(texts))
+        return pair_scores(self.outputs([Example(query, text) for text in texts]), raw=raw_scores)
+
+    def moderate(self, texts: Sequence[str], *, safe_labels: Sequence[str] = SAFE_LABELS) -> list[dict[str, Any]]:
+        """`{flagged, categories, category_scores}` of each text, as OpenAI's moderations: flagged by its labels.
+
+        `safe_labels` flag no text. Raises `AlbertError` (bad-model) for a model without labels for texts.
+        """
+        require_ability(self.abilities, "moderations", self.task.name)
+        require_texts(texts)
+        outputs = list(self.outputs([Example(text) for text in texts]))
+        return moderated(self.task, outputs, self.labels, thresholds=self.thresholds, safe=safe_labels)
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can do, by the names of the endpoints."""
+        return abilities_of(self.task, self.model.head_name, self.labels)
+
+    @property
+    def config(self) -> AlbertConfig:
+        return self.model.config
+
+    @property
+    def max_length(self) -> int:
+        """The pieces that it reads at once."""
+        return self.lengths.max_length
 
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         """What the head says about each example; while a portion is computed those after it are encoded."""
@@ -253,7 +272,7 @@ class Predictor:
         """The examples that the network reads, encoded, and what a linear model says of all, if there is one."""
         read = None if self.words is None else self.words.read(examples)
         rest = examples if read is None else read.rest
-        return rest, self._encode(rest), read
+        return rest, self.encode(rest), read
 
     def features(self, examples: Sequence[Example]) -> tuple[Features, int]:
         """The examples as the model reads them, and how many were cut.
@@ -267,83 +286,44 @@ class Predictor:
             )
         return features, cut
 
-    def _encode(self, examples: Sequence[Example]) -> Features:
+    def encode(self, examples: Sequence[Example]) -> Features:
+        """The examples as the model reads them; those that were cut are counted."""
         features, cut = self.features(examples)
         self.cut += cut
         return features
 
-    def evaluate(
-        self,
-        path: str | Path,
-        *,
-        label: str | None = None,
-        format: str | None = None,
-        encoding: str = "utf-8",
-        header: bool | None = None,
-        word_column: int | None = None,
-        tag_column: int | None = None,
-        keep_na: bool = False,
-    ) -> Evaluation:
-        """Scores on a labelled file with the columns of training, read as `Reading` says.
+    def fitted(self, source: DataSource) -> Self:
+        """This predictor with the columns and lengths that a source names in the place of those of training.
+
+        Raises `AlbertError` (usage) for a length beyond the model's, or another task.
+        """
+        if source.task not in (None, self.task.name):
+            raise AlbertError(ErrorKind.USAGE, f"task {source.task}", expected=f"{self.task.name}, the model's own")
+        lengths = self.lengths.adjusted(source.max_length, source.stride)
+        limit = min(self.tokenizer.max_length, self.model.config.max_position_embeddings)
+        if source.max_length is not None:
+            require_length(source.max_length, limit)
+        other = copy.copy(self)
+        other.lengths = lengths
+        other.columns = Columns(
+            source.text or self.columns.text,
+            source.text_pair or self.columns.text_pair,
+            source.label or self.columns.label,
+            tuple(source.choices.split(",")) if source.choices else self.columns.choices,
+        )
+        return other
+
+    @data_options
+    def evaluate(self, data: str | Path | DataSource, **options: Unpack[LabelledOptions]) -> Evaluation:
+        """Scores on a labelled file, with the columns and lengths of training unless the options name others.
 
         Raises `AlbertError` (bad-data) for bad rows.
         """
-        reading = Reading(
-            format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column,
-            keep_na=keep_na,
-        )  # fmt: skip
-        table = Table(path, **reading.reading(), wanted=named(*self.columns.texts(), label or self.columns.label))
-        wanted = label or self.columns.label or guess_columns(table).label
-        columns = dataclasses.replace(self.columns_of(table), label=wanted)
-        if columns.label not in table.columns:
-            raise AlbertError(
-                ErrorKind.DATA,
-                f"{table.path}: no label column {columns.label!r}",
-                got="columns " + ", ".join(table.columns),
-                hint="name it with --label COLUMN" + (f"; {table.advice}" if table.advice else ""),
-            )
-        problems = Problems(table.path)
-        parse_gold = self.task.parser(label_values(table, columns))
-        examples = list(read_examples(table, columns, parse_gold, problems))
-        problems.raise_if_any()
-        if not examples:
-            raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
-        features = self._encode(examples)
-        self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
-        remarks = (*table.remarks, *problems.remarks, *self.task.remarks(examples, features))
-        outputs, told = computed(self, examples, features)
-        remarks += told
-        scores = self.task.score(outputs, self.labels, self.thresholds)
-        baseline = self.task.baseline(examples, examples, self.labels)
-        facts = Facts(
-            title=Path(self.name).name,
-            task=self.task,
-            labels=self.labels,
-            outputs=outputs,
-            scores=scores,
-            baseline=baseline,
-            tokenizer=self.tokenizer,
-            lengths=self.lengths,
-            about={"evaluation data": f"{table.path}, {len(examples):,} rows"},
-            settings=self.model.config.to_dict(),
-            files=(table.path,),
-            columns=columns,
-            **reading.reading(),
-            thresholds=self.thresholds,
-            metrics=Path(self.name) / "metrics.jsonl",
-            remarks=remarks,
-        )
-        return Evaluation(
-            path=table.path,
-            rows=len(examples),
-            metric=self.task.metric,
-            scores=scores,
-            baseline=baseline[1],
-            interval=(facts.interval.low, facts.interval.high),
-            calibration_error=facts.calibration_error,
-            remarks=remarks,
-            facts=facts,
-        )
+        source = DataSource.of(data, **options)
+        fitted = self.fitted(source)
+        evaluation = evaluated(fitted, source)
+        self.cut = fitted.cut
+        return evaluation
 
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.
@@ -351,7 +331,9 @@ class Predictor:
         Of a model from elsewhere they are told by their names. Raises `AlbertError` (bad-data) when they are not there.
         """
         wanted = self.columns.texts()
-        if not self.trained and (named := columns_of(self.task, table)):
+        if table.source.text or table.source.text_pair or table.source.choices:
+            require_named(table, *wanted, *self.columns.choices)
+        elif not self.trained and (named := columns_of(self.task, table)):
             return named
         if all(name in table.columns for name in (*wanted, *self.columns.choices)):
             return dataclasses.replace(self.columns, label=None)

@@ -218,6 +218,7 @@ def _lengths(facts: Facts) -> Section:
 
 
 def _data(facts: Facts) -> Section:
+    train, *dev = facts.sources
     files = [Path(name) for name in facts.files]
     names = ", ".join(file.name for file in files)
     if not all(file.is_file() for file in files):
@@ -225,26 +226,10 @@ def _data(facts: Facts) -> Section:
     if sum(file.stat().st_size for file in files) > _AUDITED:
         return Section("data", "Data", f"Not checked here, to save time: albert check {names} tells what is wrong.")
     try:
-        found = audit(_audit_config(facts), tokenizer=facts.tokenizer)
+        found = audit(AuditConfig(train=train, dev=dev[0].path if dev else None), tokenizer=facts.tokenizer)
     except AlbertError as error:
         return Section("data", "Data", f"Not checked: {error}")
     return Section("data", "Data", _findings_in_words(found, names), findings=found.findings)
-
-
-def _audit_config(facts: Facts) -> AuditConfig:
-    train, *dev = facts.files
-    return AuditConfig(
-        train=train,
-        dev=dev[0] if dev else None,
-        task=facts.task.name,
-        text=facts.columns.text,
-        text_pair=facts.columns.text_pair,
-        label=facts.columns.label,
-        choices=",".join(facts.columns.choices) or None,
-        max_length=facts.lengths.max_length,
-        stride=facts.lengths.stride,
-        **facts.reading(),
-    )
 
 
 def _findings_in_words(found: Audit, names: str) -> str:

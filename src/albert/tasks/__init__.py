@@ -1,42 +1,41 @@
-"""The registry: a task is one file here and one line below."""
+"""The registry: a task is one file here and one line below. The names are there at once, the tasks on first use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from albert.data.examples import Columns
-from albert.data.reading import missing
-from albert.errors import AlbertError, ErrorKind
-from albert.tasks.base import DecodeOptions, Lengths, Prediction, Task
-from albert.tasks.choice import MultipleChoice
-from albert.tasks.classification import Classification
-from albert.tasks.multilabel import MultiLabelClassification
-from albert.tasks.ner import EntityRecognition
-from albert.tasks.qa import QuestionAnswering
-from albert.tasks.regression import Regression
-from albert.tasks.similarity import Retrieval, Similarity
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        QuestionAnswering(),
-        MultipleChoice(),
-        EntityRecognition(),
-        MultiLabelClassification(),
-        Similarity(),
-        Retrieval(),
-        Regression(),
-        Classification(),
-    )
+    from albert.data.examples import Columns
+    from albert.tasks.base import DecodeOptions, Lengths, Prediction, Task
+
+    TASKS: dict[str, Task]
+
+# In the order in which they are asked whether a label column is theirs.
+_CLASSES = {
+    "qa": "qa.QuestionAnswering",
+    "choice": "choice.MultipleChoice",
+    "ner": "ner.EntityRecognition",
+    "multilabel": "multilabel.MultiLabelClassification",
+    "similarity": "similarity.Similarity",
+    "retrieval": "similarity.Retrieval",
+    "regression": "regression.Regression",
+    "classification": "classification.Classification",
 }
+NAMES = tuple(_CLASSES)
+_OF_BASE = ("DecodeOptions", "Lengths", "Prediction", "Task")
 
 
 def task_named(name: str) -> Task:
     """The registered task of this name. Raises `AlbertError` (bad-config) when there is none."""
-    if name not in TASKS:
-        raise AlbertError(ErrorKind.CONFIG, f"task {name!r}", expected="one of " + ", ".join(TASKS))
-    return TASKS[name]
+    from albert.errors import AlbertError, ErrorKind
+
+    if name not in NAMES:
+        raise AlbertError(ErrorKind.CONFIG, f"task {name!r}", expected="one of " + ", ".join(NAMES))
+    return _tasks()[name]
 
 
 def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na: bool = False) -> Task:
@@ -44,8 +43,26 @@ def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na
 
     Empty and missing values say nothing.
     """
+    from albert.data.reading import missing
+
+    tasks = _tasks()
     there = [value for value in values if value != "" and missing(value, keep_na=keep_na) is None]
-    return next(task for task in TASKS.values() if task.fits(there, columns)) if there else TASKS["classification"]
+    return next(task for task in tasks.values() if task.fits(there, columns)) if there else tasks["classification"]
 
 
-__all__ = ["TASKS", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]
+@cache
+def _tasks() -> dict[str, Task]:
+    """`TASKS`: one instance of each."""
+    places = {name: place.split(".") for name, place in _CLASSES.items()}
+    return {name: getattr(import_module(f"albert.tasks.{module}"), kind)() for name, (module, kind) in places.items()}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TASKS":
+        return _tasks()
+    if name in _OF_BASE:
+        return getattr(import_module("albert.tasks.base"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["NAMES", "TASKS", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]

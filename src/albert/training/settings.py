@@ -27,13 +27,18 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def settable(component: type) -> list[dataclasses.Field[Any]]:
+    """The fields of a component that `--set` takes."""
+    return [field for field in dataclasses.fields(component) if field.name not in _NOT_SETTABLE]
+
+
 def divide_settings(settings: dict[str, Any], *components: type) -> list[dict[str, Any]]:
     """Hands each setting to the component whose field it is: keyword arguments for each, in their order.
 
     Raises `AlbertError` (bad-config) for an unknown name or a value of the wrong type.
     """
     parts: dict[type, dict[str, Any]] = {component: {} for component in components}
-    owners = {f.name: (owner, f) for owner in parts for f in dataclasses.fields(owner) if f.name not in _NOT_SETTABLE}
+    owners = {field.name: (owner, field) for owner in components for field in settable(owner)}
     for name, value in settings.items():
         if name not in owners:
             near = difflib.get_close_matches(name, owners, n=1)

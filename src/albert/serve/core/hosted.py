@@ -9,38 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from albert.data.batches import Features
 from albert.data.examples import Example
-from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
 from albert.model.folder import ModelFolder
+from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
-from albert.predict.pretrained import PretrainedModel
+from albert.predict.pretrained import Masked, PretrainedModel
+from albert.predict.vectors import pooled, text_features
 from albert.serve.core.queue import Computed, Lane
 from albert.serve.core.refusals import invalid, too_large, unsupported
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
-from albert.tasks.regression import Regression
-from albert.text.encodings import Encoding
 from albert.text.pieces import Pieces
 
 _CARD_BYTES = 200_000  # of a model card are shown
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_EVERY = frozenset({"tokenize", "summarize"})
-_VECTORS = frozenset({"embed", "similarity"})
-_OF_PIPELINE = {  # transformers' names for families of tasks
-    "text-classification": frozenset({"predict", "moderations"}),
-    "token-classification": frozenset({"entities"}),
-    "question-answering": frozenset({"answer"}),
-    "multiple-choice": frozenset({"answer"}),
-    "sentence-similarity": _VECTORS | {"rerank"},
-}
 _OPENAI = {"embed": "embeddings", "moderations": "moderations"}
-# Labels that say that nothing is wrong with a text, where a classifier moderates.
-SAFE_LABELS = ("ok", "okay", "none", "safe", "clean", "neutral", "neither", "normal", "ham", "other", "nothing")
 
 
 @dataclass(frozen=True)
@@ -78,12 +65,12 @@ class Hosted:
         self.model = model
         self.tokenizer = model.tokenizer
         self.config = model.model.config
-        self.safe = {label.lower() for label in safe}
-        self.engine = model.engine if isinstance(model, Predictor) else Engine(model.model)
+        self.safe = tuple(safe)
+        self.engine = model.engine
         self.fingerprint = ""
         self.card = ""  # Markdown
-        self.abilities = _abilities(model)
-        self.max_length = model.lengths.max_length if isinstance(model, Predictor) else model.limit
+        self.abilities = model.abilities
+        self.max_length = model.max_length
         self.embeds = "embed" in self.abilities
         self.logits_lane = Lane(f"{self.name}/logits", self._logits)
         self.states_lane = Lane(f"{self.name}/states", self._states)
@@ -142,8 +129,7 @@ class Hosted:
 
     def encode_texts(self, texts: Sequence[str]) -> tuple[Features, int]:
         """A row a text, and how many were cut."""
-        encodings = self.tokenizer.encode_batch(texts, max_length=self.max_length, offsets=False)
-        return Features.build(encodings), sum(encoding.cut > 0 for encoding in encodings)
+        return text_features(self.tokenizer, texts, self.max_length)
 
     def _logits(self, features: Features) -> Computed:
         # One batch: the queue kept the budget already, in tokens without padding.
@@ -151,13 +137,11 @@ class Hosted:
         return Computed(found.logits, float(found.depths.mean()))
 
     def _states(self, features: Features) -> Computed:
-        # Of masks alone: those of all pieces are 50 MB for a request of long texts.
-        rows = np.split(features.ids, features.starts[1:-1])
-        states = self.engine.states(features)
-        return Computed([each[row == self.tokenizer.special.mask] for row, each in zip(rows, states, strict=True)])
+        assert isinstance(self.model, PretrainedModel)
+        return Computed(self.model.states_at_masks(features))
 
     def _vectors(self, features: Features) -> Computed:
-        return Computed([states.mean(0) for states in self.engine.states(features)])
+        return Computed(pooled(self.engine, features))
 
     # --- predictions -----------------------------------------------------------------------------------
 
@@ -174,13 +158,10 @@ class Hosted:
         """Every label with its score, best first; `raw` ones are logits."""
         return self.decode(outputs, DecodeOptions(top_k=None, raw_scores=raw))
 
-    def flagged(self, outputs: Sequence[Output]) -> list[set[str]]:
-        """The labels that each text gets, but those that say that nothing is wrong."""
-        options = DecodeOptions(top_k=1, thresholds=self.predictor.thresholds)
-        return [
-            {best["label"] for best in predictions if best["label"].lower() not in self.safe}
-            for predictions in self.decode(outputs, options)
-        ]
+    def moderated(self, outputs: Sequence[Output]) -> list[dict[str, Any]]:
+        """Each text with what flags it."""
+        own = self.predictor
+        return moderated(own.task, outputs, own.labels, thresholds=own.thresholds, safe=self.safe)
 
     def tokens(self, text: str, pieces: Pieces, special: bool) -> list[dict[str, Any]]:
         """The pieces of a text, uncut, as text-embeddings-inference tells them."""
@@ -198,24 +179,19 @@ class Hosted:
 
     # --- masks -----------------------------------------------------------------------------------------
 
-    def masked(self, texts: Sequence[str]) -> tuple[Features, list[tuple[list[int], list[tuple[int, int]]]]]:
+    def masked(self, texts: Sequence[str]) -> tuple[Features, list[Masked]]:
         """Rows with [MASK] in them, and where their pieces stand. Raises `Refusal` (invalid, too large)."""
         assert isinstance(self.model, PretrainedModel)
         try:
-            found = [self.model.masked(text) for text in texts]
+            return self.model.masked_rows(texts)
         except AlbertError as error:
             refuse = too_large if "pieces" in error.what else invalid
             raise refuse(f"expected {error.expected}") from None
-        encodings = [Encoding(ids, [0] * len(ids), [1] * len(ids), offsets, [], []) for ids, offsets in found]
-        return Features.build(encodings), found
 
-    def fill(self, text: str, found: tuple[list[int], list[tuple[int, int]]], states: np.ndarray, top_k: int) -> Any:
+    def fill(self, text: str, found: Masked, states: np.ndarray, top_k: int) -> Any:
         """The likeliest pieces at each [MASK], whose states are given."""
         assert isinstance(self.model, PretrainedModel)
-        masks = np.asarray(found[0]) == self.tokenizer.special.mask
-        hidden = np.zeros((len(masks), states.shape[1]), np.float32)
-        hidden[masks] = states
-        return self.model.fill(text, *found, torch.from_numpy(hidden), top_k=top_k)
+        return self.model.fill_states(text, found, states, top_k=top_k)
 
     # --- about -----------------------------------------------------------------------------------------
 
@@ -231,15 +207,6 @@ class Hosted:
         if "rerank" in self.abilities:
             return {"reranker": table}
         return {"classifier": table}
-
-
-def _abilities(model: Predictor | PretrainedModel) -> frozenset[str]:
-    if isinstance(model, PretrainedModel):
-        return _EVERY | _VECTORS | {"fill-mask"}
-    if isinstance(model.task, Regression):
-        return _EVERY | {"predict", "rerank"}
-    one_score = model.model.head_name == "sequence_classification" and len(model.labels) == 1
-    return _EVERY | _OF_PIPELINE[model.task.pipeline] | ({"rerank"} if one_score else set())
 
 
 def _card(path: Path) -> str:

@@ -15,6 +15,7 @@ import torch
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError
+from albert.predict.vectors import finished
 from albert.serve.core.admission import Admission
 from albert.serve.core.call import Call
 from albert.serve.core.hosted import Hosted, Source
@@ -215,10 +216,8 @@ class Service:
         self.measure(call, texts, model.max_length)
         features = await self.encoded(call, texts, [len(text) for text in texts], model.encode_texts)
         _require_uncut(call, model, truncate)
-        table = np.stack(await self.queue.run(model.vectors_lane, features, call))[:, :dimensions]
-        if normalize:
-            table = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
-        return np.asarray(table, np.float32)
+        found = await self.queue.run(model.vectors_lane, features, call)
+        return finished(found, normalize=normalize, dimensions=dimensions)
 
     # --- readiness and reload --------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import base64
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
@@ -15,7 +14,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic_core import to_json
 
 from albert.data.examples import Example
+from albert.predict.rank import cosines, pair_scores, ranked
 from albert.predict.summary import sentences, summarize
+from albert.predict.vectors import as_lists
 from albert.serve.core.call import Call
 from albert.serve.core.hosted import Hosted
 from albert.serve.core.refusals import invalid, too_large
@@ -23,7 +24,6 @@ from albert.serve.core.service import Service
 from albert.serve.http import schemas as shape
 from albert.serve.http.guard import CALL, JSON
 from albert.tasks import DecodeOptions
-from albert.tasks.metrics import sigmoid
 from albert.version import __version__
 
 WORK = frozenset(
@@ -107,11 +107,6 @@ def _listed(inputs: str | list[str]) -> list[str]:
     return [inputs] if isinstance(inputs, str) else inputs
 
 
-def _floats(table: np.ndarray) -> Any:
-    """Nested lists with as many decimals as float32 holds, which halves the body."""
-    return np.round(table.astype(np.float64), 8).tolist()
-
-
 # --- text-embeddings-inference ---------------------------------------------------------------------------
 
 
@@ -123,7 +118,7 @@ async def embed(body: shape.EmbedRequest, request: Request) -> Response:
     table = await service.vectors(
         call, model, texts, truncate=body.truncate, normalize=body.normalize, dimensions=body.dimensions
     )
-    return answer(await service.text(call, _floats, table))
+    return answer(await service.text(call, as_lists, table))
 
 
 @router.post("/predict", response_model=list[shape.Prediction] | list[list[shape.Prediction]])
@@ -156,16 +151,12 @@ async def rerank(body: shape.RerankRequest, request: Request) -> Response:
     service.count(call, len(body.texts))
     if model.embeds:
         table = await service.vectors(call, model, [body.query, *body.texts], truncate=body.truncate, counted=False)
-        scores = table[1:] @ table[0]
+        scores = cosines(table[0], table[1:])
     else:
         pairs = [Example(body.query, text) for text in body.texts]
         outputs = await service.outputs(call, model, pairs, truncate=body.truncate)
-        scores = np.asarray([float(output.pooled[0]) for output in outputs])
-        scores = scores if body.raw_scores else sigmoid(scores)
-    ranks = [{"index": int(i), "score": float(scores[i])} for i in np.argsort(-scores, kind="stable")]
-    if body.return_text:
-        ranks = [{**rank, "text": body.texts[int(rank["index"])]} for rank in ranks]  # type: ignore[dict-item]
-    return answer(ranks)
+        scores = pair_scores(outputs, raw=body.raw_scores)
+    return answer(ranked(scores, body.texts if body.return_text else None))
 
 
 @router.post("/similarity", response_model=list[float])
@@ -175,7 +166,7 @@ async def similarity(body: shape.SimilarityRequest, request: Request) -> Respons
     service.count(call, len(body.inputs.sentences))
     texts = [body.inputs.source_sentence, *body.inputs.sentences]
     table = await service.vectors(call, model, texts, truncate=body.truncate, counted=False)
-    return answer((table[1:] @ table[0]).astype(float).tolist())
+    return answer(cosines(table[0], table[1:]).astype(float).tolist())
 
 
 @router.post("/tokenize", response_model=list[list[shape.Token]])
@@ -233,7 +224,7 @@ async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Respons
     table = await service.vectors(call, model, _listed(body.input), dimensions=body.dimensions)
     vectors = (
         [base64.b64encode(row.tobytes()).decode() for row in table] if body.encoding_format == "base64"
-        else await service.text(call, _floats, table)
+        else await service.text(call, as_lists, table)
     )  # fmt: skip
     data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
     usage = {"prompt_tokens": call.tokens, "total_tokens": call.tokens}
@@ -245,16 +236,7 @@ async def moderations(body: shape.ModerationsRequest, request: Request) -> Respo
     """OpenAI's moderations: a text is flagged if it gets a label other than those that say that nothing is wrong."""
     service, call, model = _found(request, body.model, "moderations")
     outputs = await service.outputs(call, model, [Example(text) for text in _listed(body.input)])
-    scores = await service.text(call, lambda: model.scores(outputs, raw=False))
-    flagged = await service.text(call, model.flagged, outputs)
-    results = [
-        {
-            "flagged": bool(found),
-            "categories": {label: label in found for label in model.config.id2label},
-            "category_scores": {each["label"]: each["score"] for each in every},
-        }
-        for found, every in zip(flagged, scores, strict=True)
-    ]
+    results = await service.text(call, model.moderated, outputs)
     return answer({"id": f"modr-{call.id}", "model": model.name, "results": results})
 
 

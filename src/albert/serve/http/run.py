@@ -18,7 +18,8 @@ from types import FrameType
 import uvicorn
 
 from albert.errors import AlbertError, ErrorKind, require_ranges
-from albert.serve.core.hosted import SAFE_LABELS, Hosted, Source
+from albert.predict.moderation import SAFE_LABELS
+from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.keys import Keys, RateLimit
 from albert.serve.core.limits import Limits
 from albert.serve.core.logs import flush, log, log_warnings
