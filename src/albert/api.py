@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -60,6 +61,45 @@ def train(
         hybrid=hybrid,
         cascade=cascade,
         cascade_budget=cascade_budget,
+        settings=settings or {},
+    )
+    result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
+    return Predictor.load(result.folder)
+
+
+@data_options
+def distill(
+    data: str | Path | DataSource,
+    *,
+    teachers: Sequence[str | Path],
+    out: str | Path,
+    unlabelled: str | Path | None = None,
+    temperature: float = 2.0,
+    teacher_weight: float = 0.7,
+    dev: str | Path | None = None,
+    init: str | Path | None = None,
+    size: str | None = None,
+    settings: dict[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **options: Unpack[DataOptions],
+) -> Predictor:
+    """Fine-tunes a student as `train` does, on labels and on what the fine-tuned `teachers` say.
+
+    Their logits, softened by `temperature`, count `teacher_weight` of the loss; those of several are averaged. Texts of
+    the file `unlabelled` have no other labels. Raises `AlbertError`.
+    """
+    config = FinetuneConfig(
+        train=DataSource.of(data, **options),
+        out=Path(out),
+        dev=None if dev is None else str(dev),
+        init=None if init is None else str(init),
+        size=size,
+        teachers=tuple(map(str, teachers)),
+        unlabelled=None if unlabelled is None else str(unlabelled),
+        temperature=temperature,
+        teacher_weight=teacher_weight,
         settings=settings or {},
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))

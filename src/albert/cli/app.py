@@ -10,6 +10,7 @@ from albert.cli import (
     check,
     convert,
     demo,
+    distill,
     doctor,
     documents,
     embed,
@@ -32,6 +33,7 @@ from albert.version import __version__
 VERBS = (
     check.check,
     train.train,
+    distill.distill,
     pretrain.pretrain,
     evaluate.evaluate,
     export.export,

@@ -18,6 +18,7 @@ from albert.data.batches import Batch
 from albert.engine import Engine, batch_logits
 from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.finetuning.source import FeatureSource
+from albert.finetuning.teachers import Lesson
 from albert.finetuning.texts import TextConfig
 from albert.model import AlbertForTask
 from albert.storage.files import write_json
@@ -145,7 +146,7 @@ class Attempts:
             config=loop,
             folder=config.out,
             fingerprint={
-                "data": data.train.fingerprint(),
+                "data": data.identity or data.train.fingerprint(),
                 "dev": data.dev.fingerprint(),
                 "network": json.dumps(model.config.to_dict(), sort_keys=True),
                 "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
@@ -180,15 +181,24 @@ def collapsed(result: FinetuneResult) -> bool:
 class TaskObjective:
     """A task's loss as the loop's objective."""
 
-    def __init__(self, task: Task, shape: LossShape) -> None:
+    def __init__(self, task: Task, shape: LossShape, lesson: Lesson | None = None) -> None:
         self.task = task
         self.shape = shape
+        self.lesson = lesson
         self.weights: Mapping[str, float] = {}
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """What the loss is a mean over."""
         assert batch.gold is not None
-        return {"loss": self.task.count(batch.gold)}
+        return {
+            "loss": self.task.count(batch.gold) if self.lesson is None else self.lesson.count(self.task, batch.gold)
+        }
+
+    def loss(self, logits: Tensor, gold: Tensor) -> Tensor:
+        """The summed loss of logits, by what teachers say, too, if there are any."""
+        if self.lesson is None:
+            return self.task.loss(logits, gold, self.shape)
+        return self.lesson.loss(self.task, logits, gold, self.shape)
 
     def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The summed loss of a micro-batch."""
@@ -199,7 +209,7 @@ class TaskObjective:
             logits = fast.task_logits(model, batch.input_ids, batch.token_type_ids, batch.attention_mask)
         else:
             logits = batch_logits(model, batch, device)
-        return {"loss": self.task.loss(logits, batch.gold.to(device), self.shape)}
+        return {"loss": self.loss(logits, batch.gold.to(device))}
 
 
 @dataclass(frozen=True)

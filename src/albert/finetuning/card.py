@@ -94,7 +94,7 @@ def model_card(
         layers=network.num_hidden_layers,
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
-        words=_words(stored),
+        words=_teachers(config) + _words(stored),
         train=Path(config.train.path).name,
         dev=Path(config.dev).name if config.dev else "held out of it",
         train_rows=data.train_rows,
@@ -111,6 +111,14 @@ def model_card(
         long=data.lengths.rule(),
         calibration=calibration or "the model's own confidence, not calibrated",
     )
+
+
+def _teachers(config: FinetuneConfig) -> str:
+    """The row of the table that names the teachers."""
+    if not config.teachers:
+        return ""
+    texts = f", on texts of {Path(config.unlabelled).name}, too" if config.unlabelled else ""
+    return f"| taught by | {', '.join(config.teachers)}{texts} |\n"
 
 
 def _words(stored: StoredTask) -> str:

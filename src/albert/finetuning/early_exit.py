@@ -59,7 +59,7 @@ class ExitObjective(TaskObjective):
         for depth, (hidden, head) in enumerate(zip(depths, [*model.exits, model.head], strict=True), 1):
             pooled = None if model.albert.pooler is None else model.albert.pooler(hidden, mask)
             logits = model.read(hidden, pooled, mask, head=head)
-            losses.append(depth * self.task.loss(logits, gold, self.shape))  # type: ignore[arg-type]
+            losses.append(depth * self.loss(logits, gold))  # type: ignore[arg-type]
         return {"loss": torch.stack(losses).sum() / sum(range(1, len(losses) + 1))}
 
 

@@ -16,6 +16,7 @@ from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
 from albert.finetuning.hybrid import add_words, require_words_for
 from albert.finetuning.report import Finished, report_on
+from albert.finetuning.teachers import add_teachers
 from albert.finetuning.temperature import scale_temperature
 from albert.machine.memory import peak_memory
 from albert.model import AlbertForTask
@@ -78,6 +79,7 @@ def finetune(
     if config.early_exit:
         require_exits(data.task)
     require_words_for(config, data)
+    data, lesson = add_teachers(config, data, tokenizer, progress)
     _tell(data, progress)
     model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
     if config.early_exit and (missing := unknown(model.config, model.head_name)):
@@ -85,7 +87,7 @@ def finetune(
             ErrorKind.CONFIG, "--early-exit", expected="a network that early exit covers", got=", ".join(missing)
         )
     with disk_errors(config.out), run_lock(config.out), progress:
-        objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
+        objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss, lesson)
         attempts = Attempts(config, settings, data, progress, objective)
         settle(config.out)
         if overwrite and not resume:

@@ -90,18 +90,19 @@ class Predictor:
         precision: Precision | Literal["int8"] = "auto",
         early_exit: bool = True,
         hardening: bool = True,
-        cascade: bool = True,
+        cascade: bool | None = None,
     ) -> Self:
         """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
         `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
-        trained with early exit leaves early unless told not to, one trained with `cascade` lets words alone answer, and
-        one trained with `hardening` hardens its texts so.
+        trained with early exit leaves early unless told not to, one trained with `cascade` lets words alone answer
+        (None: as `early_exit` says), and one trained with `hardening` hardens its texts so.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
         folder = ModelFolder.open(name)
         with folder.unchanged():
+            cascade = early_exit if cascade is None else cascade
             return cls._load(folder, precision, early_exit=early_exit, hardening=hardening, cascade=cascade)
 
     @classmethod
