@@ -26,14 +26,13 @@ from tasksets import SETS, TaskSet
 from albert.data.examples import Example, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import Table
-from albert.engine.early_exit import sureness
 from albert.finetuning.hybrid import FOLDS, folds, gold_of, least_sure, scale_of, weigh
 from albert.linear import fit
 from albert.predict.predictor import Predictor
-from albert.predict.words import Words
+from albert.predict.words import Words, certainty
 from albert.tasks import Task
 from albert.tasks.base import Output
-from albert.tasks.stored import StoredCascade
+from albert.tasks.stored import StoredCascade, StoredHybrid
 
 
 def scores_of(wanted: TaskSet, task: Task, labels: tuple[str, ...], outputs: list[Output]) -> float:
@@ -64,14 +63,23 @@ def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
         words[part] = model.logits(examples)
     gold = gold_of(task, parts["dev"], labels)
     pooled = np.stack([output.pooled for output in head["dev"]])
+    base = Words(model, kind)
+
+    def learned(own: np.ndarray) -> StoredHybrid | None:
+        """What is learned on these rows of dev; None where words do not help the score there."""
+        found = weigh(kind, pooled[own], words["dev"][own], gold[own])
+        places = np.flatnonzero(own)
+        alone = [head["dev"][place] for place in places]
+        mixed = [replace(base, hybrid=found).beside(head["dev"][place], words["dev"][place]) for place in places]
+        return None if scores_of(wanted, task, labels, mixed) < scores_of(wanted, task, labels, alone) else found
+
     if files.dev == files.test:
         fold = folds(len(gold))
-        learned = [weigh(kind, pooled[fold != n], words["dev"][fold != n], gold[fold != n]) for n in range(FOLDS)]
-        chosen = [learned[n] for n in fold]
+        parted = [learned(fold != n) for n in range(FOLDS)]
+        chosen = [parted[n] for n in fold]
     else:
-        chosen = [weigh(kind, pooled, words["dev"], gold)] * len(parts["test"])
+        chosen = [learned(np.ones(len(gold), bool))] * len(parts["test"])
     whole = weigh(kind, pooled, words["dev"], gold)
-    base = Words(model, kind)
     joined = [
         replace(base, hybrid=own).beside(output, row)
         for output, row, own in zip(head["test"], words["test"], chosen, strict=True)
@@ -94,7 +102,7 @@ def cascaded(
     """Accuracy and texts a second with words alone where they are sure, beside the network alone."""
     kind = base.problem_type
     scale = scale_of(kind, words["dev"], gold)
-    sure = sureness(scale * words["dev"], words["dev"], kind)
+    sure = certainty(words["dev"], scale, kind)
     worse = (words["dev"].argmax(1) != gold) & (pooled.argmax(1) == gold)
     net = (words["dev"].argmax(1) != gold).astype(int) - (pooled.argmax(1) != gold)
     labels = predictor.labels
@@ -102,7 +110,7 @@ def cascaded(
     right = gold_of(predictor.task, parts["test"], labels)
     for rule, harm in (("worse", worse), ("net", net)):
         threshold = least_sure(sure, harm, budget=arguments.budget)
-        taken = sureness(scale * words["test"], words["test"], kind) >= threshold
+        taken = certainty(words["test"], scale, kind) >= threshold
         said = np.where(taken, words["test"].argmax(1), [output.pooled.argmax() for output in head["test"]])
         found |= {f"{rule} share": float(taken.mean()), f"{rule} accuracy": float(np.mean(said == right))}
         predictor.words = replace(base, cascade=StoredCascade(threshold, scale, 0.0))

@@ -13,13 +13,12 @@ import numpy as np
 
 from albert.data.examples import Example
 from albert.engine import Engine
-from albert.engine.early_exit import sureness
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult
 from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.linear import NAME, LinearModel, fit
 from albert.model import AlbertForTask
-from albert.predict.words import Words, require_words
+from albert.predict.words import Words, certainty, require_words
 from albert.tasks.base import Output, Task
 from albert.tasks.metrics import sigmoid, softmax
 from albert.tasks.stored import StoredCascade, StoredHybrid, StoredTask, noted
@@ -176,9 +175,15 @@ def _hybrid(
         replace(words, hybrid=parts[n]).beside(output, row)
         for output, row, n in zip(outputs, logits, fold.tolist(), strict=True)
     ]
-    alone = [Output(output.example, [row]) for output, row in zip(outputs, _scaled(kind, logits, gold), strict=True)]
+    alone = _alone(outputs, logits, scale_of(kind, logits, gold))
     before = _score(data, outputs, result.thresholds)
     joined = _finished(data, result, mixed)
+    if joined.scores[task.metric] < before:
+        told = (
+            f"hybrid: words do not help on dev, {task.metric} {joined.scores[task.metric]:.4f} with them and "
+            f"{before:.4f} without; the network answers alone"
+        )
+        return words, result, told
     sentence = (
         f"hybrid: the head counts {whole.head:.2f}, a linear model on words {whole.words:.2f}, learned on dev; "
         f"dev {task.metric} {joined.scores[task.metric]:.4f} (the network {before:.4f}, "
@@ -192,10 +197,10 @@ def _cascade(
 ) -> tuple[Words, FinetuneResult, str]:
     task, outputs, labels = data.task, result.outputs, data.labels
     gold = gold_of(task, [output.example for output in outputs], labels)
-    scaled, scale = _scaled(task.problem_type, logits, gold), scale_of(task.problem_type, logits, gold)
-    alone = [Output(output.example, [row]) for output, row in zip(outputs, scaled, strict=True)]
+    scale = scale_of(task.problem_type, logits, gold)
+    alone = _alone(outputs, logits, scale)
     worse = _errors(task, alone, labels, result.thresholds) > _errors(task, outputs, labels, result.thresholds)
-    sure = sureness(scaled, scaled, task.problem_type)
+    sure = certainty(logits, scale, task.problem_type)
     threshold = least_sure(sure, worse, budget=budget)
     taken = sure >= threshold
     share = float(taken.mean())
@@ -228,14 +233,16 @@ def scale_of(kind: str | None, logits: np.ndarray, gold: np.ndarray) -> float:
         return 1.0
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(
-        lambda factor: _loss(kind, factor * logits, gold), bounds=(0.05, _GREATEST), method="bounded"
-    )
-    return float(found.x)
+    def cost(power: float) -> float:
+        return _loss(kind, np.exp(power) * logits, gold) + _HELD * power**2
+
+    return float(np.exp(minimize_scalar(cost, bounds=(-4.0, 4.0), method="bounded").x))
 
 
-def _scaled(kind: str | None, logits: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    return np.asarray(logits * scale_of(kind, logits, gold), np.float32)
+def _alone(outputs: Sequence[Output], logits: np.ndarray, scale: float) -> list[Output]:
+    """What words alone say of the same examples."""
+    scaled = (logits * scale).astype(np.float32)
+    return [Output(output.example, [row]) for output, row in zip(outputs, scaled, strict=True)]
 
 
 def _errors(task: Task, outputs: list[Output], labels: Sequence[str], thresholds: Sequence[float]) -> np.ndarray:

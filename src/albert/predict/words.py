@@ -71,8 +71,7 @@ class Words:
         logits = self.model.logits(examples)
         sure = np.zeros(len(examples), bool)
         if self.cascade is not None and len(examples):
-            certain = sureness(logits * self.cascade.words, logits, self.problem_type)
-            sure = certain >= self.cascade.threshold
+            sure = certainty(logits, self.cascade.words, self.problem_type) >= self.cascade.threshold
         return Read(self, examples, logits, sure)
 
     def alone(self, example: Example, logits: np.ndarray) -> Output:
@@ -87,6 +86,12 @@ class Words:
         own = self.hybrid
         added = (own.words * logits + own.shift).astype(np.float32)
         return replace(output, logits=[np.float32(own.head) * row + added for row in output.logits])
+
+
+def certainty(logits: np.ndarray, factor: float, problem_type: str | None) -> np.ndarray:
+    """How sure each row of the linear model's logits is; in float64, as those of float32 would soon all be 1."""
+    scaled = logits.astype(np.float64) * factor
+    return sureness(scaled, scaled, problem_type)
 
 
 def computed(
