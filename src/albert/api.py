@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -10,6 +10,8 @@ from albert.data.reading import DataOptions, DataSource, data_options
 from albert.engine import Precision
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
+from albert.hub import STARTER
+from albert.predict.labelling import label_texts
 from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
@@ -113,3 +115,14 @@ def load(name: str | Path, *, precision: Precision = "auto", early_exit: bool = 
     Raises `AlbertError`.
     """
     return open_model(name, precision=precision, early_exit=early_exit)
+
+
+def classify(
+    texts: Sequence[str], labels: Sequence[str] | Mapping[str, str], *, model: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """`{label, score}` of each text without training: the label whose vector is nearest, and the cosine.
+
+    `labels` are names, or names with descriptions; `model` gives the vectors, the starter unless told otherwise. Raises
+    `AlbertError`.
+    """
+    return label_texts(open_model(STARTER if model is None else model), texts, labels)

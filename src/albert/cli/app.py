@@ -8,6 +8,7 @@ import typer
 
 from albert.cli import (
     check,
+    classify,
     convert,
     demo,
     distill,
@@ -39,6 +40,7 @@ VERBS = (
     export.export,
     convert.convert,
     predict.predict,
+    classify.classify,
     embed.embed,
     rerank.rerank,
     moderate.moderate,
