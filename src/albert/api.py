@@ -34,6 +34,7 @@ def train(
     hybrid: bool = False,
     cascade: bool = False,
     cascade_budget: float = 0.003,
+    few_labels: bool | None = None,
     settings: dict[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -46,8 +47,9 @@ def train(
     held out. `init` is a model folder or hub id to start from, the package's starter unless `size` names a network to
     train from scratch, on the vocabulary in the folder `tokenizer` or our English one. `fallback` is a label for texts
     that no other one fits; it is also the answer where none is likely enough. With `hybrid` a linear model
-    on words speaks beside the network, and with `cascade` it answers alone where it is sure. `settings` are those of
-    `albert train --set`. Raises `AlbertError`.
+    on words speaks beside the network, and with `cascade` it answers alone where it is sure. `few_labels`: whether a
+    linear head on vectors is learned; None: where a label has few rows. `settings` are those of `albert train --set`.
+    Raises `AlbertError`.
     """
     config = FinetuneConfig(
         train=DataSource.of(data, **options),
@@ -63,6 +65,7 @@ def train(
         hybrid=hybrid,
         cascade=cascade,
         cascade_budget=cascade_budget,
+        few_labels=few_labels,
         settings=settings or {},
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))

@@ -43,6 +43,10 @@ def train(
     cascade_budget: Annotated[
         float, typer.Option(help="Share of dev texts that words alone may answer worse.")
     ] = 0.003,
+    few_labels: Annotated[
+        bool | None,
+        typer.Option("--few-labels/--no-few-labels", help="A linear head on vectors; else where a label has few rows."),
+    ] = None,
     settings: Settings = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Train so many times, and tell median and spread.")] = None,
     resume: Resume = False,
@@ -73,6 +77,7 @@ def train(
         hybrid=hybrid,
         cascade=cascade,
         cascade_budget=cascade_budget,
+        few_labels=few_labels,
         settings=dict(parse_setting(item) for item in settings or []),
     )
     progress = ConsoleProgress(quiet=quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class Attempts:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         task = self.data.task
         dev_scores = DevScores(model, self.data)
-        trainer = self._trainer(model, dev_scores)
+        trainer = self.trainer(model, dev_scores)
         _tell_time(trainer, self.data, self.progress)
         state = trainer.run(resume=resume)
         best = max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, task.metric))
@@ -135,7 +135,8 @@ class Attempts:
     def _lower_rate(self) -> float:
         return self.settings.optimizer.lr / _RESTART_DIVISOR
 
-    def _trainer(self, model: AlbertForTask, evaluate: DevScores) -> Trainer:
+    def trainer(self, model: AlbertForTask, evaluate: Callable[[], dict[str, float]]) -> Trainer:
+        """The loop of one attempt."""
         config, data, settings = self.config, self.data, self.settings
         loop = settings.loop
         return Trainer(
@@ -230,16 +231,17 @@ class DevScores:
         self.best: Found | None = None
 
     def __call__(self) -> dict[str, float]:
-        found, metric = self._evaluate(), self.data.task.metric
+        found, metric = self.evaluated(), self.data.task.metric
         if self.best is None or merit(found.scores, metric) > merit(self.best.scores, metric):
             self.best = found
         return found.scores
 
     def found(self, scores: dict[str, float]) -> Found:
         """The evaluation with these scores; computed anew if an earlier process had it."""
-        return self.best if self.best is not None and self.best.scores == scores else self._evaluate()
+        return self.best if self.best is not None and self.best.scores == scores else self.evaluated()
 
-    def _evaluate(self) -> Found:
+    def evaluated(self) -> Found:
+        """What the model says of dev now."""
         data, task = self.data, self.data.task
         logits = Engine(self.model).logits(data.dev)  # as the Predictor will compute
         outputs = Output.each(data.dev_examples, data.dev, logits)

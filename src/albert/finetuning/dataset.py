@@ -46,6 +46,7 @@ class FinetuneConfig:
     words speaks beside the head; with `cascade` it answers alone where it is sure, so that at most the share
     `cascade_budget` of dev gets worse answers. `teachers` are model folders or hub ids whose logits, softened by
     `temperature`, count `teacher_weight` of the loss; of the texts in the file `unlabelled` they are all there is.
+    `few_labels`: a linear head on vectors, learned from pairs; None where a label has few rows.
     Raises `AlbertError` (usage) for an `init` and a `size` at once, and numbers out of range.
     """
 
@@ -62,6 +63,7 @@ class FinetuneConfig:
     hybrid: bool = False
     cascade: bool = False
     cascade_budget: float = 0.003
+    few_labels: bool | None = None
     teachers: tuple[str, ...] = ()
     unlabelled: str | None = None
     temperature: float = 2.0

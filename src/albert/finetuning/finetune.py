@@ -10,6 +10,7 @@ import torch
 from albert.compute.covers import unknown
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
+from albert.finetuning import few as few_labels
 from albert.finetuning.attempts import Attempts, FinetuneResult, Settings, TaskObjective, collapsed
 from albert.finetuning.card import model_card
 from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
@@ -71,14 +72,17 @@ def finetune(
     progress = progress or ConsoleProgress(quiet=True)
     start = None if config.init is None else ModelFolder.open(config.init)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
-    network, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
-    settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
+    network, settings = _divided({**defaults, **config.settings})
     check_folder(config.out, resume=resume, overwrite=overwrite)
     tokenizer = settings.text.tokenizer(_tokenizer(config, start))
     data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
         require_exits(data.task)
     require_words_for(config, data)
+    few = few_labels.wanted(config, None if start is None else start.config, data)
+    if few:
+        network, settings = _divided({**defaults, **few_labels.SETTINGS, **config.settings})
+        network = {"pooling": "mean", **network}
     data, lesson = add_teachers(config, data, tokenizer, progress)
     _tell(data, progress)
     model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
@@ -88,12 +92,16 @@ def finetune(
         )
     with disk_errors(config.out), run_lock(config.out), progress:
         objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss, lesson)
-        attempts = Attempts(config, settings, data, progress, objective)
         settle(config.out)
-        if overwrite and not resume:
-            attempts.clear()
-        result = attempts.train(model, resume=resume)
-        if collapsed(result) and not attempts.restarted:
+        if few:
+            options = {"resume": resume, "overwrite": overwrite}
+            result, attempts = few_labels.train_few(config, settings, data, model, progress, **options)
+        else:
+            attempts = Attempts(config, settings, data, progress, objective)
+            if overwrite and not resume:
+                attempts.clear()
+            result = attempts.train(model, resume=resume)
+        if not few and collapsed(result) and not attempts.restarted:
             model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
             result = attempts.restart(model)
         if result.thresholds:
@@ -115,6 +123,12 @@ def finetune(
             progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
         progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
     return result
+
+
+def _divided(values: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
+    """Values by name as those of the network, and each component's own."""
+    network, *parts = divide_settings(values, *COMPONENTS)
+    return network, Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
 
 
 def _tokenizer(config: FinetuneConfig, start: ModelFolder | None) -> Tokenizer:

@@ -17,7 +17,7 @@ from albert.linear.terms import Terms
 
 _STRENGTHS = (0.1, 0.3, 1.0)  # scikit-learn's C of support vectors, the stronger penalty first
 _ALPHAS = (10.0, 3.0, 1.0)  # of ridge regression, likewise
-_TRIED = 20_000  # rows on which strengths are compared
+_TRIED = 5_000  # rows on which strengths are compared
 _TOLERANCE = 1e-2  # a tenth of what LIBLINEAR has by itself; scikit-learn's 1e-4 takes ten times as long
 _LEAST = 50  # rows below which nothing is compared
 _MOST_WEIGHTS = 1 << 24  # in all: 32 MiB in the folder
