@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from albert.version import __version__
 
-# How often a thread looks for its next work before it sleeps. libgomp's 300,000 looks take a core from whatever else is
-# busy, the other threads among them: beside one busy loop training kept 0.07 of its speed, now 0.54
-# (benchmarks/neighbour.py). libgomp reads this when torch is imported; who sets a policy of their own keeps it.
+# How often a thread looks for its next work before it sleeps. libgomp's default of 300,000 takes a core from all other
+# work, its own threads included: beside one busy loop training kept 0.07 of its speed, now 0.54
+# (benchmarks/neighbour.py). libgomp reads this when torch is imported. A policy of the user's own is kept.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 

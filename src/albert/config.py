@@ -41,18 +41,19 @@ _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dro
 class AlbertConfig:
     """The hyperparameters of one network, named as in Hugging Face's config.json.
 
-    `sharing` is the paper's ablation (section 4.5): "all" shares whole blocks within a group; "attention"
-    and "ffn" share that part across all layers and keep the other per layer; "none" shares nothing; the
-    last three need `num_hidden_groups == num_hidden_layers`. `embedding_projection=False` leaves out the
-    E to H mapping, as BERT does (needs E == H). `pooling` is what the pooler reads: the first position
-    (published) or the mean of all real positions (ours alone). `model_type` is the family of transformers in whose
-    layout the model is saved: "bert" needs a network that shares nothing and has no mapping.
+    `sharing` is the paper's ablation (section 4.5). "all" shares whole blocks within a group. "attention" and "ffn"
+    share that part across all layers and keep the other per layer. "none" shares nothing. The last three need
+    `num_hidden_groups == num_hidden_layers`.
+
+    `embedding_projection=False` leaves out the mapping from E to H, as BERT does (needs E == H). `pooling` is what the
+    pooler reads: the first position (published) or the mean of all real positions (ours). `model_type` is the family of
+    transformers whose layout is used for saving; "bert" needs a network that shares nothing and has no mapping.
 
     With an `attention_window` w, an even number (Longformer, Beltagy et al. 2020), a position reads the w / 2 positions
-    to either side of it and the global ones, and global ones read and are read by all: the first `global_tokens`, and
-    with `global_question` the whole first text of a pair. None is full attention.
+    to either side and the global ones. Global positions read all positions, and all positions read them. They are the
+    first `global_tokens` and, with `global_question`, the whole first text of a pair. None is full attention.
 
-    Raises `AlbertError` (bad-config) for values out of range or at odds with each other.
+    Raises `AlbertError` (bad-config) for values out of range or in conflict with each other.
     """
 
     vocab_size: int = 30_000
@@ -81,7 +82,7 @@ class AlbertConfig:
     model_type: ModelType = "albert"
     id2label: tuple[str, ...] = ()
     problem_type: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)  # what a task keeps beside the network, JSON values only
+    extra: dict[str, Any] = field(default_factory=dict)  # a task's own settings, JSON values only
 
     def __post_init__(self) -> None:
         self._check()
@@ -92,7 +93,7 @@ class AlbertConfig:
 
     @classmethod
     def named(cls, size: str, **overrides: Any) -> Self:
-        """The configuration of a published or own size, e.g. "base", "base-v1", "tiny", "bert-base"."""
+        """The configuration of a published size or one of our own, e.g. "base", "base-v1", "tiny", "bert-base"."""
         if size not in SIZES:
             raise AlbertError(
                 ErrorKind.CONFIG,
@@ -118,7 +119,9 @@ class AlbertConfig:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "config.json") -> Self:
-        """Reads Hugging Face's keys; what is missing takes the class defaults there (of ALBERT those of xxlarge)."""
+        """Reads Hugging Face's keys. Missing keys get the class defaults of transformers (for
+        ALBERT those of xxlarge).
+        """
         family = raw.get("model_type", "albert")
         windowed = isinstance(family, str) and family.endswith(_WINDOWED)
         family = family.removesuffix(_WINDOWED) if windowed else family
@@ -170,7 +173,9 @@ class AlbertConfig:
 
     @staticmethod
     def stored(folder: Path) -> dict[str, Any]:
-        """What `folder/config.json` says. Raises `AlbertError`: bad-model without it, bad-config for no JSON object."""
+        """The content of `folder/config.json`. Raises `AlbertError`: bad-model without the file, bad-config for no JSON
+        object.
+        """
         path = folder / "config.json"
         if not path.exists():
             raise AlbertError(
@@ -182,7 +187,7 @@ class AlbertConfig:
         return raw
 
     def to_dict(self, *, architecture: str | None = None, labelled: bool = True) -> dict[str, Any]:
-        """Every key that transformers reads, ours under "albert"; the inverse of `from_dict`.
+        """Every key that transformers reads, and ours under "albert"; the inverse of `from_dict`.
 
         `labelled=False` leaves the labels out: transformers sizes its SOP and QA heads by their number.
         """
@@ -271,7 +276,9 @@ class AlbertConfig:
             raise _bad("the whole", f"at most {_MAX_PARAMETERS:,} parameters", f"{count:,}")
 
     def approximate_parameters(self) -> int:
-        """Weights of embeddings and blocks, without biases: enough to refuse absurd sizes before allocation."""
+        """The number of weights in embeddings and blocks, without biases: enough to refuse absurd sizes before
+        allocation.
+        """
         embeddings = self.embedding_size * (self.vocab_size + self.max_position_embeddings + self.hidden_size)
         block = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
         return embeddings + block * self.num_hidden_groups * self.inner_group_num
@@ -279,7 +286,7 @@ class AlbertConfig:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The kinds of what is used of config.json without a range to check."""
+    """The types of the keys of config.json that are used without a range check."""
 
     albert: dict[str, Any] | None = None
     architectures: list[str] | None = None
@@ -298,7 +305,7 @@ _TRANSFORMERS_DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _BERT_NETWORK: dict[str, Any] = {"sharing": "none", "embedding_projection": False}
 _OF_ALBERT = {"embedding_size", "num_hidden_groups", "inner_group_num"}  # keys that BERT's config.json lacks
-# What makes another network of the same family, and the value that ours has.
+# Keys that change the network, and the only value that is supported.
 _VARIANTS: dict[str, Any] = {
     "position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False,
 }  # fmt: skip
@@ -318,7 +325,7 @@ def _refuse_variants(raw: dict[str, Any], source: str) -> None:
 
 
 def _from_bert(raw: dict[str, Any]) -> dict[str, Any]:
-    """BERT's keys by ALBERT's names, with those that BERT has no need of."""
+    """BERT's keys under ALBERT's names, and those that BERT does not have."""
     defaults = _TRANSFORMERS_DEFAULTS["bert"]
     hidden, layers = raw.get("hidden_size", 768), raw.get("num_hidden_layers", 12)
     dropout = raw.get("classifier_dropout")

@@ -13,12 +13,14 @@ import pytest
 import typer
 
 import albert as package
+from albert.audit.dataset import AuditConfig
 from albert.cli.app import app
 from albert.cli.options import DATA
 from albert.config import ModelType
 from albert.data.reading import FORMATS, DataOptions, DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.export import LAYOUTS
+from albert.finetuning.dataset import FinetuneConfig
 from albert.model.names import FAMILIES
 from albert.predict.predictor import Predictor
 from albert.tasks import NAMES, TASKS
@@ -41,8 +43,8 @@ LEFT_OUT = {
     "rerank": SINGLE,
 }
 NONE = {  # verbs that read no table: a corpus, documents, texts of the command line, or requests
-    "pretrain", "convert", "prepare", "serve", "serve-key", "demo", "doctor", "settings", "index", "search", "ask",
-    "chat", "mcp", "summarize", "tokenizer", "fill-mask",
+    "pretrain", "convert", "lengthen", "prepare", "serve", "serve-key", "demo", "doctor", "settings", "index", "search",
+    "ask", "chat", "mcp", "summarize", "tokenizer", "fill-mask",
 }  # fmt: skip
 FUNCTIONS: dict[Callable[..., Any], set[str]] = {package.train: set(), Predictor.evaluate: KNOWN}
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -99,6 +101,11 @@ def test_a_source_at_another_file_is_read_in_the_same_way() -> None:
     source = DataSource("a.csv", encoding="cp1252", label="y")
     assert source.at("b.csv") == DataSource("b.csv", encoding="cp1252", label="y")
     assert DataSource.of(source, label="z") == DataSource("a.csv", encoding="cp1252", label="z")
+
+
+def test_a_path_alone_is_a_source_without_options(tmp_path: Path) -> None:
+    assert FinetuneConfig(train="a.csv", out=tmp_path).train == DataSource("a.csv")  # type: ignore[arg-type]
+    assert AuditConfig(train=Path("a.csv")).train == DataSource("a.csv")  # type: ignore[arg-type]
 
 
 # --- what they do where they are new ----------------------------------------------------------------------

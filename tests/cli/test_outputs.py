@@ -18,6 +18,8 @@ from served import write_model
 
 FILES = [
     "predict MODEL DATA -o OUT",
+    "embed MODEL DATA -o OUT",
+    "moderate MODEL DATA -o OUT",
     "evaluate MODEL DATA -o OUT",
     "evaluate MODEL DATA --report OUT",
     "index DATA -o OUT",

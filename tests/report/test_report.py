@@ -229,7 +229,7 @@ def test_training_leaves_a_report(run: Path) -> None:
     best = max(scores["accuracy"] for scores in dev)
     assert f"accuracy {best:.4f}" in text
     assert "Learning curves" in text
-    assert "held out of it" in text
+    assert "held out of the training data" in text
     assert re.search(r"seed 0\b", text)
     assert re.search(r"hidden_size 32\b", text)
 

@@ -224,7 +224,7 @@ def test_answers_that_are_not_where_the_file_says_are_moved_or_listed() -> None:
     kept = [Example(example.text, example.text_pair, gold, "f:1") for gold in (near, gone)]
     features, _ = qa.features(TOKENIZER, kept, qa.lengths)
     remarks = qa.remarks(kept, features)
-    assert ["do not contain" in remark or "elsewhere" in remark for remark in remarks] == [True, True]
+    assert ["do not contain" in remark or "not where their file says" in remark for remark in remarks] == [True, True]
     assert "'in rome'" in remarks[0]
     gold = np.asarray(qa.targets(kept, features, ("start", "end")))
     assert gold[1].tolist() == [-100, -100]

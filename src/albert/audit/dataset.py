@@ -1,4 +1,4 @@
-"""A check of labelled files before training: read what can be read, guess the task, and list what is wrong."""
+"""A check of labelled files before training: reads what can be read, guesses the task, and lists what is wrong."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ class AuditConfig:
     test: str | None = None
     init: str = STARTER
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train", DataSource.of(self.train))  # a path alone is a source without options
+
     @property
     def files(self) -> dict[str, str]:
         """The given files by the names of their splits, training first."""
@@ -64,7 +67,7 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was read and what is wrong with it, the worst first; `reason` tells why the task was chosen."""
+    """What was read and what is wrong with it, the worst first. `reason` says why the task was chosen."""
 
     task: str
     reason: str
@@ -76,16 +79,15 @@ class Audit:
     findings: list[Finding]
 
     def count(self, severity: Severity) -> int:
-        """How many kinds of findings are of this severity."""
+        """The number of kinds of findings with this severity."""
         return sum(finding.severity is severity for finding in self.findings)
 
 
 def audit(config: AuditConfig, *, tokenizer: Tokenizer | None = None) -> Audit:
-    """Checks the files; bad rows are findings, and the good ones are checked further.
+    """Checks the files. Bad rows are findings, and the good rows are checked further.
 
-    A `tokenizer` at hand stands in the place of the model's.
-
-    Raises `AlbertError` (bad-data) for a file that cannot be read at all or whose columns are not clear.
+    A given `tokenizer` is used instead of the model's. Raises `AlbertError` (bad-data) for a file that cannot be read
+    at all or whose columns are not clear.
     """
     tokenizer = tokenizer or open_tokenizer(config.init)
     first = Table(config.train)
@@ -160,7 +162,7 @@ class _Read:
 
     @classmethod
     def of(cls, table: Table, columns: Columns, parse: Callable[[Any, Example], Any]) -> _Read:
-        """Reads on behind bad rows."""
+        """Reads the rows and goes on after bad ones."""
 
         def parse_gold(value: Any, example: Example) -> Any:
             if any(map(SURROGATE.search, (example.text, example.text_pair or "", *example.choices))):
@@ -193,7 +195,7 @@ def _place(path: str, problem: str) -> Place:
 
 
 def _remark_place(path: str, remark: str) -> Place:
-    """A remark on a file at the first line that it names."""
+    """A remark on a file as a place, at the first line that it names."""
     line = re.match(re.escape(path) + r":(\d+): ", remark)
     what = remark[line.end() :] if line else remark.removeprefix(f"{path}: ")
     line = line or re.search(r"lines (\d+)", what)
@@ -201,7 +203,7 @@ def _remark_place(path: str, remark: str) -> Place:
 
 
 def _unusable(task: Task, train: Sequence[Example], columns: Columns) -> list[Finding]:
-    """What the task itself says against the labels."""
+    """The task's own objections to the labels."""
     try:
         task.labels(train, column=columns.label or "")
     except AlbertError as error:

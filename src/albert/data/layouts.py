@@ -1,4 +1,4 @@
-"""How a file of lines is written: its format, separator and columns, by its name, its first lines and the user."""
+"""How a file of lines is written: its format, separator and columns, from its name, its first lines and the options."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _EXTENSIONS: dict[str, Format] = {
     ".iob2": "conll",
     ".txt": "lines",
 }
-_MAYBE_CONLL = ("lines", "tsv")  # names that CoNLL files go by, too
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*')  # Excel's, before the table
+_MAYBE_CONLL = ("lines", "tsv")  # other endings of CoNLL files
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*')  # Excel's line before the table
 _SHOWN_NAMES = 6
 TEXT_COLUMN = "text"  # the name of the only column of plain lines
-SPANS_COLUMN = "spans"  # beside it, the entities of a CoNLL file
+SPANS_COLUMN = "spans"  # next to it, the entities of a CoNLL file
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a table is written: format, separator, columns, and whether the first record names them.
 
-    The first `named` columns have names, the others are unnamed ones at the end. `words` are the columns of a CoNLL
-    file. `remarks` tell what was assumed, and `advice` is the option that reads the file otherwise.
+    The first `named` columns have names; the others at the end have none. `words` are the columns of a CoNLL file.
+    `remarks` are the assumptions, and `advice` is the option that changes them.
     """
 
     format: Format
@@ -55,7 +55,7 @@ class Layout:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether columns are called by their numbers, since the file does not name them."""
+        """Whether columns are called by their numbers, because the file does not name them."""
         return self.delimiter != "" and not self.has_header
 
 
@@ -95,7 +95,7 @@ def require_options(source: DataSource, kind: Format) -> None:
 
 
 def separator_line(head: Lines) -> str | None:
-    """The separator that Excel's "sep=;" before a table names."""
+    """The separator in Excel's line "sep=;" before a table."""
     first = next((line for _, line in head if line.strip()), "")
     match = _SEPARATOR_LINE.fullmatch(first)
     return match[1] if match else None
@@ -104,7 +104,7 @@ def separator_line(head: Lines) -> str | None:
 def records(
     lines: Iterable[tuple[int, str]], delimiter: str, *, quoted: bool, problems: Problems
 ) -> Iterator[tuple[int, list[str]]]:
-    """(line number of its start, cells) of each record; quoted cells may span lines."""
+    """(line number of its start, cells) of each record. Quoted cells may span lines."""
     if not quoted:
         for number, line in lines:
             if line.strip():
@@ -122,7 +122,7 @@ def records(
     source = feed()
     while True:
         starts.clear()
-        # A reader a record: after an error the next record starts clean.
+        # One reader per record, so that an error does not affect the next record.
         reader = csv.reader(source, delimiter=delimiter, strict=True)
         try:
             cells = next(reader)
@@ -136,7 +136,7 @@ def records(
 
 
 def json_objects(lines: Iterable[tuple[int, str]], problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number, object) of each line; what is none goes to `problems`."""
+    """(number, object) of each line. Lines that are not an object go to `problems`."""
     for number, line in lines:
         if not line.strip():
             continue
@@ -199,7 +199,7 @@ def _looks_like_csv(lines: Sequence[str], wanted: Collection[str], *, header: bo
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The separator that cuts the most records into the same number, above one, of cells."""
+    """The separator that divides the most records into the same number of cells, above one."""
     best, best_count = ",", 0
     for delimiter in ",;\t|":
         widths = [len(row) for row in _cells(lines[:50], delimiter)]
@@ -210,7 +210,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _cells(lines: Sequence[str], delimiter: str, *, quoted: bool = True) -> list[list[str]]:
-    """The records of some lines, white space around their cells left out."""
+    """The records of some lines, without white space around their cells."""
     found = records(enumerate(lines, 1), delimiter, quoted=quoted, problems=Problems(""))
     return [[cell.strip() for cell in cells] for _, cells in found]
 
@@ -292,7 +292,7 @@ def _table(source: DataSource, head: Lines, wanted: Collection[str], kind: Forma
 
 
 def _lacks_name(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether rows have a cell more than the first, in front, that counts them: R writes no name for it."""
+    """Whether rows have one more cell than the first row, at the front, that counts them. R writes no name for it."""
     if not below or UNNAMED in first or any(len(row) != len(first) + 1 or not row[0].isdecimal() for row in below):
         return False
     numbers = [int(row[0]) for row in below]

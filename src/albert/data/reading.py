@@ -119,7 +119,7 @@ def data_options(function: Function, *, annotations: Mapping[str, Any] | None = 
 
 
 def missing(value: Any, *, keep_na: bool = False) -> str | None:
-    """Why a value is none, in words; None if it is one. The empty string is left to the task."""
+    """Why a value counts as missing, in words; None if it does not. The task judges the empty string."""
     if value is None:
         return "null"
     if isinstance(value, float) and math.isnan(value):

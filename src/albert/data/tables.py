@@ -27,14 +27,15 @@ from albert.data.sources import Problems, suffix_of, text_lines
 from albert.data.spans import Interval
 from albert.errors import AlbertError, ErrorKind
 
-_SAMPLE = 100  # lines that decide on format, separator and header
-_TYPED = ("conll", "fasttext", "lines")  # formats whose texts are words, never missing values
+_SAMPLE = 100  # the number of first lines that decide on format, separator and header
+_TYPED = ("conll", "fasttext", "lines")  # formats whose texts are words; they have no missing values
 
 
 @dataclass(frozen=True)
 class Row:
-    """One record: the line where it starts (in JSON documents and Parquet: its number), its values by column, and its
-    text's words where the file has them. With `keep_na` cells like NA and None are values, not missing ones.
+    """One record: the line where it starts, its values by column, and its text's words if the file has them.
+
+    JSON documents and Parquet have numbers in place of lines. With `keep_na`, cells like NA and None are values.
     """
 
     number: int
@@ -44,14 +45,14 @@ class Row:
 
 
 class Table:
-    """A file (or "-", standard input) of records; iterate it to stream its rows.
+    """A file (or "-", standard input) of records. Iterate it to stream its rows.
 
     `wanted` are names that columns are asked for by, else those of the source: a first row that has them is a header.
     `remarks` tell what was assumed of the file, and `advice` is the option that reads it otherwise. The other options
     are those of `DataSource`.
 
-    Raises `AlbertError` (bad-data) for a missing or empty file, and for bad lines: at the first one, or,
-    if `problems` is given to `rows`, collected there.
+    Raises `AlbertError` (bad-data) for a missing or empty file, and for bad lines: for the first one, or, if `rows`
+    gets `problems`, not at all, and all bad lines are collected there.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Table:
         self.path = source.path
         format, wanted = source.format, wanted or source.columns()
         self._problems = Problems(self.path)
-        self._records: Callable[[], Iterable[dict[str, Any]]] | None = None  # of files that are no lines
+        self._records: Callable[[], Iterable[dict[str, Any]]] | None = None  # the columns of files without lines
         if format == "json" or (format is None and is_document(self.path)):
             require_options(source, "json")
             documents = document_rows(self.path, encoding=source.encoding)
@@ -98,7 +99,7 @@ class Table:
 
     @property
     def repairs(self) -> tuple[str, ...]:
-        """What was mended in the rows that were read."""
+        """What was repaired in the rows that were read."""
         return tuple(self._problems.remarks)
 
     @property
@@ -106,7 +107,7 @@ class Table:
         return self.layout.advice
 
     def sample(self) -> list[Row]:
-        """The first rows, without consuming them; bad ones left out."""
+        """The first rows, without consuming them and without bad ones."""
         if self._records is not None:
             return list(itertools.islice(self._numbered_records(), _SAMPLE))
         return list(self._parse(iter(self._head), Problems(self.path)))
@@ -115,7 +116,7 @@ class Table:
         return self.rows(None)
 
     def rows(self, problems: Problems | None) -> Iterator[Row]:
-        """Every row once. Bad lines go to `problems`, or raise at once when it is None."""
+        """Every row once. Bad lines go to `problems`; without it the first one raises."""
         if self._records is not None:
             yield from self._numbered_records()
             return
@@ -179,12 +180,14 @@ class Table:
 
 
 def _without_header(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The lines behind the first that is not blank."""
+    """The lines after the first one that is not blank."""
     return itertools.islice(itertools.dropwhile(lambda line: not line[1].strip(), lines), 1, None)
 
 
 def _fitted(cells: list[str], layout: Layout) -> list[str] | None:
-    """A cell a column: empty ones beyond the last are left out, those of nameless last columns may be; else None."""
+    """One cell per column, or None if they do not fit. Empty cells beyond the last column are left out; cells of
+    unnamed last columns may be missing.
+    """
     width = len(layout.columns)
     if len(cells) < width and layout.has_header and len(cells) >= layout.named:
         return cells + [""] * (width - len(cells))

@@ -1,32 +1,19 @@
-"""Models in other forms: int8 for the engine, refused where it costs too much."""
+"""The int8 form of a model for the engine, refused if it costs too much."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
 from pathlib import Path
 
 from albert.compute.quantized import Calibration, save_ranges
 from albert.data.reading import DataSource
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind, require_share
+from albert.export.gate import Export, passed, sample
 from albert.hub import model_folder
 from albert.predict.predictor import Predictor
 from albert.storage.files import INT8, disk_errors, folder_fingerprint, manifest_entries, require_output
 from albert.storage.locks import run_lock
 from albert.storage.replacing import NEXT, copy_file, new_files, settle
-
-_SAMPLE = 256  # texts that show the ranges
-
-
-@dataclass(frozen=True)
-class Export:
-    """What a model scored before and after, on the metric of its task."""
-
-    path: Path
-    metric: str
-    before: float
-    after: float
 
 
 def export_int8(
@@ -36,14 +23,14 @@ def export_int8(
     budget: float = 0.005,
     force: bool = False,
 ) -> Export:
-    """Calibrates int8 on texts of a labelled file and stores it in the model's folder if it scores there as before.
+    """Calibrates int8 on texts of a labelled file, and stores it in the model's folder if the score there stays.
 
     Raises `AlbertError`: bad-model when the score falls by more than `budget` and `force` is not given (nothing is
-    written then), bad-data for bad rows, usage for a budget that is no share of 1.
+    written then), bad-data for bad rows, usage for a budget outside 0..1.
     """
     require_share("--budget", budget)
     folder = model_folder(model)
-    if folder.name == NEXT:  # a killed writer left the model half replaced
+    if folder.name == NEXT:  # a killed writer may have left a half-replaced model
         folder = folder.parent
         with run_lock(folder):
             settle(folder)
@@ -52,31 +39,24 @@ def export_int8(
     source = DataSource.of(dev)
     predictor = Predictor.load(folder, precision="fp32", early_exit=False).fitted(source)
     before = predictor.evaluate(source)
-    examples = [output.example for output in before.facts.outputs]
-    sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
-    features, _ = predictor.features(sample)
-    calibration = calibrate(predictor.model, features)
+    calibration = calibrate(predictor.model, sample(predictor, before))
     predictor.engine = Engine(predictor.model, calibration=calibration)
     after = predictor.evaluate(source)
-    metric = before.metric
-    scores = before.scores[metric], after.scores[metric]
-    if scores[0] - scores[1] > budget and not force:
-        raise AlbertError(
-            ErrorKind.MODEL,
-            f"int8 of {folder}",
-            expected=f"{metric} at most {budget:g} below {scores[0]:.4f}",
-            got=f"{scores[1]:.4f}",
-            hint="stay with bf16, or accept it with --force",
-        )
-    told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(source.path).name}
+    done = passed(f"int8 of {folder}", folder / INT8, before, after, budget=budget, force=force, instead="bf16")
+    told = {
+        "metric": done.metric,
+        "before": f"{done.before:.6f}",
+        "after": f"{done.after:.6f}",
+        "dev": Path(source.path).name,
+    }
     _store(folder, calibration, told, before=version)
-    return Export(folder / INT8, metric, *scores)
+    return done
 
 
 def _store(folder: Path, calibration: Calibration, told: dict[str, str], *, before: str) -> None:
-    """Puts the calibration into the folder; where a manifest vouches for its files, in one commit with it.
+    """Writes the calibration to the folder. If a manifest lists the folder's files, both are replaced together.
 
-    Raises `AlbertError`: locked while another process writes the model, bad-model where one has replaced it.
+    Raises `AlbertError`: locked while another process writes the model, bad-model if another process has replaced it.
     """
     with disk_errors(folder), run_lock(folder):
         if folder_fingerprint(folder) != before:

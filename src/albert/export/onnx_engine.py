@@ -1,4 +1,4 @@
-"""An exported graph in the engine's place: the same features in, the same logits out, computed by ONNX Runtime."""
+"""An exported graph in place of the engine: the same features in, the same logits out, computed by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from albert.errors import require_extra
 class OnnxEngine:
     """A graph that `albert export` wrote, or its bytes. Raises `AlbertError` (bad-config) without ONNX Runtime."""
 
+    early = None  # what it computes goes through all depths
+
     def __init__(self, graph: Path | bytes) -> None:
         runtime = require_extra("onnxruntime", "onnx")
         options = runtime.SessionOptions()
@@ -25,7 +27,7 @@ class OnnxEngine:
         self.outputs = [output.name for output in self.session.get_outputs()]
 
     def exits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> Exits:
-        """Each row's logits as `Engine.exits` gives them; no row leaves early."""
+        """Each row's logits in the form of `Engine.exits`; no row leaves early."""
         rows = [np.zeros(0, np.float32)] * len(features)
         for indices in inference_batches(features.lengths, max_tokens=max_tokens):
             batch = features.batch(indices)
@@ -36,7 +38,7 @@ class OnnxEngine:
         return Exits(rows, np.ones(len(features), np.int64))
 
     def _read(self, values: list[np.ndarray]) -> np.ndarray:
-        """The logits that the task decodes: start and end side by side, a text's vector."""
+        """The logits that the task decodes: start and end side by side, or a text's vector."""
         if self.outputs == ["start_logits", "end_logits"]:
             return np.stack(values, 2)
         return values[self.outputs.index("sentence_embedding") if "sentence_embedding" in self.outputs else 0]

@@ -26,13 +26,13 @@ from albert.model.network import Layer
 from albert.version import __version__
 
 OPSET = 17
-_IR = 8  # the oldest that has the operator set; newer ones are refused by older runtimes
+_IR = 8  # the oldest version with this operator set; older runtimes refuse newer ones
 _IDS = "input_ids"
 _LOWEST = float(np.finfo(np.float32).min)
 
 
 class Graph:
-    """Nodes and weights as they come; a tensor of the model is stored once, however often it is used."""
+    """The nodes and weights of a graph. A tensor of the model is stored once, however often it is used."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -40,7 +40,7 @@ class Graph:
         self._names: dict[tuple[int, bool], str] = {}
 
     def weight(self, tensor: Tensor, *, turned: bool = False) -> str:
-        """A tensor of the model, `turned` for products from the left."""
+        """A tensor of the model, transposed if `turned`."""
         key = (tensor.data_ptr(), turned)
         if key not in self._names:
             values = tensor.detach().float().cpu().numpy()
@@ -52,13 +52,13 @@ class Graph:
         return self._store(np.asarray(value, kind), "c")
 
     def __call__(self, operator: str, *inputs: str, count: int = 1, **attributes: Any) -> Any:
-        """A node; the name of its output, or a list of `count`."""
+        """Adds a node. Returns the name of its output, or a list of `count` names."""
         outputs = [f"t{len(self.nodes)}_{number}" for number in range(count)]
         self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
         return outputs[0] if count == 1 else outputs
 
     def linear(self, x: str, *parts: nn.Linear) -> str:
-        """x W^T + b, of several linear layers side by side."""
+        """x W^T + b, for one or several linear layers side by side."""
         if len(parts) == 1:
             return str(self("Add", self("MatMul", x, self.weight(parts[0].weight, turned=True)),
                             self.weight(parts[0].bias)))  # fmt: skip
@@ -94,7 +94,7 @@ class Graph:
 
 
 class Products:
-    """The four products of a block, as they are."""
+    """The four products of a block in float."""
 
     def __init__(self, graph: Graph, layer: Layer) -> None:
         self.graph = graph
@@ -105,12 +105,12 @@ class Products:
         }  # fmt: skip
 
     def __call__(self, name: str, x: str, use: int) -> str:
-        """One of them; `use` counts the depths at which the block came before."""
+        """One of the products. `use` counts the earlier depths of the same block."""
         return self.graph.linear(x, *self.parts[name])
 
 
 class Int8Products(Products):
-    """The same in int8: QuantizeLinear and DequantizeLinear around what is multiplied, by the engine's own ranges."""
+    """The products in int8: QuantizeLinear and DequantizeLinear around the factors, with the engine's own ranges."""
 
     def __init__(self, graph: Graph, layer: Layer, ranges: Mapping[str, Ranges]) -> None:
         super().__init__(graph, layer)
@@ -127,7 +127,7 @@ class _Int8:
     def __init__(self, graph: Graph, product: QuantizedLinear) -> None:
         self.graph = graph
         self.product = product
-        # Columns are narrowed before one scale for all of them, as their weights were widened.
+        # Columns are narrowed before they share one scale, because their weights were widened.
         columns = product.factors[0] * product.scales[0]
         self.columns = None if product.reads_whole else graph.constant(columns.numpy())
         weight = graph.constant(product.source.numpy().T, np.int8)
@@ -144,9 +144,9 @@ class _Int8:
 
 
 def graph_of(model: AlbertForTask, calibration: Calibration | None = None) -> onnx.ModelProto:
-    """The model without dropout and without exits, with a `calibration` its blocks and embeddings in int8.
+    """The model without dropout and without exits. With a `calibration`, its blocks and embeddings are in int8.
 
-    Raises `onnx.checker.ValidationError` where ONNX's checker finds a fault.
+    Raises `onnx.checker.ValidationError` if ONNX's checker finds a fault.
     """
     graph = Graph()
     layers = list(dict.fromkeys(model.albert.encoder.layers()))
@@ -197,7 +197,9 @@ def _encoded(
 
 
 def _small_words(graph: Graph, model: AlbertForTask) -> str:
-    """The word embeddings of the input from a table in int8, a scale a word; masked words are scored by the same."""
+    """The word embeddings of the input from an int8 table with one scale per word. The head for masks uses the same
+    table.
+    """
     table = model.albert.embeddings.word.weight.detach().float()
     scales = table.abs().amax(1).clamp(min=1e-12) / 127
     numbers = graph.constant((table / scales[:, None]).round().numpy(), np.int8)
@@ -216,7 +218,7 @@ def _block(
     turned = graph("Transpose", by_head, perm=[2, 0, 3, 1, 4])
     q, k, v = (
         graph("Gather", turned, graph.constant(part, np.int64), axis=0) for part in range(3)
-    )  # each [batch, heads, seq, size]
+    )  # [batch, heads, seq, size] each
     scores = graph("MatMul", q, graph("Transpose", k, perm=[0, 1, 3, 2]))
     scores = graph("Add", graph("Mul", scores, graph.constant(size**-0.5)), bias)
     context = graph("Transpose", graph("MatMul", graph("Softmax", scores, axis=-1), v), perm=[0, 2, 1, 3])
@@ -226,11 +228,11 @@ def _block(
     return graph.norm(graph("Add", y, product("outer", inner)), ffn.norm)
 
 
-_Output = tuple[str, list[str | int]]  # a value and its dimensions
+_Output = tuple[str, list[str | int]]  # a value with its dimensions
 
 
 def _head(graph: Graph, model: AlbertForTask, states: str, mask: str) -> dict[str, _Output]:
-    """Outputs by their names."""
+    """The outputs by their names."""
     head: Any = model.head
     config, pieces = model.config, ["batch", "sequence"]
     match model.head_name:

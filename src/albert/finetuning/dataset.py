@@ -1,4 +1,4 @@
-"""What `albert train` reads before it trains: tables to examples, task and labels, encoded features."""
+"""What `albert train` reads before it trains: tables as examples, task and labels, encoded features."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.tasks.losses import LossConfig, LossShape
 from albert.text.encodings import Tokenizer
 
-_SHOWN = 10  # labels in an error
+_SHOWN = 10  # the most labels named in an error
 _COLDEST, _WARMEST = 0.1, 100.0  # temperatures of teachers' logits
 
 
@@ -71,6 +71,7 @@ class FinetuneConfig:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "train", DataSource.of(self.train))  # a path alone is a source without options
         require_share("--exit-budget", self.exit_budget)
         require_share("--cascade-budget", self.cascade_budget)
         require_share("--teacher-weight", self.teacher_weight)
@@ -95,7 +96,7 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev.
+    """Everything that is read and encoded before training. `baseline` is the score of the task's baseline.
 
     `train_examples` are kept where a linear model will read them, too, `taught_examples` (those of `train`) where
     teachers will. `identity` tells whether a resumed run has the same training rows, where their own digest does not.
@@ -122,7 +123,7 @@ class Dataset:
 def read_dataset(
     config: FinetuneConfig, tokenizer: Tokenizer, loss: LossConfig, text: TextConfig, *, seed: int
 ) -> Dataset:
-    """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
+    """Reads and encodes the training and the dev part. Without a dev file, one file is divided by `seed`.
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
@@ -191,7 +192,7 @@ def _features(
     lengths: Lengths,
     remarks: list[str],
 ) -> tuple[Features, int]:
-    """The examples as features with their gold, and how many texts were cut."""
+    """The features of the examples with their gold, and how many texts were cut."""
     features, cut = task.features(tokenizer, examples, lengths)
     remarks.extend(task.remarks(examples, features))
     return features.with_gold(task.targets(examples, features, labels)), cut

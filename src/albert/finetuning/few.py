@@ -21,13 +21,12 @@ from albert.config import AlbertConfig
 from albert.data.batches import Batch, Features
 from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
-from albert.finetuning.attempts import Attempts, DevScores, FinetuneResult, Settings, TaskObjective
+from albert.finetuning.attempts import Attempts, DevScores, FinetuneResult, TaskObjective
 from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.model import AlbertForTask
 from albert.tasks.base import Output
 from albert.tasks.similarity import SCALE
 from albert.training.best import merit
-from albert.training.progress import ConsoleProgress
 
 ENOUGH = 16  # rows a label from which on the head is learned with the network (docs/hybrids.md)
 _SMALL = 0.02  # the pooler's weight: values of a normalised state stay where tanh is the identity to 1e-4
@@ -66,8 +65,8 @@ def _against(config: FinetuneConfig, start: AlbertConfig | None, data: Dataset) 
         return f"task {data.task.name}"
     if data.columns.text_pair is not None:
         return "pairs of texts"
-    if data.lengths.stride is not None:
-        return "texts read in windows"
+    if data.lengths.stride is not None or start.attention_window is not None:
+        return "windows of text or of attention"
     return "--early-exit" if config.early_exit else "teachers" if config.teachers else ""
 
 
@@ -144,20 +143,9 @@ class VectorScores:
         return np.stack(Engine(self.vectors).logits(features))
 
 
-def train_few(
-    config: FinetuneConfig,
-    settings: Settings,
-    data: Dataset,
-    model: AlbertForTask,
-    progress: ConsoleProgress,
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> tuple[FinetuneResult, Attempts]:
+def train_few(attempts: Attempts, model: AlbertForTask, *, resume: bool) -> FinetuneResult:
     """Tunes the encoder on pairs, fits the head, and gives what the classifier then says of dev."""
-    attempts = Attempts(config, settings, data, progress, PairObjective(data.task, data.loss))
-    if overwrite and not resume:
-        attempts.clear()
+    data = attempts.data
     vectors = AlbertForTask(model.config, "embedding")
     vectors.albert.embeddings, vectors.albert.encoder = model.albert.embeddings, model.albert.encoder
     scores = VectorScores(vectors, data)
@@ -165,15 +153,14 @@ def train_few(
         f"few rows a label ({rows_a_label(data):g}): texts of a label are drawn together, then a linear head learns "
         "their vectors (--no-few-labels fine-tunes as usual)"
     )
-    progress.on_message(told)
+    attempts.progress.on_message(told)
     data.remarks.append(told)
     vectors.to("cuda" if torch.cuda.is_available() else "cpu")
     state = attempts.trainer(vectors, scores).run(resume=resume)
     scores.head().put(model)
     found = DevScores(model, data).evaluated()
     best = max((entry["scores"] for entry in state.evaluations), key=lambda one: merit(one, data.task.metric))
-    result = FinetuneResult(
-        config.out, data.task.metric, {**best, **found.scores}, data.baseline[1], state.step, found.outputs,
+    return FinetuneResult(
+        attempts.config.out, data.task.metric, {**best, **found.scores}, data.baseline[1], state.step, found.outputs,
         found.thresholds, tuple(state.threads),
     )  # fmt: skip
-    return result, attempts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
 from albert.finetuning.hybrid import add_words, require_words_for
 from albert.finetuning.report import Finished, report_on
-from albert.finetuning.teachers import add_teachers
+from albert.finetuning.teachers import Lesson, add_teachers
 from albert.finetuning.temperature import scale_temperature
 from albert.machine.memory import peak_memory
 from albert.model import AlbertForTask
@@ -34,14 +35,14 @@ from albert.training.folder import check_folder, write_model_folder
 from albert.training.progress import ConsoleProgress
 from albert.training.settings import divide_settings
 
-# From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
+# From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md). Patience ends longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_NARROW: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # up to H 256
 # The starter's width. CoLA, 3 epochs: MCC 0.288, 0.264 and 0 at 1e-4, 2e-4 and 4e-4 (docs/log.md).
 _FROM_SMALL: dict[str, Any] = {"lr": 1.5e-4, "epochs": 5.0, "batch_size": 32, "patience": 2}
-_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # Turc et al. 2019, of their grid
-_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
-_NARROW, _SMALL = 256, 512  # hidden sizes up to which these defaults hold
+_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # from the grid of Turc et al. 2019
+_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # within the paper's Table 14
+_NARROW, _SMALL = 256, 512  # the largest hidden size for which these defaults hold
 
 DEFAULTS = {
     "from scratch": _FROM_SCRATCH,
@@ -71,6 +72,7 @@ def finetune(
     """
     progress = progress or ConsoleProgress(quiet=True)
     start = None if config.init is None else ModelFolder.open(config.init)
+    config = _read_whole(config, start, progress)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
     network, settings = _divided({**defaults, **config.settings})
     check_folder(config.out, resume=resume, overwrite=overwrite)
@@ -91,16 +93,11 @@ def finetune(
             ErrorKind.CONFIG, "--early-exit", expected="a network that early exit covers", got=", ".join(missing)
         )
     with disk_errors(config.out), run_lock(config.out), progress:
-        objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss, lesson)
         settle(config.out)
-        if few:
-            options = {"resume": resume, "overwrite": overwrite}
-            result, attempts = few_labels.train_few(config, settings, data, model, progress, **options)
-        else:
-            attempts = Attempts(config, settings, data, progress, objective)
-            if overwrite and not resume:
-                attempts.clear()
-            result = attempts.train(model, resume=resume)
+        attempts = Attempts(config, settings, data, progress, _objective(config, data, lesson, few=few))
+        if overwrite and not resume:
+            attempts.clear()
+        result = few_labels.train_few(attempts, model, resume=resume) if few else attempts.train(model, resume=resume)
         if not few and collapsed(result) and not attempts.restarted:
             model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
             result = attempts.restart(model)
@@ -123,6 +120,27 @@ def finetune(
             progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
         progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
     return result
+
+
+def _read_whole(config: FinetuneConfig, start: ModelFolder | None, progress: ConsoleProgress) -> FinetuneConfig:
+    """With a start that has attention windows, texts are as long as it reads, unless a length or a stride is given."""
+    source = config.train
+    if start is None or start.config.attention_window is None:
+        return config
+    if source.max_length is not None or source.stride is not None:
+        return config
+    length = start.config.max_position_embeddings
+    progress.on_message(
+        f"texts are read whole up to {length:,} pieces: {start.name} has attention windows of "
+        f"{start.config.attention_window} pieces (--max-length or --stride choose otherwise)"
+    )
+    return dataclasses.replace(config, train=dataclasses.replace(source, max_length=length))
+
+
+def _objective(config: FinetuneConfig, data: Dataset, lesson: Lesson | None, *, few: bool) -> TaskObjective:
+    if few:
+        return few_labels.PairObjective(data.task, data.loss)
+    return (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss, lesson)
 
 
 def _divided(values: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
@@ -190,7 +208,7 @@ def _build_model(
         shape = start.config.with_(**network, **described)
         model, fresh = start_from(start, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
-            progress.on_message(f"drawn anew, not in {start.name}: {', '.join(fresh)}")
+            progress.on_message(f"new random weights, not in {start.name}: {', '.join(fresh)}")
     if shape.type_vocab_size < 2 and data.train.types.any():
         raise AlbertError(
             ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
@@ -217,12 +235,12 @@ def _tell(data: Dataset, progress: ConsoleProgress) -> None:
     if data.cut:
         progress.on_message(
             f"{data.cut:,} of {data.train_rows + len(data.dev_examples):,} texts are longer than "
-            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length further"
+            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length N more of them"
         )
     if (
         windows := len(data.train) + len(data.dev) - data.train_rows - len(data.dev_examples)
     ) and not data.task.grouped:
-        progress.on_message(f"{windows:,} windows more than texts: {data.lengths.rule()}")
+        progress.on_message(f"{windows:,} more windows than texts: {data.lengths.rule()}")
     for remark in data.remarks:
         progress.on_message(remark)
 

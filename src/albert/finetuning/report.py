@@ -19,7 +19,7 @@ NAME = "report.html"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run was given, what it read, and what its best model says on dev."""
+    """A run's configuration, its data, and its best model's outputs on dev."""
 
     config: FinetuneConfig
     data: Dataset
@@ -30,7 +30,9 @@ class Finished:
 
 
 def report_on(run: Finished) -> str:
-    """Writes the report, and says so; or why there is none, for a run whose model is saved has not failed."""
+    """Writes the report and prints its place. If there is none, prints the reason: a run whose model is saved has not
+    failed.
+    """
     path = run.config.out / NAME
     try:
         write_report(path, _facts(run))
@@ -63,8 +65,8 @@ def _facts(run: Finished) -> Facts:
 
 
 _CHOSEN = (
-    "The best checkpoint and the thresholds, if any, were chosen on the same evaluation data, so these scores are a "
-    "little hopeful: judge the model on texts that it was neither trained nor chosen on."
+    "The best checkpoint and the thresholds, if any, were chosen on the same evaluation data, so these scores are "
+    "slightly optimistic. Judge the model on texts that were used neither for training nor for these choices."
 )
 
 

@@ -1,4 +1,4 @@
-"""File to file: predictions for every row of a table, streamed, in constant memory, resumable."""
+"""Predictions from file to file: every row of a table, streamed, in constant memory, resumable."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from albert.storage.stored import read_object, typed
 from albert.tasks import DecodeOptions
 from albert.version import __version__
 
-CHUNK = 4096  # rows between two saved positions
+CHUNK = 4096  # the number of rows between two saved positions
 
 
 @dataclass(frozen=True)
 class Scored:
-    """How many rows were written, how many of them an earlier call had done, how many texts were cut.
+    """The number of rows written, of rows from an earlier call, and of texts cut.
 
-    `remarks` tell what was assumed of the input, and what else is to be known of it and of the output.
+    `remarks` are the assumptions about the input, and other observations on input and output.
     """
 
     rows: int
@@ -59,12 +59,15 @@ def score_file(
 ) -> Scored:
     """Writes every row of `data` with its prediction to `out` ("-": standard input and output).
 
-    The name of `out` says how it is written, `output_format` where it does not. All input columns stay; "prediction"
-    and "score" are added ("predictions", all of them, if `top_k` is not 1; what the task calls them where a text may
-    have none or many). An interrupted call goes on where it stopped: until the end the rows lie in `out`.part, beside
-    a note of how far they go. A pipe or device is written as a stream. Raises `AlbertError`: usage or disk for an
-    `out` that cannot be written, before any row is computed; locked where another call writes it; bad-data at the
-    first bad row. `ReaderGoneError` where nobody reads the stream any more.
+    The name of `out` decides the format, or else `output_format`. All input columns stay. "prediction" and "score" are
+    added; if `top_k` is not 1, "predictions" with all of them; if a text may have none or several, the task's own name
+    for them.
+
+    An interrupted call goes on where it stopped. Until the end the rows are in `out`.part, beside a note of the
+    position. A pipe or device is written as a stream.
+
+    Raises `AlbertError`: usage or disk for an `out` that cannot be written, before any row is computed; locked if
+    another call writes it; bad-data at the first bad row. Raises `ReaderGoneError` if the stream's reader has left.
     """
     source = DataSource.of(data, **reading)
     work = Predicting(predictor.fitted(source), options or DecodeOptions())
@@ -147,7 +150,7 @@ def write_rows(work: Work, source: DataSource, out: str, *, output_format: str |
 
 
 class _Scorer:
-    """Rows in, portions of the output out; `remarks` tell what is to be known of it."""
+    """Turns rows into portions of the output. `remarks` are the observations."""
 
     def __init__(self, work: Work, source: DataSource, form: Form) -> None:
         self.work = work
@@ -187,7 +190,7 @@ class _Scorer:
             "columns": self.records.columns,
             **self.work.identity(),
         }
-        return dict(json.loads(json.dumps(job)))  # as it will be read again
+        return dict(json.loads(json.dumps(job)))  # as a later call will read it
 
     def told(self) -> tuple[str, ...]:
         """The remarks, with what was counted."""
@@ -201,7 +204,7 @@ class _Scorer:
     def _read_through(self, form: Form) -> Iterable[str]:
         """The columns of all rows. Raises `AlbertError` (bad-data) where one cannot be written, before any is computed.
 
-        A stream can be read only once: its first lines tell, and what comes later is refused where it differs.
+        A stream can be read only once: its first lines decide, and a later row with another column is refused.
         """
         held = form.format == "csv" and self.table.layout.format not in ("jsonl", "json", "parquet")
         if held or not self.reader.rereadable:
@@ -234,7 +237,7 @@ class _Scorer:
 
 
 def _to_stream(scorer: _Scorer, file: IO[bytes]) -> int:
-    """The rows written, portion by portion."""
+    """Writes the rows portion by portion, and returns their number."""
     rows = 0
     for count, data in scorer.portions(skip=0):
         file.write(data)
@@ -282,7 +285,7 @@ class _Done:
 
 
 def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, list[str]]:
-    """(rows, bytes) that an interrupted call of the same job has safely written, and a remark where it was another."""
+    """(rows, bytes) that an interrupted call of the same job has written safely, and a remark if it was another job."""
     try:
         if not (is_plain(note) and is_plain(part)):
             return 0, 0, []
@@ -295,5 +298,5 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, li
         return 0, 0, []
     if other := [name for name in {**job, **stored} if stored.get(name) != job.get(name)]:
         what = ", ".join(other)
-        return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed anew"]
+        return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed again"]
     return rows, size, []

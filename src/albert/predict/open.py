@@ -1,4 +1,4 @@
-"""Opening a model, whichever kind it is: one that predicts, or one that fills masks."""
+"""Opens a model of either kind: one that predicts, or one that fills masks."""
 
 from __future__ import annotations
 

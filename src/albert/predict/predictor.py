@@ -43,7 +43,7 @@ from albert.text.open import open_tokenizer
 
 Input = str | tuple[str, str] | dict[str, Any]
 _told = logging.getLogger("albert")
-_CHUNK = 1024  # examples computed at a time
+_CHUNK = 1024  # the number of examples computed at a time
 _KEYS = (("text", "question"), ("text_pair", "context"))
 
 
@@ -66,21 +66,21 @@ class Predictor:
         name: str = "model",
         words: Words | None = None,
     ) -> None:
-        """Without `columns`, those of training, a file's are known by their names. `words` speak beside the head."""
+        """`columns` are those of training. Without them, the columns of a file are found by their names."""
         self.model = model.eval()
         self.engine = Engine(self.model, precision, calibration=calibration, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
         self.columns = columns or usual_columns(task)
-        self.trained = columns is not None  # here, so that its files have these columns
+        self.trained = columns is not None  # trained here, so its files have these columns
         self.lengths = lengths
-        self.thresholds = thresholds  # of decisions, tuned on dev
-        self.fingerprint = fingerprint  # of the files it came from
+        self.thresholds = thresholds  # thresholds of decisions, tuned on dev
+        self.fingerprint = fingerprint  # identifies the files it came from
         self.name = name  # folder or hub id
-        self.words = words
+        self.words = words  # a linear model beside the head
         self.labels = model.config.id2label
-        self._aside = ThreadPoolExecutor(1)  # kept: every new thread may take memory of its own and keep that
-        self.cut = 0  # texts so far that were longer than the model reads
+        self._aside = ThreadPoolExecutor(1)  # one thread, kept: every new thread may take memory of its own and keep it
+        self.cut = 0  # the number of texts so far that were cut
 
     @classmethod
     def load(
@@ -94,9 +94,9 @@ class Predictor:
     ) -> Self:
         """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
-        `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
-        trained with early exit leaves early unless told not to, one trained with `cascade` lets words alone answer
-        (None: as `early_exit` says), and one trained with `hardening` hardens its texts so.
+        `precision`: fp32, bf16, int8 if the model was exported so, or "auto", the fastest on this machine. A model
+        trained with early exit leaves early unless `early_exit` is false. One trained with hardening hardens its texts
+        unless `hardening` is false. One trained with `cascade` lets words alone answer; None: as `early_exit` says.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
@@ -160,13 +160,13 @@ class Predictor:
         handle_impossible_answer: bool | None = None,
         raw_scores: bool = False,
     ) -> list[Any]:
-        """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
+        """For one input its predictions, best first. For a list one prediction each (a list each unless `top_k` is 1).
 
-        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …, "choices": […]}; `question` and
-        `context`, or a dict of them, are a pair. Entities come as a list a text, in its order, made from pieces as
-        `aggregation` says: none, simple, first, average or max. Answers have at most `max_answer` pieces, and with
-        `handle_impossible_answer` (None: if the model was trained so) "" is one. `raw_scores` gives labels and numbers
-        their logits.
+        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …, "choices": […]}. `question` and
+        `context`, or a dict of them, are a pair. Entities come as a list per text, in its order; `aggregation` (none,
+        simple, first, average, max) says how they are made from pieces. Answers have at most `max_answer` pieces. With
+        `handle_impossible_answer`, "" is an answer (None: if the model was trained so). `raw_scores` gives logits for
+        labels and numbers.
         """
         if inputs is None:
             if question is None or context is None:
@@ -262,7 +262,7 @@ class Predictor:
         return self.lengths.max_length
 
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
-        """What the head says about each example; while a portion is computed those after it are encoded."""
+        """The head's output for each example. While a portion is computed, the next ones are encoded."""
         portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
         prepared = (self._aside.map if len(portions) > 1 else map)(self._prepare, portions)
         for rest, features, read in prepared:
@@ -278,7 +278,7 @@ class Predictor:
     def features(self, examples: Sequence[Example]) -> tuple[Features, int]:
         """The examples as the model reads them, and how many were cut.
 
-        Raises `AlbertError` (bad-data) for pairs of texts where the model does not tell two texts apart.
+        Raises `AlbertError` (bad-data) for pairs of texts if the model cannot tell two texts apart.
         """
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)
         if self.model.config.type_vocab_size < 2 and features.types.any():
@@ -327,9 +327,9 @@ class Predictor:
         return evaluation
 
     def columns_of(self, table: Table) -> Columns:
-        """Which columns of a table hold this model's texts: those of training, or the only one there is.
+        """The columns of a table that hold this model's texts: those of training, or the only one there is.
 
-        Of a model from elsewhere they are told by their names. Raises `AlbertError` (bad-data) when they are not there.
+        For a model from elsewhere they are found by their names. Raises `AlbertError` (bad-data) if they do not exist.
         """
         wanted = self.columns.texts()
         if table.source.text or table.source.text_pair or table.source.choices:
@@ -350,7 +350,7 @@ class Predictor:
         )
 
     def identity(self) -> dict[str, Any]:
-        """All of it that changes an answer: the files and how they are computed with."""
+        """Everything that changes an answer: the model's files, and how they are computed."""
         early, hardening = self.engine.early, self.tokenizer.hardening
         return {
             "model": self.fingerprint,
@@ -370,7 +370,7 @@ class Predictor:
 
 
 def _fingerprint(folder: Path, *, int8: bool) -> str:
-    """Which files answers come from; a folder may have no manifest, which would know the int8 form."""
+    """Identifies the files behind the answers. A folder may have no manifest, which would list the int8 form."""
     return folder_fingerprint(folder) + (f"-{sha256(folder / INT8)}" if int8 else "")
 
 

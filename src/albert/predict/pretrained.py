@@ -1,4 +1,4 @@
-"""`PretrainedModel`: what a model knows before it is fine-tuned, the words at [MASK] and the order of sentences."""
+"""`PretrainedModel`: fills masks and judges the order of sentences, before any fine-tuning."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ class PretrainedModel:
         *,
         top_k: int,
     ) -> list[Any]:
-        """`fill_mask` from what `masked` gave and the last hidden states of those pieces."""
-        DecodeOptions(top_k=top_k)  # refuses what is no number of pieces
+        """`fill_mask` from the result of `masked` and the last hidden states of those pieces."""
+        DecodeOptions(top_k=top_k)  # refuses an invalid number of pieces
         positions = [at for at, token in enumerate(ids) if token == self.tokenizer.special.mask]
         head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
         scores = head(hidden[positions], self.model.albert.embeddings.word.weight).softmax(1)
@@ -165,7 +165,8 @@ class PretrainedModel:
 
     @torch.inference_mode()
     def in_order(self, first: str, second: str) -> float:
-        """The probability that `second` follows `first` rather than the other way round, or for BERT a random text.
+        """The probability that `second` follows `first`. The alternative is the reverse order, or for BERT a random
+        text.
 
         Raises `AlbertError` (bad-model) for a model without the sentence-order head.
         """
@@ -205,7 +206,7 @@ class PretrainedModel:
     def masked(self, text: str) -> Masked:
         """Ids with [MASK] where the text spells it, and the characters each came from.
 
-        Raises `AlbertError` (bad-data): no [MASK], or a text beyond the model's length.
+        Raises `AlbertError` (bad-data) for no [MASK], or for a text longer than the model reads.
         """
         mask, special = self.tokenizer.mask, self.tokenizer.special
         parts = text.split(mask)

@@ -39,9 +39,9 @@ def task_named(name: str) -> Task:
 
 
 def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na: bool = False) -> Task:
-    """The first registered task that a label column with these values fits, beside these columns.
+    """The first registered task that fits a label column with these values, beside these columns.
 
-    Empty and missing values say nothing.
+    Empty and missing values are ignored.
     """
     from albert.data.reading import missing
 

@@ -1,4 +1,4 @@
-"""All that one scoring of a model gave: what a report is made of."""
+"""The results of scoring a model on a data set, from which a report is made."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Facts:
 
     @cached_property
     def interval(self) -> ConfidenceInterval:
-        """The deciding score on other examples of the same kind."""
+        """The confidence interval of the deciding score."""
         return bootstrap(self.review.score, len(self.outputs))
 
     @cached_property
     def calibration_error(self) -> float | None:
-        """ECE, where labels share one softmax."""
+        """ECE, if labels share one softmax."""
         review = self.review
         if review.probabilities is None or review.gold is None:
             return None

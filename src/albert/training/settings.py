@@ -1,4 +1,4 @@
-"""`--set name=value`: each name belongs to the one component that owns it."""
+"""`--set name=value`: each name belongs to the one component that has it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOT_SETTABLE = {"id2label", "problem_type", "extra", "vocab_size"}
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """ "lr=3e-5" -> ("lr", 3e-5); values are JSON where they can be, else strings, commas make a list.
+    """ "lr=3e-5" -> ("lr", 3e-5). Values are JSON if possible, else strings; commas make a list.
 
     Raises `AlbertError` (usage) without an equals sign.
     """
@@ -33,7 +33,7 @@ def settable(component: type) -> list[dataclasses.Field[Any]]:
 
 
 def divide_settings(settings: dict[str, Any], *components: type) -> list[dict[str, Any]]:
-    """Hands each setting to the component whose field it is: keyword arguments for each, in their order.
+    """Gives each setting to the component with that field: keyword arguments for each component, in their order.
 
     Raises `AlbertError` (bad-config) for an unknown name or a value of the wrong type.
     """
@@ -53,7 +53,7 @@ def divide_settings(settings: dict[str, Any], *components: type) -> list[dict[st
 
 
 def _converted(name: str, value: Any, default: Any) -> Any:
-    """The value in the type of its default; numbers may be whole where a fraction is allowed."""
+    """The value in the type of its default. A whole number may stand for a fraction."""
     if isinstance(default, tuple):
         if isinstance(value, (str, int)) and not isinstance(value, bool):
             value = value.split(",") if isinstance(value, str) else [value]
