@@ -29,7 +29,7 @@ from albert.data.tables import Table
 from albert.finetuning.hybrid import FOLDS, folds, gold_of, least_sure, scale_of, weigh
 from albert.linear import fit
 from albert.predict.predictor import Predictor
-from albert.predict.words import Words, certainty
+from albert.predict.words import Words, certainty, hardened, hardener_of
 from albert.tasks import Task
 from albert.tasks.base import Output
 from albert.tasks.stored import StoredCascade, StoredHybrid
@@ -54,16 +54,19 @@ def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
     parts = {"dev": rows(predictor, files.dev), "test": rows(predictor, files.test)}
     begun = time.monotonic()
     kind = task.problem_type
-    model = fit(train, gold_of(task, train, labels), outputs=len(labels), numbers=kind == "regression")
+    harden = hardener_of(predictor.tokenizer)
+    model = fit(
+        hardened(train, harden), gold_of(task, train, labels), outputs=len(labels), numbers=kind == "regression"
+    )
     seconds = time.monotonic() - begun
     head: dict[str, list[Output]] = {}
     words: dict[str, np.ndarray] = {}
     for part, examples in parts.items():
         head[part] = head["dev"] if part == "test" and files.dev == files.test else list(predictor.outputs(examples))
-        words[part] = model.logits(examples)
+        words[part] = model.logits(hardened(examples, harden))
     gold = gold_of(task, parts["dev"], labels)
     pooled = np.stack([output.pooled for output in head["dev"]])
-    base = Words(model, kind)
+    base = Words(model, kind, harden)
 
     def learned(own: np.ndarray) -> StoredHybrid | None:
         """What is learned on these rows of dev; None where words do not help the score there."""

@@ -77,6 +77,15 @@ def test_words_answer_what_an_untaught_network_cannot(hybrid: Path) -> None:
     assert predictor.evaluate(hybrid.parent / "data.jsonl").scores["accuracy"] < 0.9
 
 
+@pytest.mark.parametrize("text", ["lоvely brіght wаrm", "l\u200bovely w\u200barm bri\u200bght"])
+def test_words_read_hostile_text_as_the_network_does(text: str, hybrid: Path) -> None:
+    words = Predictor.load(hybrid).words
+    bare = Predictor.load(hybrid, hardening=False).words
+    assert words is not None
+    assert bare is not None
+    assert words.logits([Example(text)])[0, 1] > bare.logits([Example(text)])[0, 1]
+
+
 @pytest.mark.parametrize("kind", ["numbers", "several"])
 def test_numbers_and_several_labels_are_joined_too(kind: str, tmp_path: Path) -> None:
     folder = trained(tmp_path, kind, hybrid=True)

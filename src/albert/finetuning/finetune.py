@@ -112,7 +112,7 @@ def finetune(
             model.config = noted(model.config, early_exit=StoredExit(leaving.threshold, leaving.depth))
             data.remarks.append(leaving.in_words(result.metric, result.scores[result.metric]))
             progress.on_message(data.remarks[-1])
-        result, beside = add_words(model, config, data, result, progress)
+        result, beside = add_words(model, tokenizer, config, data, result, progress)
         final = attempts.settings.as_dict()
         card = model_card(model.config, config, final, result, data, calibration=calibration)
         write_model_folder(config.out, model, tokenizer, card, *beside)

@@ -16,12 +16,13 @@ from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult
 from albert.finetuning.dataset import Dataset, FinetuneConfig
-from albert.linear import NAME, LinearModel, fit
+from albert.linear import NAME, fit
 from albert.model import AlbertForTask
-from albert.predict.words import Words, certainty, require_words
+from albert.predict.words import Words, certainty, hardened, hardener_of, require_words
 from albert.tasks.base import Output, Task
 from albert.tasks.metrics import sigmoid, softmax
 from albert.tasks.stored import StoredCascade, StoredHybrid, StoredTask, noted
+from albert.text.encodings import Tokenizer
 from albert.training.progress import ConsoleProgress
 
 FOLDS = 5
@@ -46,12 +47,13 @@ def gold_of(task: Task, examples: Sequence[Example], labels: Sequence[str]) -> n
     return table
 
 
-def fit_words(data: Dataset) -> LinearModel:
-    """The linear model of the training rows."""
-    task = data.task
+def fit_words(data: Dataset, tokenizer: Tokenizer) -> Words:
+    """The linear model of the training rows, which reads texts as hardened as the network does."""
+    task, harden = data.task, hardener_of(tokenizer)
     gold = gold_of(task, data.train_examples, data.labels)
     numbers = task.problem_type == "regression"
-    return fit(data.train_examples, gold, outputs=len(data.labels), numbers=numbers)
+    model = fit(hardened(data.train_examples, harden), gold, outputs=len(data.labels), numbers=numbers)
+    return Words(model, task.problem_type, harden)
 
 
 def weigh(kind: str | None, head: np.ndarray, words: np.ndarray, gold: np.ndarray) -> StoredHybrid:
@@ -109,7 +111,12 @@ def require_words_for(config: FinetuneConfig, data: Dataset) -> None:
 
 
 def add_words(
-    model: AlbertForTask, config: FinetuneConfig, data: Dataset, result: FinetuneResult, progress: ConsoleProgress
+    model: AlbertForTask,
+    tokenizer: Tokenizer,
+    config: FinetuneConfig,
+    data: Dataset,
+    result: FinetuneResult,
+    progress: ConsoleProgress,
 ) -> tuple[FinetuneResult, list[tuple[str, bytes]]]:
     """The result with a linear model beside the network, noted in its config, and the file that holds it, if wanted."""
     if not (config.hybrid or config.cascade):
@@ -120,7 +127,12 @@ def add_words(
         logits = Engine(model, exit_threshold=stored.early_exit.threshold).logits(data.dev)
         result = replace(result, outputs=Output.each(data.dev_examples, data.dev, logits))
     joined = join(
-        data, result, fit_words(data), hybrid=config.hybrid, cascade=config.cascade, budget=config.cascade_budget
+        data,
+        result,
+        fit_words(data, tokenizer),
+        hybrid=config.hybrid,
+        cascade=config.cascade,
+        budget=config.cascade_budget,
     )
     for sentence in joined.told:
         data.remarks.append(sentence)
@@ -143,15 +155,14 @@ class Joined:
 def join(
     data: Dataset,
     result: FinetuneResult,
-    model: LinearModel,
+    words: Words,
     *,
     hybrid: bool,
     cascade: bool,
     budget: float,
 ) -> Joined:
     """Learns on dev how the linear model is used; the result's outputs and scores are those of dev, cross-fitted."""
-    words = Words(model, data.task.problem_type)
-    logits = model.logits([output.example for output in result.outputs])
+    logits = words.logits([output.example for output in result.outputs])
     told = []
     if hybrid:
         words, result, sentence = _hybrid(data, result, words, logits)

@@ -145,7 +145,7 @@ class Predictor:
             exit_threshold=stored.early_exit.threshold if early_exit else None,
             fingerprint=_fingerprint(path, int8=calibration is not None),
             name=name,
-            words=Words.load(path, stored, task, config, cascade=cascade),
+            words=Words.load(path, stored, task, config, tokenizer, cascade=cascade),
         )
 
     def __call__(

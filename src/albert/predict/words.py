@@ -17,6 +17,8 @@ from albert.errors import AlbertError, ErrorKind
 from albert.linear import LinearModel
 from albert.tasks.base import Output, Task
 from albert.tasks.stored import StoredCascade, StoredHybrid, StoredTask
+from albert.text.encodings import Tokenizer
+from albert.text.hardening.hardener import Hardener
 
 if TYPE_CHECKING:
     from albert.predict.predictor import Predictor
@@ -47,15 +49,18 @@ class Read:
 
 @dataclass(frozen=True)
 class Words:
-    """A linear model and how it is used: as `hybrid`, as `cascade`, or both."""
+    """A linear model and how it is used: as `hybrid`, as `cascade`, or both. It reads texts `harden`ed, if they are."""
 
     model: LinearModel
     problem_type: str | None
+    harden: Hardener | None = None
     hybrid: StoredHybrid | None = None
     cascade: StoredCascade | None = None
 
     @classmethod
-    def load(cls, folder: Path, stored: StoredTask, task: Task, config: AlbertConfig, *, cascade: bool) -> Words | None:
+    def load(
+        cls, folder: Path, stored: StoredTask, task: Task, config: AlbertConfig, tokenizer: Tokenizer, *, cascade: bool
+    ) -> Words | None:
         """That of a model folder, None without one. Raises `AlbertError` (bad-model) for a file that does not fit."""
         if stored.hybrid is None and stored.cascade is None:
             return None
@@ -64,11 +69,15 @@ class Words:
             return None
         pairs = stored.columns is not None and stored.columns.text_pair is not None
         model = LinearModel.load(folder, outputs=max(config.num_labels, 1), pairs=pairs)
-        return cls(model, task.problem_type, stored.hybrid, stored.cascade if cascade else None)
+        return cls(model, task.problem_type, hardener_of(tokenizer), stored.hybrid, stored.cascade if cascade else None)
+
+    def logits(self, examples: Sequence[Example]) -> np.ndarray:
+        """The linear model's logits, [examples, labels]."""
+        return self.model.logits(hardened(examples, self.harden))
 
     def read(self, examples: Sequence[Example]) -> Read:
         """What the linear model says of the examples."""
-        logits = self.model.logits(examples)
+        logits = self.logits(examples)
         sure = np.zeros(len(examples), bool)
         if self.cascade is not None and len(examples):
             sure = certainty(logits, self.cascade.words, self.problem_type) >= self.cascade.threshold
@@ -86,6 +95,23 @@ class Words:
         own = self.hybrid
         added = (own.words * logits + own.shift).astype(np.float32)
         return replace(output, logits=[np.float32(own.head) * row + added for row in output.logits])
+
+
+def hardener_of(tokenizer: Tokenizer) -> Hardener | None:
+    """What makes hostile text readable, as the tokenizer does it."""
+    if tokenizer.hardening is None:
+        return None
+    return Hardener(tokenizer.hardening, spell=tokenizer.spelling)
+
+
+def hardened(examples: Sequence[Example], harden: Hardener | None) -> Sequence[Example]:
+    """The examples with their texts as the network reads them."""
+    if harden is None:
+        return examples
+    return [
+        replace(each, text=harden.text(each.text), text_pair=each.text_pair and harden.text(each.text_pair))
+        for each in examples
+    ]
 
 
 def certainty(logits: np.ndarray, factor: float, problem_type: str | None) -> np.ndarray:
