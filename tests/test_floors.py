@@ -16,7 +16,7 @@ FLOORS = [
     {"config", "hub"},
     {"text", "model"},
     {"data", "compute"},
-    {"tasks", "engine", "corpus"},
+    {"tasks", "engine", "corpus", "linear"},
     {"training", "predict", "audit", "evaluation"},
     {"report", "export", "documents", "pretraining"},
     {"finetuning", "serve"},

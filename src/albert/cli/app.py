@@ -8,8 +8,10 @@ import typer
 
 from albert.cli import (
     check,
+    classify,
     convert,
     demo,
+    distill,
     doctor,
     documents,
     embed,
@@ -33,12 +35,14 @@ from albert.version import __version__
 VERBS = (
     check.check,
     train.train,
+    distill.distill,
     pretrain.pretrain,
     evaluate.evaluate,
     export.export,
     convert.convert,
     lengthen.lengthen,
     predict.predict,
+    classify.classify,
     embed.embed,
     rerank.rerank,
     moderate.moderate,

@@ -13,6 +13,7 @@ from albert.model.folder import ModelFolder
 from albert.predict.predictor import Predictor
 from albert.storage.files import disk_errors, require_output, write_file
 from albert.storage.locks import run_lock
+from albert.tasks.stored import StoredTask
 
 # In the model's folder, where transformers.js and the hub look for them.
 FILES = {"onnx": Path("onnx") / "model.onnx", "onnx-int8": Path("onnx") / "model_quantized.onnx"}
@@ -24,8 +25,9 @@ def export_onnx(
     """Writes `onnx/model.onnx` into a fine-tuned model's folder, beside the config and the tokenizer that readers want.
 
     It is scored by ONNX Runtime on a labelled file. A model with early exit goes through all of its depths. Raises
-    `AlbertError`: bad-model for a network that the graph does not know (attention windows), or where the score falls by
-    more than `budget` and `force` is not given; bad-config without the extra `onnx`; bad-data; disk.
+    `AlbertError`: bad-model for a network that the graph does not know (attention windows), for a linear model beside
+    it, or where the score falls by more than `budget` and `force` is not given; bad-config without the extra `onnx`;
+    bad-data; disk.
     """
     return _export("onnx", model, dev, budget=budget, force=force)
 
@@ -51,6 +53,12 @@ def _export(form: str, model: str | Path, dev: str | Path | DataSource, *, budge
         raise AlbertError(
             ErrorKind.MODEL, f"{folder.path}: --to {form}", expected="a network without attention windows",
             got=", ".join(missing),
+        )  # fmt: skip
+    stored = StoredTask.of(folder.config.extra, str(folder.path / "config.json"))
+    if stored.hybrid is not None or stored.cascade is not None:
+        raise AlbertError(
+            ErrorKind.MODEL, f"{folder.path}: --to {form}", expected="a model of the network alone",
+            got="one with a linear model on words (--hybrid, --cascade), which the graph would leave out",
         )  # fmt: skip
     out = folder.path / FILES[form]
     with disk_errors(out), run_lock(folder.path):

@@ -31,7 +31,7 @@ metrics:
 | labels | {labels} |
 | started from | {start} |
 | network | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
-| training data | {train}, {train_rows:,} rows |
+{words}| training data | {train}, {train_rows:,} rows |
 | evaluation data | {dev}, {dev_rows:,} rows |
 | trained | {steps:,} steps{threads}, seed {seed}, albert-nlp {version} |
 
@@ -94,6 +94,7 @@ def model_card(
         layers=network.num_hidden_layers,
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
+        words=_teachers(config) + _words(stored),
         train=Path(config.train.path).name,
         dev=Path(config.dev).name if config.dev else "held out of the training data",
         train_rows=data.train_rows,
@@ -110,3 +111,24 @@ def model_card(
         long=data.lengths.rule(),
         calibration=calibration or "the model's own confidence, not calibrated",
     )
+
+
+def _teachers(config: FinetuneConfig) -> str:
+    """The row of the table that names the teachers."""
+    if not config.teachers:
+        return ""
+    texts = f", on texts of {Path(config.unlabelled).name}, too" if config.unlabelled else ""
+    return f"| taught by | {', '.join(config.teachers)}{texts} |\n"
+
+
+def _words(stored: StoredTask) -> str:
+    """The rows of the table that tell of a linear model on words."""
+    rows = ""
+    if (own := stored.hybrid) is not None:
+        rows += f"| hybrid | the head counts {own.head:.3g}, a linear model on words {own.words:.3g} |\n"
+    if (alone := stored.cascade) is not None:
+        rows += (
+            f"| cascade | a linear model on words answers alone where it is sure, {alone.share:.1%} of the evaluation "
+            "data |\n"
+        )
+    return rows

@@ -12,8 +12,8 @@ from albert.data.reading import DataSource
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
+from albert.predict.words import computed
 from albert.storage.files import as_json, write_output
-from albert.tasks.base import Output
 from albert.tasks.facts import Facts, resolved
 
 if TYPE_CHECKING:
@@ -59,11 +59,8 @@ def evaluated(predictor: Predictor, source: DataSource) -> Evaluation:
     features = predictor.encode(examples)
     predictor.task.targets(examples, features, predictor.labels)  # refuses labels that the model does not know
     remarks = (*told, *predictor.task.remarks(examples, features))
-    found = predictor.engine.exits(features)
-    outputs = Output.each(examples, features, found.logits)
-    if predictor.engine.early is not None:
-        depths = predictor.model.config.num_hidden_layers
-        remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
+    outputs, told = computed(predictor, examples, features)
+    remarks += told
     scores = predictor.task.score(outputs, predictor.labels, predictor.thresholds)
     baseline = predictor.task.baseline(examples, examples, predictor.labels)
     facts = Facts(

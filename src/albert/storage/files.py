@@ -20,11 +20,12 @@ from albert.storage.stored import read_object, read_plain, typed
 
 MANIFEST = "manifest.json"
 INT8 = "int8.safetensors"
+LINEAR = "linear.safetensors"
 # Files of a model's or tokenizer's folder that can change an answer.
 MODEL_FILES = (
-    "config.json", "model.safetensors", "model.safetensors.index.json", "exits.safetensors", INT8, "spiece.model",
-    "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json",
-    "modules.json", "sentence_bert_config.json",
+    "config.json", "model.safetensors", "model.safetensors.index.json", "exits.safetensors", INT8, LINEAR,
+    "spiece.model", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json",
+    "special_tokens_map.json", "modules.json", "sentence_bert_config.json",
 )  # fmt: skip
 TMP = ".tmp-"
 _EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest does not list these
