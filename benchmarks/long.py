@@ -70,10 +70,12 @@ def worker(kind: str, window: int | None, length: int, most: int) -> None:
         print(json.dumps([time.perf_counter() - start, peak() - before]), flush=True)
 
 
-def measured(lengths: list[int], window: int, rounds: int) -> dict[tuple[str, str, int], tuple[float, float]]:
+def measured(
+    works: list[str], lengths: list[int], window: int, rounds: int
+) -> dict[tuple[str, str, int], tuple[float, float]]:
     """(seconds, megabytes) by kind, form and length."""
     found = {}
-    for kind in ("inference", "training"):
+    for kind in works:
         keys = [(kind, form, length) for form in ("full", "windows") for length in lengths]
         running = {
             key: subprocess.Popen(
@@ -105,6 +107,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 2048, 4096])
     parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--work", nargs="+", default=["inference", "training"], choices=["inference", "training"])
     parser.add_argument("--worker", nargs=4, metavar=("KIND", "WINDOW", "LENGTH", "MOST"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -113,7 +116,7 @@ def main() -> None:
         return
     print(", ".join(f"{name}: {value}" for name, value in machine().items()))
     print(f"window {arguments.window}, {torch.get_num_threads()} threads, median of {arguments.rounds} rounds\n")
-    found = measured(arguments.lengths, arguments.window, arguments.rounds)
+    found = measured(arguments.work, arguments.lengths, arguments.window, arguments.rounds)
     print("| work | attention | length | seconds | times the shortest | MB | times the shortest |")
     print("|---|---|---|---|---|---|---|")
     for (kind, form, length), (seconds, megabytes) in found.items():
