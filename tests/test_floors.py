@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "albert"
 FLOORS = [
     {"errors", "version"},
-    {"storage", "machine"},
+    {"storage", "machine", "sizes"},
     {"config", "hub"},
     {"text", "model"},
     {"data", "compute"},
@@ -25,7 +25,13 @@ FLOORS = [
 # Rooms within rooms: the same rule holds among them.
 INNER = {"serve": [{"core"}, {"http"}], "text": [{"hardening"}, {"tokenizer", "wordpiece", "open", "encodings"}]}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-HALL = {"config", "errors", "hub", "version"}  # modules that stand directly under `albert`, besides the entrances
+HALL = {
+    "config",
+    "errors",
+    "hub",
+    "sizes",
+    "version",
+}  # modules that stand directly under `albert`, besides the entrances
 ENTRANCES = {"__init__", "__main__", "api"}
 
 
