@@ -15,7 +15,7 @@ FLOORS = [
     {"storage", "machine", "sizes"},
     {"config", "hub"},
     {"text", "model"},
-    {"data", "compute"},
+    {"data", "compute", "generation"},  # writing needs the network and the vocabulary; tasks need its options
     {"tasks", "engine", "corpus"},
     {"training", "predict", "audit", "evaluation"},
     {"report", "export", "documents", "pretraining"},
@@ -31,7 +31,7 @@ HALL = {
     "hub",
     "sizes",
     "version",
-}  # modules that stand directly under `albert`, besides the entrances
+}  # modules directly under `albert`, besides the entrances
 ENTRANCES = {"__init__", "__main__", "api"}
 
 
