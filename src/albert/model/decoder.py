@@ -18,6 +18,8 @@ from albert.config import AlbertConfig
 from albert.model.heads import MaskedLMHead
 from albert.model.network import AlbertModel, Attention, Encoder, FeedForward, initialize
 
+ARCHITECTURE = "AlbertForText2Text"  # in config.json; transformers has no such class
+
 
 @dataclass(frozen=True)
 class KeysValues:
@@ -221,3 +223,18 @@ class AlbertForText2Text(nn.Module):
         """A score for each piece of the vocabulary, in the place behind."""
         scores: Tensor = self.head(hidden, self.albert.embeddings.word.weight)
         return scores
+
+    def start_as_encoder(self) -> None:
+        """Gives the decoder's self-attention and feed-forward network the encoder's weights, group by group."""
+        encoder, decoder = self.albert.encoder.groups, self.decoder.groups
+        for number, group in enumerate(decoder):
+            source = encoder[number * len(encoder) // len(decoder)]
+            for ours, theirs in zip(group, source, strict=True):  # type: ignore[call-overload]
+                ours.attention.load_state_dict(theirs.attention.state_dict())
+                ours.ffn.load_state_dict(theirs.ffn.state_dict())
+
+    def drawn_part(self, name: str) -> str | None:
+        """The part of a tensor that no checkpoint has, in words; None where `start_as_encoder` gives its values."""
+        if name.startswith("decoder."):
+            return "cross-attention" if ".cross." in name else None
+        return name.rsplit(".", 1)[0]

@@ -61,9 +61,19 @@ class ModelFolder:
         """transformers' class for the model; "none" where the folder does not say."""
         return str((self.stored.get("architectures") or ["none"])[0])
 
+    @property
+    def writes(self) -> bool:
+        """Whether the network has a decoder, and writes texts."""
+        return self.config.decoder is not None
+
     @cached_property
     def head(self) -> str:
         """The name in `HEADS` of its head. Raises `AlbertError` (bad-model) for none that we know."""
+        if self.writes:
+            raise AlbertError(
+                ErrorKind.MODEL, f"{self.path}: a network that writes texts", expected="an encoder with a head",
+                hint="predict with `albert predict` or `albert generate`",
+            )  # fmt: skip
         family = FAMILIES[self.config.model_type]
         heads = {family.architecture(head): head for head in HEADS}
         if family.prefix == "bert":
@@ -80,7 +90,7 @@ class ModelFolder:
     @property
     def pretrained(self) -> bool:
         """Whether it fills masks, and is not fine-tuned for a task."""
-        return self.head in ("masked_lm", "pretraining")
+        return not self.writes and self.head in ("masked_lm", "pretraining")
 
     @property
     def fingerprint(self) -> str:
