@@ -39,7 +39,8 @@ class FinetuneConfig(Reading):
     `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
     of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
-    label for texts that no other one fits: also the answer where none is likely enough. `settings` override the
+    label for texts that no other one fits: also the answer where none is likely enough. `targets` is a file with a
+    target a line beside the source a line of `train`, `dev_targets` that of `dev`. `settings` override the
     values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
     depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
     for an `init` and a `size` at once, and an `exit_budget` that is no share.
@@ -56,6 +57,8 @@ class FinetuneConfig(Reading):
     tokenizer: str | None = None
     size: str | None = None
     choices: str | None = None
+    targets: str | None = None
+    dev_targets: str | None = None
     metric: str | None = None
     fallback: str | None = None
     max_length: int | None = None
@@ -66,6 +69,8 @@ class FinetuneConfig(Reading):
 
     def __post_init__(self) -> None:
         require_share("--exit-budget", self.exit_budget)
+        if self.targets is not None and self.task is None:
+            object.__setattr__(self, "task", "text2text")
         if self.tokenizer is not None and self.size is None:
             object.__setattr__(self, "size", "tiny")
         if self.init is None and self.size is None:

@@ -16,6 +16,7 @@ from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
 from albert.finetuning.report import Finished, report_on
 from albert.finetuning.temperature import scale_temperature
+from albert.finetuning.text2text import finetune_text2text
 from albert.machine.memory import peak_memory
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
@@ -23,6 +24,7 @@ from albert.model.folder import ModelFolder
 from albert.storage.files import disk_errors
 from albert.storage.locks import run_lock
 from albert.storage.replacing import settle
+from albert.tasks import WRITING
 from albert.tasks.stored import StoredExit, StoredTask, noted
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
@@ -58,6 +60,8 @@ def finetune(
     Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
     """
     progress = progress or ConsoleProgress(quiet=True)
+    if config.task in WRITING:
+        return finetune_text2text(config, resume=resume, overwrite=overwrite, progress=progress)
     start = None if config.init is None else ModelFolder.open(config.init)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
     network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *Settings.kinds())

@@ -83,3 +83,6 @@ def _require_within(options: GenerationOptions, *ranges: tuple[str, float, float
 
 def _bad(name: str, expected: str, got: object) -> AlbertError:
     return AlbertError(ErrorKind.USAGE, name, expected=expected, got=repr(got))
+
+
+GREEDY = GenerationOptions()

@@ -26,6 +26,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, load_model
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
+from albert.predict.inputs import Input, as_example
 from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
@@ -35,10 +36,8 @@ from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
-Input = str | tuple[str, str] | dict[str, Any]
 _told = logging.getLogger("albert")
 _CHUNK = 1024  # examples computed at a time
-_KEYS = (("text", "question"), ("text_pair", "context"))
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ class Predictor:
     ) -> None:
         """Without `columns`, those of training, a file's are known by their names."""
         self.model = model.eval()
+        self.config = model.config
         self.engine = Engine(self.model, precision, calibration=calibration, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
@@ -196,7 +196,7 @@ class Predictor:
         )
         single = isinstance(inputs, (str, dict, tuple))
         items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
-        predictions = self.predict([_example(item) for item in items], options)
+        predictions = self.predict([as_example(item) for item in items], options)
         if single:
             return predictions[0]
         return predictions if top_k != 1 or self.task.plural else [best[0] for best in predictions]
@@ -242,7 +242,7 @@ class Predictor:
         Raises `AlbertError` (bad-data) for pairs of texts where the model does not tell two texts apart.
         """
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)
-        if self.model.config.type_vocab_size < 2 and features.types.any():
+        if self.config.type_vocab_size < 2 and features.types.any():
             raise AlbertError(
                 ErrorKind.DATA, "a pair of texts", expected="single texts, as the model has one token type", got="two"
             )
@@ -289,14 +289,8 @@ class Predictor:
         problems.raise_if_any()
         if not examples:
             raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
-        features = self._encode(examples)
-        self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
-        remarks = (*table.remarks, *problems.remarks, *self.task.remarks(examples, features))
-        found = self.engine.exits(features)
-        outputs = Output.each(examples, features, found.logits)
-        if self.engine.early is not None:
-            depths = self.model.config.num_hidden_layers
-            remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
+        outputs, told = self._judged(examples)
+        remarks = (*table.remarks, *problems.remarks, *told)
         scores = self.task.score(outputs, self.labels, self.thresholds)
         baseline = self.task.baseline(examples, examples, self.labels)
         facts = Facts(
@@ -309,7 +303,7 @@ class Predictor:
             tokenizer=self.tokenizer,
             lengths=self.lengths,
             about={"evaluation data": f"{table.path}, {len(examples):,} rows"},
-            settings=self.model.config.to_dict(),
+            settings=self.config.to_dict(),
             files=(table.path,),
             columns=columns,
             **reading.reading(),
@@ -328,6 +322,17 @@ class Predictor:
             remarks=remarks,
             facts=facts,
         )
+
+    def _judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
+        """The outputs on examples with gold, and what is to be known of them."""
+        features = self._encode(examples)
+        self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
+        remarks = tuple(self.task.remarks(examples, features))
+        found = self.engine.exits(features)
+        if self.engine.early is not None:
+            depths = self.model.config.num_hidden_layers
+            remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
+        return Output.each(examples, features, found.logits), remarks
 
     def columns_of(self, table: Table) -> Columns:
         """Which columns of a table hold this model's texts: those of training, or the only one there is.
@@ -387,14 +392,3 @@ def _calibration(folder: Path, precision: str) -> Calibration | None:
         _told.warning(f"{path} is not used, as {MANIFEST} does not vouch for it: export the model again")
         return None
     return load_ranges(path) if wanted and path.is_file() else None
-
-
-def _example(item: Input) -> Example:
-    if isinstance(item, str):
-        return Example(item)
-    if isinstance(item, dict):
-        text, pair = (item.get(name, item.get(other)) for name, other in _KEYS)
-        if not isinstance(text, str):
-            raise AlbertError(ErrorKind.USAGE, "input", expected='{"text": …}', got=", ".join(map(str, item)))
-        return Example(text, pair, choices=tuple(item.get("choices", ())))
-    return Example(*item)

@@ -16,6 +16,7 @@ from albert.tasks.ner import EntityRecognition
 from albert.tasks.qa import QuestionAnswering
 from albert.tasks.regression import Regression
 from albert.tasks.similarity import Retrieval, Similarity
+from albert.tasks.text2text import Text2Text
 
 TASKS: dict[str, Task] = {
     task.name: task
@@ -30,13 +31,15 @@ TASKS: dict[str, Task] = {
         Classification(),
     )
 }
+WRITING: dict[str, Task] = {task.name: task for task in (Text2Text(),)}  # of networks with a decoder
 
 
 def task_named(name: str) -> Task:
     """The registered task of this name. Raises `AlbertError` (bad-config) when there is none."""
-    if name not in TASKS:
-        raise AlbertError(ErrorKind.CONFIG, f"task {name!r}", expected="one of " + ", ".join(TASKS))
-    return TASKS[name]
+    known = {**TASKS, **WRITING}
+    if name not in known:
+        raise AlbertError(ErrorKind.CONFIG, f"task {name!r}", expected="one of " + ", ".join(known))
+    return known[name]
 
 
 def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na: bool = False) -> Task:
@@ -48,4 +51,4 @@ def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na
     return next(task for task in TASKS.values() if task.fits(there, columns)) if there else TASKS["classification"]
 
 
-__all__ = ["TASKS", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]
+__all__ = ["TASKS", "WRITING", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]

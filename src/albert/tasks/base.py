@@ -15,6 +15,7 @@ from torch import Tensor
 from albert.data.batches import Features, Gold
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind, require_whole
+from albert.generation.options import GREEDY, GenerationOptions
 from albert.tasks.losses import PLAIN, LossConfig, LossShape
 from albert.tasks.review import Review
 from albert.text.encodings import Encoding, Tokenizer
@@ -33,7 +34,9 @@ class DecodeOptions:
     `top_k`: how many labels or answers, from 1; None for all. `aggregation`: how pieces become entities, as
     transformers' `aggregation_strategy`; one of `AGGREGATIONS`. `max_answer`: the longest answer in pieces, from 1.
     `no_answer`: whether "" is an answer, None for as trained. `raw_scores`: of labels and numbers, logits in the place
-    of probabilities. `thresholds`: the task's own, from `tune`. Raises `AlbertError` (usage) for values out of range.
+    of probabilities. `thresholds`: the task's own, from `tune`. `generation`: how texts are written.
+
+    Raises `AlbertError` (usage) for values out of range.
     """
 
     top_k: int | None = 1
@@ -42,6 +45,7 @@ class DecodeOptions:
     no_answer: bool | None = None
     raw_scores: bool = False
     thresholds: tuple[float, ...] = ()
+    generation: GenerationOptions = GREEDY
 
     def __post_init__(self) -> None:
         if self.aggregation not in AGGREGATIONS:
@@ -84,12 +88,26 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A text that a model wrote: how likely it is, also piece by piece, and whether a limit on length `cut` it."""
+
+    text: str
+    score: float
+    pieces: tuple[tuple[str, float], ...] = ()
+    cut: bool = False
+
+
+@dataclass(frozen=True)
 class Output:
-    """What the head said about each row of an example, and where the rows' pieces stand if the task `points`."""
+    """What the head said about each row of an example, and where the rows' pieces stand if the task `points`.
+
+    Of a network that writes texts these stand in the place of logits, the best first.
+    """
 
     example: Example
     logits: list[np.ndarray]  # a row: [labels], or [pieces, labels]
     offsets: list[np.ndarray] = field(default_factory=list)  # a row: [pieces, 2]
+    written: tuple[Written, ...] = ()
 
     @property
     def pooled(self) -> np.ndarray:
