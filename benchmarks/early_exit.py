@@ -1,13 +1,15 @@
-"""Early exit against full depth and against PABEE, on a classifier that `albert train --early-exit` made.
+"""Early exit against full depth and against PABEE, with a classifier that `albert train --early-exit` made.
 
     albert train SST-2/train.tsv -o exits --early-exit --set epochs=2 --set lr=2e-4
     python benchmarks/early_exit.py exits SST-2/dev.tsv
 
-Prints accuracy, mean depth and tokens/s of each arm, and the median ratio of full depth's time, with as many texts
-under way, to its own; interleaved, in the engine's precision. PABEE (Zhou et al. 2020) takes one text at a time and
-leaves when `patience` heads after each other agree; of its patiences the fastest is shown whose accuracy is at most
-0.003 below full depth's on these very texts, or else the most patient one. "of these texts": the threshold is chosen on
-one half of them for that budget and serves the other half, both ways; the model's own was chosen on its dev part.
+Prints the accuracy, mean depth and tokens/s of each arm, and the median ratio of full depth's time to its own, with the
+same number of texts under way. Arms are interleaved, in the engine's precision.
+
+PABEE (Zhou et al. 2020) takes one text at a time and leaves when `patience` consecutive heads agree. The table shows
+its fastest patience whose accuracy is at most 0.003 below full depth's on these texts, or else the most patient one.
+"of these texts": the threshold is chosen on one half of the texts for that budget and used on the other half, both
+ways. The model's own threshold was chosen on its dev part.
 """
 
 from __future__ import annotations
@@ -36,12 +38,12 @@ from albert.predict.predictor import Predictor
 
 UNDER_WAY = (1, 32, 128)  # texts
 BUDGET = 0.003
-REPEATS = 4  # of the texts, so that what is last under way counts little
+REPEATS = 4  # copies of the texts, so that the last ones under way count little
 
 
 @torch.inference_mode()
 def pabee(engine: Engine, rows: Features, patience: int) -> Exits:
-    """One text at a time, left after `patience` agreements in a row."""
+    """One text at a time; it leaves after `patience` agreements in a row."""
     packed, model = engine.packed, engine.model
     assert packed is not None
     assert model.exits is not None
@@ -65,7 +67,7 @@ def pabee(engine: Engine, rows: Features, patience: int) -> Exits:
 
 
 def halves(whole: Predictor, rows: Features, gold: np.ndarray) -> Callable[[int], Exits]:
-    """Early exit in two halves, each with the threshold of the other."""
+    """Early exit on two halves, each with the threshold of the other half."""
     assert whole.engine.packed is not None
     by_depth, sure = every_depth(whole.engine.packed, rows, max_tokens=MAX_TOKENS)
     parts = np.arange(len(rows)) % (len(rows) // REPEATS) % 2  # the copies of a text are in one half

@@ -1,11 +1,11 @@
-"""Vectors of sentences: how many a second, and how well their cosines agree with people's judgement (STS-B).
+"""Vectors of sentences: their speed, and the correlation of their cosines with people's judgement (STS-B).
 
     python benchmarks/embeddings.py MODEL STS-B        a few minutes; on a quiet machine
 
-MODEL is a folder that sentence-transformers wrote, such as all-MiniLM-L6-v2, or a similarity model of ours; STS-B is
-GLUE's folder, whose dev.tsv is read. Every arm starts from the same texts and ends with vectors of length 1, so
-tokenisation is part of the time. The arms: our engine in each precision that this machine has, sentence-transformers if
-it is installed, and transformers with the mean over the pieces. Peers sort texts by length and take 32 at a time, the
+MODEL is a folder that sentence-transformers wrote, such as all-MiniLM-L6-v2, or a similarity model of ours. STS-B is
+GLUE's folder; its dev.tsv is read. Every arm starts from the same texts and ends with vectors of length 1, so
+tokenisation is part of the time. The arms are our engine in each precision of this machine, sentence-transformers if it
+is installed, and transformers with the mean over the pieces. Peers sort texts by length and take 32 at a time, the
 default of sentence-transformers. Rounds of all arms alternate; the rate is that of the median round.
 """
 

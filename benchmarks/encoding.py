@@ -1,9 +1,9 @@
-"""What rows for the network cost to make, and how sentencepiece is best asked.
+"""The time of making rows for the network, and the fastest way of calling sentencepiece.
 
     python benchmarks/encoding.py        half a minute; on a quiet machine
 
-Texts are the packaged customer messages strung together to a mean of 47 pieces. Prints microseconds a text, the median
-of many rounds: sentencepiece given a list (with one thread, and with its own choice) and each text by itself; then the
+Texts are the packaged customer messages joined to a mean of 47 pieces. Prints microseconds per text, the median of many
+rounds: sentencepiece with a list (with one thread, and with its own choice) and with each text by itself; then the
 tokenizer's rows with offsets into the text and without.
 """
 
@@ -35,7 +35,7 @@ WAYS: dict[str, Callable[[list[str]], object]] = {
 
 
 def microseconds(work: Callable[[list[str]], object], some: list[str]) -> float:
-    """A text's share of the median time."""
+    """One text's share of the median time."""
     work(some)
     return statistics.median(timeit(partial(work, some), number=1) for _ in range(ROUNDS)) / len(some) * 1e6
 

@@ -1,11 +1,11 @@
-"""What each step of the packed forward pass gives: the engine beside itself with one step left out, interleaved.
+"""The gain of each step of the packed forward pass: the engine against itself with one step left out, interleaved.
 
     python benchmarks/engine_steps.py                  about two minutes
 
 128 texts of log-normal length (mean 47, at most 148), random pieces and weights, in order of arrival, batches of 32.
-Prints the median over rounds of the time without a step to the time with all of them. Without products of our own they
-are oneDNN's; what comes below that row is without them, too, and what comes below the row of the one call without that.
-The last row runs in a process of its own, since what the C library's allocator keeps is a matter of the process.
+Prints the median over rounds of the time without a step divided by the time with all steps. Without our own products,
+oneDNN's are used. Rows below that row are also without our products, and rows below the row of the one call are also
+without that call. The last row runs in a separate process, because the C library's allocator belongs to the process.
 """
 
 from __future__ import annotations
@@ -170,7 +170,9 @@ def measure(config: AlbertConfig) -> None:
 
 
 def one_text(model: AlbertForTask, precision: Literal["fp32", "bf16"], pieces: int) -> None:
-    """The same for the steps that a single text gains by; an arm's turn is some texts, the first ones not counted."""
+    """The same for the steps that speed up a single text. An arm's turn is several texts; the first ones are not
+    counted.
+    """
     arms = {
         "all steps": PackedModel(model, precision),
         "products of our own": by_pytorch(PackedModel(model, precision)),

@@ -1,12 +1,12 @@
-"""Speed and memory of fine-tuning on the real lengths of a labelled file: CPU time a step, peak RSS, kernels.
+"""Speed and memory of fine-tuning on the real lengths of a labelled file: CPU time per step, peak RSS, kernels.
 
     python benchmarks/finetuning.py GLUE/SST-2/train.tsv                 three shapes, 300 steps each
     python benchmarks/finetuning.py GLUE/SST-2/train.tsv --only 512x12 --kernels
 
-Networks have random weights, as speed does not depend on them. Each shape runs in a process of its own, so that its
-peak is its own. CPU time is that of the process: other jobs disturb it less than they disturb the clock. `--kernels`
-counts the kernels that oneDNN makes; its log costs time, so no speed is given then.
-Compare two versions of the package with PYTHONPATH=OTHER/src.
+Networks have random weights, because speed does not depend on them. Each shape runs in a separate process, so that its
+peak is its own. CPU time is that of the process: other jobs disturb it less than the clock. `--kernels` counts the
+kernels that oneDNN makes; its log costs time, so no speed is given then. Compare two versions of the package with
+PYTHONPATH=OTHER/src.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def one(shape: str, train: Path, steps: int, rows: int) -> str:
     import torch
 
     from albert.config import AlbertConfig
+    from albert.data.reading import DataSource
     from albert.finetuning.attempts import Settings, TaskObjective
     from albert.finetuning.dataset import FinetuneConfig, read_dataset
     from albert.finetuning.source import FeatureSource
@@ -63,7 +64,7 @@ def one(shape: str, train: Path, steps: int, rows: int) -> str:
         part = Path(folder, train.name)
         with train.open(encoding="utf-8") as file:
             part.write_text("".join(itertools.islice(file, rows + 1)), encoding="utf-8")
-        config = FinetuneConfig(train=str(part), out=Path(folder, "out"))
+        config = FinetuneConfig(train=DataSource(str(part)), out=Path(folder, "out"))
         settings = Settings(*(kind() for kind in Settings.kinds()))
         data = read_dataset(config, AlbertTokenizer.english(), settings.loss, settings.text, seed=0)
         network = AlbertConfig.named("tiny", **SHAPES[shape]).with_(
@@ -124,7 +125,7 @@ def main() -> None:
 
 
 def kernels(lines: list[str]) -> int:
-    """How many lines of oneDNN's log tell of a kernel that was made."""
+    """The number of lines in oneDNN's log about a new kernel."""
     return sum("create:cache_miss" in line for line in lines)
 
 

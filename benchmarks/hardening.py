@@ -1,8 +1,8 @@
-"""What hardening adds to the encoding of a text that has nothing hostile in it.
+"""The time that hardening adds to encoding a text without anything hostile in it.
 
     python benchmarks/hardening.py        a few seconds
 
-Prints microseconds a text (the least of many rounds, one thread): the layer alone, ids without and with it.
+Prints microseconds per text (the minimum of many rounds, one thread): hardening alone, ids without and with it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ TEXTS = {
     "Russian": "Это самое обычное предложение о погоде, о море и о трёх старых лодках у берега.",
     "Russian, Latin words": "Это самое обычное предложение о погоде, и USB-кабель, и две SMSки от банка.",
 }
-ROUNDS, COPIES = 60, 100  # short rounds: the least of many is that of an undisturbed processor
+ROUNDS, COPIES = 60, 100  # short rounds: the minimum of many is that of an undisturbed processor
 
 
 def microseconds(work: Callable[[], object]) -> float:
-    """A text's share of the least time that COPIES of it took."""
+    """One text's share of the minimum time for COPIES of it."""
     return min(timeit(work, number=1) for _ in range(ROUNDS)) / COPIES * 1e6
 
 

@@ -1,14 +1,14 @@
-"""Inference of ours beside transformers, ONNX Runtime and OpenVINO: same weights, same texts, interleaved.
+"""Our inference against transformers, ONNX Runtime and OpenVINO: same weights, same texts, interleaved.
 
     pip install -e ".[peers]"
     python benchmarks/inference.py --short       or `make bench`: mixed lengths in batches of 32, one text alone
     python benchmarks/inference.py --plot p.png  all profiles and batch sizes at both shapes, most of an hour
 
-Texts are random pieces, lengths drawn by a seed: short messages (mean 12), mixed (log-normal, mean 47, at most 148),
-passages (384). Batches come in order of arrival, or after sorting all texts by length. Padding the peers' batches and
-exporting are not timed; packing ours is. Each round times every arm once; ratios are medians over rounds of a peer's
-time and ours of the same round. OpenVINO runs with one stream and with a stream a core, of which the summary keeps the
-better. The floor is that of the products alone, laid out, in as many rows as there are real tokens.
+Texts are random pieces, with lengths drawn by a seed: short messages (mean 12), mixed (log-normal, mean 47, at most
+148), passages (384). Batches come in order of arrival, or after sorting all texts by length. Padding the peers' batches
+and exporting are not timed; our packing is. Each round times every arm once. Ratios are medians over rounds of a peer's
+time divided by ours in the same round. OpenVINO runs with one stream and with one stream per core; the summary keeps
+the better. The floor is the time of the products alone, laid out, for as many rows as there are real tokens.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def of_ours(model: AlbertForTask, precision: Precision, *, int8: bool = False) -
 
 
 def arms_of(model: AlbertForTask, folder: Path, *, short: bool, only: str | None) -> dict[str, Arm]:
-    """Every arm that this machine and installation have, of the peers `only` those whose names begin like that."""
+    """Every arm that this machine and installation have. `only` keeps the peers whose names begin like that."""
     sample = Work.of("mixed", "arrival", 8, 32).padded
     bf16 = has_bf16("cpu")
     arms = {"ours fp32": of_ours(model, "fp32")}
@@ -154,7 +154,7 @@ def floor(config: AlbertConfig, tokens: int, dtype: torch.dtype) -> float:
 
 
 def compare(arms: dict[str, Arm], work: Work, rounds: int) -> dict[str, dict[str, float]]:
-    """For each arm the median seconds, and the greatest distance of its logits from transformers' in fp32."""
+    """For each arm the median seconds, and the largest distance of its logits from transformers' in fp32."""
     times: dict[str, list[float]] = {name: [] for name in arms}
     said: dict[str, np.ndarray] = {}
     first = replace(work, padded=work.padded[:1], flat=work.flat[:1])
@@ -191,7 +191,8 @@ def show(work: Work, found: dict[str, dict[str, float]], floors: dict[str, float
 def latency(arms: dict[str, Arm], pieces: int, rounds: int) -> dict[str, tuple[float, float]]:
     """(p50, p95) in ms of each arm for one text at a time.
 
-    An arm's turn is some texts in a row, the first ones not counted: the threads of the arm before wait actively.
+    An arm's turn is several texts in a row. The first ones are not counted, because the threads of the previous arm
+    still wait actively.
     """
     work = Work.of("mixed", "arrival", 1, 1, lengths=np.asarray([pieces]))
     times: dict[str, list[float]] = {name: [] for name in arms}
@@ -206,7 +207,7 @@ def latency(arms: dict[str, Arm], pieces: int, rounds: int) -> dict[str, tuple[f
 
 
 def summary(where: str, found: dict[str, dict[str, float]]) -> list[str]:
-    """A line a peer and precision of ours, the better of a peer's settings."""
+    """One line per peer and precision of ours, with the better of a peer's settings."""
     lines = []
     for ours in [name for name in found if name in ("ours bf16", "ours int8")]:
         ratios: dict[str, float] = {}
@@ -220,7 +221,7 @@ def summary(where: str, found: dict[str, dict[str, float]]) -> list[str]:
 
 
 def draw(every: list[dict[str, Any]], path: Path) -> None:
-    """Tokens a second of each arm, a panel a shape, profile and order, in batches of 32."""
+    """Tokens per second of each arm in batches of 32, with one panel per shape, profile and order."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -248,7 +249,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for every figure")
     parser.add_argument("--plot", type=Path, help="picture of the speeds")
     arguments = parser.parse_args()
-    keep_freed_memory()  # for every arm: what the allocator gives back it asks for again
+    keep_freed_memory()  # for every arm: otherwise the allocator asks again for memory that it has returned
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     rounds = arguments.rounds or (2 if arguments.short else 3)

@@ -1,9 +1,9 @@
-"""Inference on a GPU: ours beside transformers in bf16, base shape, same weights and texts, interleaved.
+"""Inference on a GPU: ours against transformers in bf16, base shape, same weights and texts, interleaved.
 
     python benchmarks/inference_gpu.py        a minute on an H100; without a GPU it says so and ends
 
 Texts are random pieces of log-normal lengths (mean 47, at most 148) in order of arrival. Prints tokens/s for batches of
-1, 8, 32 and 512 texts a call, the median of the paired ratios, and how far the logits are apart.
+1, 8, 32 and 512 texts per call, the median of the paired ratios, and the distance of the logits.
 """
 
 from __future__ import annotations

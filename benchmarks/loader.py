@@ -1,9 +1,9 @@
-"""The loader's cost: training fed by fresh instances against one cached batch repeated.
+"""The cost of the loader: training on fresh instances against one cached batch repeated.
 
     python benchmarks/loader.py SHARDS [--size mini] [--pairs 15]
 
-Both arms make the same steps (bf16 where the machine has it, AdamW) on 64 rows of 128 pieces, in turn, a few steps at
-a time; printed are pieces a second of each and the median of the paired ratios. The aim is 0.98.
+Both arms make the same steps (bf16 where the machine has it, AdamW) on 64 rows of 128 pieces, in turn, a few steps at a
+time. Prints pieces per second of each and the median of the paired ratios. The aim is 0.98.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ source = PretrainingSource(
 
 
 def speed(batches: Iterator[list[PretrainingBatch]]) -> float:
-    """Real pieces a second over a few steps."""
+    """Real pieces per second over a few steps."""
     pieces, start = 0, time.perf_counter()
     for _ in range(STEPS):
         optimizer.zero_grad()

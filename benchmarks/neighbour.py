@@ -1,11 +1,11 @@
-"""What training and prediction lose beside another busy program, by how long waiting threads spin.
+"""The speed of training and prediction beside another busy program, by how long waiting threads spin.
 
     python benchmarks/neighbour.py                  (about 4 minutes on a quiet machine)
     python benchmarks/neighbour.py --spins 0,1000,10000,100000,300000
 
-Each job runs alone and beside as many busy loops as `--loops` says, with a thread a core, in a process of its own,
-in turns. A fair share of 2 cores beside one loop is one core, half the speed. "package" is what the package sets,
-300000 libgomp's own.
+Each job runs alone and beside `--loops` busy loops, with one thread per core, in a separate process, in turns. A fair
+share of 2 cores beside one loop is one core, half the speed. "package" is the package's setting; 300000 is libgomp's
+own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BUSY = "while True: pass"
 
 def steps(job: str) -> Callable[[], int]:
     """A job's step, which returns how many tokens it took."""
-    from albert.config import AlbertConfig  # before torch, whose libgomp reads what the package sets
+    from albert.config import AlbertConfig  # before torch, because its libgomp reads what the package sets
 
     import torch  # isort: skip
 

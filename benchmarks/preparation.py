@@ -1,11 +1,11 @@
-"""What `albert prepare` needs: time, and memory that must not grow with the corpus.
+"""The time and memory of `albert prepare`. The memory must not grow with the corpus.
 
     python benchmarks/preparation.py CORPUS --work WORK        (CORPUS: a folder of .jsonl.xz with "paras")
 
-Prepares about 10 MB, 100 MB and all of the corpus, duplicates left out, and prints for each the documents, MB
-of text a second (start of the processes included) and the peak resident memory of the main process and of the
-largest worker, from /proc; then the speed of ids alone beside that of pieces with offsets. The parts are
-documents drawn evenly from all files. On 2 cores a few minutes.
+Prepares about 10 MB, 100 MB and all of the corpus, without duplicates. For each it prints the documents, MB of text per
+second (with the start of the processes) and the peak resident memory of the main process and of the largest worker,
+from /proc. Then it prints the speed of ids alone against pieces with offsets. The parts are documents drawn evenly from
+all files. It takes a few minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from albert.text.tokenizer import AlbertTokenizer
 
 
 def draw(corpus: Path, megabytes: int, out: Path) -> Path:
-    """About so many MB of the corpus, as one file of every k-th line."""
+    """About this many MB of the corpus, as one file of every k-th line."""
     total = sum(len(line) for path in corpus_files([corpus]) for line in raw_lines(str(path)))
     step = max(round(total / megabytes / 1e6), 1)
     with lzma.open(out, "wb", preset=1) as file:
@@ -72,7 +72,7 @@ def children(pid: int) -> list[int]:
 
 
 def encoding(corpus: Path, *, sentences: int = 20_000) -> str:
-    """MB a second of ids alone and of pieces with offsets, over the first sentences, in this process."""
+    """MB per second of ids alone and of pieces with offsets, over the first sentences, in this process."""
     tokenizer = AlbertTokenizer.english()
     texts = [text for line in islice(corpus_lines([corpus]), sentences) for text in split(line, "en")][:sentences]
     size = sum(map(len, texts)) / 1e6

@@ -4,10 +4,10 @@
     python benchmarks/pretraining.py --plain-memory   both with the C library's own allocation settings
     python benchmarks/pretraining.py --threads 1 --pairs 5 --shapes small
 
-A step is forward, backward and a fused AdamW update. transformers runs in the fastest of its settings (attention
-sdpa or eager, bf16 autocast or float32). Prints the median of the paired ratios, tokens a second, peak memory,
-how far the losses are apart, and the floor: the matrix products of a step alone. With a GPU it prints ours for
-the base size instead: tokens a second and the share of the peak (MFU).
+A step is forward, backward and a fused AdamW update. transformers runs with its fastest settings (attention sdpa or
+eager, bf16 autocast or float32). Prints the median of the paired ratios, tokens per second, peak memory, the distance
+of the losses, and the floor: the matrix products of a step alone. With a GPU it prints ours for the base size instead:
+tokens per second and the share of the peak (MFU).
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def build(arm: str, config: AlbertConfig) -> Step:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """What `work` takes: on one thread the processor's own time, which others on the machine hardly change."""
+    """The time of `work`. With one thread it is the processor's own time, which other jobs hardly change."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     start = clock()
     work()
@@ -151,7 +151,7 @@ def floor(config: AlbertConfig, rows: int) -> float:
 
 
 def peak_memory(arm: str, shape: str, plain: bool) -> float:
-    """MiB that three steps in a process of their own need beyond what stands there before."""
+    """MiB that three steps in a separate process need beyond its memory before."""
     command = [sys.executable, __file__, "--peak", arm, "--shapes", shape, *(["--plain-memory"] if plain else [])]
     return float(subprocess.check_output(command, text=True).split()[-1])
 

@@ -1,15 +1,19 @@
-"""Our server beside FastAPI + transformers and FastAPI + OpenVINO: same model, same texts, same machine, loopback only.
+"""Our server against FastAPI + transformers and FastAPI + OpenVINO: same model, same texts, same machine, loopback
+only.
 
     pip install -e ".[serve,peers]"
     python benchmarks/serving.py --short         a few minutes: the starter's shape, fewer and shorter phases
     python benchmarks/serving.py                 the base shape, too; about half an hour
 
-Each arm is a process of its own and meets the same phases in turn: closed loops of 1, 8, 32 and 64 clients that ask
-without pause; open loops with arrivals at random (Poisson) at half and at 80 % of what the arm answered in its best
-closed loop; and 5 times that rate, where only answers within the deadline count (goodput). Requests are a text each, of
-the packaged customer messages, strung together to mixed lengths (log-normal, mean 47 pieces, at most 126). Clients run
-in this process on the same cores: what they cost, they cost every arm. Ours is told the deadline by --timeout, the
-others cannot be told one; theirs are described in `serving_peers.py`.
+Each arm is a separate process and gets the same phases in turn:
+
+- closed loops of 1, 8, 32 and 64 clients that ask without pause
+- open loops with random arrivals (Poisson) at half and at 80 % of the arm's best closed loop
+- 5 times that rate, where only answers within the deadline count (goodput)
+
+Requests are one text each, of the packaged customer messages, joined to mixed lengths (log-normal, mean 47 pieces, at
+most 126). Clients run in this process on the same cores, so they cost every arm the same. Our server gets the deadline
+by --timeout; the others have no such option. `serving_peers.py` describes them.
 """
 
 from __future__ import annotations
@@ -57,7 +61,7 @@ HERE = Path(__file__).parent
 
 
 def write_model(folder: Path, shape: str, texts: list[str]) -> None:
-    """A random classifier, with ranges for int8; what it says does not matter, what it costs does."""
+    """A random classifier, with ranges for int8. Its answers do not matter, only its cost."""
     tokenizer = AlbertTokenizer.english()
     settings = dict(SHAPES[shape])
     config = AlbertConfig.named(
@@ -74,7 +78,7 @@ def write_model(folder: Path, shape: str, texts: list[str]) -> None:
 
 @dataclass
 class Phase:
-    """What clients saw: seconds of each answer, and how many of each status; 0 is a connection that failed."""
+    """What clients saw: the seconds of each answer, and the count of each status; 0 is a failed connection."""
 
     name: str
     seconds: float = 0.0
@@ -132,7 +136,7 @@ class Connections:
 
 
 async def closed(port: int, texts: list[str], clients: int, seconds: float) -> Phase:
-    """Clients that ask again as soon as they are answered, and a moment later when they are refused."""
+    """Clients that ask again as soon as they are answered, and after a moment when they are refused."""
     phase, connections = Phase(f"closed, {clients}"), Connections(port)
     begun = time.perf_counter()
 
@@ -151,7 +155,7 @@ async def closed(port: int, texts: list[str], clients: int, seconds: float) -> P
 
 
 async def opened(port: int, texts: list[str], rate: float, seconds: float, name: str) -> Phase:
-    """Arrivals at random times, whatever became of those before; latency counts from the time of arrival."""
+    """Arrivals at random times, independent of earlier requests. Latency counts from the time of arrival."""
     phase, connections, rng = Phase(name), Connections(port), random.Random(0)
     begun = time.perf_counter()
     tasks: set[asyncio.Task[None]] = set()
@@ -186,7 +190,7 @@ def started(command: list[str], port: int) -> subprocess.Popen[bytes]:
 
 
 def processor_seconds(process: int) -> float:
-    """What a process has had so far, of all cores (Linux)."""
+    """The processor seconds of a process so far, over all cores (Linux)."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -265,7 +269,9 @@ def main() -> None:
 
 
 def conclude(shape: str, arms: dict[str, list[dict[str, Any]]]) -> None:
-    """Each arm's most answers at no higher p99 than OpenVINO's with as many clients, and what overload leaves."""
+    """Each arm's most answers at no higher p99 than OpenVINO's with as many clients, and what
+    remains under overload.
+    """
     loops = {arm: [phase for phase in phases if phase["phase"].startswith("closed")] for arm, phases in arms.items()}
     print()
     for arm, phases in arms.items():

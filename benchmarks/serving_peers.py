@@ -4,9 +4,9 @@
     python benchmarks/serving_peers.py openvino FOLDER --port 3001
     python benchmarks/serving_peers.py openvino-int8 FOLDER --port 3001
 
-`transformers` is what tutorials show: an endpoint that runs the model on the texts of its request, in a thread of its
-own. `openvino` batches across requests as text-embeddings-inference does: in order of arrival, as many texts as there
-are up to a budget of padded tokens, at most 512 requests under way, 429 beyond.
+`transformers` is the form of tutorials: an endpoint runs the model on the texts of its request, in a thread of its own.
+`openvino` batches across requests as text-embeddings-inference does: in order of arrival, up to a budget of padded
+tokens. It has at most 512 requests under way and answers 429 beyond.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/training_step.py        (or: make bench-training; about a minute)
 
-Prints, for two shapes, the median step time of each, the median of the paired ratios, and how far the losses
-are apart in the same run. Both run fp32 and then bf16 autocast, forward and backward without an update.
+Prints, for two shapes, the median step time of each, the median of the paired ratios, and the distance of the losses in
+the same run. Both run fp32 and then bf16 autocast, forward and backward without an update.
 """
 
 from __future__ import annotations

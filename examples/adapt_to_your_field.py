@@ -1,9 +1,9 @@
-"""Domain adaptation: the starter goes on learning from texts of your own, and what that changes.
+"""Domain adaptation: the starter goes on learning from your own texts, and the script measures the change.
 
     python examples/adapt_to_your_field.py TEXTS --out runs/adapted --steps 600        about 5 minutes on 2 cores
 
 TEXTS are files or folders that `albert prepare` reads. Prints loss and accuracy of masked words, and accuracy of the
-sentence order, on documents of yours that neither run trained on, before and after. `albert train … --init
+sentence order, before and after, on documents of yours that were not used for training. `albert train … --init
 runs/adapted/model` then fine-tunes the adapted encoder.
 """
 

@@ -1,11 +1,11 @@
-"""The paper's ablations at a small scale: directions, not levels (ALBERT, Tables 3 to 8).
+"""The paper's ablations at a small scale: they show directions, not levels (ALBERT, Tables 3 to 8).
 
     python recipes/ablation.py SHARDS GLUE/STS-B        about 1 hour on a quiet core
 
 Every arm is one change of the same network (H 192, 3 layers, all shared, E 128, no dropout, SOP) and sees the same
-number of pieces. All arms are judged on the same held-out instances, with swapped segments, and by fine-tuning on a
-pair task (STS-B dev, mean of Pearson and Spearman correlation; best of 3 epochs). A finished arm is kept in --out,
-so a repeated call goes on.
+number of pieces. All arms are scored on the same held-out instances, with swapped segments, and by fine-tuning on a
+pair task (STS-B dev, mean of Pearson and Spearman correlation; best of 3 epochs). A finished arm is kept in --out, so a
+repeated call goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from albert.corpus.shards import open_corpus
+from albert.data.reading import DataSource
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.model.checkpoint import load_model
@@ -50,7 +51,7 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
-    """Trains and judges one arm."""
+    """Trains and scores one arm."""
     start = time.monotonic()
     settings = {**BASE, "steps": arguments.steps, **ARMS[name]}
     pretrain(
@@ -62,12 +63,11 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     model = load_model(folder)
     tuned = finetune(
         FinetuneConfig(
-            train=str(arguments.pairs / "train.tsv"),
+            train=DataSource(
+                str(arguments.pairs / "train.tsv"), text="sentence1", text_pair="sentence2", label="score"
+            ),
             dev=str(arguments.pairs / "dev.tsv"),
             out=folder / "tuned",
-            text="sentence1",
-            text_pair="sentence2",
-            label="score",
             init=str(folder),
             settings={"lr": 5e-4, "epochs": 3.0, "batch_size": 32},
         ),

@@ -1,11 +1,11 @@
-"""AG News from scratch: a tiny network on 10,000 descriptions, scored on the 7,600 of the test set.
+"""AG News from scratch: a tiny network on 10,000 descriptions, scored on the 7,600 rows of the test set.
 
     python recipes/ag_news_scratch.py AG_NEWS        about 7 minutes on 2 cores
     expected: test accuracy 0.837 (median of seeds 0, 1, 2), majority 0.250
 
-The training part (description, label word) has no header; the test part is the original (label number, title,
-description). 51 training texts have a near-duplicate in the test set. The checkpoint is chosen on a tenth of
-the training part, the test set is scored once at the end.
+The training part (description, label word) has no header. The test part is the original (label number, title,
+description). 51 training texts have a near-duplicate in the test set. The checkpoint is chosen on a tenth of the
+training part. The test set is scored once at the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What word counts and a linear model reach on a task set, by scikit-learn: the figure that a network has to beat."""
+"""Baselines of word counts and a linear model on a task set, by scikit-learn: the scores that a network has to beat."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ PENALTIES = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C, an inverse: 1 is its de
 
 def examples_of(wanted: TaskSet, files: Files) -> tuple[Task, list[Example], list[Example]]:
     """The task of a set with its training and its test rows."""
-    table = Table(files.train)
-    options = {key: wanted.options[key] for key in ("text", "text_pair", "label") if key in wanted.options}
-    columns = guess_columns(table, **options)
+    table = Table(wanted.source(files.train))
+    columns = guess_columns(table)
     values = [row.values.get(columns.label or "") for row in table.sample()]
     task = task_named(wanted.options["task"]) if "task" in wanted.options else guess_task(values, columns)
     train, test = (
@@ -46,9 +45,9 @@ def chosen_penalty(
     *,
     penalties: Sequence[float] = PENALTIES,
 ) -> float:
-    """The penalty that does best on a tenth of the training rows, drawn by seed 0; the stronger of equals.
+    """The penalty with the best score on a tenth of the training rows, drawn by seed 0; of equal ones the stronger.
 
-    `fit(c, x, gold)` gives a model, `score(predicted, gold)` says how good it is.
+    `fit(c, x, gold)` gives a model; `score(predicted, gold)` gives its score.
     """
     order = np.random.default_rng(0).permutation(len(x))
     held, rest = order[: len(x) // 10], order[len(x) // 10 :]
@@ -60,7 +59,7 @@ def _vectorizer() -> TfidfVectorizer:
 
 
 def _features(train: Examples, test: Examples) -> tuple[Any, Any]:
-    """A text's TF-IDF; of a pair both, what they share and where they differ, and their cosine."""
+    """A text's TF-IDF. For a pair: both texts' TF-IDF, their common and different parts, and their cosine."""
     vectors = _vectorizer().fit([t for e in train for t in (e.text, e.text_pair or "")])
 
     def one(examples: Examples) -> Any:
@@ -93,7 +92,7 @@ def regression(train: Examples, test: Examples) -> dict[str, float]:
 
 
 def ner(train: Examples, test: Examples) -> dict[str, float]:
-    """A tag a word from character n-grams of it and its neighbours, logistic regression."""
+    """A tag per word from character n-grams of the word and its neighbours, by logistic regression."""
 
     def described(example: Example) -> list[str]:
         found = ["<s>", *(example.text[a:b] for a, b in example.word_places), "</s>"]
@@ -117,7 +116,9 @@ def ner(train: Examples, test: Examples) -> dict[str, float]:
 
 
 def qa(train: Examples, test: Examples) -> dict[str, float]:
-    """Of the sentence most like the question, the longest run of capitalised or numeric words not in the question."""
+    """In the sentence most like the question, the longest run of capitalised or numeric words that are not in the
+    question.
+    """
     vectors = _vectorizer().fit([e.text_pair or "" for e in train[:20_000]])
     texts = []
     for e in test:
@@ -153,7 +154,7 @@ def retrieval(train: Examples, test: Examples) -> dict[str, float]:
 def ranked(scores: Sequence[float], examples: Examples, right: str) -> dict[str, float]:
     """Mean average precision and reciprocal rank of the right answers of each first text that has any.
 
-    As in the literature on TREC-QA, texts of which all or no answers are right are left out.
+    As in the literature on TREC-QA, texts whose answers are all right or all wrong are left out.
     """
     groups: dict[str, list[tuple[float, bool]]] = {}
     for score, example in zip(scores, examples, strict=True):

@@ -1,11 +1,11 @@
-"""ALBERT beside the BERT of its shape: parameters, memory, speed, and held-out loss after equal time.
+"""ALBERT against the BERT of the same shape: parameters, memory, speed, and held-out loss after equal time.
 
     python recipes/bert_equivalent.py SHARDS --minutes 10        about 25 minutes on a quiet core
 
-Both are H 256 with 6 layers and see the same instances in the same order; ALBERT shares one layer and factorises its
-embeddings (E 128), BERT has six layers and E 256. The rate of each is measured in 40 steps, from which follows how
-many steps it can make in the given time, so that its learning rate falls to 0 within it. Memory is the peak of a
-process of its own. A finished run is kept in --out, so a repeated call goes on.
+Both are H 256 with 6 layers and see the same instances in the same order. ALBERT shares one layer and factorises its
+embeddings (E 128); BERT has six layers and E 256. The speed of each is measured in 40 steps. It gives the number of
+steps in the given time, over which the learning rate falls to 0. Memory is the peak of a separate process. A finished
+run is kept in --out, so a repeated call goes on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def train(shards: Path, folder: Path, settings: dict[str, Any]) -> int:
 
 
 def measure(shards: Path, folder: Path, settings: dict[str, Any], minutes: float) -> dict[str, Any]:
-    """One arm's figures."""
+    """The figures of one arm."""
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         pool.apply(train, (shards, folder / "probe", {**settings, "steps": PROBE}))
         steps = round(60 * minutes / statistics.median(r["seconds"] for r in records(folder / "probe")[5:]))
@@ -69,7 +69,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measures what is not measured yet and prints the table."""
+    """Measures what has not been measured yet, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", type=Path)
     parser.add_argument("--minutes", type=float, default=10.0)

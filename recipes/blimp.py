@@ -1,13 +1,14 @@
-"""BLiMP: does a pre-trained model find the sentence with right grammar likelier than its wrong neighbour?
+"""BLiMP: does a pre-trained model give the grammatical sentence of a pair a higher likelihood than the wrong one?
 
     python recipes/blimp.py MODEL BLIMP --rows 100    about a minute on one core with the starter
     python recipes/blimp.py MODEL BLIMP               all 67,000 pairs
 
-MODEL is a model folder, a hub id or "starter", BLIMP the file `blimp.jsonl.xz` with the keys good, bad, test and field.
-The measure is the pseudo-log-likelihood: every piece of a sentence is masked in turn, and the log-probabilities of the
-right pieces are summed. Both sides of a piece are read, so what two sentences share counts, too. The likelier sentence
-of a pair wins, equals count half. Reported is the mean over the 67 tests, and over the tests of each field.
-Source: Warstadt et al. 2020, "BLiMP: The Benchmark of Linguistic Minimal Pairs for English".
+MODEL is a model folder, a hub id or "starter". BLIMP is the file `blimp.jsonl.xz` with the keys good, bad, test and
+field. The measure is the pseudo-log-likelihood: every piece of a sentence is masked in turn, and the log-probabilities
+of the right pieces are summed. The model reads both sides of a piece, so what two sentences share counts, too. The
+sentence with the higher likelihood wins its pair; equal ones count half. The result is the mean over the 67 tests, and
+over the tests of each field. Source: Warstadt et al. 2020, "BLiMP: The Benchmark of Linguistic Minimal Pairs for
+English".
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def read(path: Path, rows: int | None = None) -> dict[str, Test]:
 
 
 def accuracies(model: PretrainedModel, tests: dict[str, Test], *, within_word: bool = False) -> dict[str, float]:
-    """The share of pairs in which the good sentence is likelier, test by test."""
+    """The share of pairs in which the good sentence has the higher likelihood, per test."""
     texts = [text for test in tests.values() for pair in test.pairs for text in pair]
     likelihoods = pseudo_log_likelihoods(model.model, model.tokenizer, texts, within_word=within_word)
     good, bad = likelihoods.reshape(-1, 2).T
@@ -58,7 +59,7 @@ def accuracies(model: PretrainedModel, tests: dict[str, Test], *, within_word: b
 
 
 def means(tests: dict[str, Test], found: dict[str, float]) -> dict[str, float]:
-    """Over the tests of each field, and of all."""
+    """The means over the tests of each field, and over all tests."""
     fields = defaultdict(list)
     for name, test in tests.items():
         fields[test.field].append(found[name])

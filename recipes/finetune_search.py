@@ -1,13 +1,13 @@
-"""Which settings a fine-tuning wants: rates and epochs, then warm-up, layer decay and averaging, recorded run by run.
+"""A search for the settings of fine-tuning: rates and epochs, then warm-up, layer decay and averaging, run by run.
 
     python recipes/finetune_search.py TASKS --init FOLDER --only CoLA,MRPC --rows 4000
     python recipes/finetune_search.py TASKS --init FOLDER --only CoLA,MRPC --rows 4000 --table      computes nothing
 
-All rates are tried with all numbers of epochs; then each further setting alone, from the best so far; the first value
-of each is what it has until then. Judged by the mean over sets and seeds. Only rows of a set's training part are used,
-so that its dev and test parts stay unseen: --rows to train, --held to choose a run's checkpoint, as many again to judge
-the settings. A finished run is a line of JSON in --out/runs.jsonl, an interrupted one resumes: a repeated call goes on.
-`--set` fixes a setting for all runs.
+First, all rates are tried with all numbers of epochs. Then each further setting is tried by itself, from the best so
+far. The first value of each setting is its default until then. The score is the mean over sets and seeds. Only rows of
+a set's training part are used, so that its dev and test parts stay unseen: --rows to train, --held to choose a run's
+checkpoint, and as many again to score the settings. A finished run is a line of JSON in --out/runs.jsonl, and an
+interrupted one resumes, so a repeated call goes on. `--set` fixes a setting for all runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ Settings = dict[str, Any]
 
 
 def units(path: Path, *, header: bool) -> tuple[str, list[str]]:
-    """What a file begins with, and its rows as they stand there: lines, CSV records, or blocks between empty lines."""
+    """The beginning of a file (its header, if any), and its rows as they stand: lines, CSV records, or blocks between
+    empty lines.
+    """
     text = path.read_text(encoding="utf-8-sig")
     match path.suffix:
         case ".tsv" | ".jsonl":
@@ -57,7 +59,7 @@ def units(path: Path, *, header: bool) -> tuple[str, list[str]]:
 
 
 def divided(name: str, wanted: TaskSet) -> tuple[Path, Path, Path]:
-    """Rows to train on, to choose the checkpoint by, and to judge by, drawn from the training part by seed 0."""
+    """Rows for training, for choosing the checkpoint, and for scoring, drawn from the training part by seed 0."""
     work = arguments.out / "data"
     work.mkdir(parents=True, exist_ok=True)
     source = wanted.files(arguments.tasks, work).train
@@ -74,7 +76,7 @@ def divided(name: str, wanted: TaskSet) -> tuple[Path, Path, Path]:
 
 
 def identity(name: str, settings: Settings, seed: int) -> dict[str, Any]:
-    """What makes a run this one."""
+    """What identifies a run."""
     return {
         "init": arguments.init, "set": name, "rows": arguments.rows, "held": arguments.held, "seed": seed,
         "settings": dict(sorted(settings.items())),
@@ -82,19 +84,19 @@ def identity(name: str, settings: Settings, seed: int) -> dict[str, Any]:
 
 
 def run(name: str, settings: Settings, seed: int) -> dict[str, Any]:
-    """One fine-tuning, judged."""
+    """One fine-tuning with its score."""
     wanted, began = SETS[name], time.monotonic()
     who = identity(name, settings, seed)
     folder = arguments.out / hashlib.sha256(json.dumps(who).encode()).hexdigest()[:16]
     train, choose, judge = divided(name, wanted)
     result = finetune(
         FinetuneConfig(
-            train=str(train),
+            train=wanted.source(train),
             dev=str(choose),
             out=folder,
             init=arguments.init,
             settings={"batch_size": 32, "patience": 0, **settings, "seed": seed},
-            **wanted.options,
+            **wanted.chosen(),
         ),
         resume=True,
         progress=ConsoleProgress(quiet=not arguments.loud),
@@ -128,7 +130,7 @@ class Runs:
         self.done = [record for line in lines if (record := _whole(line)) is not None]
 
     def of(self, name: str, settings: Settings, seed: int) -> dict[str, Any] | None:
-        """A run's record, made now if it is not there (with --table: None)."""
+        """A run's record. A missing one is made now (with --table: None)."""
         who = identity(name, settings, seed)
         for record in self.done:
             if all(record[key] == value for key, value in who.items()):
@@ -144,7 +146,7 @@ class Runs:
 
 
 def _whole(line: str) -> dict[str, Any] | None:
-    """A record; None for the half of one that a kill left."""
+    """A record; None for an incomplete one that a kill left."""
     try:
         record: dict[str, Any] = json.loads(line)
     except ValueError:
@@ -153,13 +155,13 @@ def _whole(line: str) -> dict[str, Any] | None:
 
 
 def told(settings: Settings) -> str:
-    """Settings in words."""
+    """The settings in words."""
     return " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
                     for name, value in settings.items())  # fmt: skip
 
 
 def tried(runs: Runs, settings: Settings, sets: list[str]) -> float | None:
-    """The mean score over sets and seeds, and a row of the table; None where runs are missing."""
+    """The mean score over sets and seeds, and a row of the table; None if runs are missing."""
     means, cells, seconds = [], [], 0.0
     for name in sets:
         found = [record for seed in range(arguments.seeds) if (record := runs.of(name, settings, seed))]
@@ -179,7 +181,7 @@ def rates(best: Settings) -> list[Settings]:
 
 
 def alone(name: str) -> Callable[[Settings], list[Settings]]:
-    """Every value of one setting, next to the best so far."""
+    """Every value of one setting, with the best of the others so far."""
     return lambda best: [{**best, name: value} for value in getattr(arguments, name)]
 
 

@@ -1,13 +1,13 @@
-"""Hostile text: what imperceptible attacks cost a model, and how much of that hardening brings back.
+"""Hostile text: the accuracy that imperceptible attacks cost a model, and how much of it hardening recovers.
 
     python recipes/hostile_text.py TASKS        about 15 minutes on one core
     expected: SST-2 97.9 % of the lost accuracy recovered, no clean text changed (docs/hostile-text.md)
 
 Fine-tunes the starter on parts of SST-2 (its first rows, official dev) and of the hate-speech set (rows held out by
-`tasksets.py`), and attacks their texts with homoglyphs, invisible characters, reorderings and deletions, 1 to 5 a text
-(Boucher et al. 2021); of `--trials` attacked forms of a text the worst for the model counts. "Attacked" is the model
-without hardening, "defended" the same weights with it; both are attacked anew, each where it is weak. TASKS is the
-folder of the task sets, SST-2 in `glue/`.
+`tasksets.py`). Attacks their texts with homoglyphs, invisible characters, reorderings and deletions, 1 to 5 per text
+(Boucher et al. 2021). Of `--trials` attacked forms of a text, the worst for the model counts. "Attacked" is the model
+without hardening, "defended" the same weights with it. Both are attacked separately, each where it is weak. TASKS is
+the folder of the task sets, with SST-2 in `glue/`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from tasksets import SETS, Files
 
+from albert.data.reading import DataSource
 from albert.evaluation.attacks import INVISIBLE_TO_READERS, score_under_attack
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -36,7 +37,7 @@ Table = dict[tuple[str, int], float]
 
 
 def first_rows(path: Path, count: int, work: Path) -> Path:
-    """The header, if it is a table, and so many rows of it."""
+    """The header, if the file is a table, and the first rows."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     part = work / f"{path.stem}-{count}{path.suffix}"
     part.write_text("".join(lines[: count + (path.suffix == ".tsv")]), encoding="utf-8")
@@ -44,16 +45,19 @@ def first_rows(path: Path, count: int, work: Path) -> Path:
 
 
 def train(name: str, files: Files, rows: int, out: Path) -> Path:
-    """A model of the set from its first rows."""
+    """A model trained on the first rows of the set."""
     config = FinetuneConfig(
-        train=str(first_rows(files.train, rows, out)), dev=str(files.dev), out=out / name, settings={"epochs": 2.0}
+        train=DataSource(str(first_rows(files.train, rows, out))),
+        dev=str(files.dev),
+        out=out / name,
+        settings={"epochs": 2.0},
     )
     finetune(config, overwrite=True, progress=ConsoleProgress())
     return config.out
 
 
 def attack(predictor: Predictor, clean: Evaluation, arguments: argparse.Namespace) -> Table:
-    """Accuracy under each attack and budget."""
+    """The accuracy under each attack and budget."""
     facts, scores = clean.facts, {}
     for kind, budget in itertools.product(INVISIBLE_TO_READERS, arguments.budgets):
         under = score_under_attack(
@@ -65,7 +69,7 @@ def attack(predictor: Predictor, clean: Evaluation, arguments: argparse.Namespac
 
 
 def report(name: str, model: Path, test: Path, arguments: argparse.Namespace) -> None:
-    """Prints the table of one set, the share recovered, and how many clean texts have other pieces."""
+    """Prints the table of one set, the share recovered, and how many clean texts have other pieces with hardening."""
     plain, hardened = (Predictor.load(model, hardening=on) for on in (False, True))
     clean, also_clean = plain.evaluate(test), hardened.evaluate(test)
     base = clean.scores["accuracy"]
@@ -108,7 +112,7 @@ def report_clean() -> None:
 
 
 def report_corpus(path: Path) -> None:
-    """Prints how many words of a corpus are folded, and which: judge for yourself how many of them are false."""
+    """Prints how many words of a corpus are folded, and which ones. A person must judge how many of them are wrong."""
     harden = Hardener(spell=AlbertTokenizer.english().spelling)
     total, folded = 0, []
     with lzma.open(path, "rt", encoding="utf-8") as file:

@@ -1,11 +1,12 @@
-"""The table of letters that look like an ASCII letter, from the skeletons of Unicode's UTS #39.
+"""Makes the table of letters that look like an ASCII letter, from the skeletons of Unicode's UTS #39.
 
     python recipes/lookalikes.py SKELETONS.tsv > src/albert/text/hardening/lookalike_table.py        a second
 
 SKELETONS has a line `source_hex, target_hex, source, target` for each code point whose skeleton is not its NFD form
-(ICU's uspoof_getSkeleton). Kept are single letters whose skeleton is that of one ASCII letter, of scripts with a
-dozen of them or more: enough to write words in. Letters that NFKD changes are left to it, but for variants of another
-letter of their script (the lunate sigma, which looks like c). The skeletons of I and l are the same; capitals get I.
+(ICU's uspoof_getSkeleton). The table keeps single letters whose skeleton is that of one ASCII letter, from scripts with
+at least a dozen of them, which is enough to write words. Letters that NFKD changes are left to NFKD, except variants of
+another letter of their script (the lunate sigma, which looks like c). The skeletons of I and l are the same; capitals
+get I.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
-UNICODE = "15.0"  # of ICU 72
-ENOUGH = 12  # letters of a script
+UNICODE = "15.0"  # the Unicode version of ICU 72
+ENOUGH = 12  # the fewest letters of a script
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("skeletons", type=Path)

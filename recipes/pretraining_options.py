@@ -1,10 +1,10 @@
-"""Which options of pre-training pay: each against the plain run at the same arithmetic, seeds 0, 1 and 2.
+"""Which options of pre-training help: each against the plain run with the same arithmetic, seeds 0, 1 and 2.
 
     python recipes/pretraining_options.py SHARDS        about 1 hour on a quiet core
 
-Plain: H 128, 4 layers, AdamW, random embeddings, 15 % masked. An option that makes steps cheaper gets more of them,
-so that all arms spend the same floating-point operations. Judged by the loss on the same held-out instances (15 %
-masked). A finished run is kept in --out, so a repeated call goes on.
+The plain run has H 128, 4 layers, AdamW, random embeddings, and 15 % masked. An option that makes steps cheaper gets
+more of them, so that all arms use the same number of floating-point operations. The score is the loss on the same
+held-out instances (15 % masked). A finished run is kept in --out, so a repeated call goes on.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def arithmetic(settings: dict[str, Any], steps: int) -> float:
 
 
 def steps_for(settings: dict[str, Any]) -> int:
-    """As many steps as cost what the plain run costs."""
+    """The number of steps that cost as much as the plain run."""
     steps = arguments.steps
     return round(steps * arithmetic({}, steps) / arithmetic(settings, steps))
 

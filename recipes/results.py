@@ -1,14 +1,13 @@
-"""The results table: every task set of `tasksets.py`, learned from the starter, beside what simpler means reach.
+"""The results table: every task set of `tasksets.py`, learned from the starter, with simpler methods for comparison.
 
     python recipes/results.py TASKS --only CoLA,RTE          minutes each; SQuAD, IMDB and SST-2 longer
     python recipes/results.py TASKS --scratch --only CoLA    the same network without pre-training, too
 
 TASKS is the folder of the task sets. Each run trains on the training part, chooses its checkpoint on dev and is scored
-on test (on dev where the test labels are not public). "majority" is what `albert evaluate` compares with: the commonest
-label, for entities what the training part's words had, for similarity shared words. "linear" is `baselines.py`,
-"minilm" what `minilm.py` left in --out.
-A finished run is kept in --out as JSON and one that was interrupted resumes, so a repeated call goes on; --table prints
-what is there.
+on test (on dev if the test labels are not public). "majority" is the baseline of `albert evaluate`: the most frequent
+label, for entities the tags of the training part's words, for similarity shared words. "linear" is `baselines.py`.
+"minilm" are the scores that `minilm.py` left in --out. A finished run is kept in --out as JSON and an interrupted one
+resumes, so a repeated call goes on. --table prints the finished ones.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from albert.training.progress import ConsoleProgress
 
 
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
-    """One fine-tuning and its score."""
+    """One fine-tuning with its score."""
     wanted, began = SETS[name], time.monotonic()
     start = str(model_of(wanted.start)) if wanted.start else "starter"
     network = AlbertConfig.load(model_folder("starter"))
@@ -50,7 +49,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     folder = model_of(name) if (side, seed) == ("starter", 0) else arguments.out / f"{name}-{side}-{seed}"
     finetune(
         FinetuneConfig(
-            train=str(files.train),
+            train=wanted.source(files.train),
             dev=str(files.dev),
             out=folder,
             init=start if side == "starter" else None,
@@ -60,7 +59,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
                 "lr": wanted.lr if side == "starter" else wanted.scratch_lr,
                 **(shape if side == "scratch" else {}),
             },
-            **wanted.options,
+            **wanted.chosen(),
         ),
         resume=True,
         progress=ConsoleProgress(quiet=arguments.quiet),
@@ -86,22 +85,21 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
 
 
 def of_label(label: str, gold: list[str], said: list[str]) -> dict[str, float]:
-    """How well one label by itself is found."""
+    """The scores of one label."""
     precision, recall, f1, _ = precision_recall_fscore_support(gold, said, labels=[label], average="micro")
     return {f"{label} precision": float(precision), f"{label} recall": float(recall), f"{label} f1": float(f1)}
 
 
 def model_of(name: str) -> Path:
-    """The set's first model: others may start from it."""
+    """The set's first model, from which others may start."""
     return Path(arguments.out / f"{name}-model")
 
 
 def examples(predictor: Predictor, path: Path) -> list[Example]:
     """A file's rows as the model reads them."""
-    table = Table(path)
-    columns = guess_columns(
-        table, text=predictor.columns.text, text_pair=predictor.columns.text_pair, label=predictor.columns.label
-    )
+    own = predictor.columns
+    table = Table(path, text=own.text, text_pair=own.text_pair, label=own.label)
+    columns = guess_columns(table)
     return list(read_examples(table, columns, predictor.task.parse_gold, Problems(str(path))))
 
 
@@ -114,7 +112,7 @@ def linear(name: str, files: Files) -> dict[str, Any]:
 
 
 def kept(name: str, make: Any) -> dict[str, Any] | None:
-    """A result from --out, made now if it is not there."""
+    """A result from --out. A missing one is made now."""
     path = arguments.out / f"{name}.json"
     if not path.exists():
         if arguments.table:
@@ -148,7 +146,7 @@ def row(name: str, wanted: TaskSet) -> str | None:
         if side == "starter":
             first = results[0]
     simple = kept(f"{name}-linear", lambda: linear(name, files))
-    vectors = arguments.out / f"{name.split(' after ')[0]}-minilm.json"  # whatever ours starts from
+    vectors = arguments.out / f"{name.split(' after ')[0]}-minilm.json"  # whatever our model starts from
     ready = json.loads(vectors.read_text())["scores"] if vectors.exists() else None
     beside = [f"{key} {value:.3f}" for key, value in first["scores"].items() if wanted.label and wanted.label in key]
     return " | ".join(

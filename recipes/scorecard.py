@@ -46,6 +46,7 @@ from tasksets import tsv, write_rows
 
 from albert.corpus.shards import open_corpus
 from albert.data.batches import Features, inference_batches
+from albert.data.reading import DataSource
 from albert.engine import Engine
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -83,7 +84,7 @@ class Card:
 
     @cached_property
     def model(self) -> AlbertForTask:
-        """With the head that it has."""
+        """The model with its own head."""
         return load_model(self.folder)
 
     @cached_property
@@ -92,7 +93,7 @@ class Card:
 
     @property
     def fills(self) -> bool:
-        """Whether it has a masked-language-model head."""
+        """Whether it has a head for masks."""
         return self.model.head_name in ("masked_lm", "pretraining")
 
     def states(self, texts: list[str]) -> list[np.ndarray]:
@@ -121,7 +122,7 @@ class Card:
     # --- parts -------------------------------------------------------------------------------------------
 
     def held_out(self) -> dict[str, Any]:
-        """On documents that pre-training did not see, masked as the paper has it whatever the run does."""
+        """Scores on documents that pre-training did not see, masked as in the paper for any run."""
         if self.arguments.shards is None or self.model.head_name != "pretraining":
             return {}
         scores = {}
@@ -140,7 +141,7 @@ class Card:
         return scores
 
     def cls(self) -> dict[str, Any]:
-        """SST-2's dev sentences."""
+        """The spread of [CLS] over SST-2's dev sentences."""
         first = np.stack([states[0] for states in self.states([row["sentence"] for row in self.sst2[1][:TEXTS]])])
         return {"cls_spread": float(first.std(0).mean())}
 
@@ -171,19 +172,19 @@ class Card:
                 write_rows(Path(work) / f"{part}.jsonl", rows)
                 for part, rows in zip(("train", "dev"), self.sst2, strict=True)
             )
-            return {"sst_2": self._tuned(train, dev, epochs=2.0)["accuracy"]}
+            return {"sst_2": self._tuned(DataSource(str(train)), dev, epochs=2.0)["accuracy"]}
 
     def cola(self) -> dict[str, Any]:
         train, dev = (self.tasks / "glue" / "CoLA" / f"{part}.tsv" for part in ("train", "dev"))
-        return {"cola": self._tuned(train, dev, epochs=3.0, text="4", label="2", metric="mcc")["mcc"]}
+        return {"cola": self._tuned(DataSource(str(train), text="4", label="2"), dev, epochs=3.0, metric="mcc")["mcc"]}
 
-    def _tuned(self, train: Path, dev: Path, *, epochs: float, **options: Any) -> dict[str, float]:
+    def _tuned(self, source: DataSource, dev: Path, *, epochs: float, metric: str | None = None) -> dict[str, float]:
         """The scores on dev of the best checkpoint, as everywhere in the recipes."""
         settings = {**SETTINGS, "epochs": epochs, **dict(map(parse_setting, self.arguments.set))}
         with tempfile.TemporaryDirectory() as work:
             config = FinetuneConfig(
-                train=str(train), dev=str(dev), out=Path(work) / "model", init=str(self.folder), settings=settings,
-                **options,
+                train=source, dev=str(dev), out=Path(work) / "model", init=str(self.folder), settings=settings,
+                metric=metric,
             )  # fmt: skip
             return finetune(config).scores
 
@@ -213,7 +214,7 @@ COLUMNS = {
 
 
 def complete(name: str, vocabulary: str, work: Path) -> Path:
-    """The model's folder; one without a vocabulary is copied and gets that of another."""
+    """The model's folder. A folder without a vocabulary is copied and gets that of another model."""
     folder = model_folder(name)
     if (folder / "spiece.model").exists() or (folder / "tokenizer.json").exists():
         return folder
@@ -224,7 +225,7 @@ def complete(name: str, vocabulary: str, work: Path) -> Path:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The card: every part's scores, and how many seconds of a core each took."""
+    """The card: the scores of every part, and the seconds of a core that each part took."""
     with tempfile.TemporaryDirectory() as work:
         card = Card(complete(arguments.model, arguments.vocabulary, Path(work)), arguments)
         scores: dict[str, Any] = {}
@@ -250,7 +251,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(cards: list[dict[str, Any]]) -> str:
-    """A line a model."""
+    """One line per model."""
     lines = ["| model | " + " | ".join(COLUMNS.values()) + " | core minutes |", "|---" * (len(COLUMNS) + 2) + "|"]
     for card in cards:
         cells = [f"{card['scores'][name]:.3f}" if name in card["scores"] else "–" for name in COLUMNS]
@@ -259,7 +260,7 @@ def table(cards: list[dict[str, Any]]) -> str:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Measures, unless the table is all that is wanted, and prints."""
+    """Measures, unless only the table is wanted, and prints."""
     if not arguments.table:
         card = measure(arguments)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

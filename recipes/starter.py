@@ -58,9 +58,8 @@ pipeline_tag: fill-mask
 ---
 # starter
 
-A small English ALBERT encoder that comes with the package. It was pre-trained on masked words and sentence order, and
-by a teacher's vectors of words and texts. It is a starting point for fine-tuning, and what `albert train` starts from
-unless told otherwise.
+A small English ALBERT encoder that comes with the package. It was pre-trained on masked words, on sentence order, and
+on a teacher's vectors of words and texts. It is made for fine-tuning: `albert train` starts from it by default.
 
 | | |
 |---|---|
@@ -80,17 +79,19 @@ unless told otherwise.
 15 % of the pieces are masked as n-grams of whole words, which is harder than masking single pieces. Chance for the
 order of two segments is 0.5. `python recipes/starter.py CORPUS ship` prints this table.
 
-## Depth is a dial
+## Several depths
 
-Each step of its training ran 3, 6, 9 or 12 layers. So the same weights serve any of these depths: `albert train
-data.csv -o out --set num_hidden_layers=3` halves the cost, 12 doubles it.
+Each training step ran 3, 6, 9 or 12 layers. So the same weights work at any of these depths. `albert train data.csv -o
+out --set num_hidden_layers=3` halves the cost; 12 layers double it.
 
 ## How it was made
 
-The embeddings began as the teacher's in {embedding} dimensions, each group of layers as one of the teacher's six
-blocks (the second, the fourth, the sixth). Then every step asked four things: which words are masked, which of two
-segments comes first, what the teacher's vector of each word is, and what its vector of the whole text is.
-`recipes/starter.py` has the command. {history}
+The embeddings began as the teacher's in {embedding} dimensions. Each group of layers began as one of the teacher's six
+blocks: the second, the fourth, the sixth. Then every step learned four things: the masked words, the order of two
+segments, the teacher's vector of each word, and the teacher's vector of the whole text. `recipes/starter.py` has the
+command.
+
+{history}
 
 ## Corpus and licences
 
@@ -102,25 +103,26 @@ teacher's.
 
 ## Intended use
 
-Fine-tuning on English texts for classification, regression, pairs, entities and answers on a CPU: `albert train
-data.csv -o out`. `albert.load("starter").fill_mask("A cup of [MASK].")` shows what it knows. The mean of its last
-hidden states compares texts without training.
+Use it for fine-tuning on English texts on a CPU, for classification, regression, pairs, entities and answers: `albert
+train data.csv -o out`. `albert.load("starter").fill_mask("A cup of [MASK].")` fills masks without training. The mean of
+its last hidden states compares texts without training.
 
 ## Limits
 
-Published checkpoints that are larger (`--init`) score higher where their speed is acceptable. English only, lower
-case only. A good part of the corpus are books of earlier centuries: old views, and stereotypes about people, are in
-it, and the teacher, trained on web text, brings its own. It states no facts: do not use filled masks as answers.
+It reads English only, in lower case only. Larger published checkpoints (`--init`) score higher but are slower. A good
+part of the corpus is books of earlier centuries, with their old views and stereotypes about people. The teacher,
+trained on web text, adds stereotypes of its own. The model does not know facts: do not use filled masks as answers.
 """
-HISTORY = (
-    "The shipped weights came from a prototype of that command, by the same parts: a clock ended it instead of a count "
-    "of steps, its rows came from 82,000,000 pieces of the corpus (all but three quarters of the books), a masked word "
-    "drew in the next with a probability of 0.2, and deeper steps lowered the rate of the blocks alone."
-)
+HISTORY = """The shipped weights came from a prototype of that command with the same parts. It differed in four points:
+
+- A clock ended the run, not a number of steps.
+- The rows came from 82,000,000 pieces of the corpus (all but three quarters of the books).
+- A masked word also hid the next one with a probability of 0.2.
+- Deeper steps lowered the learning rate of the blocks only."""
 
 
 def train(shards: Path, out: Path, teacher: str) -> None:
-    """Begins the run or goes on with it."""
+    """Starts the run, or resumes it."""
     if not (out / "config.json").exists():
         config = PretrainConfig(shards=shards, out=out, size="mini", teacher=teacher, settings=SETTINGS)
         pretrain(config, resume=True, progress=ConsoleProgress())
@@ -165,7 +167,7 @@ def row(model: AlbertForTask, shards: Path, layers: int, length: int) -> str:
 
 
 def held_out(model: AlbertForTask, shards: Path, length: int) -> dict[str, float]:
-    """Scores on rows of a length."""
+    """Scores on rows of one length."""
     source = PretrainingSource(
         open_corpus(shards),
         word_starts(AlbertTokenizer.from_pretrained(shards).vocabulary),
@@ -179,7 +181,7 @@ def held_out(model: AlbertForTask, shards: Path, length: int) -> dict[str, float
 
 
 def of_run(out: Path) -> str:
-    """How long a run was, from its log."""
+    """The length of a run, from its log."""
     records: list[dict[str, Any]] = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     steps = [record for record in records if "loss" in record]
     minutes = sum(record["seconds"] for record in steps) / 60

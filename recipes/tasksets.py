@@ -1,6 +1,6 @@
-"""Where the public task sets lie and how a model learns each: the rows behind `recipes/results.py`.
+"""The public task sets, and how a model learns each: the rows behind `recipes/results.py`.
 
-A set whose parts are not ready for `albert train` is made so in a working folder, by a rule that stands here.
+If the parts of a set are not ready for `albert train`, they are made in a working folder by a rule given here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from albert.data.documents import document_rows
+from albert.data.reading import DataSource
+
+_CHOSEN = ("metric", "fallback")  # the options that are not about data
 
 
 @dataclass(frozen=True)
 class Files:
-    """The parts of a task set; the test part is the dev part where the labels of the test part are not public."""
+    """The parts of a task set. The test part is the dev part if the test labels are not public."""
 
     train: Path
     dev: Path
@@ -29,12 +32,12 @@ class Files:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """How a set is read and learned, and what is known of it.
+    """How a set is read and learned, and what is known about it.
 
     `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter,
-    `scratch_lr` for the same network without pre-training. `start` names another set whose model is the beginning, in
-    the place of the starter. `label` is one of which is told by itself how well it is found. `published` is
-    albert-base-v2's figure on the same data.
+    `scratch_lr` for the same network without pre-training. `start` names another set whose model is the start, instead
+    of the starter. `label` is one whose own scores are reported, too. `published` is albert-base-v2's figure on the
+    same data.
     """
 
     files: Callable[[Path, Path], Files]
@@ -49,17 +52,25 @@ class TaskSet:
     label: str = ""
     note: str = ""
 
+    def source(self, path: Path) -> DataSource:
+        """A file of the set, read with those of the options that are about data."""
+        return DataSource(str(path), **{name: value for name, value in self.options.items() if name not in _CHOSEN})
+
+    def chosen(self) -> dict[str, Any]:
+        """The options of training."""
+        return {name: value for name, value in self.options.items() if name in _CHOSEN}
+
 
 # --- making parts ----------------------------------------------------------------------------------------
 
 
 def as_is(folder: str, train: str, dev: str, test: str) -> Callable[[Path, Path], Files]:
-    """A set whose parts need no making."""
+    """A set whose parts are used as they are."""
     return lambda tasks, work: Files(*(tasks / folder / part for part in (train, dev, test)))
 
 
 def glue(name: str) -> Callable[[Path, Path], Files]:
-    """A GLUE task as it is: scored on dev."""
+    """A GLUE task as it is, scored on dev."""
     return as_is(f"glue/{name}", "train.tsv", "dev.tsv", "dev.tsv")
 
 
@@ -107,7 +118,7 @@ def mrpc(tasks: Path, work: Path) -> Files:
 
 
 def qqp(tasks: Path, work: Path) -> Files:
-    """The part of QQP at hand, 2,000 pairs each for dev and test."""
+    """The available part of QQP, with 2,000 pairs each for dev and test."""
     rows = [
         {"question1": row["question1"], "question2": row["question2"], "label": row["is_duplicate"]}
         for row in tsv(tasks / "glue" / "QQP" / "qqp_part.tsv")
@@ -119,9 +130,9 @@ def qqp(tasks: Path, work: Path) -> Files:
 
 
 def qnli(tasks: Path, work: Path) -> Files:
-    """Training pairs of QNLI's form from SQuAD's training part: does the sentence hold the answer?
+    """Training pairs of QNLI's form from SQuAD's training part: does the sentence contain the answer?
 
-    Of each question one sentence that holds its answer and one of the same paragraph that does not, 20,000 pairs.
+    For each question, one sentence that contains its answer and one of the same paragraph that does not; 20,000 pairs.
     """
     rng = random.Random(0)
 

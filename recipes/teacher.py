@@ -1,12 +1,12 @@
-"""What each part of a teacher's signal gives pre-training, at a small scale: seeds 0, 1 and 2.
+"""What each part of a teacher's signal adds to pre-training, at a small scale: seeds 0, 1 and 2.
 
     python recipes/teacher.py SHARDS TASKS TEACHER        about 2 hours on a quiet core
 
-All arms see the same rows of the same network, H 192 and 3 layers in one group, for as many steps; the teacher reads
-along in all but the first. An arm has one term of the teacher's, or all, at the weights of `albert pretrain`. Judged
-without any fine-tuning: STS-B and a frozen SST-2 as `scorecard.py` has them, and held-out masked loss and order. TASKS
-is the folder of the task sets. A finished run is kept in --out, so a repeated call goes on; --table prints what is
-there.
+All arms see the same rows with the same network (H 192 and 3 layers in one group) for the same number of steps. All but
+the first have the teacher. An arm has one of the teacher's terms, or all, at the weights of `albert pretrain`. The
+scores need no fine-tuning: STS-B and a frozen SST-2 as in `scorecard.py`, and held-out masked loss and order. TASKS is
+the folder of the task sets. A finished run is kept in --out, so a repeated call goes on; --table prints the finished
+ones.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COLUMNS = {"mlm_loss": "masked loss", "sop_accuracy": "order", "sts_b": "STS-B",
 
 
 def measure(arm: str, seed: int) -> dict[str, float]:
-    """One pre-training, judged."""
+    """One pre-training with its scores."""
     terms, began = ARMS[arm], time.monotonic()
     folder = arguments.out / f"{arm.replace(' ', '-')}-{seed}"
     own = {} if terms is None else {**SILENT, **terms}
@@ -65,7 +65,7 @@ def measure(arm: str, seed: int) -> dict[str, float]:
 
 
 def kept(arm: str, seed: int) -> dict[str, float] | None:
-    """A run's scores from --out, made now if they are not there (with --table: None)."""
+    """A run's scores from --out. Missing ones are made now (with --table: None)."""
     path = arguments.out / f"{arm.replace(' ', '-')}-{seed}.json"
     if not path.exists():
         if arguments.table:

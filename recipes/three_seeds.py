@@ -1,4 +1,4 @@
-"""What the recipes share: one fine-tuning with seeds 0, 1 and 2, told in one table."""
+"""The shared part of the recipes: one fine-tuning with seeds 0, 1 and 2, reported in one table."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from typing import Any
 
 import torch
 
+from albert.data.reading import DataSource
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.training.progress import ConsoleProgress
 
 
 def run(train: Path, dev: Path, out: Path, *, settings: dict[str, Any], **options: Any) -> None:
-    """Trains with three seeds below `out` and prints time and score of each, the median and the spread."""
+    """Trains with three seeds below `out`, and prints the time and score of each, the median and the spread."""
     cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
     print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     scores = []
     for seed in range(3):
         start = time.monotonic()
         config = FinetuneConfig(
-            train=str(train), dev=str(dev), out=out / str(seed), settings={**settings, "seed": seed}, **options
+            train=DataSource(str(train)),
+            dev=str(dev),
+            out=out / str(seed),
+            settings={**settings, "seed": seed},
+            **options,
         )
         result = finetune(config, overwrite=True, progress=ConsoleProgress())
         scores.append(result.scores[result.metric])

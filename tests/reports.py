@@ -15,6 +15,7 @@ from albert.data.tables import Table
 from albert.report import Facts
 from albert.tasks import TASKS, Lengths
 from albert.tasks.base import Output
+from albert.tasks.facts import resolved
 from albert.text.tokenizer import AlbertTokenizer
 
 COLORS = ["red", "blue", "green"]
@@ -84,8 +85,7 @@ def facts_of(name: str, tokenizer: AlbertTokenizer, folder: Path, **given: Any) 
         "lengths": Lengths(max_length=48),
         "about": {"evaluation data": f"{table.path}, {len(examples)} rows", "seed": "7"},
         "settings": {"lr": 1e-3, "seed": 7, "optimizer": HOSTILE},
-        "files": (table.path,),
-        "columns": columns,
+        "sources": (resolved(table.source, task, columns, Lengths(max_length=48)),),
         "thresholds": thresholds,
         "metrics": metrics,
         "remarks": [HOSTILE],

@@ -97,7 +97,7 @@ def test_evaluation_scores_what_prediction_says(trained: Predictor, folder: Path
 
 @pytest.mark.ci
 def test_the_guide_runs(folder: Path, albert: Albert, monkeypatch: pytest.MonkeyPatch) -> None:
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guide" / "entities.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- executed by tests/test_entities.py -->\n```console\n(.*?)```", guide, re.DOTALL)
     assert block
     commands = [line.removeprefix("$ albert ") for line in block[1].splitlines() if line.startswith("$ ")]

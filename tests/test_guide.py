@@ -12,11 +12,17 @@ import pytest
 
 from conftest import ROOT, Albert
 
-EXAMPLES = re.findall(
-    r"<!-- executed by tests/test_guide.py -->\n```(console|python)\n(.*?)```",
-    (ROOT / "docs" / "guide.md").read_text(encoding="utf-8"),
-    re.DOTALL,
-)
+GUIDE = ROOT / "docs" / "guide"
+CONTENTS = re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", (GUIDE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+EXAMPLES = [
+    (page, language, example)
+    for page in CONTENTS
+    for language, example in re.findall(
+        r"<!-- executed by tests/test_guide.py -->\n```(console|python)\n(.*?)```",
+        (GUIDE / page).read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+]
 QUICK = {
     "embedding_size": 32, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 2,
     "epochs": 3, "lr": 1e-3, "patience": 0, "batch_size": 16,
@@ -53,17 +59,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_there_are_examples_of_every_family_that_has_a_section() -> None:
-    assert len(EXAMPLES) == 6
+def test_the_table_of_contents_names_every_page_once() -> None:
+    assert sorted(CONTENTS) == sorted(path.name for path in GUIDE.glob("*.md") if path.name != "README.md")
 
 
-@pytest.mark.parametrize(("language", "example"), EXAMPLES)
+def test_every_task_has_its_examples() -> None:
+    pages = [page for page, _, _ in EXAMPLES]
+    assert {page: pages.count(page) for page in pages} == {
+        "tasks.md": 2, "question-answering.md": 2, "similarity.md": 2, "python.md": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "language", "example"), EXAMPLES)
 def test_an_example_runs(
-    data: Path, albert: Albert, monkeypatch: pytest.MonkeyPatch, language: str, example: str
+    data: Path, albert: Albert, monkeypatch: pytest.MonkeyPatch, page: str, language: str, example: str
 ) -> None:
     monkeypatch.chdir(data)
-    if language == "python":  # comes after the commands that made its model
-        exec(compile(example, "guide.md", "exec"), {})
+    if language == "python":  # an earlier page's commands made its model
+        exec(compile(example, page, "exec"), {})
         return
     for line in example.splitlines():
         command = shlex.split(line.removeprefix("$ albert "))

@@ -57,7 +57,7 @@ def test_a_path_is_not(asked: list[str], name: str) -> None:
 def test_the_next_step_is_told(asked: list[str]) -> None:
     for name, said in (
         ("runs/goud", "did you mean 'runs/good'"),
-        ("runs/zzz", "runs/ is here, so the hub is not asked"),
+        ("runs/zzz", "runs/ exists, so this is read as a path"),
     ):
         with pytest.raises(AlbertError, match=said):
             model_folder(name)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import albert
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.dataset import FinetuneConfig
 from albert.hub import STARTER, model_folder
@@ -67,11 +68,11 @@ def test_transformers_computes_the_same(starter: PretrainedModel) -> None:
 
 def test_training_starts_from_it_unless_told_otherwise(tmp_path: Path) -> None:
     places: dict[str, Path] = {"out": tmp_path}
-    assert FinetuneConfig(train="x.csv", **places).init == STARTER  # type: ignore[arg-type]
-    assert FinetuneConfig(train="x.csv", size="tiny", **places).init is None  # type: ignore[arg-type]
-    assert FinetuneConfig(train="x.csv", tokenizer="v", **places).size == "tiny"  # type: ignore[arg-type]
+    assert FinetuneConfig(train=DataSource("x.csv"), **places).init == STARTER  # type: ignore[arg-type]
+    assert FinetuneConfig(train=DataSource("x.csv"), size="tiny", **places).init is None  # type: ignore[arg-type]
+    assert FinetuneConfig(train=DataSource("x.csv"), tokenizer="v", **places).size == "tiny"  # type: ignore[arg-type]
     with pytest.raises(AlbertError, match="both") as caught:
-        FinetuneConfig(train="x.csv", init="m", size="tiny", **places)  # type: ignore[arg-type]
+        FinetuneConfig(train=DataSource("x.csv"), init="m", size="tiny", **places)  # type: ignore[arg-type]
     assert caught.value.kind is ErrorKind.USAGE
 
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from albert.version import __version__
 
-# How often a thread looks for its next work before it sleeps. libgomp's 300,000 looks take a core from whatever else is
-# busy, the other threads among them: beside one busy loop training kept 0.07 of its speed, now 0.54
-# (benchmarks/neighbour.py). libgomp reads this when torch is imported; who sets a policy of their own keeps it.
+# How often a thread looks for its next work before it sleeps. libgomp's default of 300,000 takes a core from all other
+# work, its own threads included: beside one busy loop training kept 0.07 of its speed, now 0.54
+# (benchmarks/neighbour.py). libgomp reads this when torch is imported. A policy of the user's own is kept.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from albert.api import load, train
     from albert.config import AlbertConfig
+    from albert.data.reading import DataSource
     from albert.documents import Index
     from albert.errors import AlbertError
     from albert.predict.predictor import Predictor
@@ -26,9 +27,10 @@ _LAZY = {
     "Index": "albert.documents",
     "Predictor": "albert.predict.predictor",
     "AlbertConfig": "albert.config",
+    "DataSource": "albert.data.reading",
     "AlbertError": "albert.errors",
 }
-__all__ = ["AlbertConfig", "AlbertError", "Index", "Predictor", "__version__", "load", "train"]
+__all__ = ["AlbertConfig", "AlbertError", "DataSource", "Index", "Predictor", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`python -m albert` and `torchrun -m albert`: the same command."""
+"""`python -m albert` and `torchrun -m albert`: the same command as `albert`."""
 
 from albert.cli import main
 

@@ -42,20 +42,21 @@ _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dro
 class AlbertConfig:
     """The hyperparameters of one network, named as in Hugging Face's config.json.
 
-    `sharing` is the paper's ablation (section 4.5): "all" shares whole blocks within a group; "attention"
-    and "ffn" share that part across all layers and keep the other per layer; "none" shares nothing; the
-    last three need `num_hidden_groups == num_hidden_layers`. `embedding_projection=False` leaves out the
-    E to H mapping, as BERT does (needs E == H). `pooling` is what the pooler reads: the first position
-    (published) or the mean of all real positions (ours alone). `model_type` is the family of transformers in whose
-    layout the model is saved: "bert" needs a network that shares nothing and has no mapping.
+    `sharing` is the paper's ablation (section 4.5). "all" shares whole blocks within a group. "attention" and "ffn"
+    share that part across all layers and keep the other per layer. "none" shares nothing. The last three need
+    `num_hidden_groups == num_hidden_layers`.
+
+    `embedding_projection=False` leaves out the mapping from E to H, as BERT does (needs E == H). `pooling` is what the
+    pooler reads: the first position (published) or the mean of all real positions (ours). `model_type` is the family of
+    transformers whose layout is used for saving; "bert" needs a network that shares nothing and has no mapping.
 
     With an `attention_window` w, an even number (Longformer, Beltagy et al. 2020), a position reads the w / 2 positions
-    to either side of it and the global ones, and global ones read and are read by all: the first `global_tokens`, and
-    with `global_question` the whole first text of a pair. None is full attention.
+    to either side and the global ones. Global positions read all positions, and all positions read them. They are the
+    first `global_tokens` and, with `global_question`, the whole first text of a pair. None is full attention.
 
     A `decoder` makes a network that reads a text and writes another one; None is the encoder alone.
 
-    Raises `AlbertError` (bad-config) for values out of range or at odds with each other.
+    Raises `AlbertError` (bad-config) for values out of range or in conflict with each other.
     """
 
     vocab_size: int = 30_000
@@ -85,7 +86,7 @@ class AlbertConfig:
     model_type: ModelType = "albert"
     id2label: tuple[str, ...] = ()
     problem_type: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)  # what a task keeps beside the network, JSON values only
+    extra: dict[str, Any] = field(default_factory=dict)  # a task's own settings, JSON values only
 
     def __post_init__(self) -> None:
         self._check()
@@ -102,13 +103,12 @@ class AlbertConfig:
     @property
     def decoder_groups(self) -> int:
         """How many groups of blocks the decoder has; 0 without a decoder."""
-        if self.decoder is None:
-            return 0
-        return self.decoder.decoder_groups or min(self.num_hidden_groups, self.decoder_layers)
+        wanted = 0 if self.decoder is None else self.decoder.decoder_groups
+        return wanted or min(self.num_hidden_groups, self.decoder_layers)
 
     @classmethod
     def named(cls, size: str, **overrides: Any) -> Self:
-        """The configuration of a published or own size, e.g. "base", "base-v1", "tiny", "bert-base"."""
+        """The configuration of a published size or one of our own, e.g. "base", "base-v1", "tiny", "bert-base"."""
         if size not in SIZES:
             raise AlbertError(
                 ErrorKind.CONFIG,
@@ -134,7 +134,7 @@ class AlbertConfig:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "config.json") -> Self:
-        """Reads Hugging Face's keys; what is missing takes the class defaults there (of ALBERT those of xxlarge)."""
+        """Reads Hugging Face's keys. Missing keys get transformers' class defaults (for ALBERT those of xxlarge)."""
         family = raw.get("model_type", "albert")
         writes = isinstance(family, str) and family.endswith(_WRITING)
         family = family.removesuffix(_WRITING) if writes else family
@@ -189,7 +189,9 @@ class AlbertConfig:
 
     @staticmethod
     def stored(folder: Path) -> dict[str, Any]:
-        """What `folder/config.json` says. Raises `AlbertError`: bad-model without it, bad-config for no JSON object."""
+        """The content of `folder/config.json`. Raises `AlbertError`: bad-model without the file, bad-config for no JSON
+        object.
+        """
         path = folder / "config.json"
         if not path.exists():
             raise AlbertError(
@@ -201,7 +203,7 @@ class AlbertConfig:
         return raw
 
     def to_dict(self, *, architecture: str | None = None, labelled: bool = True) -> dict[str, Any]:
-        """Every key that transformers reads, ours under "albert"; the inverse of `from_dict`.
+        """Every key that transformers reads, and ours under "albert"; the inverse of `from_dict`.
 
         `labelled=False` leaves the labels out: transformers sizes its SOP and QA heads by their number.
         """
@@ -221,10 +223,9 @@ class AlbertConfig:
             network = {name: value for name, value in network.items() if name not in _OF_ALBERT}
         else:
             network |= {"bos_token_id": CLS_ID, "eos_token_id": SEP_ID}
-        writes = self.decoder is not None
         decoder = {"decoder": asdict(self.decoder)} if self.decoder is not None else {}
         return {
-            "model_type": self.model_type + (_WINDOWED if windowed else "") + (_WRITING if writes else ""),
+            "model_type": self.model_type + (_WINDOWED if windowed else "") + (_WRITING if decoder else ""),
             "architectures": [architecture or f"{self.model_type.capitalize()}Model"],
             **network,
             "tie_word_embeddings": True,
@@ -300,11 +301,11 @@ class AlbertConfig:
         if self.decoder_groups > self.decoder_layers:
             raise _bad("decoder_groups", f"at most {self.decoder_layers} decoder layers", self.decoder_groups)
         if decoder.share_with_encoder and self.decoder_groups != self.num_hidden_groups:
-            raise _bad("decoder_groups", f"{self.num_hidden_groups}, the encoder's, with share_with_encoder",
-                       self.decoder_groups)  # fmt: skip
+            expected = f"{self.num_hidden_groups}, the encoder's, with share_with_encoder"
+            raise _bad("decoder_groups", expected, self.decoder_groups)
 
     def approximate_parameters(self) -> int:
-        """Weights of embeddings and blocks, without biases: enough to refuse absurd sizes before allocation."""
+        """The number of weights in embeddings and blocks, without biases: for refusing absurd sizes."""
         embeddings = self.embedding_size * (self.vocab_size + self.max_position_embeddings + self.hidden_size)
         block = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
         cross = 4 * self.hidden_size**2
@@ -314,7 +315,7 @@ class AlbertConfig:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The kinds of what is used of config.json without a range to check."""
+    """The types of the keys of config.json that are used without a range check."""
 
     albert: dict[str, Any] | None = None
     architectures: list[str] | None = None
@@ -333,7 +334,7 @@ _TRANSFORMERS_DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _OF_ALBERT = {"embedding_size", "num_hidden_groups", "inner_group_num"}  # keys that BERT's config.json lacks
-# What makes another network of the same family, and the value that ours has.
+# Keys that change the network, and the only value that is supported.
 _VARIANTS: dict[str, Any] = {
     "position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False,
 }  # fmt: skip
@@ -364,7 +365,7 @@ def _stored_decoder(raw: dict[str, Any], writes: bool, source: str) -> DecoderCo
 
 
 def _from_bert(raw: dict[str, Any]) -> dict[str, Any]:
-    """BERT's keys by ALBERT's names, with those that BERT has no need of."""
+    """BERT's keys under ALBERT's names, and those that BERT does not have."""
     defaults = _TRANSFORMERS_DEFAULTS["bert"]
     hidden, layers = raw.get("hidden_size", 768), raw.get("num_hidden_layers", 12)
     dropout = raw.get("classifier_dropout")

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ErrorKind(Enum):
-    """What an error means to a calling script: a stable name and a process exit code (after sysexits.h)."""
+    """The kind of an error for calling scripts: a stable name and a process exit code (after sysexits.h)."""
 
     USAGE = ("usage", 2)
     DATA = ("bad-data", 65)
@@ -28,7 +28,7 @@ class ErrorKind(Enum):
 
 
 class AlbertError(ValueError):
-    """A mistake outside our code: `error[CODE] what: expected, got. hint: …` and the exit code of its kind."""
+    """A mistake outside our code. Text: `error[CODE] what: expected, got. hint: …`; the kind gives the exit code."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class AlbertError(ValueError):
         super().__init__(str(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors cross processes by pickle, which by itself would call the class with the message alone."""
+        """Errors cross processes by pickle, which would call the class with the message alone."""
         return _rebuilt, (self.kind, self.what, self.expected, self.got, self.hint)
 
     def __str__(self) -> str:

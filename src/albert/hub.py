@@ -1,4 +1,4 @@
-"""From the name a user gives to a folder on disk: a path, the starter, or a hub id (the only way to the network)."""
+"""From a model's name to a folder on disk: a path, the starter, or a hub id (the only use of the network)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from albert.storage.replacing import current_files
 
 STARTER = "starter"  # the pre-trained model that the package ships
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_LEGACY_ID = re.compile(r"albert-(base|large|xlarge|xxlarge)-v[12]")  # from before ids had owners
+_LEGACY_ID = re.compile(r"albert-(base|large|xlarge|xxlarge)-v[12]")  # ids from before ids had owners
 _FILES = [
     "config.json",
     MANIFEST,
@@ -34,7 +34,7 @@ _FILES = [
 
 
 def model_files(name: str | Path) -> list[Path]:
-    """The files of a model in a folder here, which no output may replace; none for a model of the hub."""
+    """The files of a model in a local folder, which no output may replace. None for a model of the hub."""
     folder = Path(os.path.expanduser(name))
     if not os.path.isdir(folder):
         return []
@@ -44,11 +44,11 @@ def model_files(name: str | Path) -> list[Path]:
 def model_folder(name: str | Path) -> Path:
     """The folder of a model: `name` itself, our own for "starter", or the local snapshot of a hub id ("owner/name").
 
-    Environment: HF_HOME, HF_HUB_OFFLINE and HF_TOKEN, as huggingface_hub reads them.
-    Raises `AlbertError` (bad-model) when there is neither.
+    Environment: HF_HOME, HF_HUB_OFFLINE and HF_TOKEN, as huggingface_hub reads them. Raises `AlbertError` (bad-model)
+    if none of them exists.
     """
     path = Path(os.path.expanduser(name))
-    if str(name) and os.path.isdir(path):  # which, unlike those of Path, tells of no fault in a name
+    if str(name) and os.path.isdir(path):  # unlike Path's methods, it raises no error for an impossible name
         return current_files(path)
     text = str(name)
     if text == STARTER:
@@ -70,7 +70,7 @@ def model_folder(name: str | Path) -> Path:
 
 
 def _is_hub_id(text: str, path: Path) -> bool:
-    """Whether a name is asked of the hub: what stands in a folder that is here is a mistyped path, and stays here."""
+    """Whether a name is a hub id. A name within a folder that exists here is a mistyped path, never an id."""
     if os.path.exists(path) or ".." in text:
         return False
     return bool(_LEGACY_ID.fullmatch(text) or (_HUB_ID.fullmatch(text) and not os.path.exists(path.parent)))
@@ -83,7 +83,7 @@ def _missing(text: str, path: Path) -> AlbertError:
     near = difflib.get_close_matches(path.name, beside, n=1)
     hint = f"did you mean {str(path.with_name(near[0]))!r}?" if near else None
     if hint is None and here and _HUB_ID.fullmatch(text):
-        hint = f"{path.parent}/ is here, so the hub is not asked; hf download {text} gives a folder to name"
+        hint = f"{path.parent}/ exists, so this is read as a path; for a model of the hub: hf download {text}"
     return AlbertError(
         ErrorKind.MODEL,
         f"model {text!r}",

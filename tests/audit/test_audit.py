@@ -230,7 +230,7 @@ def test_a_word_that_gives_the_label_away() -> None:
     rng = random.Random(0)
     rows = [(prose(rng, 6) + (" id77" if i % 2 else ""), "b" if i % 2 else "a") for i in range(60)]
     [finding] = [f for f in learned_findings(examples(*rows)) if f.kind == "telling-words"]
-    assert finding.places == (Place("a.csv", 3, "'id77' stands in 100% of the rows of 'b' and in no other"),)
+    assert finding.places == (Place("a.csv", 3, "'id77' occurs in 100% of the rows of 'b' and in no other rows"),)
 
 
 def test_a_model_that_knows_nothing_doubts_nothing() -> None:

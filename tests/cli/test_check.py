@@ -141,7 +141,7 @@ def test_what_is_said_of_a_defect(albert: Albert, tmp_path: Path) -> None:
         "mark-floods": "40 marks in a row",
         "mojibake": "'Ã©' for 'é'",
         "doubtful-labels": "perhaps 'bad'",
-        "label-in-text": "'refund' stands in 100% of the rows of 'refund'",
+        "label-in-text": "'refund' occurs in 100% of the rows of 'refund'",
     }.items():
         file, line = planted[name]
         assert any(f"{file}:{line}: " in row and words in row for row in said.splitlines()), (name, said)

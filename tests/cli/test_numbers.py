@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from albert.cli.gates import check_gates, parse_gates
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.export.int8 import export_int8
 from albert.finetuning.dataset import FinetuneConfig
@@ -92,7 +93,7 @@ def test_lengths_are_taken_as_they_are_told(length: Any, stride: int | None) -> 
 
 def test_the_configurations_check_their_own_numbers(tmp_path: Path) -> None:
     with pytest.raises(AlbertError, match="exit-budget"):
-        FinetuneConfig(train="x.csv", out=tmp_path, exit_budget=float("nan"))
+        FinetuneConfig(train=DataSource("x.csv"), out=tmp_path, exit_budget=float("nan"))
     with pytest.raises(AlbertError, match="evaluation_rows"):
         PretrainConfig(shards=tmp_path, out=tmp_path, evaluation_rows=0)
     with pytest.raises(AlbertError, match="--budget"):

@@ -136,6 +136,17 @@ VERBS = [
     Verb("predict MODEL INPUT -o OUT", ".txt", codes=GOOD),
     Verb("predict MODEL INPUT -o OUT", "", codes=GOOD),
     Verb("predict INPUT REVIEWS -o OUT", code=66, said="bad-model"),
+    Verb("embed ENCODER INPUT -o OUT.npy", ".csv", codes=GOOD),
+    Verb("embed ENCODER INPUT -o OUT.jsonl", ".tsv", codes=GOOD),
+    Verb("embed ENCODER INPUT", ".txt", codes=GOOD),
+    Verb("embed INPUT REVIEWS -o OUT.npy", code=66, said="bad-model"),
+    Verb("rerank ENCODER INPUT --query lamp", ".csv", codes=GOOD),
+    Verb("rerank ENCODER INPUT --query lamp", ".jsonl", codes=GOOD),
+    Verb("rerank INPUT REVIEWS --query lamp", code=66, said="bad-model"),
+    Verb("moderate MODEL INPUT -o OUT.jsonl", ".csv", codes=GOOD),
+    Verb("moderate MODEL INPUT", ".txt", codes=GOOD),
+    Verb("moderate INPUT REVIEWS -o OUT", code=66, said="bad-model"),
+    Verb("fill-mask INPUT lamp", code=66, said="bad-model"),
     Verb("prepare INPUT -o OUT --workers 1 --quiet", ".txt", codes=GOOD, said="bad-data", keeps=True),
     Verb("prepare REVIEWS_TXT --vocab INPUT -o OUT --quiet", code=66, said="bad-model"),
     Verb("tokenizer train INPUT -o OUT", ".txt", said="bad-data"),
@@ -185,7 +196,8 @@ def test_odd_inputs(
     given = tmp_path / f"given{verb.suffix}"
     KINDS[kind](given)
     out = tmp_path / "out"
-    words = {**places, "INPUT": str(given), "OUT": str(out), "OUT.csv": f"{out}.csv", "OUT.jsonl": f"{out}.jsonl"}
+    words = {**places, "INPUT": str(given), "OUT": str(out), "OUT.csv": f"{out}.csv", "OUT.jsonl": f"{out}.jsonl",
+             "OUT.npy": f"{out}.npy"}  # fmt: skip
     done = albert(*(words.get(word, word) for word in verb.line.split()))
     code = verb.codes.get(kind, verb.code)
     assert done.returncode == code, done.stderr
@@ -209,4 +221,4 @@ def test_every_verb_that_reads_is_here(albert: Albert) -> None:
         for line in albert("--help").stdout.splitlines()
         if line.startswith("│ ") and "-" * 2 not in line
     }
-    assert listed - {"demo", "doctor", "serve-key"} == {verb.line.split()[0] for verb in VERBS}
+    assert listed - {"demo", "doctor", "serve-key", "settings"} == {verb.line.split()[0] for verb in VERBS}

@@ -13,6 +13,7 @@ import pytest
 
 from albert.audit.dataset import AuditConfig, audit
 from albert.data.examples import Columns, read_examples
+from albert.data.reading import DataSource
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.tasks import guess_task, task_named
@@ -129,7 +130,7 @@ def test_a_check_counts_missing_labels_and_says_what_it_assumed(tmp_path: Path) 
     path = tmp_path / "a.csv"
     rows = [f"film number {n},{'NA' if n == 7 else n / 10}" for n in range(30)]
     path.write_text("what,score\n" + "\n".join(rows) + "\n")
-    found = audit(AuditConfig(train=str(path)))
+    found = audit(AuditConfig(train=DataSource(str(path))))
     assert (found.task, found.splits[0].rows, found.splits[0].bad) == ("regression", 29, 1)
     kinds = {finding.kind: finding for finding in found.findings}
     assert [place.line for place in kinds["bad-rows"].places] == [9]

@@ -175,8 +175,8 @@ def squad(*questions: dict[str, Any], context: str = "the 11 boats sail") -> dic
 
 
 def gold(path: Path) -> list[tuple[Answer, ...]]:
-    table, task, problems = Table(path), TASKS["qa"], Problems(str(path))
-    columns = guess_columns(table, label="answers")
+    table, task, problems = Table(path, label="answers"), TASKS["qa"], Problems(str(path))
+    columns = guess_columns(table)
     found = [example.gold for example in read_examples(table, columns, task.parse_gold, problems)]
     problems.raise_if_any()
     return found

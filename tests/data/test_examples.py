@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,9 @@ from albert.data.tables import Table
 from albert.errors import AlbertError
 
 
-def table(tmp_path: Path, content: str, name: str = "a.csv") -> Table:
+def table(tmp_path: Path, content: str, name: str = "a.csv", **options: Any) -> Table:
     (tmp_path / name).write_text(content)
-    return Table(tmp_path / name)
+    return Table(tmp_path / name, **options)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_two_candidates_are_not_chosen_between(tmp_path: Path) -> None:
 
 def test_a_given_column_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(AlbertError, match="did you mean 'sentiment'"):
-        guess_columns(table(tmp_path, "text,sentiment,topic\nx,good,a\n"), label="sentimnt")
+        guess_columns(table(tmp_path, "text,sentiment,topic\nx,good,a\n", label="sentimnt"))
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=8, max_size=80), st.integers(0, 5))

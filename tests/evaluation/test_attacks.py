@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from albert.cli.evaluate import parse_budgets
+from albert.cli.evaluations import parse_budgets
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.evaluation.attacks import (
     ATTACKS,
@@ -111,7 +112,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "num_attention_heads": 2, "intermediate_size": 64, "precision": "fp32",
     }  # fmt: skip
     data = str(write_reviews(folder / "a.csv", rows=160))
-    config = FinetuneConfig(train=data, out=folder / "m", size="tiny", settings=settings)
+    config = FinetuneConfig(train=DataSource(data), out=folder / "m", size="tiny", settings=settings)
     return finetune(config).folder
 
 
@@ -120,7 +121,7 @@ def test_training_and_prediction_read_the_same_pieces(model: Path, tmp_path: Pat
     rows = [json.dumps({"text": f"{text} {n}", "label": "ab"[n % 2]}) for n in range(30)]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(rows))
-    config = FinetuneConfig(train=str(path), dev=str(path), out=tmp_path, max_length=512)
+    config = FinetuneConfig(train=DataSource(str(path), max_length=512), dev=str(path), out=tmp_path)
     data = read_dataset(config, TextConfig().tokenizer(ENGLISH), LossConfig(), TextConfig(), seed=0)
     predictor = Predictor.load(model)
     assert predictor.tokenizer.hardening == Hardening()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from albert.cli.evaluate import race_accuracies, require_task, write_squad
+from albert.cli.evaluations import race_accuracies, require_task, write_squad
 from albert.config import AlbertConfig
 from albert.data.examples import Columns
 from albert.errors import AlbertError, ErrorKind

@@ -248,7 +248,7 @@ def test_the_bundled_suites_are_whole() -> None:
 
 
 def test_the_guides_example_is_a_suite(tmp_path: Path) -> None:
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guide" / "behaviour.md").read_text(encoding="utf-8")
     example = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)[0]
     file = tmp_path / "mine.toml"
     file.write_text(example, encoding="utf-8")

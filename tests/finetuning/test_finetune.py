@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult, collapsed
 from albert.finetuning.dataset import FinetuneConfig
@@ -28,7 +29,7 @@ NETWORK = {
 
 
 def config(reviews: Path, out: Path, **settings: object) -> FinetuneConfig:
-    return FinetuneConfig(train=str(reviews), out=out, size="tiny", settings={**NETWORK, **settings})
+    return FinetuneConfig(train=DataSource(str(reviews)), out=out, size="tiny", settings={**NETWORK, **settings})
 
 
 def said(*rows: list[float], steps: int = 1000) -> FinetuneResult:
@@ -111,7 +112,7 @@ def test_early_exit_is_trained_chosen_and_used(tmp_path: Path, kind: str) -> Non
     settings = {**NETWORK, "num_hidden_layers": 3, "num_hidden_groups": groups, "epochs": 15.0, "lr": 3e-3}
     data = str(tmp_path / "data.jsonl")
     config = FinetuneConfig(
-        train=data, dev=data, out=tmp_path / "out", size="tiny", settings=settings, early_exit=True
+        train=DataSource(data), dev=data, out=tmp_path / "out", size="tiny", settings=settings, early_exit=True
     )  # fmt: skip
     result = finetune(config)
     early = Predictor.load(tmp_path / "out")
@@ -146,8 +147,8 @@ def test_another_score_decides(tmp_path: Path) -> None:
 def test_early_exit_is_refused_where_texts_do_not_leave_one_by_one(tmp_path: Path) -> None:
     (tmp_path / "faq.jsonl").write_text("".join(f'{{"text": "q{n}", "answer": "a{n}"}}\n' for n in range(9)))
     config = FinetuneConfig(
-        train=str(tmp_path / "faq.jsonl"), out=tmp_path / "out", task="retrieval", label="answer", size="tiny",
-        early_exit=True,
+        train=DataSource(str(tmp_path / "faq.jsonl"), task="retrieval", label="answer"), out=tmp_path / "out",
+        size="tiny", early_exit=True,
     )  # fmt: skip
     with pytest.raises(AlbertError, match="early-exit"):
         finetune(config)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import albert
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -112,7 +113,9 @@ def test_training_reports_what_evaluation_finds(tmp_path: Path, precision: str) 
     train = write_reviews(tmp_path / "train.csv", rows=60)
     dev = write_reviews(tmp_path / "dev.csv", rows=40, seed=2)
     settings = {**QUICK, "epochs": 2.0, "precision": precision}
-    config = FinetuneConfig(train=str(train), dev=str(dev), out=tmp_path / "out", size="tiny", settings=settings)
+    config = FinetuneConfig(
+        train=DataSource(str(train)), dev=str(dev), out=tmp_path / "out", size="tiny", settings=settings
+    )
     reported = dict(finetune(config).scores)
     del reported["loss"]
     assert Predictor.load(tmp_path / "out").evaluate(dev).scores == pytest.approx(reported, abs=1e-9)

@@ -37,7 +37,7 @@ def test_labels_stand_where_a_mark_ends_and_tell_who_said_them() -> None:
     assert pieces_of("Ann Rome!", marks) == [
         Piece("Ann", "right", "PER"),
         Piece(" "),
-        Piece("Ro", "wrong", "said ORG"),
+        Piece("Ro", "wrong", "predicted ORG"),
         Piece("me", "gold", "gold LOC"),
         Piece("!"),
     ]

@@ -15,6 +15,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 import albert
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
@@ -202,7 +203,9 @@ def test_many_labels_are_cut_short(tokenizer: AlbertTokenizer, tmp_path: Path) -
 def test_data_that_is_large_or_gone_is_not_checked(
     tokenizer: AlbertTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_report(tmp_path / "a.html", facts_of("classification", tokenizer, tmp_path, files=("/no/such.csv",)))
+    write_report(
+        tmp_path / "a.html", facts_of("classification", tokenizer, tmp_path, sources=(DataSource("/no/such.csv"),))
+    )
     assert "such.csv cannot be read again" in (tmp_path / "a.html").read_text(encoding="utf-8")
     monkeypatch.setattr("albert.report.sections._AUDITED", 10)
     write_report(tmp_path / "b.html", facts_of("classification", tokenizer, tmp_path))
@@ -226,7 +229,7 @@ def test_training_leaves_a_report(run: Path) -> None:
     best = max(scores["accuracy"] for scores in dev)
     assert f"accuracy {best:.4f}" in text
     assert "Learning curves" in text
-    assert "held out of it" in text
+    assert "held out of the training data" in text
     assert re.search(r"seed 0\b", text)
     assert re.search(r"hidden_size 32\b", text)
 
@@ -280,7 +283,9 @@ def test_a_report_that_fails_does_not_fail_the_run(
             raise error
 
         monkeypatch.setattr("albert.finetuning.report.write_report", fail)
-    config = FinetuneConfig(train=str(reviews), out=tmp_path / "out", size="tiny", settings={**QUICK, "epochs": 1.0})
+    config = FinetuneConfig(
+        train=DataSource(str(reviews)), out=tmp_path / "out", size="tiny", settings={**QUICK, "epochs": 1.0}
+    )
     finetune(config, progress=progress)
     assert said[-1].startswith("no report: ")
     assert fault is not None or "pip install" in said[-1]

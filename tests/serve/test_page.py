@@ -351,7 +351,7 @@ def test_errors_come_in_plain_words(browser: Any, server: Server) -> None:
         panel = shown(page, "Search")
         panel.get_by_label("Looking for").fill("a")
         panel.get_by_label("Texts").fill("b\n" * 40)
-        panel.get_by_text("That is more than the server takes at once. It said: 40 inputs").wait_for()
+        panel.get_by_text("That is more than the server accepts at once. It said: 40 inputs").wait_for()
         page.route("**/rerank", lambda route: route.abort())
         panel.get_by_label("Looking for").fill("c")
         panel.get_by_text("The server does not answer.").wait_for()

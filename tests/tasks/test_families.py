@@ -18,6 +18,7 @@ from sklearn.metrics import f1_score
 
 from albert.data.documents import document_rows
 from albert.data.examples import Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult
 from albert.finetuning.dataset import FinetuneConfig
@@ -85,7 +86,11 @@ def trained(task: str, folder: Path, **options: Any) -> tuple[Path, FinetuneResu
     many.write_text(lines * TIMES.get(task, 6), encoding="utf-8")
     settings = {**NETWORK, **(WIDER if task in ("classification", "multilabel", "regression") else {})}
     config = FinetuneConfig(
-        train=str(many), dev=str(data), out=folder / "model", task=task, size="tiny", settings=settings, **options
+        train=DataSource(str(many), task=task, **options),
+        dev=str(data),
+        out=folder / "model",
+        size="tiny",
+        settings=settings,
     )
     return data, finetune(config)
 
@@ -219,7 +224,7 @@ def test_answers_that_are_not_where_the_file_says_are_moved_or_listed() -> None:
     kept = [Example(example.text, example.text_pair, gold, "f:1") for gold in (near, gone)]
     features, _ = qa.features(TOKENIZER, kept, qa.lengths)
     remarks = qa.remarks(kept, features)
-    assert ["do not contain" in remark or "elsewhere" in remark for remark in remarks] == [True, True]
+    assert ["do not contain" in remark or "not where their file says" in remark for remark in remarks] == [True, True]
     assert "'in rome'" in remarks[0]
     gold = np.asarray(qa.targets(kept, features, ("start", "end")))
     assert gold[1].tolist() == [-100, -100]

@@ -102,7 +102,7 @@ def test_entities_beyond_the_cut_are_told_and_counted_as_missed() -> None:
     text = "Ada is in Rome " + "and so on " * 20 + "with Bob"
     example = Example(text, gold=(Span(0, 3, "PER"), Span(10, 14, "LOC"), Span(len(text) - 3, len(text), "PER")))
     features = encoded([example], max_length=16)
-    assert "1 of 3 entities stand where their text is cut" in NER.remarks([example], features)[0]
+    assert "1 of 3 entities are where their text is cut" in NER.remarks([example], features)[0]
     output = Output(example, [said(features.gold_of(0))], [features.offsets_of(0)])
     assert NER.score([output], LABELS) == pytest.approx({"f1": 0.8, "precision": 1, "recall": 2 / 3})
 

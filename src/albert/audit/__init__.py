@@ -1,1 +1,1 @@
-"""What `albert check` looks for in labelled files before training."""
+"""The checks of `albert check` on labelled files before training."""

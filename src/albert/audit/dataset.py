@@ -1,4 +1,4 @@
-"""A check of labelled files before training: read what can be read, guess the task, and list what is wrong."""
+"""A check of labelled files before training: reads what can be read, guesses the task, and lists what is wrong."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from albert.data.examples import (
     Example,
     guess_columns,
     label_values,
-    named,
     read_examples,
     require_alike,
     require_columns,
 )
-from albert.data.reading import Reading
+from albert.data.reading import DataSource
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError
@@ -38,25 +37,21 @@ _SHOWN_CHARACTERS = 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditConfig(Reading):
-    """The files to check, how to read them, the model whose vocabulary counts, and the lengths, if not the task's."""
+class AuditConfig:
+    """The files to check, all read as `train` says, and the model whose vocabulary counts."""
 
-    train: str
+    train: DataSource
     dev: str | None = None
     test: str | None = None
-    task: str | None = None
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
     init: str = STARTER
-    choices: str | None = None
-    max_length: int | None = None
-    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train", DataSource.of(self.train))  # a path alone is a source without options
 
     @property
     def files(self) -> dict[str, str]:
         """The given files by the names of their splits, training first."""
-        named = {"train": self.train, "dev": self.dev, "test": self.test}
+        named = {"train": self.train.path, "dev": self.dev, "test": self.test}
         return {name: path for name, path in named.items() if path is not None}
 
 
@@ -72,7 +67,7 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was read and what is wrong with it, the worst first; `reason` tells why the task was chosen."""
+    """What was read and what is wrong with it, the worst first. `reason` says why the task was chosen."""
 
     task: str
     reason: str
@@ -84,32 +79,28 @@ class Audit:
     findings: list[Finding]
 
     def count(self, severity: Severity) -> int:
-        """How many kinds of findings are of this severity."""
+        """The number of kinds of findings with this severity."""
         return sum(finding.severity is severity for finding in self.findings)
 
 
 def audit(config: AuditConfig, *, tokenizer: Tokenizer | None = None) -> Audit:
-    """Checks the files; bad rows are findings, and the good ones are checked further.
+    """Checks the files. Bad rows are findings, and the good rows are checked further.
 
-    A `tokenizer` at hand stands in the place of the model's.
-
-    Raises `AlbertError` (bad-data) for a file that cannot be read at all or whose columns are not clear.
+    A given `tokenizer` is used instead of the model's. Raises `AlbertError` (bad-data) for a file that cannot be read
+    at all or whose columns are not clear.
     """
     tokenizer = tokenizer or open_tokenizer(config.init)
-    wanted = named(config.text, config.text_pair, config.label)
-    first = Table(config.train, **config.reading(), wanted=wanted)
-    columns = guess_columns(
-        first, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
-    )
+    first = Table(config.train)
+    columns = guess_columns(first)
     tables = {
-        name: first if name == "train" else Table(path, **config.reading(), wanted=columns.names())
+        name: first if name == "train" else Table(config.train.at(path), wanted=columns.names())
         for name, path in config.files.items()
     }
     for table in tables.values():
         require_columns(table, columns)
         require_alike(table, first)
-    task, reason = _task(config, tables["train"], columns)
-    lengths = task.lengths.adjusted(config.max_length, config.stride)
+    task, reason = _task(first, columns)
+    lengths = task.lengths.adjusted(config.train.max_length, config.train.stride)
     parse_gold = task.parser(label_values(first, columns))
     read = {name: _Read.of(table, columns, parse_gold) for name, table in tables.items()}
     splits = {name: part.examples for name, part in read.items()}
@@ -145,16 +136,16 @@ def _findings(splits: Mapping[str, Sequence[Example]], pieces: PieceCounts, *, l
     ]
 
 
-def _task(config: AuditConfig, table: Table, columns: Columns) -> tuple[Task, str]:
+def _task(table: Table, columns: Columns) -> tuple[Task, str]:
     """The task, and in words why it is this one."""
-    if config.task is not None:
-        return task_named(config.task), "as --task says"
+    if table.source.task is not None:
+        return task_named(table.source.task), "as --task says"
     values = label_values(table, columns)
     distinct = list(dict.fromkeys(map(str, values)))
     shown = ", ".join(_shortened(value) for value in distinct[:_SHOWN_VALUES]) + ", …" * (len(distinct) > _SHOWN_VALUES)
     number = f"{len(distinct)} different values" if len(distinct) > 1 else "one value"
     reason = f"the first {len(values)} rows of column {columns.label!r} hold {number}: {shown}"
-    return guess_task(values, columns, keep_na=config.keep_na), reason
+    return guess_task(values, columns, keep_na=table.source.keep_na), reason
 
 
 def _shortened(value: str) -> str:
@@ -171,7 +162,7 @@ class _Read:
 
     @classmethod
     def of(cls, table: Table, columns: Columns, parse: Callable[[Any, Example], Any]) -> _Read:
-        """Reads on behind bad rows."""
+        """Reads the rows and goes on after bad ones."""
 
         def parse_gold(value: Any, example: Example) -> Any:
             if any(map(SURROGATE.search, (example.text, example.text_pair or "", *example.choices))):
@@ -204,7 +195,7 @@ def _place(path: str, problem: str) -> Place:
 
 
 def _remark_place(path: str, remark: str) -> Place:
-    """A remark on a file at the first line that it names."""
+    """A remark on a file as a place, at the first line that it names."""
     line = re.match(re.escape(path) + r":(\d+): ", remark)
     what = remark[line.end() :] if line else remark.removeprefix(f"{path}: ")
     line = line or re.search(r"lines (\d+)", what)
@@ -212,7 +203,7 @@ def _remark_place(path: str, remark: str) -> Place:
 
 
 def _unusable(task: Task, train: Sequence[Example], columns: Columns) -> list[Finding]:
-    """What the task itself says against the labels."""
+    """The task's own objections to the labels."""
     try:
         task.labels(train, column=columns.label or "")
     except AlbertError as error:

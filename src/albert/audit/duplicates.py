@@ -1,4 +1,4 @@
-"""Texts that occur more than once: with other labels, in other files, word for word or nearly."""
+"""Texts that occur more than once: with other labels, in other files, exactly or nearly equal."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from albert.data.spans import are_spans
 
 _SHOWN_SPANS = 2
 
-Splits = Mapping[str, Sequence[Example]]  # by name, the training part first
+Splits = Mapping[str, Sequence[Example]]  # by name, training first
 
 
 class _Row(NamedTuple):
-    """An example, the split it is in, and what is compared of it."""
+    """An example, its split, and the parts that are compared."""
 
     split: str
     example: Example
@@ -35,7 +35,9 @@ class _Row(NamedTuple):
 
 
 def duplicate_findings(splits: Splits) -> list[Finding]:
-    """Conflicting labels, rows of one file in another, repetitions in a file; equal texts first, then near ones."""
+    """Conflicting labels, rows of one file in another, repetitions within a file. Equal texts come first, then near
+    ones.
+    """
     names = list(splits)
     rows = [_Row(name, example, canonical_example(example)) for name in names for example in splits[name]]
     firsts: dict[str, _Row] = {}
@@ -100,7 +102,7 @@ def _near(firsts: Mapping[str, _Row], names: Sequence[str]) -> list[Finding]:
 
 
 def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Each split with those before it."""
+    """Each split with each split before it."""
     return [(name, home) for index, name in enumerate(names) for home in names[:index]]
 
 
@@ -109,18 +111,18 @@ def _same(example: Example, first: Example) -> Place:
 
 
 def _from(example: Example, other: Example) -> str:
-    """Where the other one stands, as told to someone who looks at the first."""
+    """The place of the other example, in words for a reader of the first."""
     here, there = Place.of(example, ""), Place.of(other, "")
     return f"line {there.line}" if here.file == there.file else str(there)
 
 
 def _gold_key(example: Example) -> Hashable:
-    """What must be equal for two labels of equal texts to agree: of spans their words and types."""
+    """What must be equal if two labels of equal texts agree: for spans, their words and types."""
     gold = example.gold
     if are_spans(gold):
         return tuple((canonical(example.text[span.start : span.end]), span.label) for span in gold)
     if _answers(gold):
-        return bool(gold)  # a question may have several right answers, but not some and none
+        return bool(gold)  # a question may have several right answers, but not both some and none
     return gold if isinstance(gold, Hashable) else repr(gold)
 
 
@@ -135,5 +137,5 @@ def _said(example: Example) -> str:
 
 
 def _answers(gold: Any) -> bool:
-    """Whether a gold value is answers in a text: neither spans nor labels."""
+    """Whether a gold value is answers in a text, and not spans or labels."""
     return isinstance(gold, tuple) and all(hasattr(item, "text") for item in gold)

@@ -1,4 +1,4 @@
-"""What spans show: edges beside the words, and words that are usually tagged otherwise."""
+"""Doubtful spans: edges inside words, and words that usually have another tag."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from albert.audit.findings import Finding, Place, Severity, found
 from albert.data.examples import Example
 from albert.data.spans import OUTSIDE, Interval, are_spans, tags_over
 
-_TIMES = 4  # that a form must be tagged alike before another tag of it is a candidate
+_TIMES = 4  # the share of equal tags of a form from which another tag is doubtful
 _SHARE = 0.8
-_LONGEST = 6  # words of a form
-_SHORTEST = 3  # characters of a form: shorter ones are often other words, too
+_LONGEST = 6  # the most words of a form
+_SHORTEST = 3  # the fewest characters of a form: shorter ones are often other words, too
 
 
 class _Mention(NamedTuple):
-    """A place where a form stands, and what it is tagged there; `OUTSIDE` for nothing."""
+    """A place of a form and its tag there; `OUTSIDE` for no tag."""
 
     example: Example
     start: int
@@ -25,7 +25,7 @@ class _Mention(NamedTuple):
 
 
 def span_findings(examples: Sequence[Example]) -> list[Finding]:
-    """All that is doubtful about spans; nothing for examples whose gold is something else."""
+    """All doubtful spans; nothing for examples with other gold values."""
     spanned = [example for example in examples if are_spans(example.gold)]
     return [*_edges(spanned), *_unlike(spanned)]
 
@@ -42,13 +42,13 @@ def _edges(examples: Sequence[Example]) -> list[Finding]:
     ]
     return [
         *found("span-spaces", Severity.WARNING, "entities that begin or end with white space", spaces),
-        *found("span-twice", Severity.WARNING, "entities that are there twice, and count once", twice),
+        *found("span-twice", Severity.WARNING, "duplicate entities, which count once", twice),
         *found("span-edges", Severity.WARNING, "entities that begin or end inside a word", inside),
     ]
 
 
 def _unlike(examples: Sequence[Example]) -> list[Finding]:
-    """Forms that nearly always have one label: where they have another one, and where they have none."""
+    """Forms that nearly always have one label: the places with another label, and the places with none."""
     other: list[Place] = []
     untagged: list[Place] = []
     for form, mentions in _mentions(examples).items():
@@ -64,13 +64,13 @@ def _unlike(examples: Sequence[Example]) -> list[Finding]:
                 detail = f"{form!r} is {said} here, {usual} in {counts[usual]} of {total} places"
                 (untagged if label == OUTSIDE else other).append(Place.of(example, detail, at=start))
     return [
-        *found("unlike-entities", Severity.NOTE, "entities that are mostly tagged otherwise", other),
+        *found("unlike-entities", Severity.NOTE, "entities that mostly have another tag", other),
         *found("missed-entities", Severity.NOTE, "words that are mostly tagged as entities, and not here", untagged),
     ]
 
 
 def _mentions(examples: Sequence[Example]) -> dict[str, list[_Mention]]:
-    """Every occurrence, tagged or not, of the forms that are tagged often enough."""
+    """Every occurrence of the forms that are tagged often enough, tagged or not."""
     tagged = Counter(example.text[span.start : span.end] for example in examples for span in example.gold)
     forms = {form for form, count in tagged.items() if count >= _TIMES and len(form) >= _SHORTEST}
     mentions: dict[str, list[_Mention]] = defaultdict(list)
@@ -85,7 +85,7 @@ def _mentions(examples: Sequence[Example]) -> dict[str, list[_Mention]]:
 
 
 def _untagged(example: Example, forms: set[str]) -> Iterator[Interval]:
-    """Where words stand that spell a form, outside of all spans; the longest form at a place."""
+    """The places of words that spell a form outside of all spans. At each place the longest form counts."""
     at = example.word_places
     covered = 0
     for first, (start, _) in enumerate(at):

@@ -1,4 +1,4 @@
-"""What an audit says: findings of a kind and a severity, each with the places in the files that it is about."""
+"""Findings of an audit: each has a kind, a severity, and the places in the files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from albert.data.examples import Example
 from albert.data.spans import Span
 from albert.text.normalize import Normalizer
 
-KEPT = 100  # places of a finding that are kept; all are counted
+KEPT = 100  # the most places of a finding that are kept; all are counted
 _EXCERPT = 48
 
 
 class Severity(StrEnum):
-    """An error spoils training or its scores, a warning probably does, a note is worth a look."""
+    """An error spoils training or its scores. A warning probably does. A note is worth a look."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -25,7 +25,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """A line of a file and what stands there."""
+    """A line of a file, and its content."""
 
     file: str
     line: int
@@ -33,7 +33,7 @@ class Place:
 
     @classmethod
     def of(cls, example: Example, detail: str, *, at: int = 0) -> Place:
-        """The line of an example; where its words stand on lines of their own, that of the character `at`."""
+        """The line of an example. If its words stand on lines of their own, the line of the character `at`."""
         file, _, line = example.source.rpartition(":")
         return cls(file, int(line) + sum(end <= at for _, end in example.words), detail)
 
@@ -43,7 +43,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of defect, how often it occurs, and where: the first `KEPT` places."""
+    """One kind of defect, its count, and its first `KEPT` places."""
 
     kind: str
     severity: Severity
@@ -55,7 +55,7 @@ class Finding:
 def found(
     kind: str, severity: Severity, message: str, places: Sequence[Place], *, count: int | None = None
 ) -> list[Finding]:
-    """The finding with these places, in a list that is empty when there are none."""
+    """A list with the finding for these places; empty if there are none."""
     if not places:
         return []
     return [Finding(kind, severity, message, len(places) if count is None else count, tuple(places[:KEPT]))]
@@ -65,12 +65,12 @@ _NORMALIZER = Normalizer()
 
 
 def canonical(text: str) -> str:
-    """The text as an uncased model reads it: equal ones are the same to it."""
+    """The text as an uncased model reads it. Texts with equal forms are the same to the model."""
     return _NORMALIZER.text(text)
 
 
 def canonical_example(example: Example) -> str:
-    """`canonical` of the text, and of the second one of a pair behind it."""
+    """`canonical` of the text, followed by that of the second text of a pair."""
     return "\x1f".join(canonical(text) for text in texts_of(example))
 
 
@@ -80,7 +80,7 @@ def texts_of(example: Example) -> tuple[str, ...]:
 
 
 def labels_of(gold: Any) -> tuple[str, ...]:
-    """The label strings in a gold value: a class, the classes of a set, the types of spans; a number has none."""
+    """The label strings of a gold value: a class, several classes, the types of spans. A number has none."""
     if isinstance(gold, str):
         return (gold,)
     if isinstance(gold, (tuple, list, set, frozenset)):
@@ -89,6 +89,6 @@ def labels_of(gold: Any) -> tuple[str, ...]:
 
 
 def excerpt(text: str) -> str:
-    """The beginning of a text in quotes, invisible characters spelt out."""
+    """The beginning of a text in quotes, with invisible characters spelt out."""
     short = " ".join(text[: 2 * _EXCERPT].split())
     return repr(short if len(short) <= _EXCERPT else short[: _EXCERPT - 1] + "…")

@@ -1,4 +1,4 @@
-"""What the labels alone show: unknown, misspelt, rare and unbalanced ones, numbers far from the others."""
+"""Faults of the labels: unknown, misspelt, rare and unbalanced labels, and numbers far from the others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from albert.audit.findings import KEPT, Finding, Place, Severity, excerpt, found
 from albert.data.examples import Example
 from albert.text.hardening.hardener import without_floods
 
-IMBALANCE = 5.0  # the most frequent label against another: past this, class weights are offered
-RARE = 10  # rows below which a label is hardly learned
-_OWN_LABELS = 20  # rows from which on labels that do not repeat are a mistake
+IMBALANCE = 5.0  # ratio of the most frequent label to another; above it, class weights are suggested
+RARE = 10  # with fewer rows, a label is hardly learned
+_OWN_LABELS = 20  # with this many rows, labels that never repeat are a mistake
 _FAR = 10.0  # robust standard deviations
 
 
 def label_findings(splits: Splits) -> list[Finding]:
-    """All that is wrong with label strings; nothing for numbers."""
+    """All faults of label strings; nothing for numbers."""
     train = next(iter(splits.values()))
     counts = count_labels(train)
     if not counts:
@@ -37,7 +37,7 @@ def label_findings(splits: Splits) -> list[Finding]:
 
 
 def number_findings(examples: Sequence[Example]) -> list[Finding]:
-    """Labels that are numbers far from all others; nothing for label strings."""
+    """Numbers that are far from all others; nothing for label strings."""
     numbered = [example for example in examples if isinstance(example.gold, float)]
     if not numbered:
         return []
@@ -51,14 +51,16 @@ def number_findings(examples: Sequence[Example]) -> list[Finding]:
 
 
 def robust_scores(values: np.ndarray) -> np.ndarray:
-    """How many standard deviations from the median, the deviation estimated by the median one; 0 if most are equal."""
+    """The distance from the median in standard deviations, which the median deviation estimates. 0 if most values are
+    equal.
+    """
     away = values - np.median(values)
     scale = 1.4826 * np.median(np.abs(away))
     return away / scale if scale > 0 else np.zeros_like(away)
 
 
 def count_labels(examples: Sequence[Example]) -> dict[str, int]:
-    """How often each label occurs, the most frequent first."""
+    """The count of each label, the most frequent first."""
     counts = Counter(label for example in examples for label in labels_of(example.gold))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -107,11 +109,11 @@ def _spellings(splits: Splits) -> list[Finding]:
         if len(group) > 1
         for label, example in group.items()
     ]
-    return found("label-spellings", Severity.WARNING, "labels that differ by case or space alone", places)
+    return found("label-spellings", Severity.WARNING, "labels that differ only by case or space", places)
 
 
 def _spelling_key(label: str) -> str:
-    """What case, spaces and underscores do not change."""
+    """The part of a label that case, spaces and underscores do not change."""
     return "".join(unicodedata.normalize("NFKC", without_floods(label)).casefold().replace("_", " ").split())
 
 
@@ -129,7 +131,7 @@ def _imbalance(train: Sequence[Example], counts: dict[str, int], firsts: dict[st
         for label, count in counts.items()
         if highest > IMBALANCE * count
     ]
-    weights = "; --set class_weights=balanced weighs them up" if isinstance(train[0].gold, str) else ""
+    weights = "; --set class_weights=balanced gives classes equal weight" if isinstance(train[0].gold, str) else ""
     message = f"labels more than {IMBALANCE:g} times rarer than the most frequent one{weights}"
     return found("imbalance", Severity.WARNING, message, places)
 

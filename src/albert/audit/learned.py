@@ -1,4 +1,4 @@
-"""What a plain model, a logistic regression on words, shows: doubtful labels and words that give a label away.
+"""Doubtful labels, and words that give a label away, found by a logistic regression on words.
 
 Every row is judged by a model that has not seen its text. Source of the rule for doubtful labels: Northcutt, Jiang,
 Chuang 2021, Confident Learning, section 3.1.
@@ -22,16 +22,16 @@ _FOLDS = 5
 _LEAST_ROWS = 50
 _LEAST_OF_A_LABEL = 10
 _MOST_LABELS = 300
-_GAIN = 0.4  # of what the majority (or the mean) gets wrong, the share that the model must get right to be heard
-_DOUBTED = 0.02  # of the rows, the most doubtful; behind them, most labels are right and the model is wrong
+_GAIN = 0.4  # the least share of the majority's (or the mean's) errors that the model gets right
+_DOUBTED = 0.02  # the share of rows to report, the most doubtful; beyond it, mostly the model is wrong
 _LEAST_DOUBTED = 5
 _FAR = 5.0  # robust standard deviations
-_LABEL_WORD = 0.1  # share of a label's rows that hold its name
-_GIVEAWAY = 0.8  # share of a label's rows that hold another word
+_LABEL_WORD = 0.1  # share of a label's rows that contain its name
+_GIVEAWAY = 0.8  # share of a label's rows that contain another word
 
 
 def learned_findings(examples: Sequence[Example]) -> list[Finding]:
-    """Doubtful labels and words that give a label away; nothing where there is too little to learn from."""
+    """Doubtful labels and words that give a label away; nothing if there are too few rows to learn from."""
     if len(examples) < _LEAST_ROWS:
         return []
     if all(isinstance(example.gold, str) for example in examples):
@@ -52,7 +52,7 @@ def _of_classes(examples: Sequence[Example]) -> list[Finding]:
 
 
 class _Terms:
-    """Words and pairs of words of many texts, weighed by TF-IDF."""
+    """The words and pairs of words of many texts, weighted by TF-IDF."""
 
     def __init__(self, weights: Any, names: np.ndarray, folds: np.ndarray) -> None:
         self.weights = weights  # sparse [texts, terms]
@@ -61,7 +61,7 @@ class _Terms:
 
     @classmethod
     def of(cls, examples: Sequence[Example]) -> _Terms | None:
-        """The terms of at least two texts, if there are any; equal texts are in one fold."""
+        """The terms that occur in at least two texts; None without any. Equal texts are in one fold."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         texts = [canonical_example(example) for example in examples]
@@ -79,7 +79,7 @@ class _Terms:
         return cls(weights, vectorizer.get_feature_names_out(), folds[ids])
 
     def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(learned from, judged) of each fold that has texts."""
+        """(training rows, judged rows) of each fold that has texts."""
         return [(np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)) for fold in set(self.folds)]
 
 
@@ -87,7 +87,7 @@ class _Terms:
 
 
 def _doubtful(examples: Sequence[Example], terms: _Terms, labels: Sequence[str], gold: np.ndarray) -> list[Finding]:
-    """Rows whose own label is improbable where another one is as probable as it is for that label's own rows."""
+    """Rows whose own label is improbable, while another label is as probable as for that label's own rows."""
     probabilities = _probabilities(terms, gold, len(labels))
     majority = float(np.bincount(gold).max() / len(gold))
     right = float((probabilities.argmax(1) == gold).mean())
@@ -115,24 +115,24 @@ def _doubtful(examples: Sequence[Example], terms: _Terms, labels: Sequence[str],
 
 
 def _probabilities(terms: _Terms, gold: np.ndarray, labels: int) -> np.ndarray:
-    """What each row's words say about its label, learned from the other folds; [rows, labels]."""
+    """The probabilities of each row's labels by its words, learned from the other folds, [rows, labels]."""
     from sklearn.linear_model import LogisticRegression
 
     probabilities = np.zeros((len(gold), labels), np.float32)
     for known, judged in terms.parts():
-        if len(set(gold[known])) < 2:  # all rows of the other labels have one text, which is judged here
+        if len(set(gold[known])) < 2:  # all rows of the other labels have the same text, which is judged here
             probabilities[judged, gold[known[0]]] = 1.0
             continue
         model = LogisticRegression(C=5.0, tol=1e-3)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # not fully converged is good enough here
+            warnings.simplefilter("ignore")  # full convergence is not needed here
             model.fit(terms.weights[known], gold[known])
         probabilities[np.ix_(judged, model.classes_)] = model.predict_proba(terms.weights[judged])
     return probabilities
 
 
 def _of_numbers(examples: Sequence[Example]) -> list[Finding]:
-    """Rows whose number is far from what their words say, as far as words say anything."""
+    """Rows whose number is far from the number that their words predict, if words predict numbers at all."""
     from sklearn.linear_model import Ridge
 
     if (terms := _Terms.of(examples)) is None:
@@ -156,7 +156,7 @@ def _of_numbers(examples: Sequence[Example]) -> list[Finding]:
 
 
 def _giveaways(examples: Sequence[Example], terms: _Terms, labels: Sequence[str], gold: np.ndarray) -> list[Finding]:
-    """Words that one label's rows alone hold: its own name in some of them, any other word in most."""
+    """Words that occur only with one label: its own name in some of its rows, any other word in most of them."""
     holds = (terms.weights > 0).astype(np.int32)
     totals = np.asarray(holds.sum(0)).ravel()
     named, telling = [], []
@@ -167,17 +167,17 @@ def _giveaways(examples: Sequence[Example], terms: _Terms, labels: Sequence[str]
         for term in alone[np.argsort(-counts[alone], kind="stable")]:
             name, share = terms.names[term], counts[term] / len(rows)
             first = examples[rows[holds[rows, term].nonzero()[0][0]]]
-            place = Place.of(first, f"{name!r} stands in {share:.0%} of the rows of {label!r} and in no other")
+            place = Place.of(first, f"{name!r} occurs in {share:.0%} of the rows of {label!r} and in no other rows")
             if name == _as_term(label):
                 named.append(place)
             elif share >= _GIVEAWAY and " " not in name:
                 telling.append(place)
     return [
-        *found("label-in-text", Severity.NOTE, "labels whose name stands in their own rows alone", named),
+        *found("label-in-text", Severity.NOTE, "labels whose name occurs only in their own rows", named),
         *found("telling-words", Severity.NOTE, "words that give a label away", telling),
     ]
 
 
 def _as_term(label: str) -> str:
-    """The label as it stands among the terms if it has one word or two: "Sci/Tech" is "sci tech"."""
+    """The label in the form of a term if it has one word or two: "Sci/Tech" is "sci tech"."""
     return " ".join(re.findall(_WORD, canonical(label).replace("_", " ")))

@@ -1,7 +1,7 @@
-"""Texts that are nearly equal, out of many: MinHash over character 5-grams, bands of it, then the exact Jaccard.
+"""Finds nearly equal texts among many: MinHash over character 5-grams, banding, then the exact Jaccard similarity.
 
-Memory is 256 bytes a text and a fixed portion of shingles. Source: Broder 1997; Leskovec, Rajaraman, Ullman,
-Mining of Massive Datasets, chapter 3.
+Memory is 256 bytes per text and a fixed portion of shingles. Source: Broder 1997; Leskovec, Rajaraman, Ullman, Mining
+of Massive Datasets, chapter 3.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 THRESHOLD = 0.8
 _WIDTH = 5  # characters of a shingle
-_BANDS, _ROWS = 16, 4  # a pair of Jaccard 0.8 shares no band once in 4,700 times, one of 0.4 shares one in three
-_ESTIMATE = 0.65  # least share of equal hashes to look closer: three standard errors below the threshold
-_NEIGHBOURS = 8  # of a band's bucket that a text is compared with: linear work, however large the bucket
+_BANDS, _ROWS = 16, 4  # a pair of Jaccard 0.8 shares no band in 1 of 4,700 cases; one of 0.4 shares a band in 1 of 3
+_ESTIMATE = 0.65  # the least share of equal hashes for an exact comparison: three standard errors below the threshold
+_NEIGHBOURS = 8  # texts of a bucket that a text is compared with: the work stays linear for any bucket
 _PORTION = 1 << 20  # characters hashed at a time
 
 
 class Match(NamedTuple):
-    """A text that is much like an earlier one, by their positions."""
+    """A text that is nearly equal to an earlier one, by their positions."""
 
     later: int
     earlier: int
@@ -28,9 +28,9 @@ class Match(NamedTuple):
 
 
 def near_duplicates(texts: Sequence[str], groups: np.ndarray) -> list[Match]:
-    """For each text and each group of earlier texts, the likest of them if its Jaccard reaches `THRESHOLD`.
+    """For each text and each group of earlier texts, the most similar text if its Jaccard reaches `THRESHOLD`.
 
-    `groups` numbers the group of each text. Where hundreds are alike, each is compared with a few of them only.
+    `groups` is the group of each text. Among hundreds of similar texts, each is compared with only a few.
     """
     if len(texts) < 2:
         return []
@@ -60,7 +60,7 @@ def _shingles(text: str) -> set[str]:
 
 
 def _signatures(texts: Sequence[str]) -> np.ndarray:
-    """The least hash of each text's shingles under each of many hash functions, [texts, bands * rows]."""
+    """The lowest hash of each text's shingles under each of many hash functions, [texts, bands * rows]."""
     rng = np.random.default_rng(0)
     factors = rng.integers(0, 1 << 32, _BANDS * _ROWS, np.uint32) | np.uint32(1)
     masks = rng.integers(0, 1 << 32, _BANDS * _ROWS, np.uint32)
@@ -84,7 +84,7 @@ def _portions(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _hashes(padded: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """A 32-bit hash of every shingle of these texts, one text after the other, and where each text's begin."""
+    """A 32-bit hash of every shingle of these texts, one text after the other, and where each text's hashes begin."""
     codes = np.frombuffer("".join(padded).encode("utf-32-le"), np.uint32)
     rolled = np.zeros(len(codes) - _WIDTH + 1, np.uint32)
     for offset in range(_WIDTH):
@@ -93,7 +93,7 @@ def _hashes(padded: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     rolled = (rolled ^ (rolled >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     rolled ^= rolled >> np.uint32(16)
     lengths = np.asarray([len(text) for text in padded])
-    inside = np.ones(len(codes), bool)  # not those that reach into the next text
+    inside = np.ones(len(codes), bool)  # without those that reach into the next text
     for back in range(1, _WIDTH):
         inside[np.cumsum(lengths) - back] = False
     counts = lengths - _WIDTH + 1
@@ -106,7 +106,7 @@ def _candidates(signatures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     found = [np.zeros((0, 2), np.int64)]
     bands = [_band_keys(signatures[:, start : start + _ROWS]) for start in range(0, _BANDS * _ROWS, _ROWS)]
     for index, keys in enumerate(bands):
-        order = np.lexsort((bands[(index + 1) % _BANDS], keys))  # the likest of a large bucket side by side
+        order = np.lexsort((bands[(index + 1) % _BANDS], keys))  # sorts similar texts of a large bucket side by side
         for left, right in _bucket_pairs(keys[order]):
             a, b = order[left], order[right]
             alike = (signatures[a] == signatures[b]).mean(1) >= _ESTIMATE
@@ -134,7 +134,7 @@ def _band_keys(rows: np.ndarray) -> np.ndarray:
 
 
 def _bucket_pairs(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions in sorted `keys` with an equal key: each with its next neighbours and with its bucket's first."""
+    """Positions in sorted `keys` with equal keys: each with its next neighbours and with the first of its bucket."""
     for gap in range(1, min(_NEIGHBOURS, len(keys) - 1) + 1):
         left = np.flatnonzero(keys[gap:] == keys[:-gap])
         if not len(left):

@@ -1,4 +1,4 @@
-"""What the texts alone show: characters that do not belong, markup, next to nothing, more pieces than fit."""
+"""Faults of the texts: characters that do not belong, markup, almost no content, more pieces than fit."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _FOREIGN = re.compile(r"[^\x00-\x7f]{2,}|\ufffd")
-_LONG_SHARE = 0.05  # of cut texts, past which it is a warning
-_UNKNOWN_SHARE = 0.1  # of a text's pieces
+_LONG_SHARE = 0.05  # the share of cut texts above which the finding is a warning
+_UNKNOWN_SHARE = 0.1  # the share of a text's pieces
 _PORTION = 1024
 
 
 def text_findings(examples: Sequence[Example]) -> list[Finding]:
-    """Suspicious characters and texts that say nothing, of one or more files together."""
+    """Suspicious characters and texts without content, of one or more files together."""
     return [
         *_matching(examples, "mojibake", "texts that were decoded with a wrong encoding", _mojibake),
-        *_matching(examples, "hidden-characters", "texts with characters that do not show", _hidden),
-        *_matching(examples, "bidi-controls", "texts with controls of their direction", _pattern(BIDI)),
+        *_matching(examples, "hidden-characters", "texts with invisible characters", _hidden),
+        *_matching(examples, "bidi-controls", "texts with directional controls", _pattern(BIDI)),
         *_matching(examples, "control-characters", "texts with control characters", _pattern(_CONTROL)),
         *_matching(examples, "lookalikes", "words with look-alikes from another script", _lookalike),
         *_matching(examples, "mark-floods", "texts with more marks in a row than any language has", _marks),
@@ -57,7 +57,7 @@ def _named(char: str) -> str:
 
 
 def _hidden(text: str) -> str | None:
-    """An invisible character that hardening would take out; those that scripts and emoji need are none."""
+    """An invisible character that hardening would remove. Those that scripts and emoji need do not count."""
     if text.isascii():
         return None
     return next((_named(match[0][0]) for match in INVISIBLE.finditer(text) if match["flag"] is None), None)
@@ -77,7 +77,7 @@ def _marks(text: str) -> str | None:
 
 
 def _pattern(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
-    """Looks for one of the pattern's characters and names it."""
+    """A function that finds one of the pattern's characters and names it."""
 
     def look(text: str) -> str | None:
         match = pattern.search(text)
@@ -92,7 +92,7 @@ def _markup(text: str) -> str | None:
 
 
 def _mojibake(text: str) -> str | None:
-    """Characters that are UTF-8 read as Windows' or ISO's Western encoding, and what they should be."""
+    """Characters that are UTF-8 read in Windows' or ISO's Western encoding, and the right characters."""
     if text.isascii():
         return None
     for match in _FOREIGN.finditer(text):
@@ -105,7 +105,7 @@ def _mojibake(text: str) -> str | None:
 
 def _decoded_again(run: str) -> str | None:
     try:
-        # cp1252 leaves five bytes undefined, which then stand as ISO's control characters
+        # cp1252 leaves five bytes undefined; they then appear as ISO's control characters
         raw = b"".join(bytes([ord(char)]) if ord(char) < 0x100 else char.encode("cp1252") for char in run)
         return raw.decode("utf-8")
     except UnicodeError:
@@ -137,13 +137,14 @@ def _label_as_text(examples: Sequence[Example]) -> list[Finding]:
 
 @dataclass(frozen=True)
 class PieceCounts:
-    """How many pieces each example has, special tokens included, and how many of them are unknown."""
+    """The number of pieces of each example, with special tokens, and the number of unknown ones."""
 
     lengths: np.ndarray  # [examples]
     unknown: np.ndarray  # [examples]
 
     @classmethod
     def of(cls, examples: Sequence[Example], tokenizer: Tokenizer) -> PieceCounts:
+        """Counts the pieces of these examples."""
         rows = list(_piece_counts(examples, tokenizer))
         table = np.asarray(rows, np.int64).reshape(-1, 2)
         return cls(table[:, 0], table[:, 1])
@@ -153,16 +154,16 @@ class PieceCounts:
         return float(self.unknown.sum() / max(self.lengths.sum(), 1))
 
     def longer_than(self, limit: int) -> int:
-        """How many examples have more pieces."""
+        """The number of examples with more pieces."""
         return int((self.lengths > limit).sum())
 
     def percentiles(self) -> dict[str, int]:
-        """The lengths that half, 95 % and 99 % of the examples do not exceed, and the greatest."""
+        """The lengths that half, 95 % and 99 % of the examples do not exceed, and the largest length."""
         at = np.percentile(self.lengths, [50, 95, 99, 100], method="inverted_cdf").astype(int).tolist()
         return dict(zip(("median", "95 %", "99 %", "longest"), at, strict=True))
 
     def histogram(self) -> list[tuple[int, int]]:
-        """(upper bound, examples up to it), the bounds powers of two."""
+        """(upper bound, examples up to it). The bounds are powers of two."""
         last = int(self.lengths.max()) - 1
         bounds = [1 << power for power in range(3, max(last.bit_length(), 3) + 1)]
         counts = np.bincount(np.searchsorted(bounds, self.lengths), minlength=len(bounds))
@@ -182,9 +183,9 @@ def _piece_counts(examples: Sequence[Example], tokenizer: Tokenizer) -> Iterable
 def piece_findings(
     examples: Sequence[Example], pieces: PieceCounts, *, max_length: int, fate: str = "cut"
 ) -> list[Finding]:
-    """Texts beyond `max_length`, the longest first, and texts that the vocabulary does not spell.
+    """Texts longer than `max_length`, the longest first, and texts that the vocabulary cannot spell.
 
-    The `fate` of longer texts is a warning where many of them are cut.
+    `fate` says how longer texts are handled. It is a warning if many of them are cut.
     """
     order = np.argsort(-pieces.lengths, kind="stable")[: pieces.longer_than(max_length)].tolist()
     long = [Place.of(examples[i], f"{pieces.lengths[i]:,} pieces: {excerpt(examples[i].text)}") for i in order]
@@ -201,5 +202,5 @@ def piece_findings(
             f"texts of more than {max_length} pieces, which are {fate}",
             long,
         ),
-        *found("unknown-pieces", Severity.WARNING, "texts that the vocabulary lacks a tenth of", unknown),
+        *found("unknown-pieces", Severity.WARNING, "texts with more than a tenth of unknown pieces", unknown),
     ]

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from albert.audit.dataset import Audit, AuditConfig, audit
-from albert.audit.findings import Finding, Severity
-from albert.audit.texts import PieceCounts
+import typer
+
+from albert.cli.options import AsJson, data_options
+from albert.data.reading import DataOptions, DataSource
 from albert.errors import ErrorKind
+
+if TYPE_CHECKING:
+    from albert.audit.dataset import Audit
+    from albert.audit.findings import Finding
+    from albert.audit.texts import PieceCounts
 
 _BAR = 40
 _SHOWN_LABELS = 12
 
 
-def run(config: AuditConfig, *, as_json: bool, strict: bool, show: int) -> int:
-    """Checks and reports; the exit code is that of bad data if there is an error (or, `strict`, a warning)."""
-    result = audit(config)
-    if as_json:
-        print(json.dumps(_as_json(result), ensure_ascii=False))
+@data_options
+def check(
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file to train on.")],
+    dev: Annotated[str | None, typer.Option(help="File to evaluate on.")] = None,
+    test: Annotated[str | None, typer.Option(help="File for the final scores.")] = None,
+    init: Annotated[str, typer.Option(help="Model folder or hub id whose vocabulary counts.")] = "starter",
+    show: Annotated[int, typer.Option(min=0, help="Places listed of each finding.")] = 5,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
+    json: AsJson = False,
+    **options: Unpack[DataOptions],
+) -> None:
+    """Find what is wrong with labelled files before training on them; exit 65 if there are errors."""
+    from albert.audit.dataset import AuditConfig, audit
+    from albert.audit.findings import Severity
+
+    result = audit(AuditConfig(train=DataSource(data, **options), dev=dev, test=test, init=init))
+    if json:
+        from json import dumps
+
+        print(dumps(_as_json(result), ensure_ascii=False))
     else:
         print("\n".join(_lines(result, show)))
-    failed = result.count(Severity.ERROR) or (strict and result.count(Severity.WARNING))
-    return ErrorKind.DATA.exit_code if failed else 0
+    if result.count(Severity.ERROR) or (strict and result.count(Severity.WARNING)):
+        raise typer.Exit(ErrorKind.DATA.exit_code)
 
 
 def _as_json(result: Audit) -> dict[str, Any]:
+    from albert.audit.findings import Severity
+
     return {
         "task": result.task,
         "reason": result.reason,
@@ -52,6 +74,8 @@ def _pieces_as_json(pieces: PieceCounts, max_length: int) -> dict[str, Any]:
 
 
 def _lines(result: Audit, show: int) -> Iterator[str]:
+    from albert.audit.findings import Severity
+
     yield f"task      {result.task}: {result.reason}"
     columns = result.columns
     yield f"columns   text {' and '.join(map(repr, columns.texts()))}, label {columns.label!r}"

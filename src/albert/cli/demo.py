@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
-from albert.finetuning.dataset import FinetuneConfig
-from albert.finetuning.finetune import finetune
-from albert.predict.predictor import Predictor
-from albert.training.progress import ConsoleProgress, duration
+import typer
+
+from albert.data.reading import DataSource
 
 EXAMPLES = (
     "The courier was friendly and the parcel came a day early, thank you!",
@@ -21,17 +20,25 @@ EXAMPLES = (
 )
 
 
-def run(out: Path, *, seed: int) -> None:
-    """Trains on the sentiment column, prints scores and a few predictions. Raises `AlbertError`."""
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model.")] = Path("demo-model"),
+    seed: Annotated[int, typer.Option(help="Seed of order, weights and the held-out part.")] = 0,
+) -> None:
+    """Train on the bundled customer messages, compare with the majority baseline, predict a few lines."""
+    from importlib import resources
+
+    from albert.finetuning.dataset import FinetuneConfig
+    from albert.finetuning.finetune import finetune
+    from albert.predict.predictor import Predictor
+    from albert.storage.files import require_folder
+    from albert.training.progress import ConsoleProgress, duration
+
+    require_folder(out)
     start = time.monotonic()
     bundled = resources.files("albert") / "assets" / "messages.csv"
     with resources.as_file(bundled) as messages:
-        config = FinetuneConfig(
-            train=str(messages),
-            out=out,
-            label="sentiment",
-            settings={"seed": seed},
-        )
+        source = DataSource(str(messages), label="sentiment")
+        config = FinetuneConfig(train=source, out=out, settings={"seed": seed})
         result = finetune(config, overwrite=True, progress=ConsoleProgress())
     predictor = Predictor.load(out)
     print(f"\nheld-out accuracy {result.scores['accuracy']:.3f}, majority baseline {result.baseline:.3f}\n")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import typer
 
-from albert.compute.library import look
-from albert.config import AlbertConfig
-from albert.engine import resolve_precision
+from albert.cli.options import AsJson
 from albert.errors import ErrorKind
-from albert.model import AlbertForTask
-from albert.storage.private import private_folders
-from albert.text.tokenizer import AlbertTokenizer
 from albert.version import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGES = (
     "torch",
@@ -32,8 +28,14 @@ _PACKAGES = (
 )
 
 
-def run(*, as_json: bool) -> int:
-    """Prints the findings and returns the exit code: 0 when every check passed."""
+def doctor(json: AsJson = False) -> None:
+    """Check this machine and installation: versions, threads, number formats, a known-answer test."""
+    from importlib import metadata
+
+    import torch
+
+    from albert.engine import resolve_precision
+
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts: dict[str, Any] = {
         "albert": __version__,
@@ -48,17 +50,22 @@ def run(*, as_json: bool) -> int:
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "not set"),
     }
     checks = {"tokenizer": _tokenizer_works(), "forward and backward": _network_works(device)}
-    if as_json:
-        print(json.dumps({**facts, "checks": checks}))
+    if json:
+        from json import dumps
+
+        print(dumps({**facts, "checks": checks}))
     else:
         for name, value in facts.items():
             print(f"{name:20} {value}")
         for name, passed in checks.items():
             print(f"{name:20} {'ok' if passed else 'FAILED: reinstall the package and torch 2.13.0'}")
-    return 0 if all(checks.values()) else ErrorKind.INTERNAL.exit_code
+    if not all(checks.values()):
+        raise typer.Exit(ErrorKind.INTERNAL.exit_code)
 
 
 def _tokenizer_works() -> bool:
+    from albert.text.tokenizer import AlbertTokenizer
+
     tokenizer = AlbertTokenizer.english()
     encoding = tokenizer("It works, in 2026.")
     return tokenizer.decode(encoding.input_ids) == "it works, in 2026."
@@ -66,6 +73,11 @@ def _tokenizer_works() -> bool:
 
 def _network_works(device: torch.device) -> bool:
     """Same weights and ids by the reference in two shapes: padding must not change a logit, gradients exist."""
+    import torch
+
+    from albert.config import AlbertConfig
+    from albert.model import AlbertForTask
+
     config = AlbertConfig.named("tiny", vocab_size=100, id2label=("a", "b"))
     model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0))
     model.to(device).eval()
@@ -80,6 +92,9 @@ def _network_works(device: torch.device) -> bool:
 
 def _kernels() -> str:
     """Whether the kernels are compiled, where they lie or will lie, or why there are none."""
+    from albert.compute.library import look
+    from albert.storage.private import private_folders
+
     found = look()
     if found.path is not None:
         return str(found.path)

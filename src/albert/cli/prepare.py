@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from albert.corpus.job import PrepareConfig
-from albert.corpus.prepare import Prepared, Progress, prepare
-from albert.pretraining.sample import sample_instance
+import typer
+
+from albert.cli.options import AsJson, Quiet
+
+if TYPE_CHECKING:
+    from albert.corpus.prepare import Prepared, Progress
 
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-def run(config: PrepareConfig, *, quiet: bool, as_json: bool) -> None:
-    """Prepares the corpus and prints what it holds. Raises `AlbertError`."""
-    prepared = prepare(config, progress=_Lines(quiet=quiet), tell=_tell)
+def prepare(
+    corpus: Annotated[
+        list[Path], typer.Argument(help="Text, JSONL (.gz, .bz2, .xz, .zst too), Parquet files, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the shards: new, or to go on with.")],
+    vocab: Annotated[str | None, typer.Option(help="Vocabulary folder; else our English one.")] = None,
+    language: Annotated[str, typer.Option(help="Language whose rules end sentences.")] = "en",
+    column: Annotated[str, typer.Option(help="Column or key of the text in Parquet and JSONL.")] = "text",
+    deduplicate: Annotated[bool, typer.Option("--deduplicate", help="Leave out documents that came before.")] = False,
+    chunk_mb: Annotated[float, typer.Option(help="MiB of text a shard; longer documents are divided.")] = 8.0,
+    workers: Annotated[int | None, typer.Option(help="Processes; else one a core.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster to work on, or local.")] = None,
+    quiet: Quiet = False,
+    json: AsJson = False,
+) -> None:
+    """Turn a corpus into shards for pre-training: streaming, an interrupted call goes on when repeated."""
+    from albert.corpus.job import PrepareConfig
+    from albert.corpus.prepare import prepare as run
+    from albert.storage.files import require_folder
+
+    require_folder(out, inputs=corpus)
+    cores = {} if workers is None else {"workers": workers}
+    config = PrepareConfig(tuple(corpus), out, vocab, language, column, deduplicate, chunk_mb, ray=ray, **cores)
+    prepared = run(config, progress=_Lines(quiet=quiet), tell=_tell)
     if not quiet:
         _tell_resumed(prepared)
     statistics = report(prepared)
-    if as_json:
-        print(json.dumps(statistics, ensure_ascii=False))
+    if json:
+        from json import dumps
+
+        print(dumps(statistics, ensure_ascii=False))
         return
     for name, value in statistics.items():
         print(f"{name:22} {value:,}" if isinstance(value, int) else f"{name:22} {value}")
@@ -29,6 +55,8 @@ def run(config: PrepareConfig, *, quiet: bool, as_json: bool) -> None:
 
 def report(prepared: Prepared) -> dict[str, Any]:
     """What a person wants to know of a corpus before training on it."""
+    from albert.pretraining.sample import sample_instance
+
     totals = prepared.manifest["totals"]
     return {
         "folder": str(prepared.folder),

@@ -28,7 +28,9 @@ class Depths(Protocol):
         ids: Int[Tensor, "rows length"],
         types: Int[Tensor, "rows length"],
         mask: Bool[Tensor, "rows 1 1 length"] | None = None,
-    ) -> Iterator[Float[Tensor, "rows length hidden"]]: ...
+    ) -> Iterator[Float[Tensor, "rows length hidden"]]:
+        """The hidden states behind each depth, from the first layer on."""
+        ...
 
 
 def encoder_over_rows(model: AlbertModel, dtype: torch.dtype, *, compiled: bool) -> Depths:

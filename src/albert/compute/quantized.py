@@ -112,7 +112,9 @@ class Watched:
 class QuantizedLinear:
     """A product in int8, of inputs that come as numbers or, from the product `before`, as uint8 already."""
 
-    def __init__(self, linear: Linear, ranges: Ranges, *, smooth: bool) -> None:
+    def __init__(self, linear: Linear, ranges: Ranges, *, smooth: bool, widest: int | None = None) -> None:
+        """`widest` is the greatest weight as a whole number; None takes what this processor multiplies exactly."""
+        widest = widest or (_GREATEST if has_int8() else _HALVED)
         weight, self.dtype = linear.source, linear.bias.dtype
         self.reads_whole = not smooth
         sizes = ranges.sizes.clamp(min=_LEAST)
@@ -128,7 +130,7 @@ class QuantizedLinear:
             self.scales = ((greatest - least) / 255).tolist()
             self.zeros = (-least / torch.tensor(self.scales)).round().int().tolist()
             self.factors = [torch.full_like(sizes[0], 1 / scale) for scale in self.scales]
-        self.weight_scales = weight.abs().amax(1).clamp(min=_LEAST) / (_GREATEST if has_int8() else _HALVED)
+        self.weight_scales = weight.abs().amax(1).clamp(min=_LEAST) / widest
         self.source = (weight / self.weight_scales[:, None]).round().to(torch.int8)
         self.weight_zeros = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = linear.bias.float()

@@ -327,8 +327,8 @@ def _activation(name: str, dtype: torch.dtype) -> tuple[Callable[[Tensor], Tenso
 def compile_activations() -> bool:
     """Compiles GELU's tanh form for bfloat16: saves 4 to 8 % of a step, for about 10 seconds, once a machine.
 
-    False, and nothing changed, where there is no C++ compiler that answers within seconds, or it fails, or there is no
-    folder without a space in its name, since torch does not quote it, that this user alone can write to.
+    False, and nothing changed, if no C++ compiler answers within seconds, or if it fails. It also needs a folder that
+    only this user can write to, without a space in its name, because torch does not quote it.
     """
     if not (_compiler_answers() and _keep_privately()):
         return False

@@ -1,6 +1,6 @@
-"""From files to shards: documents, chunks of consecutive documents, and the work that makes one a shard.
+"""From files to shards: documents, chunks of consecutive documents, and the function that makes a shard of a chunk.
 
-What a chunk holds depends on the files and the settings alone, never on workers or on what was done before.
+A chunk's content depends only on the files and the settings, never on workers or earlier calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NEWLINE = b"\n"
 
 @dataclass(frozen=True)
 class Cut:
-    """How text is cut: the column or key it stands in, the language of its sentences, the bytes of a chunk."""
+    """How text is cut: its column or key, the language of its sentences, and the bytes of a chunk."""
 
     column: str
     language: str
@@ -37,7 +37,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Document:
-    """A document's paragraphs, apart by newlines, as UTF-8. `part` numbers those of one that was divided."""
+    """A document's paragraphs as UTF-8, separated by newlines. `part` numbers the parts of a divided document."""
 
     text: bytes
     part: int = 0
@@ -45,7 +45,7 @@ class Document:
 
 @dataclass
 class Chunk:
-    """Consecutive documents of one file, but for those left out; `read` counts the bytes of all."""
+    """Consecutive documents of one file, without those left out. `read` counts the bytes of all documents."""
 
     name: str
     source: str
@@ -56,6 +56,7 @@ class Chunk:
     divided: int = 0
 
     def add(self, document: Document, *, new: bool) -> None:
+        """Adds a document, unless it is a duplicate or empty."""
         self.read += len(document.text)
         self.divided += document.part == 1
         if not document.text:
@@ -67,13 +68,13 @@ class Chunk:
 
 
 class Seen:
-    """The documents that came before, by hash, in a file: memory does not grow with their number."""
+    """The hashes of earlier documents, in a file, so that memory does not grow with their number."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / ".tmp-seen.sqlite"
-        self._path.unlink(missing_ok=True)  # of a killed call, or a link to what is not ours
+        self._path.unlink(missing_ok=True)  # left by a killed call, or a link to a file that is not ours
         self._database = sqlite3.connect(self._path, isolation_level=None)
-        # Made anew by every job, so nothing needs to survive a crash; one transaction that never commits.
+        # Every job makes it anew, so nothing must survive a crash: one transaction that never commits.
         for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536"):
             self._database.execute(f"PRAGMA {line}")
         self._database.execute("CREATE TABLE seen (hash BLOB PRIMARY KEY) WITHOUT ROWID")
@@ -95,7 +96,7 @@ class Seen:
 
 
 def read_documents(path: Path, cut: Cut) -> Iterator[Document]:
-    """The documents of a file; one longer than a chunk is divided at a sentence bound. Raises `AlbertError`."""
+    """The documents of a file. One longer than a chunk is divided at a sentence's end. Raises `AlbertError`."""
     held: list[bytes] = []
     size = part = 0
     for _, paragraph in paragraphs(path, column=cut.column):
@@ -126,7 +127,9 @@ def read_chunks(number: int, path: Path, source: str, cut: Cut, seen: Seen | Non
 
 
 def make_shard(chunk: Chunk, folder: Path, language: str) -> ShardInfo:
-    """Writes a chunk as a shard of the folder, tokenised by the folder's vocabulary; its sidecar file last."""
+    """Writes a chunk as a shard of the folder, tokenised with the folder's vocabulary. Its sidecar file is written
+    last.
+    """
     tokenizer = _tokenizer(folder)
     documents = [_tokenize(text.decode(), tokenizer, language) for text in chunk.documents]
     kept = [document for document in documents if document]
@@ -145,12 +148,12 @@ def make_shard(chunk: Chunk, folder: Path, language: str) -> ShardInfo:
 
 
 def sidecar(folder: Path, name: str) -> Path:
-    """Where a finished shard's entry stands until the manifest is written."""
+    """The path of a finished shard's entry until the manifest is written."""
     return folder / f"{name}.json"
 
 
 def sentences(text: str, language: str) -> list[str]:
-    """The sentences of all paragraphs, stripped, none empty: a newline is always a bound."""
+    """The sentences of all paragraphs, stripped and never empty. A newline always ends a sentence."""
     parts = (part for paragraph in text.split("\n") for part in sentencex.segment(language, paragraph))
     return [sentence for part in parts if (sentence := part.strip())]
 
@@ -160,16 +163,16 @@ def _tokenize(text: str, tokenizer: AlbertTokenizer, language: str) -> list[np.n
 
 
 def _pieces(paragraph: str, cut: Cut) -> Iterable[bytes]:
-    """The paragraph, or what it is divided into when it alone is longer than a chunk."""
+    """The paragraph, or its parts if it is longer than a chunk."""
     raw = paragraph.encode()
     if len(raw) <= cut.chunk_bytes:
         return [raw]
-    limit = cut.chunk_bytes // 4  # characters: four bytes at most each
+    limit = cut.chunk_bytes // 4  # characters, of at most four bytes each
     found = sentences(paragraph, cut.language)
     return [piece.encode() for sentence in found for piece in break_at_spaces(sentence, limit)]
 
 
 @cache
 def _tokenizer(folder: Path) -> AlbertTokenizer:
-    """Loaded once by each process."""
+    """The folder's tokenizer, loaded once per process."""
     return AlbertTokenizer.from_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Which files of a corpus are read, and as what; what is left out is told."""
+"""Which files of a corpus are read, and in which format. Files that are left out are reported."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from albert.data.folders import visible
 from albert.data.sources import raw_lines, suffix_of
 from albert.errors import AlbertError, ErrorKind
 
-_LOOKED_AT = 4096  # bytes of a first line, to tell text from JSON and from binary data
+_LOOKED_AT = 4096  # bytes of a first line that distinguish text, JSON and binary data
 _SHOWN = 5
 _ENDINGS = ".txt, .text, .md, .jsonl, .ndjson, .json or .parquet, all but the last also as .gz, .xz, .bz2, .zst"
 
 
 class Kind(enum.Enum):
-    """How a file is read."""
+    """The format in which a file is read."""
 
     TEXT = "text"
     JSON = "JSON"
@@ -31,16 +31,16 @@ _KINDS = {
     ".jsonl": Kind.JSON, ".ndjson": Kind.JSON, ".json": Kind.JSON,
     ".parquet": Kind.PARQUET,
 }  # fmt: skip
-_NO_PROSE = (".csv", ".tsv", ".htm", ".html", ".xml")  # text to a machine; a model would learn commas and tags
+_NO_PROSE = (".csv", ".tsv", ".htm", ".html", ".xml")  # text, but a model would learn commas and tags
 
 
 def corpus_files(paths: Sequence[Path], *, tell: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """The files of a corpus: those of `paths`, and for a folder all below it that hold text, in sorted order.
+    """The files of a corpus, sorted: those of `paths`, and for a folder all files below it that contain text.
 
-    Of a folder are read: files with a known ending, and text without an ending (`wiki_00`). Hidden files and folders
-    and all other files are left out, and `tell` gets a sentence about them. A file that is named itself is read by
-    its content, whatever its ending. Links are followed, each folder is read once.
-    Raises `AlbertError` (bad-data) for a path that is not there or has no text, and for a folder that cannot be read.
+    In a folder, files with a known ending are read, and text files without an ending (`wiki_00`). Hidden files and
+    folders and all other files are left out, and `tell` gets a sentence about them. A file that is named itself is read
+    by its content, whatever its ending. Links are followed, and each folder is read once. Raises `AlbertError`
+    (bad-data) for a path that does not exist or has no text, and for a folder that cannot be read.
     """
     found: list[Path] = []
     for path in paths:
@@ -60,7 +60,7 @@ def corpus_files(paths: Sequence[Path], *, tell: Callable[[str], None] = lambda 
 
 
 def kind_of(path: Path) -> Kind | None:
-    """How a file is read: by its ending, else by its first line. None for what holds no text."""
+    """The format of a file: by its ending, else by its first line. None for a file without text."""
     suffix = suffix_of(path).lower()
     if suffix in _KINDS or not os.path.isfile(path) or suffix in _NO_PROSE:
         return _KINDS.get(suffix) if os.path.isfile(path) else None

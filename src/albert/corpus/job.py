@@ -1,7 +1,7 @@
-"""The folder of a corpus while it is prepared: which job it belongs to, which shards are finished.
+"""The folder of a corpus while it is prepared: its job, and its finished shards.
 
-It holds `job.json` while it is made, a sidecar for each finished shard, and `manifest.json` at the end, when
-the others go. The same job again goes on, and ends with the same bytes.
+During the job it holds `job.json` and a sidecar for each finished shard. At the end `manifest.json` replaces them. The
+same job can be run again: it goes on and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from albert.text.tokenizer import AlbertTokenizer
 
 JOB = "job.json"
 _MAX_PIECES = 1 << 16  # ids are stored as uint16
-_SHARD = "[0-9]*-*"  # a dot file of a killed writer is none
+_SHARD = "[0-9]*-*"  # a dot file of a killed writer does not count
 _COUNTED = ("documents", "sentences", "tokens", "unknown", "read", "duplicates", "empty", "divided")
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """What `albert prepare` is told.
+    """The settings of `albert prepare`.
 
-    `vocabulary` is a folder (None: ours); a chunk is `chunk_mb` MiB of text; `ray` is the address of a cluster
-    to work on, "local" starts one here (None: `workers` processes).
+    `vocabulary` is a folder (None: ours). A chunk is `chunk_mb` MiB of text. `ray` is the address of a cluster to work
+    on; "local" starts one here (None: `workers` processes).
     """
 
     inputs: tuple[Path, ...]
@@ -71,9 +71,9 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Input:
-    """An input file; `name` is its path below the folder that was given, so that a corpus may move.
+    """An input file. `name` is its path below the given folder, so that a corpus may move.
 
-    `sha256` is that of its content: an edit may leave size and time as they were. `state` tells an edit meanwhile.
+    `sha256` is that of its content, because an edit may keep size and time. `state` detects an edit during the job.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class Input:
 
     @classmethod
     def of(cls, path: Path, name: str) -> Input:
-        """Reads the whole file once. Raises `AlbertError` (bad-data) where it cannot."""
+        """Reads the whole file once. Raises `AlbertError` (bad-data) if it cannot."""
         state = _state(path)
         try:
             return cls(path, name, state[0], sha256(path), state)
@@ -93,7 +93,7 @@ class Input:
             raise AlbertError(ErrorKind.DATA, str(path), expected="a readable file", got=got) from None
 
     def require_same(self) -> None:
-        """Raises `AlbertError` (bad-data) where the file has changed since it was looked at."""
+        """Raises `AlbertError` (bad-data) if the file has changed since it was read."""
         if not self.path.exists() or _state(self.path) != self.state:
             raise AlbertError(
                 ErrorKind.DATA, str(self.path), expected="a file that stays as it is", got="another one meanwhile",
@@ -103,7 +103,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Job:
-    """The settings that decide every byte of the folder, and the files they are applied to."""
+    """The settings that decide every byte of the folder, and the input files."""
 
     folder: Path
     cut: Cut
@@ -113,9 +113,9 @@ class Job:
 
     @classmethod
     def of(cls, config: PrepareConfig, tokenizer: AlbertTokenizer, tell: Callable[[str], None]) -> Job:
-        """The job of `config`; `tell` gets what is left out of its folders.
+        """The job of `config`. `tell` gets what is left out of its folders.
 
-        Raises `AlbertError`: an input that is not there (bad-data), a vocabulary too large (bad-config).
+        Raises `AlbertError`: bad-data for an input that does not exist, bad-config for a vocabulary that is too large.
         """
         if tokenizer.vocab_size > _MAX_PIECES:
             raise AlbertError(
@@ -127,7 +127,7 @@ class Job:
         return cls(config.out, config.cut, config.deduplicate, tokenizer, list(_inputs(config.inputs, tell)))
 
     def record(self) -> dict[str, Any]:
-        """What `job.json` and the manifest say of the job."""
+        """The entries of `job.json` and the manifest about the job."""
         settings = {
             "vocabulary": hashlib.sha256(self.tokenizer.model).hexdigest(),
             **({"added": [token.content for token in self.tokenizer.added]} if self.tokenizer.added else {}),
@@ -140,9 +140,9 @@ class Job:
         return {"format": FORMAT, "settings": settings, "inputs": inputs}
 
     def claim(self) -> dict[str, ShardInfo]:
-        """Makes the folder this job's own and returns its intact shards, by name.
+        """Takes the folder for this job and returns its intact shards by name.
 
-        Raises `AlbertError` (bad-config) when the folder holds another job's shards or something else.
+        Raises `AlbertError` (bad-config) if the folder has another job's shards or anything else.
         """
         manifest = self._manifest()
         before = manifest or _read(self.folder / JOB)
@@ -162,7 +162,7 @@ class Job:
         return {info.name: info for info in shards if intact(self.folder, info)}
 
     def finished(self, known: dict[str, ShardInfo]) -> dict[str, Any] | None:
-        """The manifest when there is one and every shard of it is intact."""
+        """The manifest, if it exists and every shard of it is intact."""
         manifest = self._manifest()
         if manifest is None or known.keys() != {entry["name"] for entry in manifest["shards"]}:
             return None
@@ -170,9 +170,9 @@ class Job:
         return manifest
 
     def finish(self, shards: dict[str, ShardInfo]) -> dict[str, Any]:
-        """Writes the manifest, then removes what only an unfinished job needs.
+        """Writes the manifest, then removes the files that only an unfinished job needs.
 
-        Raises `AlbertError` (bad-data) where an input has changed meanwhile; its shards are then made anew.
+        Raises `AlbertError` (bad-data) if an input has changed meanwhile. The next call makes its shards again.
         """
         for entry in self.inputs:
             entry.require_same()
@@ -185,26 +185,26 @@ class Job:
         return manifest
 
     def forget(self) -> None:
-        """Removes all shards, so that the folder takes another corpus."""
+        """Removes all shards, so that the folder can take another corpus."""
         for path in [*self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
             path.unlink()
 
     def _manifest(self) -> dict[str, Any] | None:
-        """That of a finished job, None where there is none."""
+        """The manifest of a finished job; None without one."""
         raw = _read(self.folder / MANIFEST)
         return None if raw is None or "settings" not in raw else read_manifest(self.folder)
 
     def _tidy(self, shards: dict[str, ShardInfo]) -> None:
-        """Removes job file and sidecars, which the manifest replaces, and arrays that no shard counts its own."""
+        """Removes the job file and sidecars, which the manifest replaces, and arrays that belong to no shard."""
         (self.folder / JOB).unlink(missing_ok=True)
         for path in [*self._sidecars(), *self.folder.glob(f"{_SHARD}.npy")]:
             if path.suffix == ".json" or path.name.split(".")[0] not in shards:
                 path.unlink()
 
     def _begun(self, before: dict[str, Any]) -> list[ShardInfo]:
-        """The shards of an unfinished job, but for those of a changed input file and all files after it.
+        """The shards of an unfinished job, without those of a changed input file and of all files after it.
 
-        So a bad line can be mended without losing the files before.
+        So a bad line can be mended without losing the files before it.
         """
         shards = [info for path in self._sidecars() if (info := _sidecar(path)) is not None]
         pairs = zip(before["inputs"], self.record()["inputs"], strict=False)
@@ -253,7 +253,7 @@ class Job:
 
 
 def _cores() -> int:
-    """Those this process may use, where the system tells them apart."""
+    """The cores that this process may use, if the system reports them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -277,7 +277,7 @@ def _difference(was: Any, now: Any) -> tuple[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A JSON object of ours, None when there is none that can be read."""
+    """A JSON object of ours; None if there is none that can be read."""
     try:
         return read_object(path, kind=ErrorKind.DATA)
     except AlbertError:
@@ -300,7 +300,7 @@ def _is_job(raw: dict[str, Any]) -> bool:
 
 
 def _sidecar(path: Path) -> ShardInfo | None:
-    """The shard that a sidecar tells of; None where it cannot be read, so that the shard is made again."""
+    """The shard of a sidecar; None if it cannot be read, so that the shard is made again."""
     raw = _read(path)
     with contextlib.suppress(AlbertError):
         info = None if raw is None else ShardInfo.from_dict(raw, str(path))

@@ -1,4 +1,4 @@
-"""`albert prepare`: a corpus to a folder of shards, over processes or a cluster; a kill only delays it."""
+"""`albert prepare`: from a corpus to a folder of shards, with processes or a cluster. After a kill it goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from albert.text.tokenizer import AlbertTokenizer
 
 @dataclass(frozen=True)
 class Progress:
-    """The documents and bytes of text of all finished shards, and the bytes a second of this call."""
+    """The documents and bytes of text of all finished shards, and the speed of this call in bytes per second."""
 
     documents: int
     read: int
@@ -32,7 +32,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A finished folder's manifest. `made` counts the shards that this call wrote: 0 when all was there."""
+    """A finished folder's manifest. `made` counts the shards that this call wrote; 0 if all were there."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -45,10 +45,10 @@ def prepare(
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
-    """Makes the folder, or goes on with it. `tell` gets a sentence on what is left out of the corpus.
+    """Makes the folder, or goes on with it. `tell` gets a sentence about what is left out of the corpus.
 
-    Raises `AlbertError`: unreadable input (bad-data, file and line) or none, another job's folder (bad-config),
-    a folder in use (locked), a full disk (disk), a signal (pre-empted, interrupted), a dead worker (internal).
+    Raises `AlbertError`: unreadable or missing input (bad-data, file and line), another job's folder (bad-config), a
+    folder in use (locked), a full disk (disk), a signal (pre-empted, interrupted), a dead worker (internal).
     """
     tokenizer = AlbertTokenizer.from_pretrained(config.vocabulary) if config.vocabulary else AlbertTokenizer.english()
     job = Job.of(config, tokenizer, tell)
@@ -76,8 +76,8 @@ def prepare(
 
 
 def _locally(job: Job, known: frozenset[str], check: Callable[[], None], workers: int) -> Iterator[ShardInfo]:
-    """Makes the shards that are not known."""
-    # Every file is read again from its beginning: what is a duplicate depends on all that comes before.
+    """Makes the missing shards."""
+    # Every file is read again from its beginning, because duplicates depend on all earlier documents.
     with Seen(job.folder) if job.deduplicate else nullcontext() as seen:
         missing = _missing(job, known, check, seen)
         work = partial(make_shard, folder=job.folder, language=job.cut.language)

@@ -1,6 +1,6 @@
-"""`albert prepare --ray`: the same chunks through Ray Data, the files read in parallel, to the same shards.
+"""`albert prepare --ray`: the same chunks through Ray Data, with files read in parallel, to the same shards.
 
-Every machine of the cluster needs this package and sees inputs and output under the same paths.
+Every machine of the cluster needs this package and must see inputs and output under the same paths.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from albert.corpus.job import Job
 from albert.corpus.shards import ShardInfo
 from albert.errors import AlbertError, ErrorKind, require_extra
 
-# Reading asks for less than tokenising, which also keeps Ray from fusing both into one task a file.
+# Reading requests less than tokenising. This also keeps Ray from fusing both into one task per file.
 _READING_CPUS, _TOKENISING_CPUS = 0.5, 1
 Row = dict[str, Any]
 
@@ -45,7 +45,7 @@ def ray_session(address: str) -> Iterator[None]:
 
 
 def on_ray(job: Job, known: frozenset[str], check: Callable[[], None]) -> Iterator[ShardInfo]:
-    """Makes the shards that are not known, within `ray_session`. Raises `AlbertError` as the local job does."""
+    """Makes the missing shards, within `ray_session`. Raises `AlbertError` as the local job does."""
     ray = require_extra("ray", "ray")
     data = require_extra("ray.data", "ray")
     cut, folder = job.cut, job.folder.resolve()
@@ -54,7 +54,7 @@ def on_ray(job: Job, known: frozenset[str], check: Callable[[], None]) -> Iterat
         {"number": number, "path": str(entry.path.resolve()), "source": entry.name}
         for number, entry in enumerate(job.inputs)
     ]
-    # Errors travel as rows: what Ray makes of an exception differs between its versions.
+    # Errors travel as rows, because Ray's handling of exceptions differs between its versions.
     shards = (
         data.from_items(files, override_num_blocks=len(files))
         .flat_map(lambda row: _chunks(row, cut, known), num_cpus=_READING_CPUS)

@@ -1,4 +1,4 @@
-"""Running text from files, one paragraph at a time, in memory that does not grow with the corpus."""
+"""Reads running text from files, one paragraph at a time. Memory does not grow with the corpus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from albert.data.sources import lines_of, require_no_utf16
 from albert.errors import AlbertError, ErrorKind, require_extra
 
 MAX_LINE_BYTES = 64 << 20  # a book of 60 million letters is still one line
-_ROWS = 256  # of Parquet at a time
+_ROWS = 256  # rows of Parquet in memory at a time
 
 
 def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
@@ -25,11 +25,11 @@ def corpus_lines(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def paragraphs(path: Path, *, column: str = "text") -> Iterator[tuple[int, str | None]]:
-    """(line or row, paragraph) for each paragraph, stripped and never blank, and (…, None) where a document ends.
+    """(line or row, paragraph) for each paragraph, stripped and never blank, and (…, None) at the end of each document.
 
-    A paragraph is a line of text, a document of a text file ends at a blank line; of JSON and Parquet each
-    row is a document: the string `column`, or a list of strings under that name or "paras".
-    Raises `AlbertError` (bad-data) with file and line for what cannot be read.
+    In text, a paragraph is a line, and a document ends at a blank line. In JSON and Parquet each row is a document: the
+    string `column`, or a list of strings under that name or "paras". Raises `AlbertError` (bad-data) with file and line
+    for what cannot be read.
     """
     match kind_of(path):
         case Kind.PARQUET:
@@ -114,7 +114,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _parts(value: Any) -> list[str]:
-    """The paragraphs of a document's value. Raises `ValueError` when it is no text."""
+    """The paragraphs of a document's value. Raises `ValueError` if it is not text."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"a {type(value).__name__}" + " with other things than texts" * isinstance(value, list))

@@ -1,8 +1,10 @@
-"""A prepared corpus: memory-mapped pieces with sentence and document bounds, hashed block by block.
+"""A prepared corpus: memory-mapped pieces with the bounds of sentences and documents, hashed block by block.
 
-A folder holds the vocabulary, `manifest.json` and three arrays a shard: NAME.tokens.npy (uint16 piece ids),
-NAME.sentences.npy (uint32, where each sentence starts in the tokens, and the end) and NAME.documents.npy
-(uint32, where each document starts in the sentences, and the end).
+A folder holds the vocabulary, `manifest.json` and three arrays per shard:
+
+- NAME.tokens.npy: uint16 piece ids
+- NAME.sentences.npy: uint32, the start of each sentence in the tokens, and the end
+- NAME.documents.npy: uint32, the start of each document in the sentences, and the end
 """
 
 from __future__ import annotations
@@ -25,16 +27,16 @@ from albert.storage.stored import read_object, read_plain, typed
 
 FORMAT = 1
 PARTS = {"tokens": np.uint16, "sentences": np.uint32, "documents": np.uint32}
-# How text is normalised: our name, and that in tokenizer_config.json with its default there.
+# How text is normalised: our name, and the name in tokenizer_config.json with its default.
 _READ_AS = {
     "lower": ("do_lower_case", True), "keep_accents": ("keep_accents", False), "quotes": ("albert_quotes", False),
 }  # fmt: skip
-_BLOCK = 1 << 20  # bytes a hash covers, so that a fault is named within a MiB
+_BLOCK = 1 << 20  # bytes per hash, so that a fault is located within a MiB
 
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One array file: its bytes and the first 16 hexadecimal digits of each MiB's SHA-256."""
+    """One array file: its size in bytes, and the first 16 hexadecimal digits of each MiB's SHA-256."""
 
     size: int
     blocks: list[str]
@@ -42,10 +44,10 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What the manifest says of a shard. `source` is the file it was made from; `unknown` counts <unk>.
+    """A shard's entry in the manifest. `source` is the file it was made from. `unknown` counts <unk>.
 
-    `longest` is the most tokens of a document. `read` counts the bytes of text, `duplicates` and `empty` the
-    documents left out, `divided` those that were longer than a chunk.
+    `longest` is the number of tokens of the longest document. `read` counts the bytes of text. `duplicates` and `empty`
+    count the documents left out, `divided` those that were longer than a chunk.
     """
 
     name: str
@@ -86,14 +88,14 @@ class Shard:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus, opened: its shards in the order of the manifest."""
+    """An open prepared corpus: its shards in the order of the manifest."""
 
     folder: Path
     shards: list[Shard]
     manifest: dict[str, Any]
 
     def fingerprint(self) -> str:
-        """SHA-256 over the manifest: whether a resumed run sees the same corpus."""
+        """The SHA-256 of the manifest, which shows whether a resumed run has the same corpus."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
 
@@ -108,7 +110,7 @@ def write_shard(
     empty: int = 0,
     divided: int = 0,
 ) -> ShardInfo:
-    """Writes documents, lists of sentences of piece ids, as one shard; each file is whole or absent."""
+    """Writes documents (lists of sentences of piece ids) as one shard. Each file is whole or absent."""
     sentences = [sentence for document in documents for sentence in document]
     arrays = {
         "tokens": np.concatenate(sentences) if sentences else np.zeros(0),
@@ -177,7 +179,7 @@ class _Manifest:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the manifest of a prepared corpus says. Raises `AlbertError` (bad-data) without one, or for another."""
+    """The manifest of a prepared corpus. Raises `AlbertError` (bad-data) if it is missing or of another kind."""
     path = folder / MANIFEST
     try:
         raw = read_object(path, kind=ErrorKind.DATA)
@@ -196,7 +198,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _require_vocabulary(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raises `AlbertError` (bad-data) for a vocabulary other than the corpus was made with, or one read otherwise."""
+    """Raises `AlbertError` (bad-data) unless the vocabulary is that of the corpus and normalises
+    text in the same way.
+    """
     settings, found = manifest.get("settings") or {}, dict[str, Any]()
     if "vocabulary" not in settings:
         return
@@ -212,7 +216,7 @@ def _require_vocabulary(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def intact(folder: Path, info: ShardInfo) -> bool:
-    """Whether all files of a shard are as its entry says."""
+    """Whether all files of a shard match its entry."""
     return all(_fault(_path(folder, info.name, part), entry) is None for part, entry in info.files.items())
 
 

@@ -1,4 +1,4 @@
-"""The same work for many items over processes: few items at a time, no orphans, no hang when a worker dies."""
+"""The same work for many items over several processes: few items at a time, no orphans, no hang when a worker dies."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _POLL_SECONDS = 0.2
 def parallel(
     work: Callable[[Item], Result], items: Iterable[Item], *, workers: int, check: Callable[[], None]
 ) -> Iterator[Result]:
-    """The results in the order they come; `workers` = 1 works in this process.
+    """The results in the order in which they arrive. `workers` = 1 works in this process.
 
-    At most two more items than workers are held. `check` is called several times a second and may raise;
-    what was begun is then finished first. Raises `AlbertError` (internal) when a worker dies.
+    At most two more items than workers are held. `check` is called several times a second and may raise; items under
+    way are then finished first. Raises `AlbertError` (internal) when a worker dies.
     """
     if workers == 1:
         for item in items:
@@ -56,7 +56,7 @@ def _collect(pending: set[Future[Result]], check: Callable[[], None]) -> tuple[s
 
 @contextmanager
 def _pool(workers: int, check: Callable[[], None]) -> Iterator[ProcessPoolExecutor]:
-    # spawn: a fork copies the locks of this process's threads as they are
+    # spawn: a fork would copy locks that threads of this process hold
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent)
     try:
@@ -70,14 +70,16 @@ def _pool(workers: int, check: Callable[[], None]) -> Iterator[ProcessPoolExecut
             hint="repeat the command, with fewer --workers if it happens again: finished shards are kept",
         ) from error
     finally:
-        if sys.version_info < (3, 11, 5):  # there the shutdown waits for ever to write to a worker that died (gh-94777)
+        if sys.version_info < (3, 11, 5):  # the shutdown waits forever to write to a dead worker (gh-94777)
             pool._call_queue._reader.close()  # type: ignore[attr-defined]
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Workers inherit the blocked SIGINT: a Ctrl-C, sent to all, is answered by the main process alone."""
+    """Blocks SIGINT in the workers, which inherit this. A Ctrl-C goes to all processes, and only the main one must
+    answer it.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -86,7 +88,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def _leave_with_parent() -> None:
-    """Ends this worker when the main process is gone, killed ones included."""
+    """Ends this worker when the main process is gone, even if it was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,0 +1,1 @@
+"""Readers of data files, and batches of encoded examples."""

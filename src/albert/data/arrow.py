@@ -1,4 +1,4 @@
-"""Rows of Arrow tables as Python's values, also where Python's types are less exact than Arrow's."""
+"""Rows of Arrow tables as Python values, also where Python's types are less exact than Arrow's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECOND = 10**9  # nanoseconds
 
 
 def rows_of(batch: Any) -> Iterator[dict[str, Any]]:
-    """The rows of a record batch. Times that Python cannot hold, those of nanoseconds among them, are texts."""
+    """The rows of a record batch. Times that Python cannot hold, such as those with nanoseconds, become texts."""
     names = batch.schema.names
     for values in zip(*map(_values, batch.columns), strict=True):
         yield dict(zip(names, values, strict=True))
@@ -20,7 +20,7 @@ def rows_of(batch: Any) -> Iterator[dict[str, Any]]:
 def _values(column: Any) -> list[Any]:
     try:
         return list(column.to_pylist())
-    except (ValueError, OverflowError, KeyError):  # nanoseconds, years beyond 9999, a time zone that is not known
+    except (ValueError, OverflowError, KeyError):  # nanoseconds, years beyond 9999, an unknown time zone
         return [_value(scalar) for scalar in column]
 
 
@@ -45,7 +45,7 @@ def _value(scalar: Any) -> Any:
 
 
 def _nanoseconds(arrow: Any, scalar: Any) -> str:
-    """A time in ISO 8601, to the nanosecond."""
+    """A time in ISO 8601, with nanoseconds."""
     seconds, rest = divmod(scalar.value, _SECOND)
     if arrow.types.is_duration(scalar.type):
         return f"PT{seconds}.{rest:09d}S" if seconds >= 0 else f"-PT{-seconds - bool(rest)}.{-rest % _SECOND:09d}S"

@@ -1,6 +1,6 @@
-"""Encodings to tensors: compact storage, length-sorted batches within a token budget, padding.
+"""Encodings as tensors: compact storage, length-sorted batches within a token budget, padding.
 
-Order is a pure function of (seed, epoch): no state to save, nothing to replay on resume.
+The order is a pure function of (seed, epoch). So there is no state to save, and nothing to replay on resume.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch import Tensor
 from albert.config import PAD_ID
 from albert.text.encodings import Encoding
 
-IGNORED = -100  # gold of a piece that no loss counts, padding among them; torch's own default
-POOL_BATCHES = 32  # batches that are sorted by length together: little padding, yet random company
+IGNORED = -100  # the gold value of pieces that no loss counts, such as padding; torch's own default
+POOL_BATCHES = 32  # batches sorted by length together: little padding, but still random neighbours
 
 
-Gold = np.ndarray | list[np.ndarray]  # a value a row, or for each row one a piece
+Gold = np.ndarray | list[np.ndarray]  # one value per row, or one per piece of each row
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model reads, and the gold values where they are known; tensors only."""
+    """What a model reads, and the gold values if they are known. It holds tensors only."""
 
     input_ids: Int[Tensor, "batch seq"]
     token_type_ids: Int[Tensor, "batch seq"]
@@ -35,17 +35,17 @@ class Batch:
 
     @property
     def pieces(self) -> int:
-        """How many there are without padding."""
+        """The number of pieces without padding."""
         return int(self.attention_mask.sum())
 
 
 @dataclass(frozen=True)
 class Features:
-    """Encoded examples in flat arrays: 5 bytes a token instead of a Python list each.
+    """Encoded examples in flat arrays: 5 bytes per token instead of a Python list each.
 
-    An example is a row, or several: windows of a long text, or choices. `owners` says whose each row is, in
-    ascending order. With `by_piece` a row's gold is as long as its ids. `grouped` rows of an example meet in one
-    loss, so batches keep them together. `offsets` are kept on request.
+    An example is one row, or several rows: windows of a long text, or choices. `owners` is the example of each row, in
+    ascending order. With `by_piece`, a row's gold is as long as its ids. With `grouped`, the rows of an example share
+    one loss, so batches keep them together. `offsets` are kept on request.
     """
 
     ids: np.ndarray  # [tokens] int32
@@ -54,7 +54,7 @@ class Features:
     gold: np.ndarray | None  # [rows, ...], or [tokens, ...]
     by_piece: bool = False
     offsets: np.ndarray | None = None  # [tokens, 2] int32
-    owners: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # [rows]; none: each row's own
+    owners: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # [rows]; empty: each row is one
     grouped: bool = False
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class Features:
         owners: Sequence[int] = (),
         grouped: bool = False,
     ) -> Features:
-        """`owners` is read when all encodings are, so that it may grow with them."""
+        """The features of encodings. `owners` is read after all encodings, so it may grow while they are read."""
         ids = [np.zeros(0, np.int32)]
         types = [np.zeros(0, np.int8)]
         places = [np.zeros((0, 2), np.int32)]
@@ -93,7 +93,7 @@ class Features:
 
     @classmethod
     def join(cls, parts: Sequence[Features]) -> Features:
-        """The rows of all parts, one behind the other, as new examples; gold values are left out."""
+        """The rows of all parts, one after the other, as new examples. Gold values are left out."""
         tokens = np.cumsum([0, *(len(part.ids) for part in parts)])
         examples = np.cumsum([0, *(part.owners[-1] + 1 if len(part) else 0 for part in parts)])
         return cls(
@@ -106,8 +106,16 @@ class Features:
             grouped=parts[0].grouped,
         )
 
+    def part(self, first: int, after: int) -> Features:
+        """The rows from `first` to before `after` as examples of their own, without gold values and offsets."""
+        tokens = slice(self.starts[first], self.starts[after])
+        starts = self.starts[first : after + 1] - self.starts[first]
+        return Features(self.ids[tokens], self.types[tokens], starts, None)
+
     def with_gold(self, gold: Gold | None) -> Features:
-        """The same with these gold values: an array with one for each row, or a list of arrays piece by piece."""
+        """The same rows with these gold values: an array with one per row, or a list of arrays with one value per
+        piece.
+        """
         if not isinstance(gold, list):
             return replace(self, gold=gold, by_piece=False)
         assert [len(values) for values in gold] == self.lengths.tolist()
@@ -117,12 +125,12 @@ class Features:
         return len(self.starts) - 1
 
     def gold_of(self, index: int) -> np.ndarray:
-        """One row's gold value, or its values piece by piece."""
+        """The gold value of one row, or its values per piece."""
         assert self.gold is not None
         return np.asarray(self.gold[self._part(index)] if self.by_piece else self.gold[index])
 
     def offsets_of(self, index: int) -> np.ndarray:
-        """[start, end) of one row's pieces in its text, [pieces, 2]; (0, 0) for special tokens."""
+        """[start, end) of one row's pieces in its text, [pieces, 2]. Special tokens have (0, 0)."""
         assert self.offsets is not None
         return self.offsets[self._part(index)]
 
@@ -134,19 +142,21 @@ class Features:
         return np.diff(self.starts)
 
     def example_bounds(self) -> np.ndarray:
-        """[examples + 1]: an example's rows are those from its bound to the next one."""
+        """[examples + 1]: the rows of an example go from its bound to the next one."""
         return np.searchsorted(self.owners, np.arange(self.owners[-1] + 2 if len(self) else 1))
 
     def unit_bounds(self) -> np.ndarray:
-        """[units + 1]: the rows that a batch keeps together, those of an example if `grouped`, else each alone."""
+        """[units + 1]: the rows that a batch keeps together. If `grouped`, these are an example's rows; otherwise each
+        row is a unit.
+        """
         return self.example_bounds() if self.grouped else np.arange(len(self) + 1)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The rows `indices`, padded to the longest of them."""
         indices = np.asarray(indices)
-        lengths = self.starts[indices + 1] - self.starts[indices]  # not all lengths: this runs every step
+        lengths = self.starts[indices + 1] - self.starts[indices]  # not of all rows: this runs every step
         shape = (len(indices), int(lengths.max()))
-        ids = np.full(shape, PAD_ID, np.int64)  # any id would do: the mask keeps padding out
+        ids = np.full(shape, PAD_ID, np.int64)  # any id works, because the mask excludes padding
         types = np.zeros(shape, np.int64)
         mask = np.zeros(shape, np.int64)
         for row, index in enumerate(indices.tolist()):
@@ -159,7 +169,7 @@ class Features:
         return Batch(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask), gold)
 
     def flat(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
-        """Ids and types of the rows `indices`, end to end, [tokens] each."""
+        """The ids and types of the rows `indices`, end to end, [tokens] each."""
         places = np.concatenate([np.arange(self.starts[index], self.starts[index + 1]) for index in indices])
         return torch.from_numpy(self.ids[places]), torch.from_numpy(self.types[places].astype(np.int32))
 
@@ -174,7 +184,7 @@ class Features:
         return padded
 
     def fingerprint(self) -> str:
-        """SHA-256 of the contents: whether a resumed run sees the same data."""
+        """The SHA-256 of the contents, which shows whether a resumed run has the same data."""
         digest = hashlib.sha256()
         for array in (self.ids, self.types, self.starts, self.gold, self.owners):
             if array is not None:
@@ -183,7 +193,7 @@ class Features:
 
 
 def within_budget(order: Sequence[int] | np.ndarray, lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Cuts `order` into runs whose padded size, rows times longest, stays within `max_tokens`.
+    """Cuts `order` into runs whose padded size (rows times the longest row) is at most `max_tokens`.
 
     `lengths` is [rows], or [rows, sides] for rows of several parts, each padded to the longest of its side.
     """
@@ -208,9 +218,9 @@ def training_steps(
 ) -> list[list[np.ndarray]]:
     """One epoch: for each optimiser step its micro-batches, each an array of indices into `lengths`.
 
-    Every one occurs once. A step has `batch_size` of them (the last one fewer) of similar length, out
-    of pools drawn at random; one that exceeds `max_tokens` padded tokens is divided. `lengths` as `within_budget`
-    reads them; of several sides the sum is what is similar.
+    Each index occurs once. A step has `batch_size` rows of similar length (the last step fewer), out of pools drawn at
+    random. A step with more than `max_tokens` padded tokens is divided. `lengths` as `within_budget` reads them; rows
+    of several sides are similar in their sums.
     """
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
@@ -225,5 +235,5 @@ def training_steps(
 
 
 def inference_batches(lengths: np.ndarray, *, max_tokens: int) -> list[np.ndarray]:
-    """All rows, longest first (memory peaks at once), cut by the token budget."""
+    """All rows, longest first so that memory peaks at once, cut by the token budget."""
     return within_budget(np.argsort(-lengths, kind="stable"), lengths, max_tokens)

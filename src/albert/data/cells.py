@@ -1,4 +1,4 @@
-"""Lists in cells of a table, as JSON, Python, numpy and our own predictions write them."""
+"""Lists in cells of a table, in the forms of JSON, Python, numpy and our own predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
 
 def list_in(cell: Any) -> list[Any] | None:
-    """The list that a value is or that a cell spells out; None for any other."""
+    """The list that a value is or that a cell spells out. None for any other value."""
     if isinstance(cell, (list, tuple)):
         return list(cell)
     if not isinstance(cell, str) or not _is_bracketed(cell):
@@ -22,7 +22,7 @@ def list_in(cell: Any) -> list[Any] | None:
     cell = cell.strip()
     if _NUMPY_NUMBERS.fullmatch(cell):
         return [_number(word) for word in cell[1:-1].split()]
-    if _NUMPY_WORDS.fullmatch(cell):  # to Python 'a' 'b' is one string
+    if _NUMPY_WORDS.fullmatch(cell):  # Python reads 'a' 'b' as one string
         return [a or b for a, b in re.findall(r"""'([^']*)'|"([^"]*)\"""", cell)]
     for read in (json.loads, ast.literal_eval):
         try:
@@ -37,7 +37,7 @@ def list_in(cell: Any) -> list[Any] | None:
 
 
 def is_many_hot(items: Sequence[Any]) -> bool:
-    """Whether items are a zero or one for each label."""
+    """Whether the items are a zero or one for each label."""
     return len(items) > 1 and all(isinstance(item, (int, float)) and item in (0, 1) for item in items)
 
 

@@ -1,4 +1,4 @@
-"""Files as their endings say: decompressed to their last byte, and nothing else behind it."""
+"""Reads compressed files, known by their endings, to their last byte. Nothing else may follow the data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 from albert.errors import require_extra
 
 _PART = 1 << 16
-_DICTIONARY = 1 << 29  # bytes that an .xz may ask for to be read; `xz -9` takes 65 MiB
+_DICTIONARY = 1 << 29  # bytes that the decoder of an .xz may take; `xz -9` takes 65 MiB
 
 
 class _Decompressor(Protocol):
@@ -27,10 +27,10 @@ class _Decompressor(Protocol):
 
 
 class _Streams(io.RawIOBase):
-    """What compressed streams hold, one behind the other, as `pbzip2` and `xz -T0` write them; zeros may follow.
+    """The content of compressed streams, one after the other, as `pbzip2` and `xz -T0` write them. Zeros may follow.
 
-    Python's own readers take a damaged stream behind the first one for the end. Raises EOFError where one is cut, and
-    OSError or LZMAError for what is none.
+    Python's own readers take a damaged second stream for the end of the file. Raises EOFError for a cut stream, and
+    OSError or LZMAError for bytes that are not a stream.
     """
 
     def __init__(self, source: Path | IO[bytes], make: Callable[[], _Decompressor]) -> None:
@@ -59,7 +59,7 @@ class _Streams(io.RawIOBase):
         return data
 
     def _next(self) -> bytes:
-        """The beginning of the next stream, if there is one."""
+        """The start of the next stream, if there is one."""
         data = self._current.unused_data.lstrip(b"\0")
         while not data and (more := self._file.read(_PART)):
             data = more.lstrip(b"\0")
@@ -74,7 +74,7 @@ class _Streams(io.RawIOBase):
 
 
 def _zst(source: Path | IO[bytes]) -> IO[Any]:
-    """Read by pyarrow: the package zstandard takes a truncated file for a whole one."""
+    """Reads with pyarrow: the package zstandard takes a truncated file for a whole one."""
     stream: IO[Any] = require_extra("pyarrow", "data").input_stream(source, compression="zstd")
     return stream
 

@@ -1,4 +1,4 @@
-"""CoNLL files: a word a line with its tag in another column, a blank line between sentences."""
+"""CoNLL files: a word and its tag per line, in different columns, and a blank line between sentences."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from albert.errors import AlbertError, ErrorKind
 _TAG = re.compile(r"O|[BIESLUM]-\S.*")
 _DOCUMENT = "-DOCSTART-"
 _SHOWN = 10
-_MOSTLY = 0.9  # the share of a column's cells that are tags, or numbers, if that is what it holds
-_CHUNKS = frozenset((  # phrases of CoNLL-2000, and of the German part of CoNLL-2003
+_MOSTLY = 0.9  # the least share of tags (or numbers) in a column of tags (or numbers)
+_CHUNKS = frozenset((  # phrase tags of CoNLL-2000 and of the German part of CoNLL-2003
     "NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP", "NC", "VC", "PC", "AC",
 ))  # fmt: skip
-_PHRASED = 0.7  # the share of words in phrases; entities have fewer
-_ENOUGH = 50  # words from which a share says something
+_PHRASED = 0.7  # the least share of words within phrases; entities have fewer words
+_ENOUGH = 50  # the fewest words for a meaningful share
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words joined by single spaces, where each stands, the entities, and the line of the first word."""
+    """The words joined by single spaces, the place of each word, the entities, and the line of the first word."""
 
     number: int
     text: str
@@ -34,6 +34,7 @@ class Sentence:
 
     @classmethod
     def of(cls, number: int, words: Sequence[str], tags: Sequence[str]) -> Sentence:
+        """The sentence of these words, tags and first line."""
         ends = list(itertools.accumulate(len(word) + 1 for word in words))
         at = tuple((end - 1 - len(word), end - 1) for word, end in zip(words, ends, strict=True))
         return cls(number, " ".join(words), at, tuple(spans_over(tags, at)))
@@ -41,7 +42,10 @@ class Sentence:
 
 @dataclass(frozen=True)
 class WordColumns:
-    """The places of words and tags in a line, from 0, behind the last from -1, and what was assumed, in words."""
+    """The positions of words and tags in a line, and the assumptions about them, in words.
+
+    Positions count from 0, or from -1 backwards.
+    """
 
     word: int = 0
     tag: int = -1
@@ -52,9 +56,9 @@ OUTER = WordColumns()  # the first and the last
 
 
 def looks_like_conll(lines: Sequence[str]) -> bool:
-    """Whether every line that is not blank has words and a tag; with a blank line or an entity somewhere.
+    """Whether every line that is not blank has words and a tag, and the lines have a blank line or an entity.
 
-    A tag that is not last needs both.
+    If the tag is not last, they must have both.
     """
     rows = _rows(lines)
     if not rows or len({len(row) for row in rows}) > 1 or len(rows[0]) < 2:
@@ -68,10 +72,10 @@ def looks_like_conll(lines: Sequence[str]) -> bool:
 
 
 def word_columns(path: str, lines: Sequence[str], *, word: int | None, tag: int | None) -> WordColumns:
-    """The columns of words and tags, told by what the first lines hold where they are not given, counted from 1.
+    """The columns of words and tags. Columns that are not given (counted from 1) are found by the content of the first
+    lines.
 
-    Raises `AlbertError` (bad-data) where several columns of tags could be meant, (usage) for a column that is not
-    there.
+    Raises `AlbertError`: bad-data if several columns of tags are possible, usage for a column that does not exist.
     """
     rows = _rows(lines)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
@@ -98,7 +102,9 @@ def word_columns(path: str, lines: Sequence[str], *, word: int | None, tag: int 
 
 
 def _tag_column(path: str, columns: Sequence[tuple[str, ...]], tagged: Sequence[int]) -> tuple[int, str | None]:
-    """The place of the tags, and what was assumed: phrases are no entities, and of nested ones the outer are read."""
+    """The position of the tags, and the assumption made. Phrases are not entities, and of nested tags the outer ones
+    count.
+    """
     if not tagged:
         return -1, None
     entities = [place for place in tagged if not _are_chunks(columns[place])] or list(tagged[-1:])
@@ -120,7 +126,9 @@ def _tag_column(path: str, columns: Sequence[tuple[str, ...]], tagged: Sequence[
 
 
 def _word_column(columns: Sequence[tuple[str, ...]], tagged: set[int], lines: Sequence[str]) -> int:
-    """The first column of words: no tags, no numbers, nothing that stays the same within sentences, or repeats more."""
+    """The first column of words: without tags and numbers, not constant within sentences, and not repeating more than
+    others.
+    """
     bounds = _bounds(lines)
     places = [
         place
@@ -142,7 +150,9 @@ def _are_chunks(column: Sequence[str]) -> bool:
 
 
 def _are_nested(outer: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
-    """Whether columns hold entities of one kind: without any, or of a type as in the first (LOC and LOCderiv)."""
+    """Whether all columns hold entities of the same kind: none, or types that extend those of the first (LOC and
+    LOCderiv).
+    """
     inner = {kind for column in others for kind in _types(column)}
     return not inner or any(a.startswith(b) or b.startswith(a) for a in inner for b in _types(outer))
 
@@ -152,18 +162,18 @@ def _types(column: Sequence[str]) -> set[str]:
 
 
 def _count(column: Sequence[str]) -> bool:
-    """Whether cells are numbers: of words, or of sentences."""
+    """Whether the cells count words or sentences."""
     return sum(re.fullmatch(r"\d+([-.]\d+)?", cell) is not None for cell in column) >= _MOSTLY * len(column)
 
 
 def _are_names(column: Sequence[str], bounds: Sequence[int]) -> bool:
-    """Whether cells name sentences or documents: the same within each sentence of several words."""
+    """Whether the cells name sentences or documents: each sentence of several words has the same cell throughout."""
     parts = [set(column[start:end]) for start, end in itertools.pairwise(bounds) if end - start > 1]
     return len(parts) > 1 and all(len(part) == 1 for part in parts)
 
 
 def _bounds(lines: Sequence[str]) -> list[int]:
-    """Where sentences begin and end among the rows of some lines."""
+    """Where sentences begin and end among the rows of these lines."""
     bounds, count = [0], 0
     for line in lines:
         if not line.strip() or _cells(line)[0] == _DOCUMENT:
@@ -174,13 +184,13 @@ def _bounds(lines: Sequence[str]) -> list[int]:
 
 
 def _rows(lines: Sequence[str]) -> list[list[str]]:
-    """The cells of the lines that have a word."""
+    """The cells of all lines that have a word."""
     cells = (_cells(line) for line in lines if line.strip() and not _is_comment(line))
     return [row for row in cells if row[0] != _DOCUMENT]
 
 
 def sentences(lines: Iterator[tuple[int, str]], problems: Problems, columns: WordColumns = OUTER) -> Iterator[Sentence]:
-    """The sentences of a file; bad lines go to `problems`, and so does a remark on tags that were repaired."""
+    """The sentences of a file. Bad lines go to `problems`, and so does a remark about repaired tags."""
     check = _SchemeCheck()
     width = 0
     rows: list[tuple[int, str, str]] = []
@@ -205,9 +215,12 @@ def sentences(lines: Iterator[tuple[int, str]], problems: Problems, columns: Wor
 
 @dataclass
 class _SchemeCheck:
-    """Finds tags that no scheme allows. An I- that begins an entity is right in IOB1, which has B- between equals."""
+    """Finds tags that no scheme allows.
 
-    plain_begins: bool = False  # a B- or S- where IOB1 has I-: the file is IOB2 or BIOES
+    In IOB1 an I- may begin an entity, because B- is used only between two entities of one type.
+    """
+
+    plain_begins: bool = False  # a B- or S- where IOB1 would have I-, so the file is IOB2 or BIOES
     bare: list[int] = field(default_factory=list)  # lines where an I- or E- begins an entity
 
     def see(self, numbers: Sequence[int], tags: Sequence[str]) -> None:
@@ -233,12 +246,12 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_comment(line: str) -> bool:
-    """ "# id …" as some corpora have it; a word "#" has a tag behind it."""
+    """Whether a line is a comment such as "# id …". A word "#" has a tag after it."""
     return line.startswith("#") and not _TAG.fullmatch(_cells(line)[-1])
 
 
 def _fault(cells: list[str], width: int, columns: WordColumns) -> tuple[str, str, str] | None:
-    """(what, expected, got) if these are not a word and its columns."""
+    """(what, expected, got) if the cells are not a word and its columns."""
     least = max(width, columns.word + 1, columns.tag + 1, 2)
     if len(cells) != least:
         return "ragged row", f"{least} columns, a word and its tag among them", str(len(cells))

@@ -1,4 +1,4 @@
-"""Rows from files that are no lines: JSON documents (SQuAD, RACE, DREAM, arrays of objects) and Parquet."""
+"""Rows from files without lines: JSON documents (SQuAD, RACE, DREAM, arrays of objects) and Parquet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS = "SQuAD, RACE, DREAM, or an array of objects"
 
 
 def is_document(path: str) -> bool:
-    """Whether a file is one JSON document, by its name, or a folder of them; .json with a row a line is none."""
+    """Whether a path is one JSON document, by its name, or a folder of them. A .json with a row per line is not."""
     if os.path.isdir(path):
         return True
     if suffix_of(Path(path)) != ".json":
@@ -42,16 +42,16 @@ def is_document(path: str) -> bool:
 
 
 def document_rows(path: str, *, encoding: str) -> list[Values]:
-    """All rows of a JSON file, or of the .json and .txt files of a folder as RACE has them, in their order.
+    """All rows of a JSON file, or of the .json and .txt files of a folder (RACE), in order.
 
-    Raises `AlbertError` (bad-data) for what is not JSON or none of the known shapes.
+    Raises `AlbertError` (bad-data) for what is not JSON or has none of the known shapes.
     """
     files = _below(Path(path)) if os.path.isdir(path) else [Path(path)]
     return [row for file in files for row in _rows_of_file(str(file), encoding)]
 
 
 def _below(folder: Path) -> list[Path]:
-    """The files of a folder as RACE has it; hidden ones, like an editor's copies, are none of its."""
+    """The files of a folder in RACE's form. Hidden files, such as an editor's copies, are left out."""
     files = [path for path in visible(folder)[0] if suffix_of(path) in (".json", ".txt")]
     if not files:
         raise AlbertError(ErrorKind.DATA, str(folder), expected="a file, or a folder of .json or .txt", got="neither")
@@ -59,7 +59,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def parquet_columns(path: str) -> tuple[str, ...]:
-    """The columns of a Parquet file. Raises `AlbertError` (bad-data) for another file."""
+    """The columns of a Parquet file. Raises `AlbertError` (bad-data) for any other file."""
     parquet = require_extra("pyarrow.parquet", "data")
     try:
         if is_stream(Path(path)):
@@ -80,7 +80,7 @@ def parquet_columns(path: str) -> tuple[str, ...]:
 
 
 def parquet_rows(path: str) -> Iterator[Values]:
-    """The rows of a Parquet file, streamed. Raises `AlbertError` (bad-data) where it is damaged."""
+    """The rows of a Parquet file, streamed. Raises `AlbertError` (bad-data) for a damaged one."""
     parquet = require_extra("pyarrow.parquet", "data")
     number = 0
     try:
@@ -123,7 +123,7 @@ def _rows_of_file(path: str, encoding: str) -> list[Values]:
 
 
 def _content(path: str) -> bytes:
-    """All of a file. Raises `AlbertError` (bad-data) as soon as it is too much to hold, as a small .gz may be."""
+    """The whole content of a file. Raises `AlbertError` (bad-data) as soon as it is too large, also for a small .gz."""
     held = bytearray()
     for part in raw_lines(path, limit=MAX_LINE_BYTES):
         held += part
@@ -157,7 +157,7 @@ def _rows(value: Any) -> Iterator[Values]:
 
 
 def _is_row(value: Values) -> bool:
-    """Whether an object is a row by itself: it holds a string, and tables of its own only as a label."""
+    """Whether an object is a row: it holds a string, and nested objects only as a label."""
     nested = [
         name
         for name, item in value.items()
@@ -174,9 +174,9 @@ def _object(item: Any) -> Values:
 
 
 def _squad(articles: list[Values]) -> Iterator[Values]:
-    """SQuAD's nesting, flat: unanswerable questions have no answers, those of a hidden test None.
+    """SQuAD's nested data as flat rows. Unanswerable questions have no answers; questions of a hidden test have None.
 
-    A question without an id is called by its number in the file.
+    A question without an id gets its number in the file.
     """
     number = 0
     for place, article in enumerate(articles):
@@ -193,14 +193,14 @@ def _squad(articles: list[Values]) -> Iterator[Values]:
 
 
 def _part(value: Values, name: str, where: str) -> Any:
-    """A part that must be there. Raises `ValueError` that says where it is not."""
+    """A part that must exist. Raises `ValueError` with the place where it is missing."""
     if name not in value:
         raise ValueError(f"{where} has no {name!r}")
     return value[name]
 
 
 def _is_true(value: Any) -> bool:
-    """A flag as JSON has it, or as a program that writes everything as text."""
+    """A flag as JSON has it, or as text from programs that write everything as text."""
     return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)
 
 

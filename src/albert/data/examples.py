@@ -1,4 +1,4 @@
-"""Rows to `Example`s: which columns hold text and label, and a held-out part when none is given."""
+"""Rows as `Example`s: which columns hold text and label, and a held-out part if none is given."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from albert.text.words import words
 
 @dataclass(frozen=True)
 class Example:
-    """One text or pair as it was written, what is known about it, and where it came from ("file:line").
+    """One text or pair as it was written, its gold value, and its place ("file:line").
 
-    `words` are those of the text as its file has them; empty for running text. `choices` are the answers to choose
-    from, where there are any.
+    `words` are the text's words as its file has them; empty for running text. `choices` are the answers to choose from,
+    if any.
     """
 
     text: str
@@ -39,13 +39,13 @@ class Example:
 
     @property
     def word_places(self) -> Sequence[Interval]:
-        """Where the words stand: those of its file, else those of running text."""
+        """The places of the words: those of the file, else those of running text."""
         return self.words or words(self.text)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a task reads; `choices` is a column of lists, or one a choice."""
+    """The columns that a task reads. `choices` is one column of lists, or one column per choice."""
 
     text: str
     text_pair: str | None = None
@@ -56,37 +56,23 @@ class Columns:
         object.__setattr__(self, "choices", tuple(self.choices))  # JSON gives lists
 
     def texts(self) -> tuple[str, ...]:
+        """The columns of texts that are there."""
         return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
 
     def names(self) -> list[str]:
-        """All of them."""
+        """All columns."""
         return [*self.texts(), *self.choices, *([] if self.label is None else [self.label])]
 
 
-def guess_columns(
-    table: Table,
-    *,
-    text: str | None = None,
-    text_pair: str | None = None,
-    label: str | None = None,
-    choices: str | None = None,
-) -> Columns:
-    """Finds text, pair, label and choices columns by their names, else by content; given ones are kept.
+def guess_columns(table: Table) -> Columns:
+    """Finds text, pair, label and choices columns by their names, else by content; those of its source are kept.
 
-    `choices` is a column of lists, or several names with commas between.
-
-    Raises `AlbertError` (bad-data) when a given column is not there or the choice is not clear.
+    Raises `AlbertError` (bad-data) when a given column is missing or several columns are possible.
     """
-    listed = tuple(choices.split(",")) if choices else choice_columns(table)
-    for given in (text, text_pair, label, *listed):
-        if given is not None and given not in table.columns:
-            near = difflib.get_close_matches(given, table.columns, n=1)
-            raise AlbertError(
-                ErrorKind.DATA,
-                f"{table.path}: no column {given!r}",
-                got="columns " + ", ".join(table.columns),
-                hint=f"did you mean {near[0]!r}?" if near else table.advice,
-            )
+    source = table.source
+    text, text_pair, label = source.text, source.text_pair, source.label
+    listed = tuple(source.choices.split(",")) if source.choices else choice_columns(table)
+    require_named(table, *source.columns(), *listed)
     by_name = {name.lower(): name for name in table.columns}
     if label is None:
         label = _only_label(table, [by_name[n] for n in LABEL_NAMES if n in by_name and by_name[n] != text])
@@ -99,8 +85,43 @@ def guess_columns(
     return Columns(text, text_pair, label, listed)
 
 
+def require_named(table: Table, *names: str) -> None:
+    """Raises `AlbertError` (bad-data) for a column that was asked for and is not there."""
+    for given in names:
+        if given not in table.columns:
+            near = difflib.get_close_matches(given, table.columns, n=1)
+            raise AlbertError(
+                ErrorKind.DATA,
+                f"{table.path}: no column {given!r}",
+                got="columns " + ", ".join(table.columns),
+                hint=f"did you mean {near[0]!r}?" if near else table.advice,
+            )
+
+
+def text_column(table: Table, usual: str) -> str:
+    """The column of single texts: the one that the source names, else `usual`, the only one, or one of a usual name.
+
+    Raises `AlbertError` (bad-data) when it is not there or the choice is not clear.
+    """
+    if table.source.text is not None:
+        require_named(table, table.source.text)
+        return table.source.text
+    by_name = {name.lower(): name for name in table.columns}
+    found = [name for name in (usual, *(by_name.get(known) for known in TEXT_NAMES)) if name in table.columns]
+    if not found and len(table.columns) == 1:
+        found = list(table.columns)
+    if not found:
+        raise AlbertError(
+            ErrorKind.DATA,
+            f"{table.path}: which column is the text?",
+            got="columns " + ", ".join(table.columns),
+            hint="name it with --text COLUMN" + (f"; {table.advice}" if table.advice else ""),
+        )
+    return str(found[0])
+
+
 def require_columns(table: Table, columns: Columns) -> None:
-    """Raises `AlbertError` (bad-data) for a file that lacks columns of the training file."""
+    """Raises `AlbertError` (bad-data) if the file lacks columns of the training file."""
     if missing := [name for name in columns.names() if name not in table.columns]:
         raise AlbertError(
             ErrorKind.DATA,
@@ -112,7 +133,7 @@ def require_columns(table: Table, columns: Columns) -> None:
 
 
 def require_alike(table: Table, train: Table) -> None:
-    """Raises `AlbertError` (bad-data) for columns without names that are not as many as those of the training file."""
+    """Raises `AlbertError` (bad-data) if columns without names are not as many as in the training file."""
     if table.layout.is_numbered and table.columns != train.columns:
         raise AlbertError(
             ErrorKind.DATA,
@@ -124,17 +145,12 @@ def require_alike(table: Table, train: Table) -> None:
 
 
 def label_values(table: Table, columns: Columns) -> list[Any]:
-    """The labels of the first rows as they stand there."""
+    """The labels of the first rows, as they stand in the file."""
     return [row.values.get(columns.label or "") for row in table.sample()]
 
 
-def named(*columns: str | None) -> tuple[str, ...]:
-    """The columns that were asked for."""
-    return tuple(name for name in columns if name is not None)
-
-
 def choice_columns(table: Table) -> tuple[str, ...]:
-    """A column of choices by its usual names, or columns that count them: ending0, ending1, …"""
+    """A column of choices with one of the usual names, or numbered columns: ending0, ending1, …"""
     names = [name for name in table.columns if name.lower() in CHOICES_NAMES]
     numbered = [name for name in table.columns if re.fullmatch(r"(?i)(ending|choice|option|answer)_?[0-9a-f]", name)]
     return tuple(names[:1] or (numbered if len(numbered) > 1 else ()))
@@ -158,7 +174,7 @@ def _only_label(table: Table, named: list[str]) -> str:
 
 
 def _repeating_columns(table: Table) -> list[str]:
-    """Columns whose values repeat, as labels do, and are mostly there."""
+    """Columns that are mostly filled and whose values repeat, as labels do."""
     rows = table.sample()
     found = []
     for name in table.columns:
@@ -187,7 +203,7 @@ def _longest_text(table: Table, exclude: set[str | None]) -> str:
 
 
 def example_of(row: Row, columns: Columns, *, source: str = "") -> Example:
-    """What a row says, without its gold. Raises `ValueError` naming what stands where a text should."""
+    """The example of a row, without its gold. Raises `ValueError` with the value that is in the place of a text."""
     text, *pair = [text_of(row, name) for name in columns.texts()]
     choices = tuple(choice for name in columns.choices for choice in _choices_of(row, name))
     return Example(text, pair[0] if pair else None, source=source, words=row.words, choices=choices)
@@ -203,9 +219,9 @@ def _choices_of(row: Row, name: str) -> list[str]:
 
 
 def text_of(row: Row, name: str, *, keep_na: bool | None = None) -> str:
-    """The text in a column of a row; `keep_na` is the row's unless given.
+    """The text in a column of a row. `keep_na` is the row's unless it is given.
 
-    Raises `ValueError` naming what is there instead.
+    Raises `ValueError` with the value that is there instead.
     """
     value = row.values.get(name)
     if why := missing(value, keep_na=row.keep_na if keep_na is None else keep_na):
@@ -220,8 +236,9 @@ def text_of(row: Row, name: str, *, keep_na: bool | None = None) -> str:
 def read_examples(
     table: Table, columns: Columns, parse_gold: Callable[[Any, Example], Any], problems: Problems
 ) -> Iterator[Example]:
-    """The table's rows as examples. `parse_gold` reads a label's value, given the example without it, and raises
-    `ValueError` for a bad one; bad rows go to `problems`.
+    """The table's rows as examples. Bad rows go to `problems`.
+
+    `parse_gold` reads a label's value, given the example without it. It raises `ValueError` for a bad label.
     """
     assert columns.label is not None
     for row in table.rows(problems):
@@ -230,7 +247,7 @@ def read_examples(
             if not any(text.strip() for text in (example.text, example.text_pair or "")):
                 raise ValueError("no text")
             value = row.values.get(columns.label)
-            # null is the task's to refuse, and "None" may be one of the choices
+            # the task refuses null; "None" may be one of the choices
             if value is not None and value not in example.choices and (why := missing(value, keep_na=row.keep_na)):
                 raise ValueError(f"no label: {why}")
             yield replace(example, gold=parse_gold(value, example))
@@ -241,9 +258,9 @@ def read_examples(
 def hold_out(
     examples: Sequence[Example], *, fraction: float = 0.1, seed: int = 0, stratify: bool = True
 ) -> tuple[list[Example], list[Example]]:
-    """Divides into a training and a held-out part: per label, drawn by `seed`, equal texts on one side.
+    """Divides examples into a training and a held-out part: per label, drawn by `seed`, with equal texts on one side.
 
-    Every label with at least two distinct texts is on both sides.
+    Every label with at least two distinct texts is in both parts.
     """
     groups: dict[object, set[str | tuple[str, str]]] = defaultdict(set)
     for example in examples:

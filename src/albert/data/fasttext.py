@@ -1,4 +1,4 @@
-"""fastText's lines: labels with a prefix at any place, words with white space between."""
+"""fastText's lines: labels with a prefix anywhere in the line, words with white space between them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 PREFIX = "__label__"
-# A label ends at white space, or at a comma or semicolon with white space or another label behind it.
+# A label ends at white space, or at a comma or semicolon before white space or another label.
 _LABEL = re.compile(rf"(?<![^\s,;]){PREFIX}(\S*?)([,;]+)?(?=\s|$|{PREFIX})")
 
 
 @dataclass(frozen=True)
 class FastText:
-    """A line's labels without their prefix, its text, and how many labels had a comma or semicolon behind them."""
+    """A line's labels without their prefix, its text, and how many labels had a comma or semicolon after them."""
 
     labels: list[str]
     text: str
@@ -26,7 +26,7 @@ def looks_like_fasttext(line: str) -> bool:
 
 
 def parse(line: str) -> FastText:
-    """Divides a line. Labels inside of the text are labels, too, as fastText reads them."""
+    """Divides a line. Labels within the text are labels, too, as fastText reads them."""
     matches = list(_LABEL.finditer(line))
     if not matches:
         return FastText([], line)
@@ -40,19 +40,19 @@ def parse(line: str) -> FastText:
 
 
 def has_single_labels(lines: Sequence[str]) -> bool:
-    """Whether every line that is not blank has one label."""
+    """Whether every line that is not blank has exactly one label."""
     return all(len(parse(line).labels) == 1 for line in lines if line.strip())
 
 
 class Separators:
-    """Counts the labels that had a comma or semicolon behind them, for a remark."""
+    """Counts the labels that had a comma or semicolon after them, for a remark."""
 
     def __init__(self) -> None:
         self.count = 0
         self.first = 0
 
     def parsed(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, FastText]]:
-        """The lines, divided; blank ones are left out, as fastText leaves them."""
+        """The divided lines. Blank ones are left out, as in fastText."""
         for number, line in lines:
             if not line.strip():
                 continue
@@ -62,7 +62,7 @@ class Separators:
             yield number, row
 
     def remark(self) -> str | None:
-        """What was left out, in words."""
+        """A remark on the separators that were left out."""
         if not self.count:
             return None
         return f"{self.count} labels had a comma or semicolon behind them, which was left out; lines {self.first}, …"

@@ -10,9 +10,9 @@ from albert.errors import AlbertError, ErrorKind
 
 
 def visible(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files below a folder, and the hidden files and folders, which are not entered.
+    """All files below a folder, and its hidden files and folders. Hidden folders are not entered.
 
-    Raises `AlbertError` (bad-data) where a folder below cannot be read.
+    Raises `AlbertError` (bad-data) if a folder below cannot be read.
     """
     files: list[Path] = []
     hidden: list[Path] = []
@@ -24,9 +24,9 @@ def visible(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def walk(folder: Path, *, links: bool) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """`os.walk`, each folder once, with `links` through those to folders.
+    """`os.walk`, but each folder once. With `links`, links to folders are followed.
 
-    Raises `AlbertError` (bad-data) where a folder cannot be read.
+    Raises `AlbertError` (bad-data) if a folder cannot be read.
     """
     seen: set[str] = set()
 

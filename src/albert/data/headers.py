@@ -41,31 +41,31 @@ KNOWN_NAMES = frozenset(
         *itertools.chain.from_iterable(REWRITE_NAMES),
     )
 )
-UNNAMED = "index"  # the first column of tables that pandas and R wrote
+UNNAMED = "index"  # the first column of tables from pandas and R
 _PANDAS_UNNAMED = re.compile(r"Unnamed: \d+")
 _FIGURES = re.compile(r"[\d\s.,:/%€$£+-]*\d[\d\s.,:/%€$£TZAPM+-]*")  # numbers, dates and times
-_NEEDED = 2  # evidence for a header from which it is one
-_QUESTION = 20  # characters from which a name that is long beside the answers below is a question
-_MANY = 8  # rows from which the longest and the shortest text say something
-_REPEATED = 4  # rows from which values repeat
+_NEEDED = 2  # the least evidence for a header
+_QUESTION = 20  # a name this long above shorter answers is a question
+_MANY = 8  # the fewest rows for a meaningful longest and shortest text
+_REPEATED = 4  # the fewest rows in which values can repeat
 
 
 @dataclass(frozen=True)
 class Header:
-    """Whether the first row is one, and whether that is beyond doubt."""
+    """Whether the first row is a header, and whether that is certain."""
 
     there: bool
     sure: bool = False
 
 
 def judge(first: Sequence[str], below: Sequence[Sequence[str]], wanted: Collection[str] = ()) -> Header:
-    """Judges a first row by its cells and the rows below it; `wanted` are names that a column is asked for by.
+    """Judges a first row by its cells and the rows below it. `wanted` are the names of columns that were asked for.
 
-    A row of several known names, or with all of the wanted ones, is a header; where columns are asked for by number
-    it is none. Else each column gives evidence.
+    A row of several known names, or with all wanted ones, is a header. If columns are asked for by number, it is not.
+    Otherwise each column gives evidence.
     """
     known = [is_known(name) or name in wanted for name in first]
-    rows = [row for row in below if list(row) != list(first)] if any(known) else below  # files that were joined
+    rows = [row for row in below if list(row) != list(first)] if any(known) else below  # joined files
     columns = [[row[place].strip() for row in rows if place < len(row)] for place in range(len(first))]
     if _counts(first):
         above_words = any(values and not any(map(_is_figures, values)) for values in columns)
@@ -82,12 +82,12 @@ def judge(first: Sequence[str], below: Sequence[Sequence[str]], wanted: Collecti
 
 
 def is_known(name: str) -> bool:
-    """Whether columns are commonly called so."""
+    """Whether columns commonly have this name."""
     return name.lower().replace(" ", "_") in KNOWN_NAMES or _PANDAS_UNNAMED.fullmatch(name) is not None
 
 
 def named(first: Sequence[str]) -> tuple[str, ...]:
-    """The names of columns: a nameless first one is "index", others are called by their number."""
+    """The names of columns. A first one without a name is "index"; others get their number."""
     names: list[str] = []
     for place, name in enumerate(first):
         if not name:
@@ -99,29 +99,29 @@ def named(first: Sequence[str]) -> tuple[str, ...]:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """The names of columns without any: "1", "2", …"""
+    """The names of columns without a header: "1", "2", …"""
     return tuple(str(place + 1) for place in range(count))
 
 
 def _counts(first: Sequence[str]) -> bool:
-    """Whether cells are the names that pandas gives: 0, 1, … (or from 1), behind the empty one of an index or not."""
+    """Whether cells are pandas' default names: 0, 1, … (or from 1), after an empty cell for an index or not."""
     cells = list(first[1:] if first and not first[0] else first)
     return len(cells) > 1 and any(cells == [str(start + place) for place in range(len(cells))] for start in (0, 1))
 
 
 def _is_value(name: str, below: Sequence[str]) -> bool:
-    """Whether a word stands below itself, as a label does."""
+    """Whether a word occurs again below itself, as a label does."""
     return name != "" and name in below and not _is_figures(name)
 
 
 def _index(name: str, below: Sequence[str]) -> int:
-    """How much a nameless first column that numbers its rows speaks for a header."""
+    """The evidence for a header from a first column that has no name and numbers its rows."""
     numbers = bool(below) and all(map(str.isdecimal, below)) and len(set(below)) == len(below)
     return 2 if not name and numbers else 0
 
 
 def _evidence(name: str, known: bool, below: Sequence[str]) -> int:
-    """How much a column speaks for a header (above 0), or for a first row of data (below 0)."""
+    """The evidence of a column: above 0 for a header, below 0 for a first row of data."""
     values = [value for value in below if value and missing(value) is None]
     if missing(name) is not None or not any(map(str.isalnum, name)):
         return 0
@@ -138,7 +138,7 @@ def _evidence(name: str, known: bool, below: Sequence[str]) -> int:
 
 
 def _as_text(name: str, values: Sequence[str]) -> int:
-    """What a cell above a column of different texts says: a sentence as long as they are is one of them."""
+    """The evidence of a cell above a column of different texts: a sentence as long as they are is one of them."""
     lengths = sorted(map(len, values))
     sentence = (len(name.split()) > 3 or name[-1] in ".!,;") and name[-1] not in "?:*"
     if lengths[0] <= len(name) <= lengths[-1]:
@@ -151,7 +151,7 @@ def _is_figures(cell: str) -> bool:
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number, as Python reads it."""
+    """Whether a cell is a number in Python's syntax."""
     try:
         float(cell)
     except ValueError:
@@ -160,7 +160,7 @@ def is_number(cell: str) -> bool:
 
 
 def _within(name: str, values: Sequence[str]) -> bool:
-    """Whether a number lies among those below; True where they are no plain numbers."""
+    """Whether a number is between the smallest and largest below. True if those are no plain numbers."""
     if not (is_number(name) and all(map(is_number, values))):
         return True
     numbers = list(map(float, values))

@@ -1,4 +1,4 @@
-"""How a file of lines is written: its format, separator and columns, by its name, its first lines and the user."""
+"""How a file of lines is written: its format, separator and columns, from its name, its first lines and the options."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from albert.data import fasttext
 from albert.data.conll import OUTER, WordColumns, looks_like_conll, word_columns
 from albert.data.headers import UNNAMED, Header, is_known, judge, named, numbered
-from albert.data.reading import Reading
+from albert.data.reading import FORMATS, DataSource, Format
 from albert.data.sources import MAX_LINE_BYTES, Problems, suffix_of
 from albert.errors import AlbertError, ErrorKind
 
-Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "conll", "fasttext", "lines"]
 Lines = Sequence[tuple[int, str]]
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
@@ -30,19 +29,19 @@ _EXTENSIONS: dict[str, Format] = {
     ".iob2": "conll",
     ".txt": "lines",
 }
-_MAYBE_CONLL = ("lines", "tsv")  # names that CoNLL files go by, too
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*')  # Excel's, before the table
+_MAYBE_CONLL = ("lines", "tsv")  # other endings of CoNLL files
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;]*')  # Excel's line before the table
 _SHOWN_NAMES = 6
 TEXT_COLUMN = "text"  # the name of the only column of plain lines
-SPANS_COLUMN = "spans"  # beside it, the entities of a CoNLL file
+SPANS_COLUMN = "spans"  # next to it, the entities of a CoNLL file
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a table is written: format, separator, columns, and whether the first record names them.
 
-    The first `named` columns have names, the others are unnamed ones at the end. `words` are the columns of a CoNLL
-    file. `remarks` tell what was assumed, and `advice` is the option that reads the file otherwise.
+    The first `named` columns have names; the others at the end have none. `words` are the columns of a CoNLL file.
+    `remarks` are the assumptions, and `advice` is the option that changes them.
     """
 
     format: Format
@@ -56,47 +55,47 @@ class Layout:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether columns are called by their numbers, since the file does not name them."""
+        """Whether columns are called by their numbers, because the file does not name them."""
         return self.delimiter != "" and not self.has_header
 
 
-def layout_of(path: str, reading: Reading, head: Lines, wanted: Collection[str]) -> Layout:
+def layout_of(source: DataSource, head: Lines, wanted: Collection[str]) -> Layout:
     """The layout of a file with these first lines; columns are asked for by the names `wanted`.
 
     Raises `AlbertError`: usage for an option that the format does not have, bad-data for a header with equal names.
     """
     lines = [line for _, line in head]
     separator = separator_line(head)
-    kind = "csv" if separator and reading.format is None else _format(path, reading, lines, wanted)
-    require_options(path, reading, kind)
+    kind = "csv" if separator and source.format is None else _format(source, lines, wanted)
+    require_options(source, kind)
     if kind == "lines":
-        return _plain(path, reading, lines, wanted)
+        return _plain(source, lines, wanted)
     if kind == "conll":
-        return _conll(path, reading, lines)
+        return _conll(source, lines)
     if kind == "fasttext":
         label = "label" if fasttext.has_single_labels(lines) else "labels"
         return Layout("fasttext", "", (TEXT_COLUMN, label))
     if kind == "jsonl":
         return Layout("jsonl", "", _keys(lines))
-    return _table(path, reading, head, wanted, kind, separator)
+    return _table(source, head, wanted, kind, separator)
 
 
-def require_options(path: str, reading: Reading, kind: Format) -> None:
+def require_options(source: DataSource, kind: Format) -> None:
     """Raises `AlbertError` (usage) for an option that has no meaning in this format."""
-    columns = reading.word_column is not None or reading.tag_column is not None
+    columns = source.word_column is not None or source.tag_column is not None
     for given, name, formats in (
-        (reading.header is not None, "--header and --no-header", ("csv", "tsv", "lines")),
+        (source.header is not None, "--header and --no-header", ("csv", "tsv", "lines")),
         (columns, "--word-column and --tag-column", ("conll",)),
     ):
         if given and kind not in formats:
             raise AlbertError(
-                ErrorKind.USAGE, f"{path}: {name}", expected="a file in format " + " or ".join(formats), got=kind,
-                hint="--format FORMAT says what it is",
+                ErrorKind.USAGE, f"{source.path}: {name}", expected="a file in format " + " or ".join(formats),
+                got=kind, hint="--format FORMAT says what it is",
             )  # fmt: skip
 
 
 def separator_line(head: Lines) -> str | None:
-    """The separator that Excel's "sep=;" before a table names."""
+    """The separator in Excel's line "sep=;" before a table."""
     first = next((line for _, line in head if line.strip()), "")
     match = _SEPARATOR_LINE.fullmatch(first)
     return match[1] if match else None
@@ -105,7 +104,7 @@ def separator_line(head: Lines) -> str | None:
 def records(
     lines: Iterable[tuple[int, str]], delimiter: str, *, quoted: bool, problems: Problems
 ) -> Iterator[tuple[int, list[str]]]:
-    """(line number of its start, cells) of each record; quoted cells may span lines."""
+    """(line number of its start, cells) of each record. Quoted cells may span lines."""
     if not quoted:
         for number, line in lines:
             if line.strip():
@@ -123,7 +122,7 @@ def records(
     source = feed()
     while True:
         starts.clear()
-        # A reader a record: after an error the next record starts clean.
+        # One reader per record, so that an error does not affect the next record.
         reader = csv.reader(source, delimiter=delimiter, strict=True)
         try:
             cells = next(reader)
@@ -137,7 +136,7 @@ def records(
 
 
 def json_objects(lines: Iterable[tuple[int, str]], problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number, object) of each line; what is none goes to `problems`."""
+    """(number, object) of each line. Lines that are not an object go to `problems`."""
     for number, line in lines:
         if not line.strip():
             continue
@@ -164,12 +163,12 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # --- format --------------------------------------------------------------------------------------------
 
 
-def _format(path: str, reading: Reading, lines: Sequence[str], wanted: Collection[str]) -> Format:
-    if reading.format is not None:
-        if reading.format not in get_args(Format):
-            raise AlbertError(ErrorKind.USAGE, f"format {reading.format!r}", expected=" or ".join(get_args(Format)))
-        return reading.format  # type: ignore[return-value]
-    by_name = _EXTENSIONS.get(suffix_of(Path(path)))
+def _format(source: DataSource, lines: Sequence[str], wanted: Collection[str]) -> Format:
+    if source.format is not None:
+        if source.format not in FORMATS:
+            raise AlbertError(ErrorKind.USAGE, f"format {source.format!r}", expected=" or ".join(FORMATS))
+        return source.format  # type: ignore[return-value]
+    by_name = _EXTENSIONS.get(suffix_of(Path(source.path)))
     if by_name in (None, *_MAYBE_CONLL) and looks_like_conll(lines):
         return "conll"
     first = next(line for line in lines if line.strip())
@@ -181,10 +180,10 @@ def _format(path: str, reading: Reading, lines: Sequence[str], wanted: Collectio
         return "jsonl"
     if "\t" in first:
         return "tsv"
-    return "csv" if _looks_like_csv(lines, reading, wanted) else "lines"
+    return "csv" if _looks_like_csv(lines, wanted, header=source.header) else "lines"
 
 
-def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[str]) -> bool:
+def _looks_like_csv(lines: Sequence[str], wanted: Collection[str], *, header: bool | None = None) -> bool:
     """Whether lines without a name are cells: several known names in the first, or names alone, and rows like it."""
     rows = _cells(lines, _delimiter(lines))
     if not rows or len(rows[0]) < 2:
@@ -192,7 +191,7 @@ def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[s
         return bool(rows and quoted) and rows[0][0] in wanted
     first, *below = rows
     alike = sum(len(row) == len(first) for row in below)
-    if reading.header:
+    if header:
         return alike == len(below)
     known = sum(is_known(name) or name in wanted for name in first)
     words = all(re.fullmatch(r"[\w.-]+", name) for name in first)
@@ -200,7 +199,7 @@ def _looks_like_csv(lines: Sequence[str], reading: Reading, wanted: Collection[s
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The separator that cuts the most records into the same number, above one, of cells."""
+    """The separator that divides the most records into the same number of cells, above one."""
     best, best_count = ",", 0
     for delimiter in ",;\t|":
         widths = [len(row) for row in _cells(lines[:50], delimiter)]
@@ -211,7 +210,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _cells(lines: Sequence[str], delimiter: str, *, quoted: bool = True) -> list[list[str]]:
-    """The records of some lines, white space around their cells left out."""
+    """The records of some lines, without white space around their cells."""
     found = records(enumerate(lines, 1), delimiter, quoted=quoted, problems=Problems(""))
     return [[cell.strip() for cell in cells] for _, cells in found]
 
@@ -223,59 +222,57 @@ def _keys(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for _, row in json_objects(enumerate(lines, 1), Problems("")) for key in row))
 
 
-def _plain(path: str, reading: Reading, lines: Sequence[str], wanted: Collection[str]) -> Layout:
+def _plain(source: DataSource, lines: Sequence[str], wanted: Collection[str]) -> Layout:
     """Plain lines; the first is the column's name where the user says so, or a stream has the wanted one there."""
     filled = [line for line in lines if line.strip()]
     first = filled[0].strip()
-    streamed = suffix_of(Path(path)) != ".txt" and first in wanted and len(filled) > 1
-    if reading.header or (reading.header is None and streamed):
-        told = () if reading.header else (f"{path}: {_taken((first,))}",)
+    streamed = suffix_of(Path(source.path)) != ".txt" and first in wanted and len(filled) > 1
+    if source.header or (source.header is None and streamed):
+        told = () if source.header else (f"{source.path}: {_taken((first,))}",)
         return Layout("lines", "", (first,), True, remarks=told)
     tabs = {line.count("\t") for line in filled}
     advice = None
     if len(filled) > 1 and len(tabs) == 1 and tabs != {0}:
         advice = "every line has a tab: --format tsv reads columns"
-    elif len(filled) > 1 and _looks_like_csv(lines, Reading(), wanted):
+    elif len(filled) > 1 and _looks_like_csv(lines, wanted):
         advice = "the first line looks like names of columns: --format csv reads them"
     elif len(filled) > 1 and is_known(first):
         advice = "the first line may be the column's name: --header takes it as that"
-    told = () if advice is None else (f"{path}: read as plain lines; {advice}",)
+    told = () if advice is None else (f"{source.path}: read as plain lines; {advice}",)
     return Layout("lines", "", (TEXT_COLUMN,), remarks=told, advice=advice)
 
 
-def _conll(path: str, reading: Reading, lines: Sequence[str]) -> Layout:
-    words = word_columns(path, lines, word=reading.word_column, tag=reading.tag_column)
-    told = () if words.told is None else (f"{path}: {words.told}",)
+def _conll(source: DataSource, lines: Sequence[str]) -> Layout:
+    words = word_columns(source.path, lines, word=source.word_column, tag=source.tag_column)
+    told = () if words.told is None else (f"{source.path}: {words.told}",)
     return Layout("conll", "", (TEXT_COLUMN, SPANS_COLUMN), words=words, remarks=told)
 
 
-def _table(
-    path: str, reading: Reading, head: Lines, wanted: Collection[str], kind: Format, separator: str | None
-) -> Layout:
+def _table(source: DataSource, head: Lines, wanted: Collection[str], kind: Format, separator: str | None) -> Layout:
     if separator:
         head = head[next(place for place, (_, line) in enumerate(head) if line.strip()) + 1 :]
     lines = [line for _, line in head]
     delimiter = separator or ("\t" if kind == "tsv" else _delimiter(lines))
-    problems = Problems(path)
+    problems = Problems(source.path)
     found = list(records(head, delimiter, quoted=kind == "csv", problems=problems))
     rows = [[cell.strip() for cell in cells] for _, cells in found]
     if not rows:
         problems.raise_if_any()
-        raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="an empty file")
+        raise AlbertError(ErrorKind.DATA, source.path, expected="rows of data", got="an empty file")
     first, *below = rows
     if _lacks_name(first, below):
         first = ["", *first]
-    header = judge(first, below, wanted) if reading.header is None else Header(reading.header, sure=True)
+    header = judge(first, below, wanted) if source.header is None else Header(source.header, sure=True)
     if not header.there:
         columns = numbered(len(rows[0]))
-        told = f"{path}: no header, columns are called {_listed(columns)}; --header takes the first row as names"
+        told = f"{source.path}: no header, columns are called {_listed(columns)}; --header takes the first row as names"
         layout = Layout(kind, delimiter, columns, advice="--header takes the first row as names")
-        return layout if reading.header is False else replace(layout, remarks=(told,))
+        return layout if source.header is False else replace(layout, remarks=(told,))
     columns = named(first)
     if len(set(columns)) != len(columns):
         raise AlbertError(
             ErrorKind.DATA,
-            f"{path}:{found[0][0]}: header",
+            f"{source.path}:{found[0][0]}: header",
             expected="distinct column names",
             got=str(rows[0]),
             hint="rename one, or read the row as data with --no-header",
@@ -283,19 +280,19 @@ def _table(
     if not below and not header.sure:
         raise AlbertError(
             ErrorKind.DATA,
-            f"{path}:{found[0][0]}: one row alone",
+            f"{source.path}:{found[0][0]}: one row alone",
             expected="rows of data",
             got=_listed(columns),
             hint="--no-header reads it as data, --header as names of columns",
         )
-    told = f"{path}:{found[0][0]}: {_taken(columns)}"
+    told = f"{source.path}:{found[0][0]}: {_taken(columns)}"
     width = max((place for place, name in enumerate(first, 1) if name), default=0)
     advice = None if header.sure else "--no-header reads the first row as data"
     return Layout(kind, delimiter, columns, True, named=width, remarks=() if header.sure else (told,), advice=advice)
 
 
 def _lacks_name(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether rows have a cell more than the first, in front, that counts them: R writes no name for it."""
+    """Whether rows have one more cell than the first row, at the front, that counts them. R writes no name for it."""
     if not below or UNNAMED in first or any(len(row) != len(first) + 1 or not row[0].isdecimal() for row in below):
         return False
     numbers = [int(row[0]) for row in below]

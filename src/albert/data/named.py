@@ -1,4 +1,4 @@
-"""The columns of texts of a file, by their names alone: for a model that no file of ours was read for."""
+"""The columns of texts, found by their names only. For models that have not read a file of ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from albert.data.tables import PAIR_NAMES, TEXT_NAMES, Table
 
 
 def named_texts(table: Table, *, pairs: bool, choices: bool) -> Columns | None:
-    """A column of texts, or two of pairs where these may be; with `choices` those, too. None if no name is known."""
+    """A column of texts, or two if `pairs` are allowed; with `choices`, those too. None if no name is known."""
     by_name = {name.lower(): name for name in table.columns}
     listed = choice_columns(table) if choices else ()
     if choices and not listed:

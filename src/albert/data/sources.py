@@ -1,4 +1,4 @@
-"""Bytes to lines with their numbers: compression, encoding, and the faults that files from outside have."""
+"""Bytes to numbered lines: compression, encoding, and faults of files from outside."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _BUFFER = 1 << 20
 
 
 class Problems:
-    """What is wrong with a file, line by line: the first twenty in words, all of them counted.
+    """The faults of a file: the first twenty with their lines, and the count of all.
 
-    `remarks` tell what was not wrong enough to refuse.
+    `remarks` are observations that are no reason to refuse the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -36,6 +36,7 @@ class Problems:
         self.remarks: list[str] = []
 
     def add(self, number: int, what: str, *, expected: str | None = None, got: str | None = None) -> None:
+        """Counts a fault, and keeps it if it is among the first twenty."""
         self.count += 1
         if len(self.lines) < _SHOWN:
             facts = "".join(
@@ -62,7 +63,7 @@ class Problems:
 
 
 def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
-    """The file's lines as bytes, longer ones in parts of `limit` (-1: whole); "-" is standard input.
+    """The file's lines as bytes. Longer lines come in parts of `limit` bytes (-1: whole). "-" is standard input.
 
     Raises `AlbertError` (bad-data) for a file that cannot be read.
     """
@@ -89,7 +90,7 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[io.BufferedReader]:
-    """A file or pipe as its name says: decompressed, and buffered."""
+    """A file or pipe, decompressed according to its name, and buffered."""
     with contextlib.ExitStack() as stack:
         source: Any = stack.enter_context(open_reader(path)) if is_stream(path) else path
         if path.suffix.lower() in OPENERS:
@@ -102,8 +103,8 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
 def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tuple[int, str]]:
     """(line number, line without its end). Bad lines go to `problems` and are left out.
 
-    A byte-order mark is dropped. Bad are: bytes not in `encoding`, NUL characters, more than 1 MiB. In a file without
-    a line feed lines end with carriage returns, as on old Macintoshes.
+    A byte-order mark is dropped. A line is bad if it has bytes that are not in `encoding`, NUL characters, or more than
+    1 MiB. In a file without a line feed, lines end with carriage returns, as on old Macintoshes.
     """
     for number, raw in enumerate(lines_of(path, MAX_LINE_BYTES), 1):
         if number == 1:
@@ -128,9 +129,9 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
 
 
 def lines_of(path: str, most: int) -> Iterator[bytes]:
-    """A file's lines; of one longer than `most` bytes one more than that, and no more is kept.
+    """A file's lines. Of a line longer than `most` bytes, one byte more than that is given, and no more is kept.
 
-    In a file that begins without a line feed lines end with carriage returns. Raises `AlbertError` as `raw_lines`.
+    If a file begins without a line feed, its lines end with carriage returns. Raises `AlbertError` as `raw_lines`.
     """
     parts = raw_lines(path, limit=most + 1)
     first = next(parts, b"")
@@ -147,7 +148,7 @@ def _fed(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
 
 
 def _returned(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """Lines that end with carriage returns; a line feed among them ends one, too."""
+    """Lines that end with carriage returns. A line feed among them ends a line, too."""
     held, told = b"", False
     for part in parts:
         *ended, rest = part.replace(b"\n", b"\r").split(b"\r")
@@ -164,7 +165,7 @@ def _returned(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
 
 
 def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
-    """Raises `AlbertError` (bad-data) for a file that begins as UTF-16 does, whose lines are no lines of bytes."""
+    """Raises `AlbertError` (bad-data) for a file that begins like UTF-16, whose bytes cannot be divided into lines."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise AlbertError(
             ErrorKind.DATA,
@@ -175,12 +176,12 @@ def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
 
 
 def unknown_encoding(name: str) -> AlbertError:
-    """The error for an encoding that there is not."""
+    """The error for an encoding that does not exist."""
     return AlbertError(ErrorKind.USAGE, f"encoding {name!r}", expected="a name that Python knows, like utf-8")
 
 
 def suffix_of(path: Path) -> str:
-    """The ending that tells a file's kind, in lower case and without that of a compression: "A.CSV.gz" -> ".csv"."""
+    """The ending that names a file's format, in lower case and without that of a compression: "A.CSV.gz" -> ".csv"."""
     return (path.with_suffix("").suffix if path.suffix.lower() in OPENERS else path.suffix).lower()
 
 

@@ -1,4 +1,4 @@
-"""Labelled spans of a text, and the tags B-, I- and O that stand for them word by word."""
+"""Labelled spans of a text, and the word tags B-, I- and O that represent them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeGuard
 Interval = tuple[int, int]  # [start, end) in characters of a text
 
 OUTSIDE = "O"
-_ALIASES = {"L": "E", "U": "S", "M": "I"}  # BILOU's and BMES's letters for those of BIOES
-_SINGLE = ("B", "S")  # begin a span whatever stands before
-_CLOSED = ("O", "E", "S")  # after these no span goes on
+_ALIASES = {"L": "E", "U": "S", "M": "I"}  # letters of BILOU and BMES, and those of BIOES for them
+_SINGLE = ("B", "S")  # begin a span after any tag
+_CLOSED = ("O", "E", "S")  # end a span
 
 
 class Span(NamedTuple):
@@ -24,19 +24,21 @@ class Span(NamedTuple):
 
 
 class Spans(tuple[Span, ...]):
-    """The spans of a text, in order; `trimmed` of them began or ended in white space, `repeated` were there before."""
+    """The spans of a text, in order. `trimmed` of them began or ended in white space; `repeated` of them were
+    duplicates.
+    """
 
     trimmed: int = 0
     repeated: int = 0
 
 
 def are_spans(gold: Any) -> TypeGuard[tuple[Span, ...]]:
-    """Whether a gold value is spans; without any it may be."""
+    """Whether a gold value is spans. An empty one may be."""
     return isinstance(gold, tuple) and all(isinstance(span, Span) for span in gold)
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """ "B-creative-work" -> ("B", "creative-work"), "O" -> ("O", ""); a label without a prefix counts as I-."""
+    """ "B-creative-work" -> ("B", "creative-work"), "O" -> ("O", ""). A label without a prefix counts as I-."""
     if tag == OUTSIDE:
         return OUTSIDE, ""
     prefix, dash, kind = tag.partition("-")
@@ -45,12 +47,12 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def begins(before: tuple[str, str], tag: tuple[str, str]) -> bool:
-    """Whether a span begins at `tag`, given the tag before it: conlleval's rule, for IOB1, IOB2 and BIOES alike."""
+    """Whether a span begins at `tag`, given the tag before it, by conlleval's rule for IOB1, IOB2 and BIOES."""
     return tag[0] != OUTSIDE and (tag[0] in _SINGLE or before[0] in _CLOSED or before[1] != tag[1])
 
 
 def chunks(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    """The spans that tags in any scheme stand for, as (first, last + 1, label) of their positions."""
+    """The spans that tags of any scheme represent, as (first, last + 1, label) of their positions."""
     found: list[tuple[int, int, str]] = []
     before, start = (OUTSIDE, ""), -1
     for index, tag in enumerate(itertools.chain(map(split_tag, tags), [(OUTSIDE, "")])):
@@ -65,14 +67,14 @@ def chunks(tags: Sequence[str]) -> list[tuple[int, int, str]]:
 
 
 def spans_over(tags: Sequence[str], words: Sequence[Interval]) -> list[Span]:
-    """The spans that the tags of these words stand for."""
+    """The spans that the tags of these words represent."""
     return [Span(words[first][0], words[after - 1][1], label) for first, after, label in chunks(tags)]
 
 
 def tags_over(spans: Sequence[Span], words: Sequence[Interval]) -> tuple[list[str], list[Span]]:
-    """The tags B-, I- and O of these words, in their order, and the spans that begin or end inside a word.
+    """The tags B-, I- and O of these words, in order, and the spans that begin or end inside a word.
 
-    Such a span is widened to the words it touches; of a word that two spans touch, the later one has the tag.
+    A span that ends inside a word is widened to the whole word. If two spans touch a word, the later one gives its tag.
     """
     tags, misfits = [OUTSIDE] * len(words), []
     first = 0
@@ -89,10 +91,10 @@ def tags_over(spans: Sequence[Span], words: Sequence[Interval]) -> tuple[list[st
 
 
 def parse_spans(value: Any, text: str | None = None) -> Spans:
-    """Spans as doccano ([[start, end, label]]), Prodigy ([{"start", "end", "label"}]) and Label Studio write them.
+    """Spans in the forms of doccano ([[start, end, label]]), Prodigy ([{"start", "end", "label"}]) and Label Studio.
 
-    They may be JSON in a cell. White space at a span's ends is left out, and a span that is there twice counts once.
-    Raises `ValueError` for another shape, for spans outside of `text`, and for spans that overlap.
+    They may be JSON in a cell. White space at a span's ends is removed, and duplicates count once. Raises `ValueError`
+    for another shape, for spans outside of `text`, and for overlapping spans.
     """
     written = [_parse_span(item) for item in _listed(value)]
     for span in written:
@@ -110,7 +112,7 @@ def parse_spans(value: Any, text: str | None = None) -> Spans:
 
 
 def look_like_spans(value: Any) -> bool:
-    """Whether a value is meant as spans, be they right or not: a list of items with a start, an end and a label."""
+    """Whether a value is meant as spans, correct or not: a list of items with a start, an end and a label."""
     try:
         items = _listed(value)
     except ValueError:
@@ -152,7 +154,7 @@ def _parse_span(item: Any) -> Span:
 
 
 def _trim(span: Span, text: str) -> Span:
-    """The span without the white space at its ends."""
+    """The span without white space at its ends."""
     inside = text[span.start : span.end]
     if not inside.strip():
         raise ValueError(f"label: span [{span.start}, {span.end}] holds white space alone: expected a part of the text")

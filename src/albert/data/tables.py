@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from albert.data import fasttext
 from albert.data.conll import sentences
@@ -15,7 +15,6 @@ from albert.data.headers import CHOICES_NAMES, LABEL_NAMES, PAIR_NAMES, TEXT_NAM
 from albert.data.layouts import (
     SPANS_COLUMN,
     TEXT_COLUMN,
-    Format,
     Layout,
     json_objects,
     layout_of,
@@ -23,19 +22,20 @@ from albert.data.layouts import (
     require_options,
     separator_line,
 )
-from albert.data.reading import Reading
+from albert.data.reading import DataOptions, DataSource, Format
 from albert.data.sources import Problems, suffix_of, text_lines
 from albert.data.spans import Interval
 from albert.errors import AlbertError, ErrorKind
 
-_SAMPLE = 100  # lines that decide on format, separator and header
-_TYPED = ("conll", "fasttext", "lines")  # formats whose texts are words, never missing values
+_SAMPLE = 100  # the number of first lines that decide on format, separator and header
+_TYPED = ("conll", "fasttext", "lines")  # formats whose texts are words; they have no missing values
 
 
 @dataclass(frozen=True)
 class Row:
-    """One record: the line where it starts (in JSON documents and Parquet: its number), its values by column, and its
-    text's words where the file has them. With `keep_na` cells like NA and None are values, not missing ones.
+    """One record: the line where it starts, its values by column, and its text's words if the file has them.
+
+    JSON documents and Parquet have numbers in place of lines. With `keep_na`, cells like NA and None are values.
     """
 
     number: int
@@ -45,56 +45,46 @@ class Row:
 
 
 class Table:
-    """A file (or "-", standard input) of records; iterate it to stream its rows.
+    """A file (or "-", standard input) of records. Iterate it to stream its rows.
 
-    `wanted` are names that columns are asked for by: a first row that has them is a header. `remarks` tell what was
-    assumed of the file, and `advice` is the option that reads it otherwise. The other options are `Reading`'s.
+    `wanted` are names that columns are asked for by, else those of the source: a first row that has them is a header.
+    `remarks` tell what was assumed of the file, and `advice` is the option that reads it otherwise. The other options
+    are those of `DataSource`.
 
-    Raises `AlbertError` (bad-data) for a missing or empty file, and for bad lines: at the first one, or,
-    if `problems` is given to `rows`, collected there.
+    Raises `AlbertError` (bad-data) for a missing or empty file, and for bad lines: for the first one, or, if `rows`
+    gets `problems`, not at all, and all bad lines are collected there.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        data: str | Path | DataSource,
         *,
-        format: str | None = None,
-        encoding: str = "utf-8",
-        header: bool | None = None,
-        word_column: int | None = None,
-        tag_column: int | None = None,
-        keep_na: bool = False,
         wanted: Collection[str] = (),
+        **options: Unpack[DataOptions],
     ) -> None:
-        self.path = str(path)
-        self.reading = Reading(
-            format=format,
-            encoding=encoding,
-            header=header,
-            word_column=word_column,
-            tag_column=tag_column,
-            keep_na=keep_na,
-        )
+        self.source = source = DataSource.of(data, **options)
+        self.path = source.path
+        format, wanted = source.format, wanted or source.columns()
         self._problems = Problems(self.path)
-        self._records: Callable[[], Iterable[dict[str, Any]]] | None = None  # of files that are no lines
+        self._records: Callable[[], Iterable[dict[str, Any]]] | None = None  # the columns of files without lines
         if format == "json" or (format is None and is_document(self.path)):
-            require_options(self.path, self.reading, "json")
-            documents = document_rows(self.path, encoding=encoding)
+            require_options(source, "json")
+            documents = document_rows(self.path, encoding=source.encoding)
             self._records = lambda: documents
             columns = tuple(dict.fromkeys(name for values in documents for name in values))
             self.layout = Layout("json", "", columns)
             return
         if format == "parquet" or (format is None and suffix_of(Path(self.path)) == ".parquet"):
-            require_options(self.path, self.reading, "parquet")
+            require_options(source, "parquet")
             self._records = lambda: parquet_rows(self.path)
             self.layout = Layout("parquet", "", parquet_columns(self.path))
             return
-        self._lines = text_lines(self.path, encoding=encoding, problems=self._problems)
+        self._lines = text_lines(self.path, encoding=source.encoding, problems=self._problems)
         self._head = list(itertools.islice(self._lines, _SAMPLE))
         if not any(line.strip() for _, line in self._head):
             self._problems.raise_if_any()
             raise AlbertError(ErrorKind.DATA, self.path, expected="rows of data", got="an empty file")
-        self.layout = layout_of(self.path, self.reading, self._head, wanted)
+        self.layout = layout_of(source, self._head, wanted)
         if self.layout.delimiter and separator_line(self._head):
             first = next(place for place, (_, line) in enumerate(self._head) if line.strip())
             del self._head[: first + 1]
@@ -109,7 +99,7 @@ class Table:
 
     @property
     def repairs(self) -> tuple[str, ...]:
-        """What was mended in the rows that were read."""
+        """What was repaired in the rows that were read."""
         return tuple(self._problems.remarks)
 
     @property
@@ -117,7 +107,7 @@ class Table:
         return self.layout.advice
 
     def sample(self) -> list[Row]:
-        """The first rows, without consuming them; bad ones left out."""
+        """The first rows, without consuming them and without bad ones."""
         if self._records is not None:
             return list(itertools.islice(self._numbered_records(), _SAMPLE))
         return list(self._parse(iter(self._head), Problems(self.path)))
@@ -126,7 +116,7 @@ class Table:
         return self.rows(None)
 
     def rows(self, problems: Problems | None) -> Iterator[Row]:
-        """Every row once. Bad lines go to `problems`, or raise at once when it is None."""
+        """Every row once. Bad lines go to `problems`; without it the first one raises."""
         if self._records is not None:
             yield from self._numbered_records()
             return
@@ -147,7 +137,7 @@ class Table:
         return (self._row(number, values) for number, values in enumerate(self._records(), 1))
 
     def _row(self, number: int, values: dict[str, Any], words: tuple[Interval, ...] = ()) -> Row:
-        return Row(number, values, words, self.reading.keep_na or self.layout.format in _TYPED)
+        return Row(number, values, words, self.source.keep_na or self.layout.format in _TYPED)
 
     def _parse(self, lines: Iterator[tuple[int, str]], problems: Problems) -> Iterator[Row]:
         match self.layout.format:
@@ -190,12 +180,14 @@ class Table:
 
 
 def _without_header(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The lines behind the first that is not blank."""
+    """The lines after the first one that is not blank."""
     return itertools.islice(itertools.dropwhile(lambda line: not line[1].strip(), lines), 1, None)
 
 
 def _fitted(cells: list[str], layout: Layout) -> list[str] | None:
-    """A cell a column: empty ones beyond the last are left out, those of nameless last columns may be; else None."""
+    """One cell per column, or None if they do not fit. Empty cells beyond the last column are left out; cells of
+    unnamed last columns may be missing.
+    """
     width = len(layout.columns)
     if len(cells) < width and layout.has_header and len(cells) >= layout.named:
         return cells + [""] * (width - len(cells))

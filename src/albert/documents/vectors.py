@@ -9,14 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int8
 
-from albert.data.batches import Features
-from albert.engine import Engine
 from albert.model.folder import ModelFolder
-from albert.predict.predictor import Predictor
-from albert.predict.pretrained import PretrainedModel
+from albert.predict.open import open_model
 
 _BLOCK = 8192  # rows turned into float32 at a time
-_PORTION = 256  # texts encoded at a time
 
 
 class Encoder:
@@ -30,25 +26,12 @@ class Encoder:
         folder = ModelFolder.open(name)
         self.name = folder.name
         self.fingerprint = folder.fingerprint
-        self._predictor: Predictor | None = None
-        if folder.pretrained:
-            self._pretrained = PretrainedModel.load(folder)
-            self._engine = Engine(self._pretrained.model)
-        else:
-            self._predictor = Predictor.load(folder)
-            self._predictor.embed([])  # refuses a model without vectors before any work
+        self._model = open_model(folder)
+        self._model.embed([])  # refuses a model without vectors before any work
 
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts size"]:
         """A vector a text; what is longer than the model reads is cut."""
-        if self._predictor is not None:
-            return self._predictor.embed(texts)
-        portions = [texts[start : start + _PORTION] for start in range(0, len(texts), _PORTION)]
-        found = np.stack([states.mean(0) for portion in portions for states in self._states(portion)])
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
-
-    def _states(self, texts: Sequence[str]) -> list[np.ndarray]:
-        encodings = self._pretrained.tokenizer.encode_batch(texts, max_length=self._pretrained.limit, offsets=False)
-        return self._engine.states(Features.build(encodings))
+        return self._model.embed(texts)
 
 
 def quantized(vector: Float[np.ndarray, " size"]) -> tuple[float, bytes]:

@@ -1,8 +1,8 @@
-"""Small changes that a reader does not see and a model may fall for, and how a model scores on texts with them.
+"""Small changes that a reader does not see but that may mislead a model, and the score on changed texts.
 
 Source: Boucher et al. 2021, "Bad Characters: Imperceptible NLP Attacks" (arXiv 2106.09898): invisible characters,
-homoglyphs, reorderings by directional controls, deletions by backspaces; a budget is the number of places changed.
-Leetspeak, which a reader does see, is for training.
+homoglyphs, reorderings by directional controls, deletions by backspaces. The budget is the number of changed places. A
+reader does see leetspeak; it is for training.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.tasks import Task
 from albert.tasks.base import Output
 
-# By eye, and wider than what hardening folds: ı it leaves alone, a word of one letter, too.
+# Chosen by eye, and more than hardening folds: hardening leaves ı and words of one letter alone.
 _HOMOGLYPHS = {
     "a": "аαɑａ𝐚", "b": "Ьｂ𝐛", "c": "сϲｃ𝐜", "d": "ԁｄ𝐝", "e": "еҽｅ𝐞", "f": "ｆ𝐟", "g": "ɡց𝐠", "h": "һհｈ𝐡",
     "i": "іıι𝐢", "j": "јϳ𝐣", "k": "ｋ𝐤", "l": "ӏ𝐥", "m": "ｍ𝐦", "n": "ո𝐧", "o": "оοօｏ𝐨", "p": "рρｐ𝐩", "q": "ԛզ𝐪",
@@ -32,13 +32,15 @@ _SWAPPED = "\u202d\u2066\u202e\u2066{}\u2069\u2066{}\u2069\u2069\u202c\u2069\u20
 
 @dataclass(frozen=True)
 class Attack:
-    """Where a text can be changed (places, of which neighbours may not both be), and how it is at one of them."""
+    """The places where a text can be changed (neighbours may exclude each other), and the text
+    changed at one of them.
+    """
 
     places: Callable[[str], list[int]]
     change: Callable[[str, int, random.Random], str]
 
     def __call__(self, text: str, budget: int, rng: random.Random) -> str:
-        """The text changed at `budget` places, or as many as it has."""
+        """The text changed at `budget` places, or at all its places if it has fewer."""
         free = self.places(text)
         rng.shuffle(free)
         chosen: set[int] = set()
@@ -53,7 +55,7 @@ class Attack:
 
 
 def _lettered(table: dict[str, str]) -> Attack:
-    """Puts one of a letter's others in its place."""
+    """Replaces a letter by one of its look-alikes."""
     return Attack(
         lambda text: [index for index, char in enumerate(text) if char in table],
         lambda text, at, rng: text[:at] + rng.choice(table[text[at]]) + text[at + 1 :],
@@ -87,13 +89,15 @@ def attack_named(name: str) -> Attack:
 
 
 def attacked(example: Example, attack: Attack, budget: int, rng: random.Random) -> Example:
-    """The example with its text, of a pair both, changed at so many places each."""
+    """The example with its text changed at `budget` places; of a pair, both texts."""
     pair = None if example.text_pair is None else attack(example.text_pair, budget, rng)
     return replace(example, text=attack(example.text, budget, rng), text_pair=pair)
 
 
 def require_attackable(task: Task, what: str) -> None:
-    """Raises `AlbertError` (usage) for a task whose gold values are places in the text, which an attack would move."""
+    """Raises `AlbertError` (usage) for a task whose gold values are places in the text, because an
+    attack moves them.
+    """
     if task.points:
         raise AlbertError(
             ErrorKind.USAGE, what, expected="a task that does not point into the text", got=f"task {task.name}"
@@ -102,7 +106,7 @@ def require_attackable(task: Task, what: str) -> None:
 
 @dataclass(frozen=True)
 class UnderAttack:
-    """What is left of the deciding score under one attack, and the attacked examples."""
+    """The deciding score under one attack, and the attacked examples."""
 
     attack: str
     budget: int
@@ -122,11 +126,11 @@ def score_under_attack(
     trials: int = 1,
     seed: int = 0,
 ) -> UnderAttack:
-    """The score on texts as an attacker leaves them: of a text and up to `trials` changed forms of it the worst counts.
+    """The score on attacked texts. Of a text and up to `trials` changed forms of it, the worst counts.
 
-    `clean` are the model's outputs on the texts as they are, `outputs` computes others. A change is a pure function of
-    (seed, attack, budget, trial, index). Raises what `attack_named` and `require_attackable` raise, and `AlbertError`
-    (usage) for no trials or no places.
+    `clean` are the model's outputs on the original texts; `outputs` computes others. A change is a pure function of
+    (seed, attack, budget, trial, index). Raises the errors of `attack_named` and `require_attackable`, and
+    `AlbertError` (usage) for no trials or no places.
     """
     change = attack_named(attack)
     if trials < 1 or budget < 1:
@@ -137,7 +141,7 @@ def score_under_attack(
     found = list(clean)
     errors = [verdict.error for verdict in task.review(found, labels, thresholds).verdicts]
     for trial in range(trials):
-        # where answers are right or wrong a wrong one cannot get worse
+        # if answers are only right or wrong, a wrong one cannot get worse
         tried = [index for index, error in enumerate(errors) if error <= 0 or task.metric != "accuracy"]
         examples = [
             attacked(clean[index].example, change, budget, random.Random(f"{seed} {attack} {budget} {trial} {index}"))

@@ -1,4 +1,4 @@
-"""Behavioural tests: what a model does with inputs made for the purpose, rather than its score on a data set.
+"""Behavioural tests: what a model does with inputs made to test one ability.
 
 Source: Ribeiro et al. 2020, "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList".
 """
@@ -14,13 +14,13 @@ from albert.evaluation import Predict
 from albert.evaluation.suites import BehaviourTest, Case, Input, Suite
 from albert.tasks.squad_metrics import exact_match, normalize_answer
 
-Predictions = Sequence[dict[str, Any]]  # of one input, best first
-SHOWN = 3  # failures of a test that are kept
+Predictions = Sequence[dict[str, Any]]  # the predictions for one input, best first
+SHOWN = 3  # the most failures of a test that are kept
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An input, for INV and DIR also what it became, with what was expected of the model and what it said."""
+    """An input (for INV and DIR also its changed form), the expected prediction, and the model's prediction."""
 
     inputs: tuple[Input, ...]
     expected: str
@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a test went: its cases, how many of them failed, and the first failures."""
+    """The result of a test: its cases, the number of failures, and the first failures."""
 
     capability: str
     name: str
@@ -45,9 +45,9 @@ class Outcome:
 
 
 def run_suite(suite: Suite, predict: Predict, *, shown: int = SHOWN) -> list[Outcome]:
-    """Runs every test of a suite. A case fails when any of its variants does.
+    """Runs every test of a suite. A case fails when any of its variants fails.
 
-    Raises `AlbertError` (bad-data) when none of the model's labels stands for one that a test is about.
+    Raises `AlbertError` (bad-data) if a test is about labels that the model does not have.
     """
     return [_run(suite, test, predict, shown) for test in suite.tests]
 
@@ -64,7 +64,7 @@ def pass_rates(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 def report_lines(outcomes: Sequence[Outcome]) -> list[str]:
-    """A table of the outcomes, and below it the failures that were kept, as lines of text."""
+    """A table of the outcomes, followed by the failures that were kept, as lines of text."""
     header = ("capability", "test", "type", "cases", "failures", "rate")
     rows = [(o.capability, o.name, o.type, str(o.cases), str(o.failures), f"{o.failure_rate:.1%}") for o in outcomes]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
@@ -142,7 +142,7 @@ _CHECKS = {"MFT": _functionality, "INV": _invariance, "DIR": _direction}
 
 
 def _goes(direction: str, change: float, tolerance: float) -> bool:
-    """Whether a score that changed by so much went in the direction, by more than the tolerance if it is to move."""
+    """Whether a change of a score has the direction. For a rise or fall it must be larger than the tolerance."""
     return {
         "rise": change > tolerance,
         "fall": -change > tolerance,
@@ -152,6 +152,6 @@ def _goes(direction: str, change: float, tolerance: float) -> bool:
 
 
 def _best(said: Predictions) -> str:
-    """The label or the answer; "" where the model has none."""
+    """The label or the answer; "" if the model gives none."""
     best = said[0] if said else {}
     return str(best.get("answer", best.get("label", "")))

@@ -1,4 +1,4 @@
-"""What SQuAD's and RACE's scorers ask for beyond a task's own scores."""
+"""What the scorers of SQuAD and RACE need in addition to a task's own scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEVELS = ("middle", "high")
 
 
 def question_ids(table: Table) -> list[str]:
-    """The ids of a file's questions, in its order. Raises `AlbertError` (bad-data) where they have none."""
+    """The ids of a file's questions, in order. Raises `AlbertError` (bad-data) if they have none."""
     if "id" not in table.columns:
         raise AlbertError(
             ErrorKind.DATA, f"{table.path}: no ids", expected="SQuAD's or RACE's files", got=", ".join(table.columns)
@@ -24,14 +24,14 @@ def question_ids(table: Table) -> list[str]:
 
 
 def write_answers(answers: Mapping[str, str], folder: Path) -> Path:
-    """Writes predictions.json, {question id: answer, "" for none}, as SQuAD's scorers read it; returns its path."""
+    """Writes predictions.json, {question id: answer, "" for none}, as SQuAD's scorers read it. Returns its path."""
     path = folder / "predictions.json"
     write_json(path, dict(answers))
     return path
 
 
 def race_scores(right: Mapping[str, bool]) -> dict[str, float]:
-    """Accuracy over all questions, and over those of middle and of high schools, which their ids begin with.
+    """Accuracy over all questions, and over those of middle and of high schools. The ids begin with the school.
 
     Source: Lai et al. 2017, Table 5.
     """

@@ -1,4 +1,4 @@
-"""GLUE: where each task's files and columns are, its official scores, and the files that its site takes.
+"""GLUE: the files and columns of each task, its official scores, and the files for submission.
 
 Source: Wang et al. 2019, the zip files of gluebenchmark.com and its FAQ on submissions.
 """
@@ -24,17 +24,17 @@ from albert.tasks.metrics import classification_scores, regression_scores
 _YES_NO = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
 _NLI = ("entailment", "neutral", "contradiction")
-_UNNAMED = re.compile(r"(?i)label_(\d{1,3})")  # what transformers calls labels that nobody named
+_UNNAMED = re.compile(r"(?i)label_(\d{1,3})")  # transformers' names for labels without a name
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlueTask:
-    """A row of GLUE's table: one file to submit.
+    """A row of GLUE's table, which is one file to submit.
 
-    `group`: the task that its score belongs to in the average (MNLI has two rows), None for none. `folders` and the
-    files of each split are tried in turn, as are the columns, without regard to case. `labels`, in the hub's order,
-    are the words of the files and of the submission; none: a number from 0 to 5. `names` are what the hub's copies
-    call labels whose words are numbers, and models trained on those.
+    `group`: the task whose score it belongs to in the average (MNLI has two rows); None for none. `folders`, the files
+    of each split, and the columns are tried in turn, without regard to case. `labels`, in the hub's order, are the
+    words of the files and of the submission; without labels the gold value is a number from 0 to 5. `names` are the
+    hub's words for labels that are numbers in the files.
     """
 
     name: str
@@ -52,13 +52,14 @@ class GlueTask:
 
     @property
     def family(self) -> str:
-        """The registered task that learns it."""
+        """The registered task for this row."""
         return "classification" if self.labels else "regression"
 
     def parse_gold(self, value: Any, example: Example | None = None) -> str | float:
-        """A label of a file or a model -> one of `labels`, or a number. Raises `ValueError` for another.
+        """One of `labels`, or a number, from the label of a file or a model. Raises `ValueError` for any other.
 
-        For word labels a number is a place in `labels`, as copies of GLUE from the hub have them. Case does not count.
+        If the labels are words, a number is a position in `labels`, as in the hub's copies of GLUE. Case does not
+        count.
         """
         word = str(value).strip()
         if not self.labels:
@@ -76,9 +77,9 @@ class GlueTask:
         raise ValueError(f"label {word!r}: expected {' or '.join(self.labels)}")
 
     def said(self, label: str, *, of: int) -> str | float:
-        """What a model with `of` labels says by one of them; LABEL_1 is the second in the hub's order.
+        """The task's label for a label of a model that has `of` labels. LABEL_1 is the second in the hub's order.
 
-        Raises `ValueError` for a label that is none of the task's.
+        Raises `ValueError` for a label that the task does not have.
         """
         unnamed = _UNNAMED.fullmatch(label)
         if unnamed and of == len(self.labels):
@@ -86,7 +87,7 @@ class GlueTask:
         return self.parse_gold(label)
 
     def order(self, labels: Sequence[str]) -> str | None:
-        """How the labels of a model are read that have numbers alone, in words; None where they have names."""
+        """How the numbered labels of a model are interpreted, in words; None if they have names."""
         if not self.labels or not any(_UNNAMED.fullmatch(label) for label in labels):
             return None
         return f"{', '.join(labels)} read in GLUE's order: {', '.join(self.names or self.labels)}"
@@ -97,7 +98,7 @@ _MNLI_LABEL = ("gold_label", "label")
 GLUE = {
     task.name: task
     for task in (
-        # the training and development files have no header: source, label, the author's mark, sentence
+        # the training and development files have no header: source, label, author's mark, sentence
         GlueTask(
             name="CoLA", group="CoLA", folders=("CoLA",), text=("sentence", "4"), label=("label", "2"),
             metrics=("mcc",), names=("unacceptable", "acceptable"),
@@ -150,9 +151,9 @@ def glue_task(name: str) -> GlueTask:
 
 
 def split_file(task: GlueTask, root: str | Path, split: str) -> Path:
-    """Where a split ("train", "dev", "test") is, below GLUE's folder or the task's own.
+    """The path of a split ("train", "dev", "test") below GLUE's folder or the task's own.
 
-    Raises `AlbertError` (bad-data) when it is not there.
+    Raises `AlbertError` (bad-data) if it does not exist.
     """
     files: tuple[str, ...] = getattr(task, split)
     places = [Path(root) / folder / file for folder in (*task.folders, ".") for file in files]
@@ -167,9 +168,9 @@ def split_file(task: GlueTask, root: str | Path, split: str) -> Path:
 
 
 def glue_columns(task: GlueTask, table: Table) -> Columns:
-    """The columns of a table that hold the task's texts, and its label if it has one (test files often do not).
+    """The columns with the task's texts, and the label if the table has one (test files often do not).
 
-    Raises `AlbertError` (bad-data) when the texts are not there.
+    Raises `AlbertError` (bad-data) if a text is missing.
     """
     there = {column.casefold(): column for column in table.columns}
 
@@ -203,7 +204,7 @@ def read_glue(task: GlueTask, path: str | Path) -> list[Example]:
 
 
 def predict_glue(task: GlueTask, examples: Sequence[Example], predict: Predict) -> list[str | float]:
-    """A label or number an example, from the best prediction of each.
+    """A label or number per example, from its best prediction.
 
     Raises `AlbertError` (bad-model) for a model with other labels.
     """
@@ -227,7 +228,7 @@ def predict_glue(task: GlueTask, examples: Sequence[Example], predict: Predict) 
 def glue_scores(
     task: GlueTask, predicted: Sequence[str | float], gold: Sequence[str | float | None]
 ) -> dict[str, float]:
-    """The official scores of a task, each in -1..1. Raises `AlbertError` (bad-data) where gold labels are missing."""
+    """The official scores of a task, each in -1..1. Raises `AlbertError` (bad-data) if gold labels are missing."""
     if not gold or any(value is None for value in gold):
         raise AlbertError(
             ErrorKind.DATA, f"{task.name}: scores", expected="labelled examples", got="a file without labels"
@@ -242,10 +243,10 @@ def glue_scores(
 
 
 def glue_average(scores: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean over the tasks that are there, of the mean of each one's scores; MNLI's halves are one task.
+    """The mean over the given tasks of the mean of each task's scores. MNLI's halves are one task.
 
-    Takes `{name: glue_scores(...)}`; the leaderboard's average is that of all nine tasks, the paper on ALBERT
-    leaves WNLI out. Raises `ValueError` when there is no task.
+    Takes `{name: glue_scores(...)}`. The leaderboard averages all nine tasks; the ALBERT paper leaves WNLI out. Raises
+    `ValueError` if there is no task.
     """
     groups: dict[str, list[float]] = {}
     for name, values in scores.items():
@@ -258,9 +259,10 @@ def glue_average(scores: Mapping[str, Mapping[str, float]]) -> float:
 
 
 def write_submission(task: GlueTask, predicted: Sequence[str | float], folder: str | Path) -> Path:
-    """Writes the test set's predictions, in its order, as the site takes them, and gives the file's path.
+    """Writes the predictions for the test set in the site's format, and returns the file's path.
 
-    "index<TAB>prediction", the file called as the task; STS-B between 0 and 5 with three decimals.
+    Lines are "index<TAB>prediction", and the file has the task's name. STS-B's numbers are between 0 and 5, with three
+    decimals.
     """
     values = [str(value) if task.labels else f"{min(max(float(value), 0.0), 5.0):.3f}" for value in predicted]
     path = Path(folder) / f"{task.name}.tsv"

@@ -1,4 +1,4 @@
-"""How likely a masked language model finds a text: its pseudo-log-likelihood.
+"""The pseudo-log-likelihood of a text under a masked language model.
 
 Sources: Salazar et al. 2020, "Masked Language Model Scoring"; Kauf and Ivanova 2023, "A Better Way to Do Masked
 Language Model Scoring".
@@ -19,8 +19,8 @@ from albert.model.heads import MaskedLMHead, PreTrainingHead
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.words import word_starts
 
-_MAX_TOKENS = 8192  # a batch
-_TEXTS = 2048  # whose masked copies are in memory at once
+_MAX_TOKENS = 8192  # the most pieces of a batch
+_TEXTS = 2048  # the rows whose masked copies are in memory at once
 
 
 @torch.inference_mode()
@@ -32,11 +32,11 @@ def pseudo_log_likelihoods(
     within_word: bool = False,
     precision: Precision = "auto",
 ) -> np.ndarray:
-    """For each text the sum of its pieces' log-probabilities, each piece masked in turn: [texts], float64.
+    """For each text the sum of its pieces' log-probabilities, with each piece masked in turn: [texts], float64.
 
-    With `within_word` the pieces that follow in the same word are masked with it. Otherwise the rest of a rare word
-    gives its beginning away, and long words look likely. Texts are cut at the model's length; [CLS] and [SEP] are not
-    counted. The model needs a masked-language-model head.
+    With `within_word`, the following pieces of the same word are masked, too. Otherwise the rest of a rare word reveals
+    its beginning, and long words look likely. Texts are cut at the model's length. [CLS] and [SEP] are not counted. The
+    model needs a masked-language-model head.
     """
     assert isinstance(model.head, MaskedLMHead | PreTrainingHead)
     engine = Engine(model, precision)
@@ -68,7 +68,7 @@ def _sums(engine: Engine, rows: list[np.ndarray], starts: np.ndarray | None) -> 
 
 
 def _masked_copies(row: np.ndarray, starts: np.ndarray | None) -> list[np.ndarray]:
-    """The row once for each of its pieces, with that piece masked."""
+    """One copy of the row per piece, with that piece masked."""
     copies = []
     for place in range(1, len(row) - 1):
         after = place + 1
@@ -81,7 +81,7 @@ def _masked_copies(row: np.ndarray, starts: np.ndarray | None) -> list[np.ndarra
 
 
 def _log_probabilities(engine: Engine, hidden: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The log-probability of each piece at its place."""
+    """The log-probability of each piece at its position."""
     model = engine.model
     head = model.head.mlm if isinstance(model.head, PreTrainingHead) else model.head
     scores = head(torch.from_numpy(hidden).to(engine.device), model.albert.embeddings.word.weight).float()

@@ -1,7 +1,7 @@
 """Small changes to English texts that most predictions should survive (Ribeiro et al. 2020, section 3).
 
-A perturbation takes the texts of one input and a source of randomness, and gives the texts changed, all in the same
-way: a name that becomes another does so in each. Texts that offer nothing to change come back as they are.
+A perturbation takes the texts of one input and a random generator, and returns the changed texts. It changes all texts
+in the same way: a name is replaced by the same name in each. Texts without anything to change are returned unchanged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 Perturbation = Callable[[Sequence[str], random.Random], list[str]]
 
-# Swapped within a row: a woman's name for a woman's, a city for a city.
+# Words are swapped within a row: a woman's name for a woman's, a city for a city.
 NAMES = (
     ("Alice", "Amina", "Clara", "Dalia", "Elena", "Fatima", "Grace", "Hannah", "Ingrid", "Julia", "Keiko", "Laura",
      "Maria", "Nadia", "Olga", "Priya", "Rosa", "Sarah", "Tanya", "Yasmin"),
@@ -38,7 +38,7 @@ _CONTRACTIONS = {
     "cannot": "can't", "could not": "couldn't", "will not": "won't", "would not": "wouldn't",
     "should not": "shouldn't",
 }  # fmt: skip
-_DRAWS = 50  # of a number that is not in the text yet
+_DRAWS = 50  # attempts to draw a number that is not in the text
 _EXPANSIONS = {short: long for long, short in _CONTRACTIONS.items()}
 _AUXILIARY = re.compile(
     r"\b(is|are|was|were|am|can|could|will|would|should|must|may|might)\b(\s+not\b)?", re.IGNORECASE
@@ -46,17 +46,17 @@ _AUXILIARY = re.compile(
 
 
 def typos(texts: Sequence[str], rng: random.Random) -> list[str]:
-    """Exchanges two neighbouring letters within one word of each text."""
+    """Swaps two neighbouring letters within one word of each text."""
     return [_typo(text, rng) for text in texts]
 
 
 def contractions(texts: Sequence[str], rng: random.Random) -> list[str]:
-    """Writes "is not" as "isn't" and the like, and the other way round."""
+    """Writes "is not" as "isn't" and the like, and the reverse."""
     return [_replaced(text, {**_CONTRACTIONS, **_EXPANSIONS}) for text in texts]
 
 
 def punctuation(texts: Sequence[str], rng: random.Random) -> list[str]:
-    """Takes the stop at the end of each text away, or puts one there."""
+    """Removes the stop at the end of each text, or adds one."""
     return [text.rstrip(".!? ") if text.endswith((".", "!", "?")) else f"{text}." for text in texts]
 
 
@@ -66,7 +66,7 @@ def casing(texts: Sequence[str], rng: random.Random) -> list[str]:
 
 
 def neutral_sentence(texts: Sequence[str], rng: random.Random) -> list[str]:
-    """Adds a sentence that says nothing of the matter to each text."""
+    """Adds a sentence without an opinion to each text."""
     sentence = rng.choice(NEUTRAL_SENTENCES)
     return [f"{text} {sentence}" for text in texts]
 
@@ -77,12 +77,12 @@ def names(texts: Sequence[str], rng: random.Random) -> list[str]:
 
 
 def places(texts: Sequence[str], rng: random.Random) -> list[str]:
-    """Puts other cities and countries in the place of those that are named."""
+    """Replaces cities and countries by others."""
     return _swapped(texts, PLACES, rng)
 
 
 def numbers(texts: Sequence[str], rng: random.Random) -> list[str]:
-    """Writes other whole numbers of as many digits; 1 stays, since grammar depends on it."""
+    """Replaces whole numbers by others with as many digits. 1 stays, because grammar depends on it."""
     found = sorted({number for text in texts for number in re.findall(r"\b[1-9]\d*\b", text)} - {"1"})
     others: dict[str, str] = {}
     for number in found:
@@ -93,7 +93,7 @@ def numbers(texts: Sequence[str], rng: random.Random) -> list[str]:
 
 
 def negation(texts: Sequence[str], rng: random.Random) -> list[str]:
-    """Puts "not" behind the first auxiliary verb of each text, or takes it away from there: the meaning turns."""
+    """Adds "not" after the first auxiliary verb of each text, or removes it there. This reverses the meaning."""
     return [_AUXILIARY.sub(lambda m: m[1] if m[2] else f"{m[1]} not", text, count=1) for text in texts]
 
 
@@ -107,7 +107,7 @@ def _typo(text: str, rng: random.Random) -> str:
     places = [
         index
         for word in re.finditer(r"[^\W\d_]{4,}", text)
-        for index in range(word.start() + 1, word.end() - 1)  # first letters are seldom exchanged
+        for index in range(word.start() + 1, word.end() - 1)  # people seldom swap the first letter
         if text[index] != text[index + 1]
     ]
     if not places:
@@ -117,7 +117,7 @@ def _typo(text: str, rng: random.Random) -> str:
 
 
 def _swapped(texts: Sequence[str], rows: Sequence[Sequence[str]], rng: random.Random) -> list[str]:
-    """Every word of a row that occurs becomes one that does not, the same in all texts."""
+    """Replaces every word of a row by one that does not occur, in the same way in all texts."""
     there = set(re.findall(r"\w+", " ".join(texts)))
     others: dict[str, str] = {}
     for row in rows:
@@ -128,7 +128,7 @@ def _swapped(texts: Sequence[str], rows: Sequence[Sequence[str]], rng: random.Ra
 
 
 def _replaced(text: str, others: dict[str, str], *, ignore_case: bool = True) -> str:
-    """Whole words and phrases replaced in one pass; a capital at the beginning stays one."""
+    """Replaces whole words and phrases in one pass. A capital at the beginning is kept."""
     if not others:
         return text
     by_key = {key.lower() if ignore_case else key: other for key, other in others.items()}

@@ -1,4 +1,4 @@
-"""Checks of what a TOML file says, whose errors find their way back to a line of it."""
+"""Checks of a TOML file's content, with errors that name the line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TYPE_NAMES = {str: "a string", list: "a list", dict: "a table", int: "a whole n
 
 
 class SpecError(Exception):
-    """What is wrong with a key's value; `near` is a text that stands on the line in question."""
+    """A fault of a key's value. `near` is a text on the line in question."""
 
     def __init__(
         self, key: str, what: str, *, expected: str | None = None, got: str | None = None, near: str = ""
@@ -22,12 +22,12 @@ class SpecError(Exception):
         self.key, self.what, self.expected, self.got, self.near = key, what, expected, got, near
 
     def tell(self, problems: Problems, number: int) -> None:
-        """Adds it to the problems of the file, at a line."""
+        """Adds the fault to the problems of the file, at a line."""
         problems.add(number, f"{self.key}: {self.what}", expected=self.expected, got=self.got)
 
 
 class Lines:
-    """Where things stand in the file, which tomllib does not tell."""
+    """The lines of keys and texts in the file. tomllib does not report them."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
@@ -35,10 +35,10 @@ class Lines:
         self.starts = [0, *headers, len(self.lines)]
 
     def find(self, test: int | None, error: SpecError) -> int:
-        """The line of the text or the key that an error names, in the test of this number or above all tests."""
+        """The line of the text or key that an error names, in the test with this number or above all tests."""
         block = 0 if test is None else test + 1
         bounds = self.starts[block : block + 2]
-        start, end = bounds if len(bounds) == 2 else (0, len(self.lines))  # tests written otherwise than [[test]]
+        start, end = bounds if len(bounds) == 2 else (0, len(self.lines))  # tests in another form than [[test]]
         wanted = [re.escape(error.near)] if error.near else []
         for pattern in (*wanted, rf"^\s*\[*\s*{re.escape(error.key)}\b"):
             for index in range(start, end):
@@ -48,7 +48,7 @@ class Lines:
 
 
 def check_keys(table: dict[str, Any], known: Mapping[str, Any], *, required: Collection[str]) -> None:
-    """Raises `SpecError` unless every key is `known`, with a value of its type there, and none is missing."""
+    """Raises `SpecError` unless every key is `known` and has the right type, and no required key is missing."""
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -64,14 +64,14 @@ def check_keys(table: dict[str, Any], known: Mapping[str, Any], *, required: Col
 
 
 def check_choice(key: str, value: Any, known: Sequence[Any]) -> None:
-    """Raises `SpecError` unless a value is one of the known; None among them stands for a key that is not there."""
+    """Raises `SpecError` unless the value is one of `known`. None among them allows a missing key."""
     if value not in known:
         names = [str(name) for name in known if name is not None]
         raise SpecError(key, "not known", expected="one of " + ", ".join(names) if names else "none", got=repr(value))
 
 
 def strings(key: str, value: Any) -> tuple[str, ...]:
-    """A string, or a list of at least one, as a tuple. Raises `SpecError` for anything else."""
+    """A string, or a list of at least one string, as a tuple. Raises `SpecError` for anything else."""
     items = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
     if not items or not all(isinstance(item, str) for item in items):
         raise SpecError(key, "its value", expected="a string or a list of strings", got=str(value)[:80])

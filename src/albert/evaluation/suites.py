@@ -1,4 +1,4 @@
-"""Files of behavioural tests: TOML to cases, templates filled and perturbed, errors by line.
+"""Reads files of behavioural tests: TOML to cases, with templates filled and perturbed, and errors by line.
 
 Source of the kinds of test: Ribeiro et al. 2020, "Beyond Accuracy" (CheckList), section 2.
 """
@@ -22,9 +22,9 @@ from albert.evaluation.templates import assignments, fill
 Input = dict[str, str]  # {"text"}, {"text", "text_pair"} or {"question", "context"}
 
 DIRECTIONS = ("rise", "fall", "not rise", "not fall")
-MAX_CASES = 100  # a test, unless the file says otherwise
+MAX_CASES = 100  # the default number of cases per test
 _SHAPES = ({"text"}, {"text", "text_pair"}, {"question", "context"}, {"question", "context", "answer"})
-_CHANGES = ("changed", "perturb", "vary")  # where the other texts of INV and DIR come from
+_CHANGES = ("changed", "perturb", "vary")  # the keys that give the changed texts of INV and DIR
 _STRINGS = (str, list)
 _SUITE_KEYS: dict[str, Any] = {"max_cases": int, "labels": dict, "slots": dict, "test": list}
 _TEST_KEYS: dict[str, Any] = {"capability": str, "name": str, "type": str, "inputs": list}
@@ -43,7 +43,7 @@ _REQUIRED: dict[str, Collection[str]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """An input, the labels or answers that are right for it (MFT), and what else it was made into (INV, DIR)."""
+    """An input, its right labels or answers (MFT), and its changed forms (INV, DIR)."""
 
     original: Input
     expected: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Case:
 
 @dataclass(frozen=True)
 class BehaviourTest:
-    """Cases of one type: minimum functionality (MFT), invariance (INV), or a score that has a direction (DIR)."""
+    """Cases of one type: minimum functionality (MFT), invariance (INV), or a direction of a score (DIR)."""
 
     capability: str
     name: str
@@ -63,7 +63,7 @@ class BehaviourTest:
     tolerance: float = 0.0
 
     def labels(self) -> tuple[str, ...]:
-        """The suite's labels that the test is about; none where it is about answers, or any prediction."""
+        """The suite's labels that the test is about; none if it is about answers or about any prediction."""
         if self.label:
             return (self.label,)
         about = [case for case in self.cases if "question" not in case.original]
@@ -72,7 +72,7 @@ class BehaviourTest:
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests, and for each of their labels the words, in lower case, by which models may call it."""
+    """Tests, and for each of their labels the names, in lower case, by which models may call it."""
 
     name: str
     labels: Mapping[str, frozenset[str]]
@@ -90,9 +90,9 @@ def bundled_suites() -> dict[str, Path]:
 
 
 def read_suite(name: str | Path, *, seed: int = 0) -> Suite:
-    """Reads a TOML file, or the package's suite of that name; which cases are drawn follows from the seed.
+    """Reads a TOML file, or the package's suite of that name. The seed decides which cases are drawn.
 
-    Raises `AlbertError` (bad-data) that lists what is wrong, by line.
+    Raises `AlbertError` (bad-data) that lists the faults by line.
     """
     path = Path(bundled_suites().get(str(name), name))
     problems = Problems(str(path))
@@ -119,7 +119,7 @@ def read_suite(name: str | Path, *, seed: int = 0) -> Suite:
 
 @dataclass(frozen=True)
 class _Template:
-    """An input with slots, the answers that are right for it, and what it is changed to where the file says it."""
+    """An input with slots, its right answers, and its changed form if the file gives it."""
 
     input: Input
     answers: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ class _Template:
 
 
 class _SuiteReader:
-    """The parsed file: its labels and slots, checked, and its tests, to be made one by one."""
+    """The parsed file: its checked labels and slots, and its tests, which are made one by one."""
 
     def __init__(self, document: dict[str, Any], seed: int) -> None:
         check_keys(document, _SUITE_KEYS, required=("test",))
@@ -201,7 +201,7 @@ class _SuiteReader:
     def _versions(
         self, template: _Template, values: dict[str, str], entry: dict[str, Any], rng: random.Random
     ) -> list[Input]:
-        """The input, and what it becomes."""
+        """The input and its changed forms."""
         slot = entry.get("vary")
         if slot is not None:
             return [fill(template.input, {**values, slot: value}) for value in self.slots[slot]]
@@ -215,7 +215,7 @@ class _SuiteReader:
         return [original, {**original, **dict(zip(keys, texts, strict=True))}]
 
     def _draw(self, entry: dict[str, Any], rng: random.Random) -> list[tuple[_Template, dict[str, str]]]:
-        """Templates with the values of their slots, at most `max_cases` of them."""
+        """Templates with values for their slots, at most `max_cases`."""
         drawn: list[tuple[_Template, dict[str, str]]] = []
         for template in _templates(entry):
             try:
@@ -248,7 +248,7 @@ def _templates(entry: dict[str, Any]) -> list[_Template]:
 
 
 def _template(key: str, value: Any) -> _Template:
-    """A text, or a table of the texts of a pair, or of a question, its context and its answers."""
+    """A text, or a table with the texts of a pair, or with a question, its context and its answers."""
     table = {"text": value} if isinstance(value, str) else value if isinstance(value, dict) else {}
     texts = {name: text for name, text in table.items() if name != "answer"}
     if set(table) not in _SHAPES or not all(isinstance(text, str) for text in texts.values()):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 
 def slot_names(text: str) -> list[str]:
-    """The names in braces; "{{" stands for a brace. Raises `ValueError` for braces that hold no plain name."""
+    """The names in braces. "{{" is a brace. Raises `ValueError` for braces without a plain name in them."""
     found = [(name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(text)]
     for name, spec, conversion in found:
         if name is not None and (spec or conversion or not name.isidentifier()):
@@ -18,7 +18,7 @@ def slot_names(text: str) -> list[str]:
 
 
 def fill(texts: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
-    """Texts by key, with the values of their slots."""
+    """The texts by key, with values in their slots."""
     return {key: text.format_map(values) for key, text in texts.items()}
 
 
@@ -30,10 +30,10 @@ def assignments(
     rng: random.Random,
     leave: str | None = None,
 ) -> list[dict[str, str]]:
-    """Values for the slots of texts that belong together: all combinations, or `most` of them, drawn.
+    """Values for the slots of texts that belong together: all combinations, or `most` of them, drawn at random.
 
-    `{name1}` and `{name2}` take different values of the slot `name`; `leave` is a slot that stays open. Raises
-    `ValueError` for a slot that is not there or has too few values.
+    `{name1}` and `{name2}` take different values of the slot `name`. `leave` is a slot that stays open. Raises
+    `ValueError` for a slot that does not exist or has too few values.
     """
     fields: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for text in texts for name in slot_names(text)):
@@ -61,7 +61,7 @@ def _slot_of(name: str, slots: Mapping[str, Sequence[str]]) -> str:
 
 
 def _numbers(size: int, most: int, rng: random.Random) -> Sequence[int]:
-    """All numbers below `size`, or `most` of them, drawn one by one: `size` may be beyond what can be listed."""
+    """All numbers below `size`, or `most` of them drawn one by one, because `size` may be too large for a list."""
     if size <= most:
         return range(size)
     drawn: set[int] = set()
@@ -71,7 +71,7 @@ def _numbers(size: int, most: int, rng: random.Random) -> Sequence[int]:
 
 
 def _arrangement(number: int, values: Sequence[str], length: int) -> list[str]:
-    """The arrangement of this number among those of `length` different values."""
+    """The arrangement with this number among those of `length` different values."""
     rest = list(values)
     chosen = []
     for left in reversed(range(length)):

@@ -1,1 +1,21 @@
-"""Models in other forms: a file a target."""
+"""Models in other forms: a file a target, and a line below. The names are there at once, the targets on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+TARGETS = {"int8": "int8.export_int8"}
+LAYOUTS = ("albert", "bert")  # of weights: the families in `model/names.py`
+
+
+def target_named(name: str) -> Callable[..., Any]:
+    """What writes a model in this form. Raises `AlbertError` (usage) where there is none."""
+    from albert.errors import AlbertError, ErrorKind
+
+    if name not in TARGETS:
+        raise AlbertError(ErrorKind.USAGE, "--to", expected=" or ".join(TARGETS), got=repr(name))
+    module, function = TARGETS[name].split(".")
+    found: Callable[..., Any] = getattr(import_module(f"albert.export.{module}"), function)
+    return found

@@ -1,4 +1,4 @@
-"""Models in other forms: int8 for the engine, refused where it costs too much."""
+"""The int8 form of a model for the engine, refused if it costs too much."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albert.compute.quantized import Calibration, save_ranges
-from albert.data.reading import Reading
+from albert.data.reading import DataSource
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind, require_share
 from albert.hub import model_folder
@@ -16,12 +16,12 @@ from albert.storage.files import INT8, disk_errors, folder_fingerprint, manifest
 from albert.storage.locks import run_lock
 from albert.storage.replacing import NEXT, copy_file, new_files, settle
 
-_SAMPLE = 256  # texts that show the ranges
+_SAMPLE = 256  # the number of texts for calibrating the ranges
 
 
 @dataclass(frozen=True)
 class Export:
-    """What a model scored before and after, on the metric of its task."""
+    """A model's score before and after, on its task's metric."""
 
     path: Path
     metric: str
@@ -31,35 +31,33 @@ class Export:
 
 def export_int8(
     model: str | Path,
-    dev: str | Path,
+    dev: str | Path | DataSource,
     *,
     budget: float = 0.005,
     force: bool = False,
-    label: str | None = None,
-    reading: Reading | None = None,
 ) -> Export:
-    """Calibrates int8 on texts of a labelled file and stores it in the model's folder if it scores there as before.
+    """Calibrates int8 on texts of a labelled file, and stores it in the model's folder if the score there stays.
 
     Raises `AlbertError`: bad-model when the score falls by more than `budget` and `force` is not given (nothing is
-    written then), bad-data for bad rows, usage for a budget that is no share of 1.
+    written then), bad-data for bad rows, usage for a budget outside 0..1.
     """
     require_share("--budget", budget)
     folder = model_folder(model)
-    if folder.name == NEXT:  # a killed writer left the model half replaced
+    if folder.name == NEXT:  # a killed writer may have left a half-replaced model
         folder = folder.parent
         with run_lock(folder):
             settle(folder)
     require_output(folder / INT8)
     version = folder_fingerprint(folder)
-    predictor = Predictor.load(folder, precision="fp32", early_exit=False)
-    options = (reading or Reading()).reading()
-    before = predictor.evaluate(dev, label=label, **options)
+    source = DataSource.of(dev)
+    predictor = Predictor.load(folder, precision="fp32", early_exit=False).fitted(source)
+    before = predictor.evaluate(source)
     examples = [output.example for output in before.facts.outputs]
     sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
     features, _ = predictor.features(sample)
     calibration = calibrate(predictor.model, features)
     predictor.engine = Engine(predictor.model, calibration=calibration)
-    after = predictor.evaluate(dev, label=label, **options)
+    after = predictor.evaluate(source)
     metric = before.metric
     scores = before.scores[metric], after.scores[metric]
     if scores[0] - scores[1] > budget and not force:
@@ -70,15 +68,15 @@ def export_int8(
             got=f"{scores[1]:.4f}",
             hint="stay with bf16, or accept it with --force",
         )
-    told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(dev).name}
+    told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(source.path).name}
     _store(folder, calibration, told, before=version)
     return Export(folder / INT8, metric, *scores)
 
 
 def _store(folder: Path, calibration: Calibration, told: dict[str, str], *, before: str) -> None:
-    """Puts the calibration into the folder; where a manifest vouches for its files, in one commit with it.
+    """Writes the calibration to the folder. If a manifest lists the folder's files, both are replaced together.
 
-    Raises `AlbertError`: locked while another process writes the model, bad-model where one has replaced it.
+    Raises `AlbertError`: locked while another process writes the model, bad-model if another process has replaced it.
     """
     with disk_errors(folder), run_lock(folder):
         if folder_fingerprint(folder) != before:

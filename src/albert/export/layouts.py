@@ -1,4 +1,4 @@
-"""Models in another layout of their weights, ALBERT's or BERT's, or another number format."""
+"""Models in the other layout of their weights, ALBERT's or BERT's, or in another number format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written where: transformers' class for it, and the number format."""
+    """The folder that was written, transformers' class for it, and its number format."""
 
     path: Path
     architecture: str
@@ -30,10 +30,10 @@ class Converted:
 
 
 def convert(name: str | Path, out: str | Path, *, to: str | None = None, dtype: str = "float32") -> Converted:
-    """Writes the model of a folder or hub id into the new folder `out`, its tokenizer and card with it.
+    """Writes the model of a folder or hub id into the new folder `out`, with its tokenizer and card.
 
-    `to` is the layout, "albert" or "bert"; None keeps it. To BERT's every layer is written out by itself. Raises
-    `AlbertError`: usage for another layout, format or a folder in use, bad-model where BERT has no place for a part.
+    `to` is the layout, "albert" or "bert"; None keeps it. BERT's layout has every layer separately. Raises
+    `AlbertError`: usage for another layout or format, or a folder in use; bad-model if BERT has no place for a part.
     """
     with disk_errors(out), output_lock(Path(out)):
         return _convert(ModelFolder.open(name), Path(out), to=to, dtype=dtype)
@@ -57,7 +57,7 @@ def _convert(opened: ModelFolder, out: Path, *, to: str | None, dtype: str) -> C
 
 
 def _bert(config: AlbertConfig, folder: Path) -> AlbertConfig:
-    """The same network as BERT has it: each of its layers in a group of its own."""
+    """The same network in BERT's form: each layer is a group of its own."""
     if config.embedding_projection:
         raise AlbertError(
             ErrorKind.MODEL,
@@ -71,7 +71,7 @@ def _bert(config: AlbertConfig, folder: Path) -> AlbertConfig:
 
 
 def _written_out(model: AlbertForTask | AlbertModel, config: AlbertConfig) -> AlbertForTask | AlbertModel:
-    """The model with a block for every depth."""
+    """The model with a separate block for every depth."""
     encoder = model.albert if isinstance(model, AlbertForTask) else model
     made = AlbertModel(config, pooler=encoder.pooler is not None)
     made.embeddings.load_state_dict(encoder.embeddings.state_dict())

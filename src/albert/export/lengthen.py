@@ -19,7 +19,7 @@ from albert.text.open import open_tokenizer
 
 @dataclass(frozen=True)
 class Lengthened:
-    """What was written where: positions before and now."""
+    """The folder that was written, and its number of positions before and now."""
 
     path: Path
     before: int
@@ -40,8 +40,8 @@ def lengthen(
     The learned positions are repeated until there are `to`. A piece reads the `window` pieces around it and the global
     ones (`AlbertConfig.attention_window`). Fine-tune the result, or pre-train it on long rows first.
 
-    Raises `AlbertError`: usage for a folder in use or for no more positions than there are, bad-config for a window
-    that is none, bad-model for a model with early exit.
+    Raises `AlbertError`: usage for a folder in use or for no more positions than before, bad-config for an invalid
+    window, bad-model for a model with early exit.
     """
     folder, path = ModelFolder.open(name), Path(out)
     before = folder.config.max_position_embeddings

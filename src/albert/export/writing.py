@@ -1,4 +1,4 @@
-"""A model in another form, written into a new folder with all that goes along."""
+"""Writes a model in another form into a new folder, with its tokenizer and the files beside it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from albert.storage.locks import run_lock
 from albert.storage.replacing import NEXT, new_files, settle
 from albert.text.encodings import Tokenizer
 
-# What goes along as it is: the card, and what sentence-transformers reads.
+# Files that are copied unchanged: the card, and those of sentence-transformers.
 _BESIDE = ("README.md", "modules.json", "*sentence_*.json", "*_Pooling/config.json")
 
 
 def require_new(out: Path) -> None:
-    """Raises `AlbertError` (usage) for a folder with files in it; what a killed writer left there is finished first."""
+    """Raises `AlbertError` (usage) for a folder with files in it. First finishes what a killed writer left there."""
     if (out / NEXT).is_dir():
         with run_lock(out):
             settle(out)
@@ -29,7 +29,7 @@ def require_new(out: Path) -> None:
 
 
 def load_whole(folder: ModelFolder) -> AlbertForTask | AlbertModel:
-    """The model with all its weights: a bare encoder keeps its pooler, which no head of it reads."""
+    """The model with all its weights. An encoder alone keeps its pooler, although no head reads it."""
     return load_encoder(folder) if folder.head == "embedding" else load_model(folder)
 
 
@@ -40,7 +40,7 @@ def write_form(
     out: Path,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Writes the model with its tokenizer into `out`, and what lies beside it in `source`."""
+    """Writes the model with its tokenizer into `out`, and copies the files beside it from `source`."""
     with run_lock(out), new_files(out) as staged:
         save_model(model, staged, dtype=dtype)
         tokenizer.save(staged)

@@ -1,4 +1,4 @@
-"""One fine-tuning as the loop runs it: a task's loss, scores on dev, and a second attempt after a collapse."""
+"""One fine-tuning as the loop runs it: the task's loss, scores on dev, and a second attempt after a collapse."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from albert.training.progress import ConsoleProgress, duration
 from albert.training.state import Checkpoints
 
 _RESTART_DIVISOR = 5.0
-_SAME = 0.01  # logits that differ by less are the same
-_BLOCK = 32  # units of the dev part whose loss is computed at once
-_ENOUGH = 100  # steps, before which a model may just have learned nothing yet
+_SAME = 0.01  # logits that differ by less count as equal
+_BLOCK = 32  # the units of the dev part whose loss is computed at once
+_ENOUGH = 100  # before this many steps, a model may simply not have learned anything yet
 
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """The best evaluation of a run, what answering without reading reaches, and where the model lies.
+    """The best evaluation of a run, the baseline, and the model's folder.
 
-    `outputs` are those on dev, on which the `thresholds` were tuned. `threads` has several numbers where the run went
-    on with another one.
+    `outputs` are those on dev, with which the `thresholds` were tuned. `threads` has several numbers if the run went on
+    with another number of threads.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class FinetuneResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """Every component's own, but for the network's."""
+    """The settings of every component except the network's."""
 
     optimizer: OptimizerConfig
     loop: LoopConfig
@@ -67,6 +67,7 @@ class Settings:
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
+        """The classes of the components."""
         return OptimizerConfig, LoopConfig, LossConfig, TextConfig, AverageConfig
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class Settings:
 
 
 class Attempts:
-    """Training in the folder `config.out`, once more at a lower rate if the first time nothing was learned."""
+    """Trains in the folder `config.out`, and once more at a lower rate if the first attempt learned nothing."""
 
     def __init__(
         self,
@@ -90,22 +91,22 @@ class Attempts:
         self.settings = settings
         self.data = data
         self.progress = progress
-        self.note = config.out / "restarted.json"  # there from the restart on, so that a killed one goes on
+        self.note = config.out / "restarted.json"  # written at the restart, so that a killed restart can go on
         self.checkpoints = Checkpoints(config.out / "checkpoints")
 
     @property
     def restarted(self) -> bool:
-        """Whether this is the second time."""
+        """Whether this is the second attempt."""
         return self.note.exists()
 
     def clear(self) -> None:
-        """Forgets what an earlier run left."""
+        """Removes what an earlier run left."""
         self.checkpoints.clear()
         for path in (self.config.out / "metrics.jsonl", self.note):
             path.unlink(missing_ok=True)
 
     def train(self, model: AlbertForTask, *, resume: bool) -> FinetuneResult:
-        """Trains the model, which keeps its best weights."""
+        """Trains the model, which then has its best weights."""
         if self.restarted:
             self.settings = replace(self.settings, optimizer=replace(self.settings.optimizer, lr=self._lower_rate()))
         model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -123,9 +124,9 @@ class Attempts:
         )  # fmt: skip
 
     def restart(self, model: AlbertForTask) -> FinetuneResult:
-        """Trains anew at a lower rate."""
+        """Starts the second attempt, at a lower rate."""
         self.progress.on_message(
-            f"collapsed: every dev row gets the same answer; starting anew, once, at lr {self._lower_rate():.2g}"
+            f"collapsed: every dev row gets the same answer; starting once more, at lr {self._lower_rate():.2g}"
         )
         self.clear()
         write_json(self.note, {"lr": self._lower_rate()})
@@ -167,7 +168,7 @@ class Attempts:
 
 
 def collapsed(result: FinetuneResult) -> bool:
-    """Whether a model says the same whatever it reads, as large ones do after a while at too high a rate.
+    """Whether a model gives every text the same answer, as large ones do at too high a rate.
 
     Source: huggingface/transformers#2104, google-research/albert#151.
     """
@@ -186,7 +187,7 @@ class TaskObjective:
         self.weights: Mapping[str, float] = {}
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """What the loss is a mean over."""
+        """The number of values over which the loss is averaged."""
         assert batch.gold is not None
         return {"loss": self.task.count(batch.gold)}
 
@@ -204,7 +205,7 @@ class TaskObjective:
 
 @dataclass(frozen=True)
 class Found:
-    """An evaluation on dev: what the model said, the thresholds tuned on that, and all scores."""
+    """An evaluation on dev: the outputs, the thresholds tuned on them, and all scores."""
 
     outputs: list[Output]
     thresholds: tuple[float, ...]
@@ -212,7 +213,7 @@ class Found:
 
 
 class DevScores:
-    """Scores on the dev part, and the outputs they come from."""
+    """Scores on the dev part, and the outputs behind them."""
 
     def __init__(self, model: AlbertForTask, data: Dataset) -> None:
         self.model = model
@@ -226,7 +227,7 @@ class DevScores:
         return found.scores
 
     def found(self, scores: dict[str, float]) -> Found:
-        """The evaluation with these scores; computed anew if an earlier process had it."""
+        """The evaluation with these scores. It is computed again if an earlier process had it."""
         return self.best if self.best is not None and self.best.scores == scores else self._evaluate()
 
     def _evaluate(self) -> Found:
@@ -238,7 +239,7 @@ class DevScores:
         return Found(outputs, thresholds, {"loss": self._loss(logits), **scores})
 
     def _loss(self, logits: Sequence[np.ndarray]) -> float:
-        """The mean over blocks of units whose shapes are alike: some losses compare the units of a block."""
+        """The mean over blocks of units with similar shapes. Some losses compare the units of a block."""
         dev, task = self.data.dev, self.data.task
         bounds = dev.unit_bounds()
         total, count, first = 0.0, 0, 0

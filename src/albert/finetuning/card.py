@@ -1,4 +1,4 @@
-"""The card of a fine-tuned model: what was trained on what, how, with which result; the README.md of a model folder."""
+"""The card of a fine-tuned model (the README.md of its folder): data, settings and results."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ metrics:
 {scores}
 | baseline ({baseline_words}) | {baseline:.4f} ({metric}) |
 
-The best checkpoint was chosen on the same evaluation data, so these scores are a little hopeful: judge the
-model on texts that it was neither trained nor chosen on.
+The best checkpoint was chosen on the same evaluation data, so these scores are slightly optimistic. Judge the model
+on texts that were used neither for training nor for this choice.
 
 ## Settings
 
@@ -60,8 +60,8 @@ model("a text")
 
 ## Limits
 
-It knows what its training data shows: other languages, other kinds of text and labels without examples are
-out of its reach. Long texts: {long}. Probabilities: {calibration}.
+The model knows only what its training data shows. It does not work for other languages, other kinds of text, or labels
+without examples. Long texts: {long}. Probabilities: {calibration}.
 """
 
 
@@ -74,7 +74,7 @@ def model_card(
     *,
     calibration: str = "",
 ) -> str:
-    """The card as Markdown with the metadata block that model hubs read; `calibration` tells what was done for it."""
+    """The card as Markdown with the metadata block of model hubs. `calibration` says what was done for calibration."""
     scores = "| score | dev |\n|---|---|\n" + "\n".join(
         f"| {name} | {value:.4f} |" for name, value in result.scores.items()
     )
@@ -95,7 +95,7 @@ def model_card(
         layers=network.num_hidden_layers,
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
-        train=Path(config.train).name,
+        train=Path(config.train.path).name,
         dev=Path(config.dev).name if config.dev else "held out of it",
         train_rows=data.train_rows,
         dev_rows=len(data.dev_examples),
@@ -181,7 +181,7 @@ def text2text_card(
         layers=network.num_hidden_layers,
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
-        train=Path(config.train).name,
+        train=Path(config.train.path).name,
         dev=Path(config.dev).name if config.dev else "held out of it",
         train_rows=data.train_rows,
         dev_rows=len(data.dev_examples),

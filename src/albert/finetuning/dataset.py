@@ -1,4 +1,4 @@
-"""What `albert train` reads before it trains: tables to examples, task and labels, encoded features."""
+"""What `albert train` reads before it trains: tables as examples, task and labels, encoded features."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from albert.data.examples import (
     guess_columns,
     hold_out,
     label_values,
-    named,
     read_examples,
     require_alike,
     require_columns,
 )
-from albert.data.reading import Reading
+from albert.data.reading import DataSource
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind, require_share
@@ -29,14 +28,15 @@ from albert.tasks import Lengths, Task, guess_task, task_named
 from albert.tasks.losses import LossConfig, LossShape
 from albert.text.encodings import Tokenizer
 
-_SHOWN = 10  # labels in an error
+_SHOWN = 10  # the most labels named in an error
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(Reading):
-    """What to fine-tune on and from, and how the files are to be read.
+class FinetuneConfig:
+    """What to fine-tune on and from.
 
-    `train` and `dev` are files; without `dev` a tenth is held out. `init` is a model folder or hub id, the starter
+    `train` is a file and how it is to be read, and `dev` one that is read in the same way; without it a tenth is held
+    out. `init` is a model folder or hub id, the starter
     unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
     of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
     label for texts that no other one fits: also the answer where none is likely enough. `targets` is a file with a
@@ -46,31 +46,25 @@ class FinetuneConfig(Reading):
     for an `init` and a `size` at once, and an `exit_budget` that is no share.
     """
 
-    train: str
+    train: DataSource
     out: Path
     dev: str | None = None
-    task: str | None = None
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
     init: str | None = None
     tokenizer: str | None = None
     size: str | None = None
-    choices: str | None = None
     targets: str | None = None
     dev_targets: str | None = None
     metric: str | None = None
     fallback: str | None = None
-    max_length: int | None = None
-    stride: int | None = None
     early_exit: bool = False
     exit_budget: float = 0.003
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "train", DataSource.of(self.train))  # a path alone is a source without options
         require_share("--exit-budget", self.exit_budget)
-        if self.targets is not None and self.task is None:
-            object.__setattr__(self, "task", "text2text")
+        if self.targets is not None and self.train.task is None:
+            object.__setattr__(self, "train", replace(self.train, task="text2text"))
         if self.tokenizer is not None and self.size is None:
             object.__setattr__(self, "size", "tiny")
         if self.init is None and self.size is None:
@@ -86,7 +80,7 @@ class FinetuneConfig(Reading):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is read and encoded before training; `baseline` is what the task's reaches on dev."""
+    """Everything that is read and encoded before training. `baseline` is the score of the task's baseline on dev."""
 
     task: Task
     columns: Columns
@@ -106,18 +100,17 @@ class Dataset:
 def read_dataset(
     config: FinetuneConfig, tokenizer: Tokenizer, loss: LossConfig, text: TextConfig, *, seed: int
 ) -> Dataset:
-    """Reads and encodes the training and the dev part; divides one file by `seed` when there is no dev file.
+    """Reads and encodes the training and the dev part. Without a dev file, one file is divided by `seed`.
 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
-    table = Table(config.train, **config.reading(), wanted=named(config.text, config.text_pair, config.label))
-    columns = guess_columns(
-        table, text=config.text, text_pair=config.text_pair, label=config.label, choices=config.choices
-    )
+    source = config.train
+    table = Table(source)
+    columns = guess_columns(table)
     assert columns.label is not None
-    task = (task_named(config.task) if config.task else _guess(table, columns)).measured_by(config.metric)
+    task = (task_named(source.task) if source.task else _guess(table, columns)).measured_by(config.metric)
     task = task.falling_back_to(config.fallback)
-    lengths = task.lengths.adjusted(config.max_length, config.stride)
+    lengths = task.lengths.adjusted(source.max_length, source.stride)
     remarks: list[str] = []
     parse_gold = task.parser(label_values(table, columns))
     train = _examples(table, columns, parse_gold, remarks)
@@ -125,7 +118,7 @@ def read_dataset(
     if config.fallback is not None and config.fallback not in labels:
         raise AlbertError(
             ErrorKind.DATA,
-            f"{config.train}: --fallback {config.fallback}",
+            f"{source.path}: --fallback {config.fallback}",
             expected="one of the labels in the training part",
             got=", ".join(labels[:_SHOWN]) + ", …" * (len(labels) > _SHOWN),
         )
@@ -133,13 +126,13 @@ def read_dataset(
     if config.dev is None:
         train, dev = hold_out(train, seed=seed, stratify=task.stratified)
     else:
-        dev_table = Table(config.dev, **config.reading(), wanted=columns.names())
+        dev_table = Table(source.at(config.dev), wanted=columns.names())
         require_alike(dev_table, table)
         dev = _examples(dev_table, columns, parse_gold, remarks)
     if not train or not dev:
         raise AlbertError(
             ErrorKind.DATA,
-            config.train,
+            source.path,
             expected="enough different texts to hold some out",
             got=f"{len(train) + len(dev)} rows",
             hint="give more rows, or a file with --dev",
@@ -174,7 +167,7 @@ def _features(
     lengths: Lengths,
     remarks: list[str],
 ) -> tuple[Features, int]:
-    """The examples as features with their gold, and how many texts were cut."""
+    """The features of the examples with their gold, and how many texts were cut."""
     features, cut = task.features(tokenizer, examples, lengths)
     remarks.extend(task.remarks(examples, features))
     return features.with_gold(task.targets(examples, features, labels)), cut
@@ -182,7 +175,7 @@ def _features(
 
 def _guess(table: Table, columns: Columns) -> Task:
     assert columns.label is not None
-    return guess_task(label_values(table, columns), columns, keep_na=table.reading.keep_na)
+    return guess_task(label_values(table, columns), columns, keep_na=table.source.keep_na)
 
 
 def _examples(

@@ -1,4 +1,4 @@
-"""Training a head behind every depth, and where on dev it is safe to leave."""
+"""Trains a head behind every depth, and chooses on dev where texts may leave."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from albert.finetuning.dataset import Dataset
 from albert.model import AlbertForTask
 from albert.tasks.base import Output, Task
 
-Logits = list[np.ndarray]  # a row's each
-_CANDIDATES = 60  # thresholds tried
+Logits = list[np.ndarray]  # one per row
+_CANDIDATES = 60  # the number of thresholds that are tried
 
 
 @dataclass(frozen=True)
 class Exit:
-    """A threshold (None: nobody leaves), what dev scores with it, and the mean depth at which its texts leave."""
+    """A threshold (None: no text leaves early), the score on dev with it, and the mean depth at which texts leave."""
 
     threshold: float | None
     score: float
     depth: float
-    depths: int  # of the network
+    depths: int  # the number of layers of the network
 
     def in_words(self, metric: str, full: float) -> str:
-        """What leaving early costs and saves."""
+        """The cost and the saving of early exit, in words."""
         return (
             f"early exit: texts leave at depth {self.depth:.2f} of {self.depths} on average, dev {metric} "
             f"{self.score:.4f} ({full:.4f} at full depth)"
@@ -43,7 +43,9 @@ class Exit:
 
 
 class ExitObjective(TaskObjective):
-    """The task's loss behind every depth; that of depth d counts d (PABEE, Zhou et al. 2020, section 3.3)."""
+    """The task's loss behind every depth. The loss of depth d has the weight d (PABEE, Zhou et al.
+    2020, section 3.3).
+    """
 
     def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The weighted mean over the depths of a micro-batch's summed losses."""
@@ -64,7 +66,7 @@ class ExitObjective(TaskObjective):
 
 
 def require_exits(task: Task) -> None:
-    """Raises `AlbertError` (usage) for a family whose texts do not leave one by one."""
+    """Raises `AlbertError` (usage) for a task whose texts cannot leave one by one."""
     if task.head not in EXITING_HEADS:
         raise AlbertError(
             ErrorKind.USAGE, "--early-exit", expected="labels, numbers or entities to learn", got=f"task {task.name}"
@@ -72,10 +74,11 @@ def require_exits(task: Task) -> None:
 
 
 def choose_exit(model: AlbertForTask, data: Dataset, result: FinetuneResult, *, budget: float) -> Exit:
-    """Where to leave so that at most the share `budget` of the dev texts gets a worse answer than at full depth.
+    """Chooses the threshold at which at most the share `budget` of the dev texts gets a worse answer than at full
+    depth.
 
-    Not what the score loses: answers that happen to be better hide as many worse ones, and on other texts they may not
-    happen. Of numbers, which all differ a little, it is the score.
+    The fall of the score would be misleading: answers that become better by chance hide as many worse ones, and on
+    other texts they may not occur. For numbers, which all change a little, the fall of the score is used.
     """
     packed = PackedModel(copy.deepcopy(model).cpu().eval(), "fp32")
     by_depth, sure = every_depth(packed, data.dev, max_tokens=MAX_TOKENS)
@@ -104,9 +107,9 @@ def choose_exit(model: AlbertForTask, data: Dataset, result: FinetuneResult, *, 
 def least_depth(
     by_depth: list[Logits], sure: Float[np.ndarray, "depths rows"], cost: Callable[[Logits], float], *, budget: float
 ) -> tuple[float | None, Int[np.ndarray, " rows"]]:
-    """The threshold of the least mean depth at which all rows' logits cost at most `budget`, and the depths, from 0.
+    """The threshold with the least mean depth at which all rows' logits cost at most `budget`, and the depths, from 0.
 
-    The first two are what `every_depth` gives.
+    The first two arguments are the results of `every_depth`.
     """
     found: tuple[float | None, np.ndarray] = None, np.full(sure.shape[1], len(by_depth) - 1)
     for threshold in np.unique(np.quantile(sure[:-1][np.isfinite(sure[:-1])], np.linspace(0, 1, _CANDIDATES))):
@@ -117,5 +120,5 @@ def least_depth(
 
 
 def left_at(by_depth: list[Logits], depths: np.ndarray) -> Logits:
-    """Each row's logits from the depth, from 0, at which it left."""
+    """Each row's logits from the depth (from 0) at which it left."""
     return [by_depth[depth][row] for row, depth in enumerate(depths.tolist())]

@@ -33,14 +33,23 @@ from albert.training.folder import check_folder, write_model_folder
 from albert.training.progress import ConsoleProgress
 from albert.training.settings import divide_settings
 
-# From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md); patience ends the longer runs.
+# From scratch: measured on SST-2, AG News and the bundled messages (docs/log.md). Patience ends longer runs.
 _FROM_SCRATCH: dict[str, Any] = {"lr": 1e-3, "epochs": 15.0, "batch_size": 32, "patience": 5}
 _FROM_NARROW: dict[str, Any] = {"lr": 5e-4, "epochs": 6.0, "batch_size": 32, "patience": 2}  # up to H 256
 # The starter's width. CoLA, 3 epochs: MCC 0.288, 0.264 and 0 at 1e-4, 2e-4 and 4e-4 (docs/log.md).
 _FROM_SMALL: dict[str, Any] = {"lr": 1.5e-4, "epochs": 5.0, "batch_size": 32, "patience": 2}
-_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # Turc et al. 2019, of their grid
-_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # amid the paper's Table 14
-_NARROW, _SMALL = 256, 512  # hidden sizes up to which these defaults hold
+_FROM_SMALL_BERT: dict[str, Any] = {"lr": 1e-4, "epochs": 4.0, "batch_size": 32}  # from the grid of Turc et al. 2019
+_FROM_CHECKPOINT: dict[str, Any] = {"lr": 3e-5, "epochs": 3.0, "batch_size": 32}  # within the paper's Table 14
+_NARROW, _SMALL = 256, 512  # the largest hidden size for which these defaults hold
+
+DEFAULTS = {
+    "from scratch": _FROM_SCRATCH,
+    f"from a hidden size up to {_NARROW}": _FROM_NARROW,
+    f"up to {_SMALL}": _FROM_SMALL,
+    f"from a BERT up to {_SMALL}": _FROM_SMALL_BERT,
+    "from a larger one": _FROM_CHECKPOINT,
+}
+COMPONENTS = (AlbertConfig, *Settings.kinds())  # whose fields `--set` takes
 
 _SHAPES = {
     "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",
@@ -60,11 +69,11 @@ def finetune(
     Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
     """
     progress = progress or ConsoleProgress(quiet=True)
-    if config.task in WRITING:
+    if config.train.task in WRITING:
         return finetune_text2text(config, resume=resume, overwrite=overwrite, progress=progress)
     start = None if config.init is None else ModelFolder.open(config.init)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
-    network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *Settings.kinds())
+    network, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
     tokenizer = settings.text.tokenizer(_tokenizer(config, start))
@@ -166,7 +175,7 @@ def _build_model(
         shape = start.config.with_(**network, **described)
         model, fresh = start_from(start, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
-            progress.on_message(f"drawn anew, not in {start.name}: {', '.join(fresh)}")
+            progress.on_message(f"new random weights, not in {start.name}: {', '.join(fresh)}")
     if shape.type_vocab_size < 2 and data.train.types.any():
         raise AlbertError(
             ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
@@ -193,12 +202,12 @@ def _tell(data: Dataset, progress: ConsoleProgress) -> None:
     if data.cut:
         progress.on_message(
             f"{data.cut:,} of {data.train_rows + len(data.dev_examples):,} texts are longer than "
-            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length further"
+            f"{data.lengths.max_length} pieces and were cut; --stride 32 reads them whole, --max-length N more of them"
         )
     if (
         windows := len(data.train) + len(data.dev) - data.train_rows - len(data.dev_examples)
     ) and not data.task.grouped:
-        progress.on_message(f"{windows:,} windows more than texts: {data.lengths.rule()}")
+        progress.on_message(f"{windows:,} more windows than texts: {data.lengths.rule()}")
     for remark in data.remarks:
         progress.on_message(remark)
 

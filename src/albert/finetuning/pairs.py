@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from albert.data.examples import Columns, Example, hold_out, named, read_examples, require_alike, require_columns
+from albert.data.examples import (
+    Columns,
+    Example,
+    hold_out,
+    read_examples,
+    require_alike,
+    require_columns,
+    require_named,
+)
 from albert.data.headers import REWRITE_NAMES
 from albert.data.pairs import PairFeatures, features_of
 from albert.data.sources import Problems, text_lines
@@ -46,7 +54,7 @@ def read_pairs(config: FinetuneConfig, tokenizer: Tokenizer, *, positions: int, 
     Raises `AlbertError` (bad-data) with every bad row, before anything is written.
     """
     _require_no_labels(config)
-    task = task_named(config.task or Text2Text.name).measured_by(config.metric)
+    task = task_named(config.train.task or Text2Text.name).measured_by(config.metric)
     assert isinstance(task, Text2Text)
     lengths = _lengths(task, config, positions)
     remarks: list[str] = []
@@ -56,7 +64,7 @@ def read_pairs(config: FinetuneConfig, tokenizer: Tokenizer, *, positions: int, 
         train, dev = hold_out(train, seed=seed, stratify=False)
     if not train or not dev:
         raise AlbertError(
-            ErrorKind.DATA, config.train, expected="enough different sources to hold some out",
+            ErrorKind.DATA, config.train.path, expected="enough different sources to hold some out",
             got=f"{len(train) + len(dev)} rows", hint="give more rows, or a file with --dev",
         )  # fmt: skip
     remarks += _casing(tokenizer, train)
@@ -70,8 +78,9 @@ def read_pairs(config: FinetuneConfig, tokenizer: Tokenizer, *, positions: int, 
 
 
 def _require_no_labels(config: FinetuneConfig) -> None:
-    for option, value in (("--choices", config.choices), ("--fallback", config.fallback), ("--stride", config.stride),
-                          ("--early-exit", config.early_exit or None)):  # fmt: skip
+    given = {"--choices": config.train.choices, "--stride": config.train.stride, "--fallback": config.fallback,
+             "--early-exit": config.early_exit or None}  # fmt: skip
+    for option, value in given.items():
         if value is not None:
             raise AlbertError(ErrorKind.USAGE, option, expected="a task with labels", got=Text2Text.name)
     if config.dev_targets is not None and (config.dev is None or config.targets is None):
@@ -81,11 +90,10 @@ def _require_no_labels(config: FinetuneConfig) -> None:
 
 
 def _lengths(task: Task, config: FinetuneConfig, positions: int) -> Lengths:
-    if config.max_length is not None and config.max_length > positions:
-        raise AlbertError(
-            ErrorKind.CONFIG, "max_length", expected=f"at most the model's {positions}", got=str(config.max_length)
-        )
-    return task.lengths.adjusted(config.max_length or min(task.lengths.max_length, positions), None)
+    length = config.train.max_length
+    if length is not None and length > positions:
+        raise AlbertError(ErrorKind.CONFIG, "max_length", expected=f"at most the model's {positions}", got=str(length))
+    return task.lengths.adjusted(length or min(task.lengths.max_length, positions), None)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------
@@ -96,32 +104,28 @@ def _read(
 ) -> tuple[Columns, list[Example], list[Example] | None]:
     """The columns, the training examples, and those of dev where it has a file of its own."""
     if config.targets is not None:
-        train = _lines(config.train, config.targets, config.encoding)
-        dev = None if config.dev is None else _lines(config.dev, config.dev_targets or "", config.encoding)
+        encoding = config.train.encoding
+        train = _lines(config.train.path, config.targets, encoding)
+        dev = None if config.dev is None else _lines(config.dev, config.dev_targets or "", encoding)
         return LINES, train, dev
-    table = Table(config.train, **config.reading(), wanted=named(config.text, config.text_pair, config.label))
-    columns = _columns(table, config)
+    table = Table(config.train)
+    columns = _columns(table)
     train = _examples(table, columns, task, remarks)
     if config.dev is None:
         return columns, train, None
-    other = Table(config.dev, **config.reading(), wanted=columns.names())
+    other = Table(config.train.at(config.dev), wanted=columns.names())
     require_alike(other, table)
     return columns, train, _examples(other, columns, task, remarks)
 
 
-def _columns(table: Table, config: FinetuneConfig) -> Columns:
+def _columns(table: Table) -> Columns:
     """Source and target by their names, or of two columns the first and the second."""
-    text, label = config.text, config.label
-    for given in named(text, label, config.text_pair):
-        if given not in table.columns:
-            raise AlbertError(
-                ErrorKind.DATA, f"{table.path}: no column {given!r}", got="columns " + ", ".join(table.columns),
-                hint=table.advice,
-            )  # fmt: skip
+    text, label = table.source.text, table.source.label
+    require_named(table, *table.source.columns())
     if text is None or label is None:
         guess = _guess(table, text, label)
         text, label = text or guess[0], label or guess[1]
-    return Columns(text, config.text_pair, label)
+    return Columns(text, table.source.text_pair, label)
 
 
 def _guess(table: Table, text: str | None, label: str | None) -> tuple[str, str]:

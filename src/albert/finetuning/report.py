@@ -11,6 +11,7 @@ from albert.errors import AlbertError
 from albert.finetuning.attempts import FinetuneResult
 from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.report import Facts, write_report
+from albert.tasks.facts import resolved
 from albert.text.encodings import Tokenizer
 
 NAME = "report.html"
@@ -18,7 +19,7 @@ NAME = "report.html"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run was given, what it read, and what its best model says on dev."""
+    """A run's configuration, its data, and its best model's outputs on dev."""
 
     config: FinetuneConfig
     data: Dataset
@@ -29,7 +30,9 @@ class Finished:
 
 
 def report_on(run: Finished) -> str:
-    """Writes the report, and says so; or why there is none, for a run whose model is saved has not failed."""
+    """Writes the report and prints its place. If there is none, prints the reason: a run whose model is saved has not
+    failed.
+    """
     path = run.config.out / NAME
     try:
         write_report(path, _facts(run))
@@ -42,6 +45,7 @@ def report_on(run: Finished) -> str:
 
 def _facts(run: Finished) -> Facts:
     config, data = run.config, run.data
+    source = resolved(config.train, data.task, data.columns, data.lengths)
     return Facts(
         title=config.out.name,
         task=data.task,
@@ -53,9 +57,7 @@ def _facts(run: Finished) -> Facts:
         lengths=data.lengths,
         about=_about(run),
         settings={**run.settings, **asdict(data.lengths), **run.network.to_dict()},
-        files=(config.train,) if config.dev is None else (config.train, config.dev),
-        columns=data.columns,
-        **config.reading(),
+        sources=(source,) if config.dev is None else (source, source.at(config.dev)),
         thresholds=run.result.thresholds,
         metrics=config.out / "metrics.jsonl",
         remarks=[_CHOSEN, *data.remarks],
@@ -63,15 +65,15 @@ def _facts(run: Finished) -> Facts:
 
 
 _CHOSEN = (
-    "The best checkpoint and the thresholds, if any, were chosen on the same evaluation data, so these scores are a "
-    "little hopeful: judge the model on texts that it was neither trained nor chosen on."
+    "The best checkpoint and the thresholds, if any, were chosen on the same evaluation data, so these scores are "
+    "slightly optimistic. Judge the model on texts that were used neither for training nor for these choices."
 )
 
 
 def _about(run: Finished) -> dict[str, str]:
     config, rows = run.config, len(run.data.dev_examples)
     return {
-        "training data": f"{Path(config.train).name}, {run.data.train_rows:,} rows",
+        "training data": f"{Path(config.train.path).name}, {run.data.train_rows:,} rows",
         "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of it'}, {rows:,} rows",
         "started from": config.init or f"scratch, size {config.size}",
         "seed": str(run.settings["seed"]),

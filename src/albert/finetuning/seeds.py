@@ -1,4 +1,4 @@
-"""The same fine-tuning from several seeds: how much of a score is luck."""
+"""The same fine-tuning with several seeds, which shows how much of a score is chance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from albert.training.progress import ConsoleProgress
 
 @dataclass(frozen=True)
 class SeedsResult:
-    """Every run's result, and the folder of the best one."""
+    """The result of every run, and the folder of the best one."""
 
     results: list[FinetuneResult]
 
@@ -26,7 +26,7 @@ class SeedsResult:
 
     @property
     def summary(self) -> dict[str, dict[str, float]]:
-        """Median, least and highest of each score."""
+        """Median, minimum and maximum of each score."""
         names = self.results[0].scores
         columns = {name: [result.scores[name] for result in self.results] for name in names}
         return {
@@ -43,14 +43,15 @@ def finetune_seeds(
     overwrite: bool = False,
     progress: ConsoleProgress | None = None,
 ) -> SeedsResult:
-    """Fine-tunes with the seeds 0, 1, … into folders of their own below `config.out`, and sums up in `seeds.json`.
+    """Fine-tunes with the seeds 0, 1, … into separate folders below `config.out`, and writes the summary to
+    `seeds.json`.
 
-    Without a dev file every seed holds out other rows. Raises what `finetune` raises.
+    Without a dev file, every seed holds out other rows. Raises the errors of `finetune`.
     """
     if seeds < 1 or "seed" in config.settings:
         raise AlbertError(ErrorKind.USAGE, "--seeds", expected="at least 1, and no --set seed=…", got=str(seeds))
     if overwrite and not resume:
-        (config.out / "seeds.json").unlink(missing_ok=True)  # of the runs that are replaced one after the other
+        (config.out / "seeds.json").unlink(missing_ok=True)  # the summary of runs that are now replaced one by one
     results = []
     for seed in range(seeds):
         folder = config.out / f"seed-{seed}"

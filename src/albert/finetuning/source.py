@@ -1,4 +1,4 @@
-"""Encoded examples as the loop's batches."""
+"""Encoded examples as batches for the training loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FeatureSource:
         self.config = config
         self.bounds = features.unit_bounds()
         longest = np.maximum.reduceat(features.lengths, self.bounds[:-1])
-        self.lengths = longest * np.diff(self.bounds)  # padded pieces of each unit
+        self.lengths = longest * np.diff(self.bounds)  # the padded pieces of each unit
         self._epoch = -1
         self._steps: list[list[Any]] = []
 
@@ -28,6 +28,7 @@ class FeatureSource:
         return math.ceil(len(self.lengths) / self.config.batch_size)
 
     def micro_batches(self, step: int) -> list[Any]:
+        """The micro-batches of a step."""
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             config = self.config

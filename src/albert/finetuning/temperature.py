@@ -13,16 +13,16 @@ from albert.model import AlbertForTask
 from albert.tasks.calibration import calibration_error, fit_temperature
 from albert.tasks.metrics import softmax
 
-_ENOUGH = 100  # dev examples, below which chance would decide
-_LEAST = 1e-30  # probability, so that its logarithm is finite
+_ENOUGH = 100  # with fewer dev examples, the result would be chance
+_LEAST = 1e-30  # the least probability, so that its logarithm is finite
 
 
 def scale_temperature(model: AlbertForTask, data: Dataset, result: FinetuneResult) -> tuple[FinetuneResult, str]:
-    """Divides the head's weights by the temperature found on dev where the model is too sure of itself.
+    """Divides the head's weights by the temperature fitted on dev if the model is overconfident.
 
-    Predictions stay; so do models that are not too sure, heads whose labels do not share one softmax, and models with
-    few dev examples. Returns the result with its outputs divided, and what was done in words ("": nothing). Source:
-    Guo et al. 2017, section 4.2.
+    Predictions stay the same. Nothing changes for models that are not overconfident, heads whose labels do not share
+    one softmax, and models with few dev examples. Returns the result with its outputs divided, and a description ("":
+    nothing was done). Source: Guo et al. 2017, section 4.2.
     """
     review = data.task.review(result.outputs, data.labels, result.thresholds)
     if review.probabilities is None or review.gold is None or len(review.gold) < _ENOUGH:

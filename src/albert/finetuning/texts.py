@@ -1,4 +1,4 @@
-"""What becomes of the texts of a fine-tuning before they are encoded: hardened, and some of them attacked."""
+"""How the texts of a fine-tuning are changed before they are encoded: hardened, and some of them attacked."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from albert.tasks import Task
 from albert.text.encodings import Tokenizer
 from albert.text.hardening.hardener import Hardening
 
-_BUDGET = 5  # perturbations of a training text at most
+_BUDGET = 5  # the most perturbations of a training text
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """How texts are read: `hardening`, with `whole_words` as `Hardening` has it, and `attack_rate`.
+    """How texts are read: `hardening`, with `whole_words` as in `Hardening`, and `attack_rate`.
 
-    That is the share of training texts that are attacked with up to five perturbations of one kind, leetspeak among
-    them. Raises `AlbertError` (bad-config) for a rate outside 0..1.
+    `attack_rate` is the share of training texts that are attacked, each with up to five perturbations of one kind,
+    leetspeak included. Raises `AlbertError` (bad-config) for a rate outside 0..1.
     """
 
     hardening: bool = True
@@ -33,15 +33,15 @@ class TextConfig:
         require_ranges(self, ("attack_rate", 0.0, 1.0))
 
     def chosen(self) -> dict[str, Any]:
-        """The values that are not the defaults, by name."""
+        """The values that differ from the defaults, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        """The tokenizer as the model shall have it."""
+        """The tokenizer with the chosen hardening."""
         return tokenizer.with_hardening(Hardening(whole_words=self.whole_words) if self.hardening else None)
 
     def augmented(self, examples: Sequence[Example], task: Task, *, seed: int) -> list[Example]:
-        """The training examples, some of them attacked: a pure function of the seed and an example's index.
+        """The training examples, some of them attacked. This is a pure function of the seed and an example's index.
 
         Raises `AlbertError` (bad-config) for a task whose gold values are places in the text.
         """

@@ -1,1 +1,1 @@
-"""What the process asks of its machine: memory, signals to stop."""
+"""The process and its machine: memory, and signals to stop."""

@@ -1,4 +1,4 @@
-"""The C allocator, told to keep what is freed: training allocates the same large tensors in every step. Peak memory."""
+"""Settings of the C allocator, and the peak memory. Training allocates the same large tensors in every step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 @cache
 def keep_freed_memory() -> bool:
-    """Makes glibc reuse freed blocks of any size instead of returning them; False where there is no glibc.
+    """Makes glibc reuse freed blocks of any size instead of returning them. False without glibc.
 
-    Otherwise each large tensor is mapped anew and the kernel clears its pages: 1.1 to 2 times the step.
+    Otherwise each large tensor is mapped anew and the kernel clears its pages, which takes 1.1 to 2 times the step.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -23,7 +23,7 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory() -> int | None:
-    """The most memory that this process has had, in bytes; None where the system does not tell."""
+    """The most memory that this process has used, in bytes; None if the system does not report it."""
     try:  # getrusage would count what the process before an exec had
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

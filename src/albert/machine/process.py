@@ -1,4 +1,4 @@
-"""This process among others: signals that ask it to stop, and programs that it starts."""
+"""Signals that ask this process to stop, and programs that it starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from albert.errors import AlbertError, ErrorKind
 
 
 class StopRequest:
-    """While entered, the first SIGTERM or SIGINT is only remembered; a second one leaves at once."""
+    """While entered, the first SIGTERM or SIGINT is only recorded. A second one ends the process at once."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -22,7 +22,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         try:
             self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not the main thread: its owner handles signals
+        except ValueError:  # not the main thread, so the main program handles signals
             self._previous = {}
         return self
 
@@ -31,7 +31,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def leave_if_asked(self, where: str, *, hint: str) -> None:
-        """Raises `AlbertError` (pre-empted or interrupted) after a signal; `where` says how far the work is."""
+        """Raises `AlbertError` (pre-empted or interrupted) after a signal. `where` says how far the work is."""
         if self.signal is not None:
             kind = ErrorKind.PREEMPTED if self.signal == signal.SIGTERM else ErrorKind.INTERRUPTED
             raise AlbertError(kind, f"stopped by {self.signal.name} {where}", hint=hint)
@@ -46,11 +46,11 @@ class StopRequest:
 def run_limited(
     command: Sequence[str], seconds: float, *, env: Mapping[str, str] | None = None
 ) -> tuple[int | None, str]:
-    """(exit code, None after so many seconds; the beginning of what was said) of a program without input.
+    """Runs a program without input: (exit code, the beginning of its output). The code is None after `seconds`.
 
-    Whatever it has started ends with it. Raises OSError.
+    Programs that it started end with it. Raises OSError.
     """
-    with tempfile.TemporaryFile() as said:  # a pipe would be waited for as long as anyone has it
+    with tempfile.TemporaryFile() as said:  # a pipe would be waited for as long as any process has it open
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env, start_new_session=True
         )

@@ -1,1 +1,1 @@
-"""Fine-tuned and pre-trained models at work: on texts, on files, and what is made of their vectors."""
+"""Predictions of fine-tuned and pre-trained models for texts and files, and uses of their vectors."""

@@ -1,38 +1,45 @@
-"""File to file: predictions for every row of a table, streamed, in constant memory, resumable."""
+"""Predictions from file to file: every row of a table, streamed, in constant memory, resumable."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
-from albert.data.examples import Example, example_of
-from albert.data.reading import Reading
+import numpy as np
+
+from albert.data.reading import DataSource, RowOptions, TextOptions
 from albert.data.sources import suffix_of
 from albert.data.tables import Row, Table
 from albert.errors import AlbertError, ErrorKind
+from albert.predict.moderation import SAFE_LABELS
+from albert.predict.npy import FORM as NPY
+from albert.predict.npy import VectorRecords, form_of
 from albert.predict.predictor import Predictor
+from albert.predict.pretrained import PretrainedModel
+from albert.predict.rank import ranked
+from albert.predict.rows import RowReader, in_words
+from albert.predict.work import Embedding, Fitting, Moderating, Predicting, Work
 from albert.storage.files import disk_errors, require_output, stream, write_json
 from albert.storage.locks import is_plain, open_plain, output_lock
 from albert.storage.pipes import target_of
 from albert.storage.records import Form, Record, Records
 from albert.storage.stored import read_object, typed
-from albert.tasks import DecodeOptions, Prediction
-from albert.text.hardening.hardener import SURROGATE, invalid_unicode
+from albert.tasks import DecodeOptions
 from albert.version import __version__
 
-CHUNK = 4096  # rows between two saved positions
+CHUNK = 4096  # the number of rows between two saved positions
 
 
 @dataclass(frozen=True)
 class Scored:
-    """How many rows were written, how many of them an earlier call had done, how many texts were cut.
+    """The number of rows written, of rows from an earlier call, and of texts cut.
 
-    `remarks` tell what was assumed of the input, and what else is to be known of it and of the output.
+    `remarks` are the assumptions about the input, and other observations on input and output.
     """
 
     rows: int
@@ -43,150 +50,181 @@ class Scored:
 
 def score_file(
     predictor: Predictor,
-    source: str,
+    data: str | Path | DataSource,
     out: str,
     *,
     options: DecodeOptions | None = None,
-    format: str | None = None,
     output_format: str | None = None,
-    encoding: str = "utf-8",
-    header: bool | None = None,
-    word_column: int | None = None,
-    tag_column: int | None = None,
-    keep_na: bool = False,
+    **reading: Unpack[TextOptions],
 ) -> Scored:
-    """Writes every row of `source` with its prediction to `out` ("-": standard input and output).
+    """Writes every row of `data` with its prediction to `out` ("-": standard input and output).
 
-    The name of `out` says how it is written, `output_format` where it does not. All input columns stay; "prediction"
-    and "score" are added ("predictions", all of them, if `top_k` is not 1; what the task calls them where a text may
-    have none or many). An interrupted call goes on where it stopped: until the end the rows lie in `out`.part, beside
-    a note of how far they go. A pipe or device is written as a stream. Raises `AlbertError`: usage or disk for an
-    `out` that cannot be written, before any row is computed; locked where another call writes it; bad-data at the
-    first bad row. `ReaderGoneError` where nobody reads the stream any more.
+    The name of `out` decides the format, or else `output_format`. All input columns stay. "prediction" and "score" are
+    added; if `top_k` is not 1, "predictions" with all of them; if a text may have none or several, the task's own name
+    for them.
+
+    An interrupted call goes on where it stopped. Until the end the rows are in `out`.part, beside a note of the
+    position. A pipe or device is written as a stream.
+
+    Raises `AlbertError`: usage or disk for an `out` that cannot be written, before any row is computed; locked if
+    another call writes it; bad-data at the first bad row. Raises `ReaderGoneError` if the stream's reader has left.
     """
-    require_output(out, inputs=(source,))
+    source = DataSource.of(data, **reading)
+    work = Predicting(predictor.fitted(source), options or DecodeOptions())
+    return write_rows(work, source, out, output_format=output_format)
+
+
+def embed_file(
+    model: Predictor | PretrainedModel,
+    data: str | Path | DataSource,
+    out: str,
+    *,
+    normalize: bool = True,
+    dimensions: int | None = None,
+    output_format: str | None = None,
+    **reading: Unpack[RowOptions],
+) -> Scored:
+    """`score_file` with the vector of every row's text in the column "embedding".
+
+    An `out` that ends in .npy holds the vectors alone, [rows, size] in float32.
+    """
+    source = DataSource.of(data, **reading)
+    arrays = form_of(out, output_format) == NPY
+    work = Embedding(model.fitted(source), normalize=normalize, dimensions=dimensions, arrays=arrays)
+    return write_rows(work, source, out, output_format=output_format)
+
+
+def moderate_file(
+    predictor: Predictor,
+    data: str | Path | DataSource,
+    out: str,
+    *,
+    safe_labels: Sequence[str] = SAFE_LABELS,
+    output_format: str | None = None,
+    **reading: Unpack[RowOptions],
+) -> Scored:
+    """`score_file` with the columns "flagged", "categories" and "category_scores", as `Predictor.moderate` gives."""
+    source = DataSource.of(data, **reading)
+    work = Moderating(predictor.fitted(source), safe_labels)
+    return write_rows(work, source, out, output_format=output_format)
+
+
+def rerank_file(
+    predictor: Predictor,
+    query: str,
+    data: str | Path | DataSource,
+    *,
+    raw_scores: bool = False,
+    **reading: Unpack[RowOptions],
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """The texts of a file as `Predictor.rerank` ranks them, computed as they are read, and remarks on the file."""
+    source = DataSource.of(data, **reading)
+    work = Fitting(predictor.fitted(source), query, raw_scores=raw_scores)
+    reader = RowReader(source, work)
+    texts: list[str] = []
+    scores: list[float] = []
+    rows = reader.rows()
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        examples = [reader.example(row) for row in chunk]
+        texts += [example.text for example in examples]
+        scores += [score for (score,) in work.values(examples)]
+    return ranked(np.asarray(scores), texts), (*reader.remarks(), *in_words(reader.counts()))
+
+
+def write_rows(work: Work, source: DataSource, out: str, *, output_format: str | None = None) -> Scored:
+    """What `score_file` says, for any work."""
+    require_output(out, inputs=(source.path,))
     target = None if out == "-" else target_of(out)
-    form = Form.of(out, output_format)
-    reading = Reading(
-        format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column, keep_na=keep_na
-    ).reading()
-    wanted = (*predictor.columns.texts(), *predictor.columns.choices)
-    scorer = _Scorer(predictor, lambda: Table(source, **reading, wanted=wanted), form, options or DecodeOptions())
-    cut_before = predictor.cut
+    form = form_of(out, output_format) if isinstance(work, Embedding) else Form.of(out, output_format)
+    scorer = _Scorer(work, source, form)
+    cut_before = work.cut
     if target is None:
         with stream(out) as file:
             rows, resumed = _to_stream(scorer, file), 0
     else:
         with disk_errors(target), output_lock(target):
-            rows, resumed = _to_file(scorer, target, scorer.job(reading))
+            rows, resumed = _to_file(scorer, target, scorer.job())
     if target is not None and not (output_format or suffix_of(target)):
         scorer.remarks.append(f"{out}: JSON lines, since its name has no ending; --output-format chooses another")
-    return Scored(rows, resumed, predictor.cut - cut_before, scorer.told())
+    return Scored(rows, resumed, work.cut - cut_before, scorer.told())
 
 
 class _Scorer:
-    """Rows in, portions of the output out; `remarks` tell what is to be known of it."""
+    """Turns rows into portions of the output. `remarks` are the observations."""
 
-    def __init__(self, predictor: Predictor, read: Callable[[], Table], form: Form, options: DecodeOptions) -> None:
-        self.predictor = predictor
-        self.options = options
-        self.table = read()
-        self.columns = predictor.columns_of(self.table)
-        self.empty = 0  # rows without a text
-        self.single = options.top_k == 1 and not predictor.task.plural
-        self.added = ("prediction", "score") if self.single else (predictor.task.plural or "predictions",)
+    def __init__(self, work: Work, source: DataSource, form: Form) -> None:
+        self.work = work
+        self.added = work.added
+        self.reader = RowReader(source, work)
+        self.table = self.reader.table
         self.remarks: list[str] = []
+        self.records: Records | VectorRecords
+        if isinstance(work, Embedding) and form == NPY:
+            self.records = VectorRecords(work.size)
+            return
         self._require_free(self.table.path, self.table.columns)
-        names = self._read_through(read, form) if form.is_table else self.table.columns
+        names = self._read_through(form) if form.is_table else self.table.columns
         self.records = Records(form, (*names, *self.added))
-
-    @property
-    def rereadable(self) -> bool:
-        """Whether the input can be read again, now or by a later call."""
-        return Path(self.table.path).is_file()
 
     def portions(self, *, skip: int) -> Iterator[tuple[int, bytes]]:
         """(rows, their bytes) for each portion after the first `skip` rows, and last (0, what ends the file)."""
-        rows = itertools.islice(self._rows(), skip, None)
+        rows = itertools.islice(self.reader.rows(), skip, None)
         first = skip == 0
         while chunk := list(itertools.islice(rows, CHUNK)):
             yield len(chunk), self._portion(chunk, first=first)
             first = False
         yield 0, self.records.end()
 
-    def job(self, reading: dict[str, Any]) -> dict[str, Any]:
+    def job(self) -> dict[str, Any]:
         """What tells whether an interrupted call did the same work: all that changes a row."""
         source: dict[str, Any] = {"pid": os.getpid()}  # a stream is never the same
-        if self.rereadable:
+        if self.reader.rereadable:
             status = Path(self.table.path).stat()
             path = str(Path(self.table.path).resolve())
             source = {"path": path, "size": status.st_size, "modified": status.st_mtime_ns}
         job = {
             "albert": __version__,
             "input": source,
-            **{f"input {name}": value for name, value in reading.items()},
+            **{f"input {name}": value for name, value in asdict(self.table.source).items() if name != "path"},
             **{f"output {name}": value for name, value in asdict(self.records.form).items()},
             "columns": self.records.columns,
-            **self.predictor.identity(),
-            **asdict(self.options),
+            **self.work.identity(),
         }
-        return dict(json.loads(json.dumps(job)))  # as it will be read again
+        return dict(json.loads(json.dumps(job)))  # as a later call will read it
 
     def told(self) -> tuple[str, ...]:
         """The remarks, with what was counted."""
-        counted = (
+        counts = (
             (self.records.blank, "rows that lack a column, whose cells are empty"),
-            (self.empty, "rows without a text, whose predictions mean nothing"),
+            *self.reader.counts(),
             (self.records.nulls, "numbers that JSON lacks (NaN, infinity), written as null"),
         )
-        told = (*self.table.remarks, *self.table.repairs, *self.remarks)
-        return (*told, *(f"{what}: {count:,}" for count, what in counted if count))
+        return (*self.reader.remarks(), *self.remarks, *in_words(counts))
 
-    def _rows(self) -> Iterator[Row]:
-        rows = iter(self.table)
-        first = next(rows, None)
-        if first is None:
-            raise AlbertError(ErrorKind.DATA, self.table.path, expected="rows of data", got="a header alone")
-        return itertools.chain([first], rows)
-
-    def _read_through(self, read: Callable[[], Table], form: Form) -> Iterable[str]:
+    def _read_through(self, form: Form) -> Iterable[str]:
         """The columns of all rows. Raises `AlbertError` (bad-data) where one cannot be written, before any is computed.
 
-        A stream can be read only once: its first lines tell, and what comes later is refused where it differs.
+        A stream can be read only once: its first lines decide, and a later row with another column is refused.
         """
         held = form.format == "csv" and self.table.layout.format not in ("jsonl", "json", "parquet")
-        if held or not self.rereadable:
+        if held or not self.reader.rereadable:
             return self.table.columns
         names = dict.fromkeys(self.table.columns)
-        for row in read():
-            self._require_free(self._place(row), row.values)
-            Records(form, tuple(row.values)).table_row(self._place(row), row.values)
+        for row in Table(self.table.source, wanted=self.work.wanted):
+            self._require_free(self.reader.place(row), row.values)
+            Records(form, tuple(row.values)).table_row(self.reader.place(row), row.values)
             names.update(dict.fromkeys(row.values))
         return names
 
     def _portion(self, rows: list[Row], *, first: bool) -> bytes:
-        predictions = self.predictor.predict([self._example(row) for row in rows], self.options)
-        records = [(self._place(row), self._record(row, best)) for row, best in zip(rows, predictions, strict=True)]
+        values = self.work.values([self.reader.example(row) for row in rows])
+        records = [(self.reader.place(row), self._record(row, added)) for row, added in zip(rows, values, strict=True)]
         return self.records.portion(records, first=first)
 
-    def _record(self, row: Row, best: list[Prediction]) -> Record:
-        self._require_free(self._place(row), row.values)
-        values = (_answer(best[0], self.predictor.task.answer), best[0]["score"]) if self.single else (best,)
-        return {**row.values, **dict(zip(self.added, values, strict=True))}
-
-    def _example(self, row: Row) -> Example:
-        try:
-            example = example_of(row, self.columns)
-        except ValueError as error:
-            raise AlbertError(ErrorKind.DATA, f"{self._place(row)}: {error}") from None
-        self.empty += not any(text.strip() for text in (example.text, example.text_pair or ""))
-        for text in filter(SURROGATE.search, (example.text, example.text_pair or "", *example.choices)):
-            fault = invalid_unicode(text)
-            raise AlbertError(fault.kind, f"{self._place(row)}: {fault.what}", expected=fault.expected, got=fault.got)
-        return example
-
-    def _place(self, row: Row) -> str:
-        return f"{self.table.path}:{row.number}"
+    def _record(self, row: Row, added: tuple[Any, ...]) -> Record:
+        if isinstance(self.records, Records):
+            self._require_free(self.reader.place(row), row.values)
+        return {**row.values, **dict(zip(self.added, added, strict=True))}
 
     def _require_free(self, place: str, names: Iterable[str]) -> None:
         if taken := [name for name in names if name in self.added]:
@@ -199,7 +237,7 @@ class _Scorer:
 
 
 def _to_stream(scorer: _Scorer, file: IO[bytes]) -> int:
-    """The rows written, portion by portion."""
+    """Writes the rows portion by portion, and returns their number."""
     rows = 0
     for count, data in scorer.portions(skip=0):
         file.write(data)
@@ -225,9 +263,14 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
                 rows += count
                 if count:
                     write_json(note, {**job, "rows": rows, "bytes": file.tell()})
+            if head := scorer.records.head(rows):
+                file.seek(0)
+                file.write(head)
+                file.flush()
+                os.fsync(file.fileno())
         part.replace(out)
     except BaseException as error:
-        if not scorer.rereadable or (isinstance(error, AlbertError) and error.kind is ErrorKind.DATA):
+        if not scorer.reader.rereadable or (isinstance(error, AlbertError) and error.kind is ErrorKind.DATA):
             part.unlink(missing_ok=True)  # a call that could go on from here will not come
             note.unlink(missing_ok=True)
         raise
@@ -242,7 +285,7 @@ class _Done:
 
 
 def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, list[str]]:
-    """(rows, bytes) that an interrupted call of the same job has safely written, and a remark where it was another."""
+    """(rows, bytes) that an interrupted call of the same job has written safely, and a remark if it was another job."""
     try:
         if not (is_plain(note) and is_plain(part)):
             return 0, 0, []
@@ -255,10 +298,5 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, li
         return 0, 0, []
     if other := [name for name in {**job, **stored} if stored.get(name) != job.get(name)]:
         what = ", ".join(other)
-        return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed anew"]
+        return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed again"]
     return rows, size, []
-
-
-def _answer(prediction: Prediction, key: str) -> Any:
-    """What is predicted of a row: the vector of a text, where that is all there is."""
-    return prediction.get("embedding", prediction[key])

@@ -1,4 +1,4 @@
-"""Opening a model, whichever kind it is: one that predicts, or one that fills masks."""
+"""Opens a model of either kind: one that predicts, or one that fills masks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from albert.compute.precision import Precision
 from albert.model.folder import ModelFolder
+from albert.predict.abilities import require_ability
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
 from albert.predict.writer import Writer
@@ -19,11 +20,22 @@ def open_model(
 
     One that writes texts is a `Writer`.
 
-    `precision` and `early_exit` as for `Predictor.load`, which a pre-trained model ignores. Raises `AlbertError`.
+    `precision` and `early_exit` as for `Predictor.load`; a pre-trained model has neither int8 nor early exit. Raises
+    `AlbertError`.
     """
     folder = ModelFolder.open(name)
     if folder.writes:
         return Writer.load(folder)
     if folder.pretrained:
-        return PretrainedModel.load(folder)
+        return PretrainedModel.load(folder, precision="auto" if precision == "int8" else precision)
     return Predictor.load(folder, precision=precision, early_exit=early_exit)
+
+
+def open_predictor(
+    name: str | Path, ability: str, *, precision: Precision | Literal["int8"] = "auto", early_exit: bool = True
+) -> Predictor:
+    """A fine-tuned model with this ability. Raises `AlbertError` (bad-model) for another one."""
+    model = open_model(name, precision=precision, early_exit=early_exit)
+    require_ability(model.abilities, ability, model.task.name if isinstance(model, Predictor) else "pre-training")
+    assert isinstance(model, Predictor)
+    return model

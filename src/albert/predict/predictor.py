@@ -2,75 +2,47 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
+from jaxtyping import Float
 
 from albert.compute.precision import has_int8
 from albert.compute.quantized import Calibration, load_ranges
+from albert.config import AlbertConfig
 from albert.data.batches import Features
-from albert.data.examples import Columns, Example, guess_columns, label_values, named, read_examples
-from albert.data.reading import Reading
-from albert.data.sources import Problems
+from albert.data.examples import Columns, Example, require_named
+from albert.data.reading import DataSource, LabelledOptions, data_options
 from albert.data.tables import Table
 from albert.engine import Engine, Precision
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, load_model
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
+from albert.predict import vectors
+from albert.predict.abilities import abilities_of, require_ability, require_length, require_texts
+from albert.predict.evaluation import Evaluation, evaluated
 from albert.predict.inputs import Input, as_example
-from albert.storage.files import INT8, MANIFEST, as_json, folder_fingerprint, manifest_entries, sha256, write_output
+from albert.predict.moderation import SAFE_LABELS, moderated
+from albert.predict.rank import cosines, pair_scores, ranked
+from albert.storage.files import INT8, MANIFEST, folder_fingerprint, manifest_entries, sha256
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
-from albert.tasks.facts import Facts
 from albert.tasks.published import columns_of, task_of, usual_columns
 from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
 _told = logging.getLogger("albert")
-_CHUNK = 1024  # examples computed at a time
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores on a labelled file, beside what its most frequent answer would reach on `metric`.
-
-    `interval` holds 95 % of the bootstrap distribution of `metric`, and `calibration_error` is the ECE (15 bins) where
-    labels share one softmax. `remarks` tell what was odd in the file, in words, and `facts` are what a report is
-    made of.
-    """
-
-    path: str
-    rows: int
-    metric: str
-    scores: dict[str, float]
-    baseline: float
-    interval: tuple[float, float]
-    calibration_error: float | None
-    remarks: tuple[str, ...]
-    facts: Facts = field(compare=False, repr=False)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the scores as JSON; `albert.report.write_report(path, self.facts)` makes a page of them.
-
-        Raises `AlbertError`: usage for a name that ends in .html, disk where it cannot be written.
-        """
-        if Path(path).suffix.lower() == ".html":
-            raise AlbertError(
-                ErrorKind.USAGE, str(path), expected="a name for JSON",
-                hint="albert.report.write_report(path, evaluation.facts) writes a page",
-            )  # fmt: skip
-        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "facts"}
-        write_output(Path(path), as_json(named))
+_CHUNK = 1024  # the number of examples computed at a time
 
 
 class Predictor:
@@ -91,21 +63,20 @@ class Predictor:
         fingerprint: str = "",
         name: str = "model",
     ) -> None:
-        """Without `columns`, those of training, a file's are known by their names."""
+        """`columns` are those of training. Without them, the columns of a file are found by their names."""
         self.model = model.eval()
-        self.config = model.config
         self.engine = Engine(self.model, precision, calibration=calibration, exit_threshold=exit_threshold)
         self.tokenizer = tokenizer
         self.task = task
         self.columns = columns or usual_columns(task)
-        self.trained = columns is not None  # here, so that its files have these columns
+        self.trained = columns is not None  # trained here, so its files have these columns
         self.lengths = lengths
-        self.thresholds = thresholds  # of decisions, tuned on dev
-        self.fingerprint = fingerprint  # of the files it came from
+        self.thresholds = thresholds  # thresholds of decisions, tuned on dev
+        self.fingerprint = fingerprint  # identifies the files it came from
         self.name = name  # folder or hub id
         self.labels = model.config.id2label
-        self._aside = ThreadPoolExecutor(1)  # kept: every new thread may take memory of its own and keep that
-        self.cut = 0  # texts so far that were longer than the model reads
+        self._aside = ThreadPoolExecutor(1)  # one thread, kept: every new thread may take memory of its own and keep it
+        self.cut = 0  # the number of texts so far that were cut
 
     @classmethod
     def load(
@@ -118,8 +89,9 @@ class Predictor:
     ) -> Self:
         """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
-        `precision`: fp32, bf16, int8 where the model was exported so, or what is fastest on this machine. A model
-        trained with early exit leaves early unless told not to, and one trained with `hardening` hardens its texts so.
+        `precision`: fp32, bf16, int8 if the model was exported so, or "auto", the fastest on this machine. A model
+        trained with early exit leaves early unless `early_exit` is false. One trained with hardening hardens its texts
+        unless `hardening` is false.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
@@ -175,13 +147,13 @@ class Predictor:
         handle_impossible_answer: bool | None = None,
         raw_scores: bool = False,
     ) -> list[Any]:
-        """One input: its predictions, best first. A list: one prediction each (a list each unless top_k is 1).
+        """For one input its predictions, best first. For a list one prediction each (a list each unless `top_k` is 1).
 
-        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …, "choices": […]}; `question` and
-        `context`, or a dict of them, are a pair. Entities come as a list a text, in its order, made from pieces as
-        `aggregation` says: none, simple, first, average or max. Answers have at most `max_answer` pieces, and with
-        `handle_impossible_answer` (None: if the model was trained so) "" is one. `raw_scores` gives labels and numbers
-        their logits.
+        An input is a text, a pair (text, text_pair), or {"text": …, "text_pair": …, "choices": […]}. `question` and
+        `context`, or a dict of them, are a pair. Entities come as a list per text, in its order; `aggregation` (none,
+        simple, first, average, max) says how they are made from pieces. Answers have at most `max_answer` pieces. With
+        `handle_impossible_answer`, "" is an answer (None: if the model was trained so). `raw_scores` gives logits for
+        labels and numbers.
         """
         if inputs is None:
             if question is None or context is None:
@@ -216,30 +188,77 @@ class Predictor:
             options = dataclasses.replace(options, thresholds=self.thresholds)
         return [self.task.decode(output, self.labels, options) for output in self.outputs(examples)]
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of length 1, [texts, hidden], of a model for similarity or retrieval.
+    def embed(
+        self, texts: Sequence[str], *, normalize: bool = True, dimensions: int | None = None
+    ) -> Float[np.ndarray, "texts size"]:
+        """Vectors of a model for similarity or retrieval, of length 1 unless told otherwise; longer texts are cut.
 
-        Raises `AlbertError` (bad-model) for another one.
+        Of `dimensions` the first are kept. Raises `AlbertError`: bad-model for another model, usage for more
+        dimensions than there are.
         """
-        if self.model.head_name != "embedding":
-            raise AlbertError(
-                ErrorKind.MODEL, f"task {self.task.name}", expected="a model for similarity or retrieval", got="another"
-            )
-        vectors = [output.logits[0] for output in self.outputs([Example(text) for text in texts])]
-        table = np.stack(vectors) if vectors else np.zeros((0, self.model.config.hidden_size), np.float32)
-        return np.asarray(table / np.linalg.norm(table, axis=1, keepdims=True))
+        require_ability(self.abilities, "embed", self.task.name)
+        table, cut = vectors.embed(
+            texts, tokenizer=self.tokenizer, max_length=self.max_length, vectors=self.vectors,
+            size=self.config.hidden_size, normalize=normalize, dimensions=dimensions,
+        )  # fmt: skip
+        self.cut += cut
+        return table
+
+    def vectors(self, features: Features) -> list[np.ndarray]:
+        """The vector of each row, as the head of a model for similarity or retrieval gives it."""
+        return self.engine.logits(features)
+
+    def rerank(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> list[dict[str, Any]]:
+        """The texts by how well they fit the query, best first: `{index, score, text}`.
+
+        The score is the cosine of the vectors, or of a cross-encoder the sigmoid of its number, which `raw_scores`
+        gives as it is. Raises `AlbertError` (bad-model) for a model that does neither.
+        """
+        return ranked(self.fits(query, texts, raw_scores=raw_scores), texts)
+
+    def fits(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> Float[np.ndarray, " texts"]:
+        """The scores of `rerank`, in the order of the texts."""
+        require_ability(self.abilities, "rerank", self.task.name)
+        require_texts(texts)
+        if "embed" in self.abilities:
+            return cosines(self.embed([query])[0], self.embed(texts))
+        return pair_scores(self.outputs([Example(query, text) for text in texts]), raw=raw_scores)
+
+    def moderate(self, texts: Sequence[str], *, safe_labels: Sequence[str] = SAFE_LABELS) -> list[dict[str, Any]]:
+        """`{flagged, categories, category_scores}` of each text, as OpenAI's moderations: flagged by its labels.
+
+        `safe_labels` flag no text. Raises `AlbertError` (bad-model) for a model without labels for texts.
+        """
+        require_ability(self.abilities, "moderations", self.task.name)
+        require_texts(texts)
+        outputs = list(self.outputs([Example(text) for text in texts]))
+        return moderated(self.task, outputs, self.labels, thresholds=self.thresholds, safe=safe_labels)
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can do, by the names of the endpoints."""
+        return abilities_of(self.task, self.model.head_name, self.labels)
+
+    @property
+    def config(self) -> AlbertConfig:
+        return self.model.config
+
+    @property
+    def max_length(self) -> int:
+        """The pieces that it reads at once."""
+        return self.lengths.max_length
 
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
-        """What the head says about each example; while a portion is computed those after it are encoded."""
+        """The head's output for each example. While a portion is computed, the next ones are encoded."""
         portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
-        encoded = (self._aside.map if len(portions) > 1 else map)(self._encode, portions)
+        encoded = (self._aside.map if len(portions) > 1 else map)(self.encode, portions)
         for portion, features in zip(portions, encoded, strict=True):
             yield from Output.each(portion, features, self.engine.logits(features))
 
     def features(self, examples: Sequence[Example]) -> tuple[Features, int]:
         """The examples as the model reads them, and how many were cut.
 
-        Raises `AlbertError` (bad-data) for pairs of texts where the model does not tell two texts apart.
+        Raises `AlbertError` (bad-data) for pairs of texts if the model cannot tell two texts apart.
         """
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)
         if self.config.type_vocab_size < 2 and features.types.any():
@@ -248,99 +267,65 @@ class Predictor:
             )
         return features, cut
 
-    def _encode(self, examples: Sequence[Example]) -> Features:
+    def encode(self, examples: Sequence[Example]) -> Features:
+        """The examples as the model reads them; those that were cut are counted."""
         features, cut = self.features(examples)
         self.cut += cut
         return features
 
-    def evaluate(
-        self,
-        path: str | Path,
-        *,
-        label: str | None = None,
-        format: str | None = None,
-        encoding: str = "utf-8",
-        header: bool | None = None,
-        word_column: int | None = None,
-        tag_column: int | None = None,
-        keep_na: bool = False,
-    ) -> Evaluation:
-        """Scores on a labelled file with the columns of training, read as `Reading` says.
+    def fitted(self, source: DataSource) -> Self:
+        """This predictor with the columns and lengths that a source names in the place of those of training.
+
+        Raises `AlbertError` (usage) for a length beyond the model's, or another task.
+        """
+        if source.task not in (None, self.task.name):
+            raise AlbertError(ErrorKind.USAGE, f"task {source.task}", expected=f"{self.task.name}, the model's own")
+        lengths = self.lengths.adjusted(source.max_length, source.stride)
+        limit = min(self.tokenizer.max_length, self.config.max_position_embeddings)
+        if source.max_length is not None:
+            require_length(source.max_length, limit)
+        other = copy.copy(self)
+        other.lengths = lengths
+        other.columns = Columns(
+            source.text or self.columns.text,
+            source.text_pair or self.columns.text_pair,
+            source.label or self.columns.label,
+            tuple(source.choices.split(",")) if source.choices else self.columns.choices,
+        )
+        return other
+
+    @data_options
+    def evaluate(self, data: str | Path | DataSource, **options: Unpack[LabelledOptions]) -> Evaluation:
+        """Scores on a labelled file, with the columns and lengths of training unless the options name others.
 
         Raises `AlbertError` (bad-data) for bad rows.
         """
-        reading = Reading(
-            format=format, encoding=encoding, header=header, word_column=word_column, tag_column=tag_column,
-            keep_na=keep_na,
-        )  # fmt: skip
-        table = Table(path, **reading.reading(), wanted=named(*self.columns.texts(), label or self.columns.label))
-        wanted = label or self.columns.label or guess_columns(table).label
-        columns = dataclasses.replace(self.columns_of(table), label=wanted)
-        if columns.label not in table.columns:
-            raise AlbertError(
-                ErrorKind.DATA,
-                f"{table.path}: no label column {columns.label!r}",
-                got="columns " + ", ".join(table.columns),
-                hint="name it with --label COLUMN" + (f"; {table.advice}" if table.advice else ""),
-            )
-        problems = Problems(table.path)
-        parse_gold = self.task.parser(label_values(table, columns))
-        examples = list(read_examples(table, columns, parse_gold, problems))
-        problems.raise_if_any()
-        if not examples:
-            raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
-        outputs, told = self._judged(examples)
-        remarks = (*table.remarks, *problems.remarks, *told)
-        scores = self.task.score(outputs, self.labels, self.thresholds)
-        baseline = self.task.baseline(examples, examples, self.labels)
-        facts = Facts(
-            title=Path(self.name).name,
-            task=self.task,
-            labels=self.labels,
-            outputs=outputs,
-            scores=scores,
-            baseline=baseline,
-            tokenizer=self.tokenizer,
-            lengths=self.lengths,
-            about={"evaluation data": f"{table.path}, {len(examples):,} rows"},
-            settings=self.config.to_dict(),
-            files=(table.path,),
-            columns=columns,
-            **reading.reading(),
-            thresholds=self.thresholds,
-            metrics=Path(self.name) / "metrics.jsonl",
-            remarks=remarks,
-        )
-        return Evaluation(
-            path=table.path,
-            rows=len(examples),
-            metric=self.task.metric,
-            scores=scores,
-            baseline=baseline[1],
-            interval=(facts.interval.low, facts.interval.high),
-            calibration_error=facts.calibration_error,
-            remarks=remarks,
-            facts=facts,
-        )
+        source = DataSource.of(data, **options)
+        fitted = self.fitted(source)
+        evaluation = evaluated(fitted, source)
+        self.cut = fitted.cut
+        return evaluation
 
-    def _judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
-        """The outputs on examples with gold, and what is to be known of them."""
-        features = self._encode(examples)
-        self.task.targets(examples, features, self.labels)  # refuses labels that the model does not know
+    def judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
+        """The outputs for examples with gold, and remarks on them. Raises `AlbertError` for labels that are unknown."""
+        features = self.encode(examples)
+        self.task.targets(examples, features, self.labels)
         remarks = tuple(self.task.remarks(examples, features))
         found = self.engine.exits(features)
         if self.engine.early is not None:
-            depths = self.model.config.num_hidden_layers
+            depths = self.config.num_hidden_layers
             remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
         return Output.each(examples, features, found.logits), remarks
 
     def columns_of(self, table: Table) -> Columns:
-        """Which columns of a table hold this model's texts: those of training, or the only one there is.
+        """The columns of a table that hold this model's texts: those of training, or the only one there is.
 
-        Of a model from elsewhere they are told by their names. Raises `AlbertError` (bad-data) when they are not there.
+        For a model from elsewhere they are found by their names. Raises `AlbertError` (bad-data) if they do not exist.
         """
         wanted = self.columns.texts()
-        if not self.trained and (named := columns_of(self.task, table)):
+        if table.source.text or table.source.text_pair or table.source.choices:
+            require_named(table, *wanted, *self.columns.choices)
+        elif not self.trained and (named := columns_of(self.task, table)):
             return named
         if all(name in table.columns for name in (*wanted, *self.columns.choices)):
             return dataclasses.replace(self.columns, label=None)
@@ -356,7 +341,7 @@ class Predictor:
         )
 
     def identity(self) -> dict[str, Any]:
-        """All of it that changes an answer: the files and how they are computed with."""
+        """Everything that changes an answer: the model's files, and how they are computed."""
         early, hardening = self.engine.early, self.tokenizer.hardening
         return {
             "model": self.fingerprint,
@@ -375,7 +360,7 @@ class Predictor:
 
 
 def _fingerprint(folder: Path, *, int8: bool) -> str:
-    """Which files answers come from; a folder may have no manifest, which would know the int8 form."""
+    """Identifies the files behind the answers. A folder may have no manifest, which would list the int8 form."""
     return folder_fingerprint(folder) + (f"-{sha256(folder / INT8)}" if int8 else "")
 
 

@@ -1,7 +1,7 @@
-"""Extractive summaries: the sentences of a text that stand for the others, told by an encoder's vectors.
+"""Extractive summaries: the most central sentences of a text, chosen by an encoder's vectors.
 
-A sentence is central if many others are like it (after LexRank, Erkan and Radev 2004); of those that are, each is taken
-if it says something that the ones before it do not (maximal marginal relevance, Carbonell and Goldstein 1998).
+A sentence is central if many others are similar to it (after LexRank, Erkan and Radev 2004). A central sentence is
+chosen if it differs from the sentences chosen before (maximal marginal relevance, Carbonell and Goldstein 1998).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Float
 from sentencex import segment
 
-_DAMPING = 0.85  # LexRank's
-_RELEVANCE = 0.7  # what centrality counts beside being new
+_DAMPING = 0.85  # LexRank's damping
+_RELEVANCE = 0.7  # the weight of centrality against novelty
 _ROUNDS = 50
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A part of the text, [start, end), and how central it is; all of a text's sum up to 1."""
+    """A part of the text, [start, end), and its centrality. The centralities of a text sum to 1."""
 
     text: str
     start: int
@@ -28,14 +28,14 @@ class Sentence:
 
 
 def sentences(text: str, *, language: str = "en") -> list[Sentence]:
-    """The sentences of a text where they stand, white space around them left out."""
+    """The sentences of a text with their places, without white space around them."""
     found, at = [], 0
     for part in segment(language, text):
         words = part.strip()
         if not words:
             continue
         start = text.find(words, at)
-        if start < 0:  # a rule of the language changed characters
+        if start < 0:  # a rule of the language changed the characters
             continue
         at = start + len(words)
         found.append(Sentence(words, start, at))
@@ -43,7 +43,7 @@ def sentences(text: str, *, language: str = "en") -> list[Sentence]:
 
 
 def summarize(parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], count: int) -> list[Sentence]:
-    """At most `count` of the sentences, in the order of the text, from a vector each."""
+    """At most `count` of the sentences, in the order of the text, from one vector per sentence."""
     if not parts:
         return []
     alike = similarity(vectors)
@@ -53,7 +53,7 @@ def summarize(parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidde
 
 
 def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n"]:
-    """Cosines, 0 where they would be negative. What all sentences share is taken out first: it hides differences."""
+    """Cosines, with 0 for negative ones. What all sentences share is subtracted first, because it hides differences."""
     rest = vectors - vectors.mean(0) if len(vectors) > 2 else vectors
     units = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
     alike = np.asarray(units @ units.T)
@@ -61,9 +61,9 @@ def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n
 
 
 def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
-    """How like others a sentence is that are central themselves; all sum up to 1.
+    """The centrality of each sentence: it is high if the sentence is similar to central ones. The sum is 1.
 
-    LexRank divides by a sentence's likeness to all, which makes the odd one among many as central as they are.
+    LexRank divides by a sentence's similarity to all, which makes an odd sentence among many as central as they are.
     """
     count = len(alike)
     others = alike.copy()
@@ -76,9 +76,9 @@ def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
 
 
 def diverse(scores: Float[np.ndarray, " n"], alike: Float[np.ndarray, "n n"], count: int) -> list[int]:
-    """The places of `count` sentences, best first, each central and unlike those before it."""
+    """The positions of `count` sentences, best first. Each is central and unlike those before it."""
     relevant = _RELEVANCE * scores / scores.max()
-    told = np.zeros(len(scores))  # how much of each was said by those before it
+    told = np.zeros(len(scores))  # how much of each sentence the chosen ones already say
     chosen: list[int] = []
     for _ in range(min(count, len(scores))):
         chosen.append(int(np.argmax(relevant - (1 - _RELEVANCE) * told)))

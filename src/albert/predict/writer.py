@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+from albert.config import AlbertConfig
 from albert.data.batches import Features, inference_batches
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind
@@ -19,9 +20,10 @@ from albert.generation.rules import spell
 from albert.model import AlbertForText2Text, load_text2text
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
+from albert.predict.abilities import EVERY
 from albert.predict.inputs import Input, as_example
 from albert.predict.predictor import Predictor
-from albert.tasks import WRITING, DecodeOptions, Lengths, Prediction
+from albert.tasks import WRITING, DecodeOptions, Lengths, Prediction, task_named
 from albert.tasks.base import Output, Written
 from albert.tasks.stored import StoredTask, as_trained, lengths_of
 from albert.tasks.text2text import Text2Text
@@ -63,9 +65,16 @@ class Writer(Predictor):
         self.labels = ()
         self.cut = 0
         self.limited = 0
-        self.config = model.config
         self._alphabet = Alphabet.of(tokenizer, model.config.vocab_size)
         self._aside = ThreadPoolExecutor(1)
+
+    @property
+    def config(self) -> AlbertConfig:
+        return self.network.config
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        return EVERY | {"generate"}
 
     @classmethod
     def load(cls, name: str | Path | ModelFolder, **_: Any) -> Self:
@@ -82,7 +91,7 @@ class Writer(Predictor):
         stored = StoredTask.of(model.config.extra, source)
         if stored.task is not None and stored.task not in WRITING:
             raise AlbertError(ErrorKind.MODEL, f"{source}: task", expected=" or ".join(WRITING), got=stored.task)
-        task = as_trained(WRITING[stored.task or Text2Text.name], stored, source)
+        task = as_trained(task_named(stored.task or Text2Text.name), stored, source)
         assert isinstance(task, Text2Text)
         tokenizer = open_tokenizer(folder.path, config=model.config)
         limit = min(
@@ -134,7 +143,7 @@ class Writer(Predictor):
 
     def write(self, examples: Sequence[Example], generation: GenerationOptions, count: int | None = 1) -> list[Output]:
         """Up to `count` texts for each example, all of the beam's for None."""
-        features = self._encode(examples)
+        features = self.encode(examples)
         room = min(generation.max_length, self.config.max_position_embeddings - 1)
         prefix = spell(generation.prefix, self.tokenizer, room=room)
         wanted = generation.beam if count is None else count
@@ -164,7 +173,7 @@ class Writer(Predictor):
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         yield from self.write(examples, self.generation)
 
-    def _judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
+    def judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
         before = self.limited
         outputs = self.write(examples, self.generation)
         assert isinstance(self.task, Text2Text)

@@ -1,8 +1,8 @@
-"""The same text in a teacher's pieces, word by word: which of its pieces and which of ours spell the same letters.
+"""Aligns our pieces with a teacher's, word by word: which pieces of both spell the same letters.
 
 A word here is a run of our pieces that begins where `word_starts` says: at a space, or at a mark such as a comma. A
-BERT vocabulary divides text at the same places, so a word has the same pieces of the teacher's wherever it stands, and
-both sides of a row can be looked up in streams that were made once.
+BERT vocabulary divides text at the same places. So a word has the same teacher pieces wherever it occurs, and both
+sides of a row can be looked up in streams that are made once.
 """
 
 from __future__ import annotations
@@ -18,29 +18,31 @@ from albert.pretraining.full_rows import FullRows, Stream
 from albert.text.encodings import Tokenizer
 from albert.text.pieces import SPACE
 
-_FACTOR = 0x2545F4914F6CDD1D  # odd, so that powers of it do not vanish
+_FACTOR = 0x2545F4914F6CDD1D  # odd, so that its powers do not become 0
 
 
 @dataclass(frozen=True)
 class Words:
-    """Where words lie in our stream and in the teacher's."""
+    """Where words are in our stream and in the teacher's."""
 
     of_piece: Int[Tensor, " pieces"]  # the word of each of our pieces
     begins: Bool[Tensor, " pieces"]  # whether one of our pieces begins a word
-    pieces: Int[Tensor, " teacher"]  # the teacher's, end to end
-    of_teacher: Int[Tensor, " teacher"]  # the word of each of them
+    pieces: Int[Tensor, " teacher"]  # the teacher's pieces of all words, end to end
+    of_teacher: Int[Tensor, " teacher"]  # the word of each of these pieces
     starts: Int[Tensor, " words_and_end"]  # where each word starts in `pieces`
 
     @classmethod
     def of(cls, stream: Stream, vocabulary: Sequence[str], teacher: Tokenizer) -> Words:
-        """`vocabulary` is the stream's. Each distinct word is given to the teacher's tokenizer once."""
+        """The words of `stream`, whose vocabulary is `vocabulary`. Each distinct word goes through the teacher's
+        tokenizer once.
+        """
         tokens = stream.tokens.long()
         begins = stream.begins[tokens]
         begins[stream.sentences[:-1]] = True
         of_piece = begins.cumsum(0) - 1
         first = torch.nonzero(begins).squeeze(1)
         sizes = torch.diff(first, append=first.new_tensor([len(tokens)]))
-        # A word's key: the sum over its pieces of a number drawn for (piece, place in the word).
+        # A word's key: the sum over its pieces of a number drawn for (piece, position in the word).
         place = torch.arange(len(tokens), device=tokens.device) - first[of_piece]
         drawn = (tokens * 512 + place.clamp(max=511) + 1) * _FACTOR
         drawn = (drawn ^ ((drawn >> 29) & ((1 << 35) - 1))) * _FACTOR
@@ -77,7 +79,7 @@ def _texts(tokens: Tensor, firsts: list[int], sizes: list[int], vocabulary: Sequ
 def _teacher_pieces(texts: Sequence[str], teacher: Tokenizer) -> list[list[int]]:
     found = [ids.tolist() for ids in teacher.ids([text.strip() for text in texts])]
     for text, ids in zip(texts, found, strict=True):
-        if ids and not text.startswith(" "):  # it goes on a word, so it has no space before it
+        if ids and not text.startswith(" "):  # it continues a word, so it has no space before it
             first = teacher.after_mask(ids[0])
             ids[:1] = [] if first is None else [first]
     return found
@@ -85,9 +87,9 @@ def _teacher_pieces(texts: Sequence[str], teacher: Tokenizer) -> list[list[int]]
 
 @dataclass(frozen=True)
 class Aligned:
-    """A batch of rows as the teacher reads it, and which word of a row each piece of either side belongs to.
+    """A batch of rows as the teacher reads it, and the word of each piece on both sides.
 
-    Words are numbered a row; -1 stands for special pieces. `known` says which words are whole on our side.
+    Words are numbered per row; special pieces have -1. `known` marks the words that are whole on our side.
     """
 
     ids: Int[Tensor, "rows longest"]
@@ -98,7 +100,7 @@ class Aligned:
 
 
 def align(rows: FullRows, words: Words, longest: int, *, cls_id: int, sep_id: int, pad_id: int) -> Aligned:
-    """The teacher's [CLS] words of A, words of B [SEP], cut at `longest`, beside the rows."""
+    """The teacher's [CLS] words of A, words of B [SEP] for each row, cut at `longest`."""
     length = rows.ids.shape[1]
     of_piece = words.of_piece
     a_first, a_last = of_piece[rows.first].long(), of_piece[rows.first + rows.first_length - 1].long()
@@ -134,14 +136,16 @@ def align(rows: FullRows, words: Words, longest: int, *, cls_id: int, sep_id: in
     known &= ~((number == a_count - 1) & cut(rows.first + rows.first_length))
     known &= ~((number == a_count) & cut(rows.second))
     known &= ~((number == a_count + b_count - 1) & (b_count > 0) & cut(rows.second + rows.second_length))
-    known &= ~((a_size + b_size)[:, None] > total) | (number != theirs.gather(1, total))  # nor one that is cut there
+    known &= ~((a_size + b_size)[:, None] > total) | (number != theirs.gather(1, total))  # nor a word that is cut there
     return Aligned(ids, column <= total + 1, ours, theirs, known)
 
 
 def word_vectors(
     hidden: Float[Tensor, "rows length hidden"], word: Int[Tensor, "rows length"], words: int
 ) -> tuple[Float[Tensor, "rows words hidden"], Bool[Tensor, "rows words"]]:
-    """The mean of each word's pieces, and which words have any: a product of matrices, the same on every run."""
+    """The mean of each word's pieces, and which words have any. It is a product of matrices, so every run gives the
+    same.
+    """
     number = torch.arange(words, device=word.device)
     which = word[:, None, :] == number[None, :, None]
     counts = which.sum(2)

@@ -1,4 +1,4 @@
-"""The card of a pre-trained model: from what, on which corpus, for how long, with which scores."""
+"""The card of a pre-trained model: its start, its corpus, the length of its training, and its scores."""
 
 from __future__ import annotations
 

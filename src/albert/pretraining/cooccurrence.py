@@ -1,6 +1,6 @@
-"""Word embeddings to start from: which pieces stand near which, counted on the corpus and factorised.
+"""Initial word embeddings: co-occurrences of pieces, counted on the corpus and factorised.
 
-A minute of counting instead of hours of gradients: pieces of like use begin close to one another. Source: Levy,
+A minute of counting replaces hours of gradients: pieces with similar use begin close to one another. Source: Levy,
 Goldberg and Dagan 2015 (positive PMI with smoothed contexts, truncated SVD with square roots of singular values).
 """
 
@@ -15,15 +15,15 @@ from albert.corpus.shards import Corpus
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.pretraining.masking import FIRST_ORDINARY
 
-_MAX_TOKENS = 60_000_000  # counted at most, from shards all over the corpus
+_MAX_TOKENS = 60_000_000  # the most tokens counted, from shards all over the corpus
 _SMOOTHING = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingConfig:
-    """Where the word embeddings of a network from scratch begin.
+    """How the word embeddings of a network from scratch begin.
 
-    "random" as the published models, or "cooccurrence" within `window` pieces to either side.
+    "random" as in the published models, or "cooccurrence" within `window` pieces to either side.
     """
 
     embeddings: Literal["random", "cooccurrence"] = "random"
@@ -58,7 +58,7 @@ def cooccurrence_embeddings(corpus: Corpus, *, vocab_size: int, size: int, windo
 
 
 def _near(tokens: np.ndarray, vocab_size: int, window: int):  # type: ignore[no-untyped-def]  # a scipy matrix
-    """How often each piece follows each other one at up to `window` places, a place k counting 1/k."""
+    """How often each piece follows each other piece within `window` positions. Position k counts 1/k."""
     from scipy import sparse
 
     total = sparse.csr_matrix((vocab_size, vocab_size), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a run is taught from: documents or full rows, with a teacher or without."""
+"""The teaching of a run: documents or full rows, with a teacher or without."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from albert.training.world import World
 
 @dataclass(frozen=True)
 class Course:
-    """What a run is taught from: the objective, and the source of its steps for rows and batches of a size."""
+    """The objective of a run, and the source of its steps for a size of rows and batches."""
 
     objective: Objective
     make: Callable[[int, int, int, int], PretrainingSource | FullRowSource]
@@ -51,10 +51,11 @@ class Course:
         *,
         begins: bool,
     ) -> Course:
+        """The teaching of a run on this corpus."""
         loop, instances = settings.loop, settings.instances
         starts = word_starts(tokenizer.vocabulary)
 
-        @cache  # the held-out part and the run's first source are one
+        @cache  # the held-out part and the run's first source are the same
         def documents(length: int, batch_size: int, first: int, part: int) -> PretrainingSource:
             return PretrainingSource(
                 corpus,
@@ -106,7 +107,7 @@ class Course:
 
 
 def _dtype(settings: PretrainSettings, world: World) -> torch.dtype:
-    """The number format of what full rows are computed in."""
+    """The number format in which full rows are computed."""
     return torch.bfloat16 if resolve_precision(settings.loop.precision, world.device) == "bf16" else torch.float32
 
 
@@ -121,7 +122,9 @@ def _teacher(
     *,
     begins: bool,
 ) -> Teacher:
-    """Loads the teacher, gives the model its comparison with it and, where asked for, its blocks to begin from."""
+    """Loads the teacher, and gives the model the comparison with it and, if asked for, the teacher's blocks to begin
+    with.
+    """
     progress.on_message(f"looking up the corpus's words in the vocabulary of {name}")
     folder = ModelFolder.open(name)
     encoder, pieces = load_encoder(folder), open_tokenizer(folder.path, config=folder.config)

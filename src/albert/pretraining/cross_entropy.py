@@ -1,4 +1,4 @@
-"""Cross-entropy over the tied vocabulary that turns its logits into their gradient while they are in the cache."""
+"""Cross-entropy over the tied vocabulary. It turns logits into their gradient while they are in the cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_CHUNK = 1 << 18  # scores in float32 that a core's L2 holds
+_CHUNK = 1 << 18  # the number of float32 scores that fit into a core's L2 cache
 
 
 def tied_cross_entropy(
@@ -18,9 +18,9 @@ def tied_cross_entropy(
     bias: Float[Tensor, " vocab"],
     gold: Int[Tensor, " masked"],
 ) -> Float[Tensor, ""]:
-    """The summed cross-entropy of `words @ x + bias`; scores in the precision of autocast, the rest in float32.
+    """The summed cross-entropy of `words @ x + bias`. Scores are in autocast's precision, the rest in float32.
 
-    Rows of x beyond those of `gold` only fill it up to a size that products know.
+    Rows of x beyond those of `gold` are padding to a size that the products support.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     with torch.autocast("cpu", enabled=False):
@@ -49,7 +49,7 @@ class _TiedCrossEntropy(torch.autograd.Function):
 
 
 def _into_gradient(logits: Tensor, gold: Tensor) -> Tensor:
-    """Overwrites `logits` by softmax less one-hot; returns the summed cross-entropy."""
+    """Overwrites `logits` by softmax minus one-hot, and returns the summed cross-entropy."""
     scores = logits.float()
     scores.sub_(scores.amax(1, keepdim=True))
     right = scores.gather(1, gold)

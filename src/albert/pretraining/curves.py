@@ -9,11 +9,11 @@ import numpy as np
 
 from albert.storage.stored import read_records
 
-_WINDOW = 50  # steps a training loss is averaged over
+_WINDOW = 50  # the steps over which a training loss is averaged
 
 
 def draw_curves(metrics: Path) -> bytes | None:
-    """Losses and accuracies of `metrics.jsonl` as a PNG; None where matplotlib is not installed."""
+    """The losses and accuracies of `metrics.jsonl` as a PNG; None if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

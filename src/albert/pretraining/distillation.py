@@ -1,8 +1,9 @@
-"""What a teacher adds to pre-training: its vectors of words and of whole texts, beside masked words and order.
+"""The teacher's part of pre-training: its vectors of words and of whole texts, in addition to masked words and order.
 
-The student reads masked text, the teacher reads the text itself. Three things are compared: word vectors (the mean of
-a word's pieces) behind each of the student's groups and at the teacher's corresponding depth, the mean of all pieces,
-and, through the pooler, [CLS]. Sources: Jiao et al. 2020 (TinyBERT), section 3; Reimers and Gurevych 2020, section 3.
+The student reads masked text; the teacher reads the original. Three things are compared. First, word vectors (the mean
+of a word's pieces) after each of the student's groups, at the teacher's corresponding depth. Second, the mean of all
+pieces. Third, [CLS] through the pooler. Sources: Jiao et al. 2020 (TinyBERT), section 3; Reimers and Gurevych 2020,
+section 3.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from albert.text.encodings import Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
-    """The weights of the teacher's terms, each a mean of 1 - cosine.
+    """The weights of the teacher's terms. Each term is a mean of 1 - cosine.
 
-    `teacher_words`: word vectors of the last layer. `teacher_depths`: those of the depths before, where the student has
-    several groups. `teacher_mean`: the mean of all pieces. `teacher_pooled`: the pooled vector of [CLS]. `unmasked` is
-    the share of rows in which nothing is hidden, so that the student also learns from whole text. `teacher_blocks`
-    names the block of the teacher, from 0, that each group begins as; none: the student's blocks are drawn.
+    `teacher_words`: word vectors of the last layer. `teacher_depths`: word vectors of the earlier depths, if the
+    student has several groups. `teacher_mean`: the mean of all pieces. `teacher_pooled`: the pooled vector of [CLS].
+    `unmasked` is the share of rows without hidden pieces, so that the student also learns from whole text.
+    `teacher_blocks` names the teacher's block, from 0, with which each group begins; without it the student's blocks
+    are drawn at random.
     """
 
     teacher_words: float = 6.0
@@ -45,7 +47,7 @@ class DistillationConfig:
 
     @property
     def weights(self) -> dict[str, float]:
-        """By the term's name in the log."""
+        """The weights by the terms' names in the log."""
         return {
             "words": self.teacher_words, "depths": self.teacher_depths, "mean": self.teacher_mean,
             "pooled": self.teacher_pooled,
@@ -54,7 +56,7 @@ class DistillationConfig:
 
 @dataclass(frozen=True)
 class Target:
-    """What the teacher says to a batch: word vectors of each compared depth, and the mean over all pieces."""
+    """The teacher's vectors for a batch: word vectors of each compared depth, and the mean over all pieces."""
 
     words: list[Float[Tensor, "rows words hidden"]]
     present: Bool[Tensor, "rows words"]
@@ -67,7 +69,7 @@ class Teacher:
     def __init__(
         self, model: AlbertModel, tokenizer: Tokenizer, words: Words, groups: int, dtype: torch.dtype, *, compiled: bool
     ) -> None:
-        """`groups` is how many groups the student has."""
+        """`groups` is the number of the student's groups."""
         model.requires_grad_(False)
         self.encoder = encoder_over_rows(model, dtype, compiled=compiled)
         self.special = tokenizer.special
@@ -78,7 +80,7 @@ class Teacher:
         self.limit = model.config.max_position_embeddings
 
     def align(self, rows: FullRows) -> Aligned:
-        """The rows as the teacher reads them: an eighth longer at most, which nearly all texts fit into."""
+        """The rows as the teacher reads them: at most an eighth longer, which is enough for nearly all texts."""
         length = rows.ids.shape[1]
         longest = min(self.limit, -(-length * 9 // 64) * 8)
         special = self.special
@@ -98,10 +100,10 @@ class Teacher:
 
 
 class Comparison(nn.Module):
-    """The student's vectors against the teacher's, through linear maps where their sizes differ.
+    """The student's vectors against the teacher's, through linear maps if their sizes differ.
 
-    Units of very different size would decide every cosine, so word vectors are standardised unit by unit with the mean
-    and the spread that the teacher's have in a first batch.
+    Units of very different size would dominate every cosine. So word vectors are standardised per unit, with the mean
+    and deviation of the teacher's vectors in a first batch.
     """
 
     centre: Float[Tensor, "levels theirs"]
@@ -123,7 +125,7 @@ class Comparison(nn.Module):
 
     @torch.no_grad()
     def standardise(self, target: Target, known: Bool[Tensor, "rows words"]) -> None:
-        """Takes the mean and the spread of the teacher's units from a batch."""
+        """Takes the mean and deviation of the teacher's units from a batch."""
         use = known & target.present
         for level, vectors in enumerate(target.words):
             own = vectors[use].float()
@@ -137,7 +139,7 @@ class Comparison(nn.Module):
         aligned: Aligned,
         target: Target,
     ) -> dict[str, Float[Tensor, ""]]:
-        """1 - cosine, a mean over a row's words, summed over rows: "words", "depths", "mean" and "pooled"."""
+        """1 - cosine, averaged over a row's words and summed over rows: "words", "depths", "mean" and "pooled"."""
         of_words = []
         for level, hidden in enumerate(levels):
             own, present = word_vectors(hidden, aligned.ours, aligned.known.shape[1])
@@ -158,6 +160,6 @@ class Comparison(nn.Module):
 
 
 def group_ends(groups: int, loops: int) -> list[int]:
-    """The depth, from 0, behind which each group is left. There are at least as many loops as groups."""
+    """The depth, from 0, of the last layer of each group. There are at least as many loops as groups."""
     of = [loop * groups // loops for loop in range(loops)]
     return [loop for loop in range(loops) if loop + 1 == loops or of[loop + 1] != of[loop]]

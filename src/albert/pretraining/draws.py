@@ -1,6 +1,6 @@
-"""Random numbers that are pure functions of where they are used: no state, any order, any part of a batch.
+"""Random numbers that are pure functions of their coordinates: no state, in any order, for any part of a batch.
 
-The mixing function is SplitMix64's finaliser (Steele, Lea and Flood 2014), applied once a coordinate.
+The mixing function is SplitMix64's finaliser (Steele, Lea and Flood 2014), applied once per coordinate.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def uniform(*coordinates: int | np.ndarray) -> np.ndarray:
 
 
 def whole(low: int | np.ndarray, high: int | np.ndarray, *coordinates: int | np.ndarray) -> np.ndarray:
-    """Whole numbers from `low` to `high`, both possible, one for each point of the coordinates."""
+    """Whole numbers from `low` to `high` inclusive, one for each point of the coordinates."""
     low, high = np.asarray(low, np.int64), np.asarray(high, np.int64)
     return low + (uniform(*coordinates) * (high - low + 1)).astype(np.int64)
 

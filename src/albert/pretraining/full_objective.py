@@ -1,4 +1,4 @@
-"""Pre-training on full rows: the steps of a run, and what a step minimises, with a teacher or without."""
+"""Pre-training on full rows: the steps of a run and their loss, with a teacher or without."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from albert.pretraining.full_rows import Draws, FullRows, Stream, full_rows, mas
 from albert.pretraining.instances import NO_PAIR, InstanceConfig
 from albert.pretraining.source import MaskingConfig, micro_batch_count
 
-_LENGTH = 12  # the draw of a step's row length; full_rows.py has those before
+_LENGTH = 12  # the slot for a step's row length; full_rows.py has the slots before it
 
 
 @dataclass(frozen=True)
 class StepRows:
-    """Some rows of a step, by number: the device makes them when they are read. `masked` pieces of each are hidden."""
+    """The numbers of some rows of a step. The device makes the rows when they are read. Each has `masked` hidden
+    pieces.
+    """
 
     seed: int
     step: int
@@ -38,7 +40,7 @@ class StepRows:
 
 
 class FullRowSource:
-    """The micro-batches of every step, of which each rank takes its own; all ranks together see the same ones.
+    """The micro-batches of every step. Each rank takes its own, and all ranks together always see the same ones.
 
     A step has `batch_size` rows of `max_length` pieces, or as many pieces in rows of a length drawn from `row_lengths`.
     """
@@ -85,9 +87,9 @@ class FullRowSource:
 
 
 class FullRowObjective:
-    """Cross-entropies "mlm" and "sop" as in `PretrainingObjective`, and with a teacher its terms, each over rows.
+    """The cross-entropies "mlm" and "sop" as in `PretrainingObjective`, and a teacher's terms, each over rows.
 
-    How many rows have two segments is known to the device alone, so "sop" is divided by their expected number.
+    Only the device knows how many rows have two segments, so "sop" is divided by their expected number.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class FullRowObjective:
             self._sentences(length)
 
     def counts(self, batch: StepRows) -> dict[str, int]:
-        """What each term's sum is divided by."""
+        """The divisor of each term's sum."""
         counts = {"mlm": self._hidden_rows(batch) * batch.masked}
         if self.instances.pairs == "sop":
             counts["sop"] = max(1, round(batch.rows * self.instances.paired))
@@ -127,7 +129,7 @@ class FullRowObjective:
             return self._sums(model, batch)
 
     def standardise(self, model: AlbertForTask, batch: StepRows) -> None:
-        """Prepares the comparison with the teacher by what it says to a batch."""
+        """Prepares the comparison with the teacher from the teacher's vectors for this batch."""
         assert self.teacher is not None
         aligned = self.teacher.align(self._rows(batch)[0])
         comparison_of(model).standardise(self.teacher(aligned), aligned.known)
@@ -159,18 +161,18 @@ class FullRowObjective:
         return full_rows(self.stream, self._sentences(batch.length), draws, batch.length, self.instances), draws
 
     def _sentences(self, length: int) -> Int[Tensor, " sentences"]:
-        """Where rows of a length may begin."""
+        """The sentences where rows of this length may begin."""
         if length not in self._candidates:
             self._candidates[length] = self.stream.candidates(length - 2)
         return self._candidates[length]
 
     def _hidden_rows(self, batch: StepRows) -> int:
-        """How many rows have pieces hidden: the first ones."""
+        """The number of rows with hidden pieces; these are the first rows."""
         return max(1, batch.rows - int(batch.rows * self.unmasked))
 
 
 def comparison_of(model: AlbertForTask) -> Comparison:
-    """The part of a model that stands there while it has a teacher."""
+    """The part of a model that compares it with its teacher."""
     comparison = model.get_submodule("comparison")
     assert isinstance(comparison, Comparison)
     return comparison

@@ -1,8 +1,8 @@
-"""Rows without padding, built and masked where the model computes: on a GPU, or by the same numbers on a CPU.
+"""Rows without padding, built and masked where the model computes: on a GPU, or with the same numbers on a CPU.
 
-A row is [CLS] A [SEP] B [SEP] or [CLS] A [SEP] and always `length` pieces long, so that attention needs no mask. The
-text of a row begins at a sentence and runs on within its document; what it ends in may be half a sentence. All draws
-are pure functions of (seed, step, row): any device and a resumed run see the same rows.
+A row is [CLS] A [SEP] B [SEP] or [CLS] A [SEP]. It is always `length` pieces long, so attention needs no mask. A row's
+text begins at a sentence and goes on within its document; its last sentence may be cut. All draws are pure functions of
+(seed, step, row), so any device and a resumed run see the same rows.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _START, _PAIRED, _SPLIT, _CUT, _SIDE, _SWAP, _COMPARE, _FAR, _RUN, _WORD, _KIND,
 
 
 class Draws:
-    """Random numbers of a step's rows as tensors: the same as `draws.bits(seed, step, slot, row[, column])` gives."""
+    """Random numbers of a step's rows as tensors, equal to `draws.bits(seed, step, slot, row[, column])`."""
 
     def __init__(self, seed: int, step: int, rows: int, device: torch.device, *, first: int = 0) -> None:
-        """For the rows from `first` on."""
+        """Draws for the rows from `first` on."""
         self.key = (seed, step)
         self.rows = first + torch.arange(rows, device=device)
 
     def bits(self, slot: int, columns: int = 0) -> Int[Tensor, "rows ..."]:
-        """64 random bits a row, or a row and column, as int64."""
+        """64 random bits per row, or per row and column, as int64."""
         state = int(bits_of(*self.key, slot).astype(np.int64))
         found = _mixed(self.rows + state)
         if columns:
@@ -54,7 +54,7 @@ def _mixed(z: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
 
 
 def _shifted(z: Int[Tensor, "*shape"], by: int) -> Int[Tensor, "*shape"]:
-    """A shift to the right that fills up with zeros."""
+    """A right shift that fills with zeros."""
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 
@@ -64,10 +64,10 @@ def _int64(value: int) -> int:
 
 @dataclass(frozen=True)
 class Stream:
-    """All training text of a corpus end to end on one device.
+    """All training text of a corpus, end to end, on one device.
 
-    `sentences` holds where each sentence starts, and the end of all; `room` how many pieces its document still has
-    from there; `begins` whether a piece begins a word.
+    `sentences` is the start of each sentence, and the end of the last. `room` is how many pieces its document has from
+    there. `begins` says whether a piece begins a word.
     """
 
     tokens: Int[Tensor, " pieces"]  # int16 or int32
@@ -89,7 +89,7 @@ class Stream:
             ends = np.repeat(bounds[documents[1:]], np.diff(documents))
             in_kept = np.repeat(kept, np.diff(documents))
             of_token = np.repeat(in_kept, np.diff(bounds))
-            moved = np.concatenate([[0], np.cumsum(of_token)])  # where a piece lies when others have left
+            moved = np.concatenate([[0], np.cumsum(of_token)])  # the position of a piece after others were removed
             tokens.append(np.asarray(shard.tokens)[of_token])
             begin = moved[bounds[:-1][in_kept]]
             sentences.append(begin + offset)
@@ -106,7 +106,9 @@ class Stream:
         )
 
     def candidates(self, length: int) -> Int[Tensor, " sentences"]:
-        """The sentences from which a document still has `length` pieces. Raises `AlbertError` where none has."""
+        """The sentences from which a document has at least `length` more pieces. Raises `AlbertError` if there are
+        none.
+        """
         found = torch.nonzero(self.room >= length).squeeze(1)
         if not len(found):
             raise AlbertError(
@@ -121,8 +123,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class FullRows:
-    """Rows of one step, unmasked. A row's text is the pieces [first, first + first_length) of the stream, then those
-    of the second segment, if it has one; `order` as in `PretrainingBatch`."""
+    """The rows of one step, unmasked. `order` is as in `PretrainingBatch`.
+
+    A row's text is the pieces [first, first + first_length) of the stream, followed by those of the second segment, if
+    any.
+    """
 
     ids: Int[Tensor, "rows length"]
     types: Int[Tensor, "rows length"]
@@ -131,7 +136,7 @@ class FullRows:
     first: Int[Tensor, " rows"]
     first_length: Int[Tensor, " rows"]
     second: Int[Tensor, " rows"]
-    second_length: Int[Tensor, " rows"]  # 0: one segment
+    second_length: Int[Tensor, " rows"]  # length of the second segment; 0 for none
 
     @property
     def special(self) -> Bool[Tensor, "rows length"]:
@@ -141,10 +146,10 @@ class FullRows:
 def full_rows(
     stream: Stream, candidates: Int[Tensor, " sentences"], draws: Draws, length: int, config: InstanceConfig
 ) -> FullRows:
-    """Rows of `length` pieces from the sentences of `candidates` (those with room for length - 2).
+    """Rows of `length` pieces from the sentences of `candidates`, which have room for length - 2 pieces.
 
-    With `pairs` "sop" half of the rows have two segments in a drawn order. Rows must not betray their order by where
-    sentences are cut, so what does not fit is taken from the outer or the inner ends alike.
+    With `pairs` "sop", half of the rows have two segments in a drawn order. The places where sentences are cut must not
+    reveal the order. So superfluous pieces are removed from the outer or the inner ends alike.
     """
     rows, room = len(draws.rows), length - 3
     sentences = stream.sentences
@@ -194,10 +199,10 @@ def full_rows(
 def mask_rows(
     rows: FullRows, stream: Stream, draws: Draws, count: int, *, spans: float = 0.0
 ) -> tuple[Int[Tensor, "rows length"], Int[Tensor, "rows count"], Int[Tensor, "rows count"]]:
-    """Hides `count` pieces of each row, by whole words: the input, their columns, and what stood there.
+    """Hides `count` pieces of each row, by whole words: the input, the hidden columns, and the original pieces.
 
-    The last word may be hidden in part. With `spans` a word joins the one before with that probability. 80 % become
-    [MASK], 10 % stay, 10 % another piece.
+    The last word may be hidden in part. With probability `spans`, a word is hidden together with the one before. 80 %
+    become [MASK], 10 % stay, 10 % become another piece.
     """
     length = rows.ids.shape[1]
     special = rows.special
@@ -205,7 +210,7 @@ def mask_rows(
     if spans:
         begins &= draws.uniform(_RUN, length) >= spans
     word = (begins | special).long().cumsum(1)
-    key = _shifted(draws.bits(_WORD, length + 1), 24).gather(1, word) << 12  # room for the column behind
+    key = _shifted(draws.bits(_WORD, length + 1), 24).gather(1, word) << 12  # room for one more column
     key = key.masked_fill(special, torch.iinfo(torch.int64).max >> 1) + torch.arange(length, device=key.device)
     column = key.topk(count, dim=1, largest=False).indices.sort(1).values
     original = rows.ids.gather(1, column)

@@ -1,4 +1,4 @@
-"""Runs that begin small: fewer loops, shorter rows or smaller batches first, the full ones later."""
+"""Runs that begin small: first fewer loops, shorter rows or smaller batches, then the full ones."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, Protocol
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.pretraining.draws import uniform
 
-_DEPTH = 0x4445  # what the draw of a step's loops is for
+_DEPTH = 0x4445  # the slot for the draw of a step's loops
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthConfig:
-    """What comes before the full size, each in equal parts of the first `grown_by` of a run's steps.
+    """The smaller sizes, each for an equal part of the first `grown_by` of a run's steps.
 
-    `loops` are loop counts of the shared layers (the same weights serve any, so a network that grows is exact at
-    every moment), `lengths` row lengths in pieces, `batches` rows an update. After that each step draws its loop count
-    from `depths` (a count may stand there several times; none: always the full one), so that the weights serve each of
-    them. A shared weight acts once a loop, so steps of more loops than the full count have a lower rate.
+    `loops` are loop counts of the shared layers; the same weights serve any count. `lengths` are row lengths in pieces.
+    `batches` are rows per update. After that, each step draws its loop count from `depths`, so that the weights serve
+    each of them. A count may occur in it several times; without it the count is always the full one. A shared weight
+    acts once per loop, so steps with more loops than the full count have a lower rate.
     """
 
     loops: tuple[int, ...] = ()
@@ -47,7 +47,7 @@ class GrowthConfig:
         return self._at(self.loops, step, total, full)
 
     def size_at(self, step: int, total: int, length: int, batch_size: int) -> tuple[int, int]:
-        """Row length and rows of a step."""
+        """The row length and number of rows of a step."""
         return self._at(self.lengths, step, total, length), self._at(self.batches, step, total, batch_size)
 
     def _at(self, values: tuple[int, ...], step: int, total: int, full: int) -> int:
@@ -56,7 +56,7 @@ class GrowthConfig:
 
 
 class SizedSource(Protocol):
-    """A source whose rows have one size; `first` is its first step, `total` the run's steps."""
+    """A source whose rows have one size. `first` is its first step, `total` is the run's number of steps."""
 
     first: int
     total: int
@@ -64,13 +64,15 @@ class SizedSource(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def micro_batches(self, step: int) -> list[Any]: ...
+    def micro_batches(self, step: int) -> list[Any]:
+        """The micro-batches of a step (from 0)."""
+        ...
 
 
 class GrowingSource:
-    """The steps of a run whose rows and batches grow; `make(length, batch_size, first, part)` gives each part's source.
+    """The steps of a run whose rows and batches grow. `make(length, batch_size, first, part)` gives each part's source.
 
-    An epoch is one of the full size. Each part draws an order of its own, so that short runs repeat little text.
+    An epoch is one of the full size. Each part draws its own order, so that short runs repeat little text.
     """
 
     def __init__(

@@ -1,29 +1,29 @@
-"""What a pre-training run watches itself for: a loss that leaps, an order that is forgotten, a [CLS] that goes dead."""
+"""Watches a pre-training run for three faults: the loss leaps, the order is forgotten, [CLS] becomes constant."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-_WINDOW = 50  # steps a mean is taken over
-_LEAP = 1.0  # of the masked loss above its best mean
-_CHANCE = math.log(2)  # the order's loss of one who guesses
-_LEARNED, _FORGOTTEN = 0.05, 0.01  # below that
-_ALIVE = 0.1  # a spread of [CLS] that is worth watching: an untrained network has hardly any, a good one 0.4 to 0.6
-_DEAD = 0.25  # of the widest spread that there was
+_WINDOW = 50  # the number of steps in a mean
+_LEAP = 1.0  # the rise of the masked loss above its best mean
+_CHANCE = math.log(2)  # the loss of guessing the order
+_LEARNED, _FORGOTTEN = 0.05, 0.01  # distances below it: the order is learned, is forgotten
+_ALIVE = 0.1  # the least spread of [CLS] to watch: an untrained network has almost none, a good one 0.4 to 0.6
+_DEAD = 0.25  # the share of the largest spread so far
 
 
 class Guard:
-    """Looks at means over 50 steps and at evaluations; what it says is a reason to go back and be slower.
+    """Checks means over 50 steps, and evaluations. A fault is a reason to go back and train more slowly.
 
-    `seen` is all it remembers, JSON values only, and belongs in the run's checkpoints.
+    `seen` is its whole state, JSON values only, and belongs in the run's checkpoints.
     """
 
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {}
 
     def after_step(self, losses: dict[str, float]) -> str | None:
-        """A step's losses by term. Returns what went wrong, in words."""
+        """Checks a step's losses by term. Returns the fault in words."""
         sums = self.seen.setdefault("sums", {})
         for name in ("mlm", "sop"):
             sums[name] = sums.get(name, 0.0) + losses.get(name, 0.0)
@@ -43,7 +43,7 @@ class Guard:
         return None
 
     def after_evaluation(self, scores: dict[str, float]) -> str | None:
-        """Scores on held-out text. Returns what went wrong, in words."""
+        """Checks the scores on held-out text. Returns the fault in words."""
         spread, widest = scores["cls_spread"], self.seen.get("spread", 0.0)
         if widest > _ALIVE and spread < _DEAD * widest:
             return f"[CLS] became nearly the same for every text: its spread fell from {widest:.3f} to {spread:.3f}"

@@ -1,6 +1,6 @@
-"""Instances made at load time: which sentences stand together in which order, drawn anew every epoch.
+"""Instances made at load time: which sentences form a row and in which order, drawn again in every epoch.
 
-All is a pure function of (seed, epoch, index): any number of workers and ranks, resumed anywhere, sees the
+Everything is a pure function of (seed, epoch, index). So any number of workers and ranks, resumed anywhere, sees the
 same instances. Source: google-research/albert, create_pretraining_data.py; ALBERT, sections 3.1 and 4.1.
 """
 
@@ -17,25 +17,25 @@ from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.pretraining.draws import coin_flips, uniform, whole
 
 Pairs = Literal["sop", "nsp", "none"]
-NO_PAIR = -100  # the order label of an instance without a second segment, which no loss counts
+NO_PAIR = -100  # the order label of an instance without a second segment; no loss counts it
 _SHORT, _TARGET, _SPLIT, _SWAP, _FOREIGN, _DOCUMENT, _SENTENCE, _CUT_A, _CUT_B, _HELD_OUT, _COMPARE = range(11)
 _HELD_OUT_KEY = 0x48454C44  # the held-out documents are the same for every seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceConfig:
-    """What an instance looks like.
+    """The form of an instance.
 
     `pairs`: sentence order (label 1: swapped), next sentence (label 1: from another document) or one segment.
-    `foreign_second` gives a chunk of one sentence a second segment from another document, labelled 1, as
-    Google's code did; without it the chunk stands alone and has no order label. `comparisons` is a share of
-    instances that teach to compare, our own and off unless asked for: half of them repeat the first segment as the
-    second, masked at other places (label 0), half have a second segment from another document (label 1).
-    `held_out` is the share of documents kept for evaluation, where no comparisons are made.
+    `foreign_second` gives a chunk of one sentence a second segment from another document, labelled 1, as Google's code
+    did; without it the chunk is used alone and has no order label. `comparisons` is the share of instances for
+    comparing, which is our own and off by default. Half of them repeat the first segment as the second, masked at other
+    places (label 0). Half have a second segment from another document (label 1). `held_out` is the share of documents
+    kept for evaluation, without comparisons.
 
-    `rows` "full" makes every row `max_length` pieces long, built on the device (`albert.pretraining.full_rows`): there
-    is no padding, and the last sentence may be cut. `row_lengths` are then lengths of which each step draws one for all
-    its rows (a length may stand there several times), and `paired` is the share of rows with two segments.
+    `rows` "full" makes every row `max_length` pieces long, built on the device (`albert.pretraining.full_rows`). There
+    is no padding, and the last sentence may be cut. With `row_lengths`, each step draws one of these lengths for all
+    its rows (a length may occur several times). `paired` is the share of rows with two segments.
     """
 
     max_length: int = 128
@@ -103,7 +103,7 @@ def build_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Instances as model input without masks: ids and token types [batch, longest], padded.
 
-    The longer segment is cut a piece at a time, in front or at its end by the toss of a coin.
+    The longer segment is cut piece by piece, at its start or its end at random.
     """
     parts = [_segments(corpus.shards[plan.shards[i]], plan.bounds[i]) for i in indices]
     lengths = np.array([[len(first), len(second)] for first, second in parts])
@@ -147,7 +147,7 @@ def held_out_documents(shard: Shard, number: int, share: float) -> np.ndarray:
 def _plan_shard(
     shard: Shard, config: InstanceConfig, key: tuple[int, ...], *, held_out: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds and labels of a shard's instances. All its documents advance in step, a chunk at a time."""
+    """The bounds and labels of a shard's instances. All documents advance together, one chunk at a time."""
     tokens = np.asarray(shard.sentences, np.int64)
     document = np.arange(len(shard.documents) - 1)
     out = held_out_documents(shard, key[2], config.held_out)
@@ -179,7 +179,7 @@ def _plan_shard(
 
 @dataclass(frozen=True)
 class _Draws:
-    """One chunk of sentences of each of some documents, and what is drawn to make an instance of it."""
+    """One chunk of sentences from each of some documents, and the draws that make an instance of it."""
 
     config: InstanceConfig
     key: tuple[int, ...]
@@ -219,7 +219,7 @@ class _Draws:
         if len(shard.documents) <= 2:  # no other document to draw from
             labels[foreign] = NO_PAIR
             bounds[foreign, 2:] = end[foreign, None]
-        # What another segment displaced stands at the start of the next chunk.
+        # The sentences that another segment replaced begin the next chunk.
         return bounds, labels, np.where(foreign | repeated, middle, end)
 
     def _elsewhere(self, shard: Shard, tokens: np.ndarray, needed: np.ndarray) -> np.ndarray:
@@ -243,7 +243,7 @@ def _segments(shard: Shard, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _kept(lengths: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """How many pieces of each segment stay [batch, 2] when the longer one gives them up one by one."""
+    """How many pieces of each segment stay, [batch, 2], when the longer one loses them one by one."""
     shorter = lengths.min(1)
     longer = np.minimum(lengths.max(1), room - shorter)
     first_is_shorter = lengths[:, 0] < lengths[:, 1]
@@ -253,5 +253,5 @@ def _kept(lengths: np.ndarray, room: np.ndarray) -> np.ndarray:
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch goes through its instances."""
+    """The order of the instances in an epoch."""
     return np.random.default_rng((seed, epoch, 0x4F52)).permutation(count)

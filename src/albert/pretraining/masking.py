@@ -10,12 +10,12 @@ from albert.config import CLS_ID, MASK_ID, PAD_ID, SEP_ID
 from albert.pretraining.draws import bits, uniform, whole
 
 FIRST_ORDINARY = 5  # <pad> <unk> [CLS] [SEP] [MASK] come before
-_SIZE, _ORDER, _KIND, _OTHER = range(4)  # what a draw is for
+_SIZE, _ORDER, _KIND, _OTHER = range(4)  # the slots of the draws
 
 
 @dataclass(frozen=True)
 class Masked:
-    """A batch with pieces hidden: the input, where in the flattened batch, and what stood there."""
+    """A batch with hidden pieces: the input, their positions in the flattened batch, and the original pieces."""
 
     input_ids: np.ndarray  # [batch, seq]
     positions: np.ndarray  # [masked]
@@ -32,11 +32,11 @@ def mask_words(
     max_ngram: int,
     max_masked: int = 0,
 ) -> Masked:
-    """Hides n-grams of words: 80 % become [MASK], 10 % stay, 10 % another piece, drawn a piece at a time.
+    """Hides n-grams of words: 80 % become [MASK], 10 % stay, 10 % become another piece, drawn per piece.
 
-    `ids` [batch, seq]; `starts` as `word_starts` gives it; `rows` [batch] is each row's own number: with `key`
-    it decides all draws. n is 1 to `max_ngram` with p proportional to 1/n, shrunk until it fits the row's
-    round(rate x length) pieces (at least 1, at most `max_masked` unless 0). An n-gram stays in its segment.
+    `ids` [batch, seq]; `starts` as from `word_starts`. `rows` [batch] is each row's own number; with `key` it decides
+    all draws. n is 1 to `max_ngram` with p proportional to 1/n, reduced until it fits the row's round(rate x length)
+    pieces (at least 1, at most `max_masked` unless 0). An n-gram stays within its segment.
     """
     hidden = choose_words(ids, starts, rows, key, rate=rate, max_ngram=max_ngram, max_masked=max_masked)
     row, column = np.nonzero(hidden)
@@ -58,7 +58,7 @@ def choose_words(
     max_ngram: int,
     max_masked: int = 0,
 ) -> np.ndarray:
-    """Which positions are hidden, [batch, seq]; see `mask_words`. All rows choose in step."""
+    """The hidden positions, [batch, seq]; see `mask_words`. All rows choose together."""
     usable = (ids != PAD_ID) & (ids != CLS_ID) & (ids != SEP_ID)
     words = _Words(ids, usable, starts)
     lengths = (ids != PAD_ID).sum(1)
@@ -89,7 +89,7 @@ def choose_words(
 
 
 class _Words:
-    """The words of a batch, numbered a row; columns past a row's last word are absent."""
+    """The words of a batch, numbered per row. Columns after a row's last word are absent."""
 
     def __init__(self, ids: np.ndarray, usable: np.ndarray, starts: np.ndarray) -> None:
         new_segment = usable & ~np.pad(usable, ((0, 0), (1, 0)))[:, :-1]
@@ -112,7 +112,7 @@ class _Words:
         self.left_in_segment = reach - np.arange(width) + 1
 
     def pieces(self, first: np.ndarray, size: np.ndarray) -> np.ndarray:
-        """How many pieces `size` words from `first` on have, a row each."""
+        """The number of pieces in `size` words from `first` on, per row."""
         rows = np.arange(len(first))
         result: np.ndarray = self.end[rows, first + size - 1] - self.begin[rows, first]
         return result

@@ -1,4 +1,4 @@
-"""What pre-training minimises: masked pieces and the order of two segments (sections 3.1 and 4.6)."""
+"""The loss of pre-training: masked pieces and the order of two segments (sections 3.1 and 4.6)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from albert.pretraining.instances import NO_PAIR
 
 @dataclass(frozen=True)
 class PretrainingBatch:
-    """Masked sequences and what stood there; positions count through the flattened [batch * seq]."""
+    """Masked sequences and their original pieces. Positions count through the flattened [batch * seq]."""
 
     input_ids: Int[Tensor, "batch seq"]
     token_type_ids: Int[Tensor, "batch seq"]
@@ -32,7 +32,7 @@ class PretrainingBatch:
 
     @property
     def pieces(self) -> int:
-        """How many there are without padding."""
+        """The number of pieces without padding."""
         return int(self.attention_mask.sum())
 
     def to(self, device: torch.device) -> PretrainingBatch:
@@ -43,14 +43,14 @@ class PretrainingBatch:
 class PretrainingObjective:
     """Cross-entropies by term: "mlm" over masked pieces, "sop" over rows with two segments.
 
-    They are sums, so that micro-batches and ranks add up; the loss is the sum of each over its count, unweighted.
+    They are sums, so micro-batches and ranks can be added. The loss is the sum of each over its count, unweighted.
     """
 
     def __init__(self) -> None:
         self.weights: Mapping[str, float] = {}
 
     def counts(self, batch: PretrainingBatch) -> dict[str, int]:
-        """What each term's sum is divided by."""
+        """The divisor of each term's sum."""
         return {"mlm": len(batch.masked_ids), "sop": int((batch.order != NO_PAIR).sum())}
 
     def sums(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, Float[Tensor, ""]]:
@@ -58,7 +58,7 @@ class PretrainingObjective:
         return _sums(*_encoded(model, batch))
 
     def correct(self, model: nn.Module, batch: PretrainingBatch) -> dict[str, int]:
-        """How many pieces and orders get the highest score, out of `counts`."""
+        """How many pieces and orders get the highest score for the right answer, out of `counts`."""
         return _correct(*_encoded(model, batch))
 
     def judge(self, model: nn.Module, batch: PretrainingBatch) -> tuple[dict[str, Tensor], dict[str, int], Tensor]:
@@ -102,7 +102,7 @@ def _head(model: AlbertForTask) -> PreTrainingHead:
 def _encode(
     model: AlbertModel, batch: PretrainingBatch
 ) -> tuple[Float[Tensor, "masked hidden"], Float[Tensor, "batch hidden"]]:
-    """The hidden states of masked positions alone, a seventh of all, and the pooled vector of each row."""
+    """The hidden states of masked positions only (a seventh of all), and the pooled vector of each row."""
     assert model.pooler is not None
     if not fast.applies(model) or model.config.pooling != "cls":
         out = windowed.encode(

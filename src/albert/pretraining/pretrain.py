@@ -60,6 +60,8 @@ _FROM_SCRATCH: dict[str, Any] = {
     "lr": 1e-3, "epochs": 1.0, "batch_size": 128, "max_tokens": 8192, "warmup": 0.05, "evals_per_epoch": 10,
 }  # fmt: skip
 _FROM_CHECKPOINT: dict[str, Any] = {**_FROM_SCRATCH, "lr": 2e-4}
+DEFAULTS = {"from scratch": _FROM_SCRATCH, "from a model": _FROM_CHECKPOINT}  # where they are not the fields' own
+COMPONENTS = (AlbertConfig, *PretrainSettings.kinds())  # whose fields `--set` takes
 
 
 def pretrain(
@@ -76,7 +78,7 @@ def pretrain(
     world = World.join()
     progress = progress if progress and world.leads else ConsoleProgress(quiet=True)
     defaults = _FROM_CHECKPOINT if config.init else _FROM_SCRATCH
-    network, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, *PretrainSettings.kinds())
+    network, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
     settings = PretrainSettings(*(kind(**part) for kind, part in zip(PretrainSettings.kinds(), parts, strict=True)))
     if config.teacher is not None:
         settings = dataclasses.replace(settings, instances=dataclasses.replace(settings.instances, rows="full"))

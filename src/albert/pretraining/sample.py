@@ -1,4 +1,4 @@
-"""One training instance of a prepared corpus as text: what the model will read."""
+"""One training instance of a prepared corpus as text, as the model will read it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from albert.text.words import word_starts
 
 
 def sample_instance(folder: Path, manifest: dict[str, Any], *, seed: int = 0) -> str:
-    """An instance out of a shard that the seed draws, with its special pieces and the label of its order.
+    """An instance from a shard that the seed draws, with its special pieces and its order label.
 
-    `manifest` is that of the prepared `folder`; "" for a corpus without text.
+    `manifest` is that of the prepared `folder`. "" for a corpus without text.
     """
     entries = [entry for entry in manifest["shards"] if entry["documents"]]
     if not entries:

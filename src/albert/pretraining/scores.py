@@ -1,4 +1,4 @@
-"""How well a model fills masks and tells the order of segments in documents that it did not learn from."""
+"""Scores on held-out documents: filling masks, and the order of segments."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def held_out_scores(
 ) -> dict[str, float]:
     """Scores over the batches of all ranks.
 
-    Loss, accuracy and perplexity of masked pieces; loss and accuracy of the order; "cls_spread", the mean over the
-    pooled vector's units of their standard deviation over texts, near 0 where [CLS] says the same of every text.
+    Loss, accuracy and perplexity of masked pieces; loss and accuracy of the order; and "cls_spread". This is the
+    standard deviation over texts of each unit of the pooled vector, averaged over units. It is near 0 if [CLS] is the
+    same for every text.
     """
     world = world or World()
     objective = PretrainingObjective()

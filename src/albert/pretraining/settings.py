@@ -1,4 +1,4 @@
-"""What to pre-train on what, and the settings of every component."""
+"""The settings of pre-training, for every component."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from albert.training.parts import LoopConfig
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """What to pre-train on what.
+    """The corpus, the output folder, the start of the model, and the settings.
 
     `init` goes on from a model folder or hub id with the corpus's vocabulary. `teacher` is the folder or hub id of a
-    BERT or ALBERT whose vectors are learned from, too (`albert.pretraining.distillation`); rows are full then.
+    BERT or ALBERT whose vectors are also learned (`albert.pretraining.distillation`); rows are full then.
     """
 
     shards: Path
@@ -41,7 +41,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """Every component's own."""
+    """The settings of every component."""
 
     optimizer: OptimizerConfig
     loop: LoopConfig
@@ -53,21 +53,23 @@ class PretrainSettings:
 
     @staticmethod
     def kinds() -> tuple[type, ...]:
+        """The classes of the components."""
         batches = (InstanceConfig, MaskingConfig, GrowthConfig)
         return OptimizerConfig, LoopConfig, *batches, EmbeddingConfig, DistillationConfig
 
     def as_dict(self) -> dict[str, Any]:
+        """All settings by name."""
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """The components' own."""
+        """The default settings of every component."""
         return cls(*(kind() for kind in cls.kinds())).as_dict()
 
     def fingerprint(self) -> dict[str, str]:
-        """What a resumed run must have in common with its beginning; only its schedule may change.
+        """The settings that a resumed run must share with its beginning. Only its schedule may change.
 
-        Values that nobody chose are left out, so that a version with new settings goes on with an old run.
+        Values that nobody chose are left out, so that a version with new settings can go on with an old run.
         """
         values = self.as_dict()
         values.pop("save_seconds")

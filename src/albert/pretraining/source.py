@@ -26,9 +26,9 @@ _EVALUATION_EPOCH = 2**32 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class MaskingConfig:
-    """How much is hidden: `mask_rate` of the pieces, falling in a line to `mask_rate_end` over the run.
+    """How much is hidden: `mask_rate` of the pieces, falling linearly to `mask_rate_end` over the run.
 
-    A negative end leaves the rate as it is. `max_masked` caps a row's count (0: no cap; Google's runs: 20).
+    A negative end keeps the rate. `max_masked` limits the hidden pieces of a row (0: no limit; Google's runs: 20).
     """
 
     mask_rate: float = 0.15
@@ -43,24 +43,24 @@ class MaskingConfig:
 
     @property
     def spans(self) -> float:
-        """The probability that a word of a full row joins the word before: runs then have the n-grams' mean length."""
+        """The probability that a word of a full row joins the word before. Runs then have the n-grams' mean length."""
         return 1 - sum(1 / n for n in range(1, self.max_ngram + 1)) / self.max_ngram
 
     def rate_at(self, share: float) -> float:
-        """The rate when `share` of the run has passed."""
+        """The rate after this share of the run."""
         end = self.mask_rate if self.mask_rate_end < 0 else self.mask_rate_end
         return self.mask_rate + share * (end - self.mask_rate)
 
 
-_EVALUATION = MaskingConfig()  # the paper's, whatever a run trains with, so that runs compare
+_EVALUATION = MaskingConfig()  # the paper's rate for any run, so that runs can be compared
 
 
 class PretrainingSource:
-    """The micro-batches of every step, of which each rank takes its own; all ranks together see the same ones.
+    """The micro-batches of every step. Each rank takes its own, and all ranks together always see the same ones.
 
-    A step's `batch_size` instances are sorted by length and cut into micro-batches of equal rows that hold
-    `max_tokens` padded pieces. Epoch 0 begins with the step `first`. Raises `AlbertError` (bad-config) when the
-    micro-batches cannot be dealt out evenly.
+    A step's `batch_size` instances are sorted by length and cut into micro-batches with equal numbers of rows and at
+    most `max_tokens` padded pieces. Epoch 0 begins with the step `first`. Raises `AlbertError` (bad-config) if the
+    micro-batches cannot be divided evenly among the ranks.
     """
 
     def __init__(
@@ -95,14 +95,14 @@ class PretrainingSource:
         self._next: tuple[int, Future[list[PretrainingBatch]]] | None = None
 
     def micro_batches(self, step: int) -> list[PretrainingBatch]:
-        """This rank's part of a step; the step after it is made meanwhile."""
+        """This rank's part of a step. The next step is made meanwhile."""
         ready = self._next
         batches = ready[1].result() if ready and ready[0] == step else self._ahead.submit(self.build, step).result()
         self._next = (step + 1, self._ahead.submit(self.build, step + 1))
         return batches
 
     def build(self, step: int) -> list[PretrainingBatch]:
-        """Makes a step's micro-batches here and now."""
+        """Makes a step's micro-batches now."""
         epoch, index = divmod(step - self.first, self.steps_per_epoch)
         plan, order = self._load(epoch)
         chosen = order[np.arange(index * self.batch_size, (index + 1) * self.batch_size) % len(order)]
@@ -113,9 +113,10 @@ class PretrainingSource:
         return [self._batch(plan, (self.seed, epoch), part, masking) for part in parts[self.rank :: self.ranks]]
 
     def held_out(self, count: int) -> list[PretrainingBatch]:
-        """About `count` instances of the held-out documents in micro-batches, the same whenever it is asked.
+        """This rank's part of about `count` instances of the held-out documents in micro-batches, the same at every
+        call.
 
-        This rank's part of them. Raises `AlbertError` (bad-data) when no document is held out.
+        Raises `AlbertError` (bad-data) if no document is held out.
         """
         plain = replace(self.instances, comparisons=0.0)
         plan = plan_epoch(self.corpus, plain, seed=0, epoch=_EVALUATION_EPOCH, held_out=True)
@@ -162,7 +163,9 @@ class PretrainingSource:
 
 
 def micro_batch_count(batch_size: int, rows: int, ranks: int) -> int:
-    """How many micro-batches of at most `rows` a step has: the same for every legal number of ranks."""
+    """The number of micro-batches per step with at most `rows` rows each. It is the same for every valid number of
+    ranks.
+    """
     parts = -(-batch_size // rows)
     if parts % ranks:
         legal = [n for n in range(1, parts + 1) if parts % n == 0]

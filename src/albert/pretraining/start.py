@@ -1,8 +1,8 @@
-"""A student that begins as a smaller copy of its teacher: some of its blocks, its word vectors in fewer dimensions.
+"""Starts a student as a smaller copy of its teacher: some of its blocks, and its word vectors in fewer dimensions.
 
-Where student and teacher have the same width, each group of the student begins as one of the teacher's blocks, and the
-factorised embeddings as the best approximation of the teacher's: a piece begins as the mean of the teacher's pieces
-that spell it. Source of the idea: Sanh et al. 2019 (DistilBERT), section 3; Lan et al. 2019, section 3.1.
+If student and teacher have the same width, each group of the student begins as one of the teacher's blocks. The
+factorised embeddings begin as the best approximation of the teacher's: a piece begins as the mean of the teacher's
+pieces that spell it. Source of the idea: Sanh et al. 2019 (DistilBERT), section 3; Lan et al. 2019, section 3.1.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def start_from_teacher(
 ) -> None:
     """Overwrites the embeddings and blocks of `model` in place.
 
-    `vocabulary` is the student's, `tokenizer` the teacher's; `counts` says how often each of the student's pieces
-    occurs; `blocks` names the teacher's block, from 0, that each group begins as. Raises `AlbertError` (bad-config)
-    where the two networks have blocks of another shape, or `blocks` does not fit them.
+    `vocabulary` is the student's, `tokenizer` the teacher's. `counts` is how often each of the student's pieces occurs.
+    `blocks` names the teacher's block, from 0, with which each group begins. Raises `AlbertError` (bad-config) if the
+    blocks of the two networks differ in shape, or if `blocks` does not fit them.
     """
     own, theirs = model.albert, teacher
     _require_alike(own, theirs, blocks)
@@ -77,7 +77,7 @@ def _require_alike(own: AlbertModel, theirs: AlbertModel, blocks: Sequence[int])
 def _spelt(
     table: Float[Tensor, "theirs hidden"], vocabulary: Sequence[str], tokenizer: Tokenizer
 ) -> Float[Tensor, "vocab hidden"]:
-    """For each of our pieces the mean of the teacher's that spell it."""
+    """For each of our pieces the mean of the teacher's pieces that spell it."""
     ids = {piece: token for token, piece in enumerate(tokenizer.vocabulary)}
     special = tokenizer.special
     known = {PAD_ID: special.pad, UNK_ID: special.unk, CLS_ID: special.cls, SEP_ID: special.sep, MASK_ID: special.mask}
@@ -96,7 +96,7 @@ def _spelt(
 
 
 def _factorise(own: AlbertModel, theirs: AlbertModel, words: Tensor, counts: Tensor) -> None:
-    """Word and position tables of size E and the mapping to H that come nearest to the teacher's embeddings."""
+    """Word and position tables of size E, and the mapping to H, that approximate the teacher's embeddings best."""
     tables, size = theirs.embeddings, own.config.embedding_size
     weight = (counts.clamp(min=1) ** 0.5)[:, None]
     centre = ((words.double() * weight).sum(0) / weight.sum()).float()
@@ -108,7 +108,7 @@ def _factorise(own: AlbertModel, theirs: AlbertModel, words: Tensor, counts: Ten
     places = tables.position.weight - tables.position.weight[:length].mean(0)
     own.embeddings.position.weight[:length] = (places @ basis.T * scale)[:length]
     own.embeddings.token_type.weight.zero_()
-    # The mapping by least squares over words as often as they occur, at places of rows of usual length.
+    # The mapping by least squares over words weighted by frequency, at positions of rows of usual length.
     generator = torch.Generator().manual_seed(0)
     drawn = torch.multinomial(counts.clamp(min=1) ** 0.75, 60_000, replacement=True, generator=generator)
     place = torch.randint(0, min(length, 128), drawn.shape, generator=generator)

@@ -1,4 +1,4 @@
-"""How much arithmetic training takes and how much of the machine's it uses (model FLOPs utilisation)."""
+"""The arithmetic of training, and the share of the machine's peak that it uses (model FLOPs utilisation)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import torch
 
 from albert.config import AlbertConfig
 
-_GPU_PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12}  # dense bf16, vendors' data sheets
+_GPU_PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12}  # dense bf16, from the vendors' data sheets
 _SIZE, _REPEATS = 1536, 5
 
 
 def training_flops(config: AlbertConfig, *, length: int, masked: float) -> float:
-    """Floating-point operations a token of forward and backward; `masked` is the share the MLM head scores.
+    """Floating-point operations per token of forward and backward. `masked` is the share that the MLM head scores.
 
-    Two a multiply-add, the backward pass twice the forward one; embeddings, norms and softmax left out.
+    A multiply-add counts 2, and the backward pass counts twice the forward pass. Embeddings, norms and softmax are left
+    out.
     """
     h, e = config.hidden_size, config.embedding_size
     layer = 2 * (4 * h * h + 2 * h * config.intermediate_size) + 4 * length * h
@@ -27,7 +28,7 @@ def training_flops(config: AlbertConfig, *, length: int, masked: float) -> float
 
 @cache
 def peak_flops(device: torch.device, precision: str) -> float | None:
-    """Operations a second at best: a GPU's by its name, a CPU's measured on large products; None if unknown."""
+    """Peak operations per second: for a GPU by its name, for a CPU measured on large products; None if unknown."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         return next((peak for key, peak in _GPU_PEAKS.items() if key in name), None)

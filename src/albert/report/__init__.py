@@ -1,4 +1,4 @@
-"""The report on a model: one HTML file that needs no other, from predictions and gold to pictures and tables."""
+"""The report on a model: one HTML file that needs no other, with the scores, the errors and pictures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Facts", "write_report"]
 
 
 def write_report(path: Path, facts: Facts) -> None:
-    """Writes the report. Raises `AlbertError` (bad-config) with a hint where the extra `report` is not installed."""
+    """Writes the report as an HTML file. Raises `AlbertError` (bad-config) without the extra `report`."""
     for module in ("jinja2", "matplotlib"):
         require_extra(module, "report")
     from albert.report.page import render
 
-    # Half a character (a lone surrogate) in a text must not cost the report.
+    # A lone surrogate in a text must not prevent the report.
     write_output(path, render(facts).encode("utf-8", "replace"))

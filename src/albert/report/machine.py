@@ -1,4 +1,4 @@
-"""What a model ran on: versions and machine."""
+"""The versions and the machine of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Its name as Linux tells it, else what Python knows."""
+    """The processor's name from Linux, else from Python."""
     described = Path("/proc/cpuinfo")
     if described.is_file():
         for line in described.read_text(encoding="utf-8", errors="replace").splitlines():

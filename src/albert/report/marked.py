@@ -1,4 +1,4 @@
-"""A text with the places that are gold and the places that were said, long stretches between them left out."""
+"""A text with its gold and predicted places marked. Long stretches between marks are left out."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from albert.tasks.review import Mark
 
-_WHOLE = 700  # characters of a text without marks
-_AROUND = 160  # characters beside a mark
+_WHOLE = 700  # the most characters of a text without marks
+_AROUND = 160  # characters kept beside a mark
 _GAP = " … "
 _WORD = 20  # characters: longer words are cut
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of text, and the labels of what ends with it.
+    """A stretch of text, and the labels of the marks that end with it.
 
-    `kind`: "gold" or "said" alone, "right" where both agree on the label, "wrong" where they do not, or nothing.
+    `kind`: "gold" or "said" if only one covers it, "right" if both agree on the label, "wrong" if they do not, or "".
     """
 
     text: str
@@ -45,7 +45,7 @@ def pieces_of(text: str, marks: Sequence[Mark] = ()) -> list[Piece]:
 
 
 def shortened(text: str, limit: int) -> str:
-    """At most about so many characters: more of its beginning than of its end."""
+    """At most about `limit` characters: more of the text's beginning than of its end."""
     return _middle_left_out(text, limit * 3 // 4, limit // 4)
 
 
@@ -68,10 +68,10 @@ def _kind(over: Sequence[Mark]) -> str:
 
 
 def _note(ending: Sequence[Mark]) -> str:
-    """The labels of marks that end here; who says so, unless all agree."""
+    """The labels of the marks that end here, with "gold" or "predicted" unless both agree."""
     gold = {(mark.start, mark.label) for mark in ending if not mark.said}
     said = {(mark.start, mark.label) for mark in ending if mark.said}
     if gold == said:
         return ", ".join(sorted(label for _, label in gold))
-    named = [("gold", label) for _, label in sorted(gold)] + [("said", label) for _, label in sorted(said)]
+    named = [("gold", label) for _, label in sorted(gold)] + [("predicted", label) for _, label in sorted(said)]
     return ", ".join(f"{who} {label}" for who, label in named if label)

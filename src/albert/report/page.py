@@ -1,4 +1,4 @@
-"""Sections to one HTML page: every text escaped, one style, no script, nothing fetched."""
+"""Sections as one HTML page: every text is escaped; the page has one style sheet, no script, and fetches nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'n
 
 
 def render(facts: Facts) -> str:
-    """The page."""
+    """The page as HTML."""
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -37,7 +37,7 @@ def render(facts: Facts) -> str:
 
 
 def number(value: float | str | None) -> str:
-    """A cell in words: four decimals, whole numbers in groups of three digits, texts as they are."""
+    """A cell in words: four decimals, whole numbers in groups of three digits, texts unchanged."""
     if value is None:
         return ""
     if isinstance(value, str):

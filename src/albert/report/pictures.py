@@ -1,4 +1,4 @@
-"""The report's pictures: curves, intervals, matrices, diagrams, each as a part of the page with words beside it."""
+"""The report's pictures: curves, intervals, matrices and diagrams, each with a description in words."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from albert.report.svg import FIRST, INK, MUTED, PAPER, SECOND, inline
 from albert.tasks.bootstrap import ConfidenceInterval
 from albert.tasks.calibration import Bin
 
-_WIDTH, _HEIGHT = 5.2, 3.4  # inches of 72 pixels: as wide as a phone
-_STEPS = 60  # points of a curve at most
-_DOTS = 800  # of a scatter plot
-_DARKEST = 0.6  # of a cell, so that ink stays readable on it
-_FEW = 8  # labels of a matrix that a phone shows whole
-_SHARED = 6  # labels of a matrix whose cells have room for shares
+_WIDTH, _HEIGHT = 5.2, 3.4  # inches of 72 pixels: the width of a phone
+_STEPS = 60  # the most points of a curve
+_DOTS = 800  # the most points of a scatter plot
+_DARKEST = 0.6  # the darkest cell, so that text on it stays readable
+_FEW = 8  # the most labels of a matrix that fit on a phone
+_SHARED = 6  # the most labels of a matrix whose cells have room for shares
 _BINS = 30
-_WHOLE: dict[str, Any] = {"clip_on": False}  # what lies on the edge is drawn whole
-_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2}  # a legend clear of the curves
+_WHOLE: dict[str, Any] = {"clip_on": False}  # points on the edge are not clipped
+_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2}  # a legend above the curves
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing and what it shows."""
+    """A drawing and its description."""
 
     svg: Markup
     caption: str
@@ -38,7 +38,7 @@ class Picture:
 
 
 def interval(metric: str, found: ConfidenceInterval, baseline: float) -> Picture:
-    """The score with its interval on a line, and where the baseline stands."""
+    """The score with its interval on a line, and the baseline."""
     figure, axes = _drawing(height=1.05)
     axes.plot([found.low, found.high], [0, 0], color=FIRST, linewidth=6, alpha=0.35, solid_capstyle="round", **_WHOLE)
     axes.plot([found.score], [0], "o", color=FIRST, markersize=9, **_WHOLE)
@@ -53,7 +53,7 @@ def interval(metric: str, found: ConfidenceInterval, baseline: float) -> Picture
 
 
 def losses(training: Sequence[tuple[int, float]], dev: Sequence[tuple[int, float]]) -> Picture:
-    """The training loss, averaged over neighbouring steps, and that on the evaluation data."""
+    """The training loss, averaged over neighbouring steps, and the loss on the evaluation data."""
     figure, axes = _drawing()
     parts = np.array_split(np.asarray(training, np.float64), min(len(training), _STEPS))
     means = np.stack([part.mean(0) for part in parts])
@@ -71,7 +71,7 @@ def losses(training: Sequence[tuple[int, float]], dev: Sequence[tuple[int, float
 
 
 def metric_curve(metric: str, dev: Sequence[tuple[int, float]]) -> Picture:
-    """The deciding metric at each evaluation; the best one is marked."""
+    """The deciding metric at each evaluation, with the best one marked."""
     figure, axes = _drawing()
     best = max(dev, key=lambda entry: entry[1])
     axes.plot(*zip(*dev, strict=True), "o-", color=FIRST, markersize=4.5)
@@ -84,7 +84,7 @@ def metric_curve(metric: str, dev: Sequence[tuple[int, float]]) -> Picture:
 
 
 def confusion(labels: Sequence[str], counts: np.ndarray) -> Picture:
-    """Rows are gold labels, columns are said ones; a cell is the darker the more of its row it has."""
+    """Rows are gold labels, columns are predicted ones. The larger a cell's share of its row, the darker it is."""
     size = len(labels)
     wide = size > _FEW
     figure, axes = _drawing(width=_WIDTH * (1.5 if wide else 1), height=1.3 + 0.42 * max(size, 3))
@@ -101,21 +101,21 @@ def confusion(labels: Sequence[str], counts: np.ndarray) -> Picture:
     turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if size > 3 else {}
     axes.set_xticks(places, names, **turned)
     axes.set_yticks(places, names)
-    axes.set(xlim=(0, size), ylim=(size, 0), xlabel="said", ylabel="gold")
+    axes.set(xlim=(0, size), ylim=(size, 0), xlabel="predicted", ylabel="gold")
     axes.grid(visible=False)
     axes.tick_params(length=0, labelcolor=INK)
     right = int(np.trace(counts))
     caption = (
-        f"Rows are gold labels, columns what was said, the darker the larger its share of the row; {right:,} of "
-        f"{int(counts.sum()):,} lie on the diagonal, where both are the same."
+        f"Rows are gold labels, columns are predicted labels. A cell is darker the larger its share of the row. "
+        f"{right:,} of {int(counts.sum()):,} are on the diagonal, where both are the same."
     )
     return Picture(
-        inline(figure, "confusion", "Confusion matrix, gold labels by said labels", wide=wide), caption, wide
+        inline(figure, "confusion", "Confusion matrix, gold labels by predicted labels", wide=wide), caption, wide
     )
 
 
 def reliability_diagram(table: Sequence[Bin]) -> Picture:
-    """How often predictions are right beside how sure the model is of them, and how many there are of each."""
+    """Accuracy by confidence, and the number of predictions at each confidence."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT + 0.7), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
@@ -124,25 +124,25 @@ def reliability_diagram(table: Sequence[Bin]) -> Picture:
     lower.bar([row.confidence for row in table], [row.count for row in table], width=0.025, color=FIRST, alpha=0.6)
     lower.set(xlabel="confidence", ylabel="examples")
     lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-    caption = "On the dashed line a confidence is what it says; below it the model is too sure of itself."
+    caption = "On the dashed line, confidence equals accuracy. Below it, the model is overconfident."
     return Picture(inline(figure, "reliability", "Accuracy by confidence, and how many examples have it"), caption)
 
 
 def scatter(numbers: np.ndarray, *, comparable: bool) -> Picture:
-    """Said numbers over gold ones, some of them where there are many; the diagonal where both are of one scale."""
+    """Predicted numbers by gold numbers, a sample if there are many. The diagonal is drawn if both have one scale."""
     figure, axes = _drawing()
     shown = numbers[:: -(-len(numbers) // _DOTS)]
     axes.plot(shown[:, 0], shown[:, 1], "o", color=FIRST, alpha=0.4, markersize=4.5, markeredgewidth=0)
     if comparable:
         ends = [float(numbers[:, 0].min()), float(numbers[:, 0].max())]
         axes.plot(ends, ends, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
-    axes.set(xlabel="gold", ylabel="said")
-    caption = f"{len(shown):,} of {len(numbers):,} examples" + "; right ones lie on the dashed line." * comparable
-    return Picture(inline(figure, "scatter", "Said numbers by gold numbers"), caption.rstrip(".") + ".")
+    axes.set(xlabel="gold", ylabel="predicted")
+    caption = f"{len(shown):,} of {len(numbers):,} examples" + "; right ones are on the dashed line." * comparable
+    return Picture(inline(figure, "scatter", "Predicted numbers by gold numbers"), caption.rstrip(".") + ".")
 
 
 def histogram(lengths: np.ndarray, limit: int) -> Picture:
-    """How many pieces texts have, and where the model's limit is if it is near; the longest share the last bar."""
+    """The texts' lengths in pieces, and the model's limit if it is near. The longest texts share the last bar."""
     figure, axes = _drawing()
     last = max(float(np.percentile(lengths, 99)) * 1.1, 8.0)
     near = limit <= 3 * lengths.max()
@@ -154,12 +154,12 @@ def histogram(lengths: np.ndarray, limit: int) -> Picture:
         axes.legend(**_ABOVE)
     axes.set(xlabel="pieces", ylabel="texts", xlim=(0, last))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    caption = "How many texts have how many pieces; the last bar holds all that are longer."
+    caption = "The number of texts by their length in pieces. The last bar holds all longer texts."
     return Picture(inline(figure, "lengths", "Histogram of lengths in pieces"), caption)
 
 
 def printable(label: str, limit: int) -> str:
-    """A label for a picture: short, and without characters that XML has not."""
+    """A label for a picture: short, and without characters that XML does not allow."""
     plain = "".join(char if char.isprintable() else "\ufffd" for char in label)
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""The report's sections, each from the facts; one that has nothing to show is left out."""
+"""The report's sections, each made from the facts. A section without content is left out."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from albert.tasks.facts import Facts
 from albert.tasks.review import LabelScore, Listing, Review, Verdict
 
 WORST = 20
-_MATRIX = 12  # labels of a matrix at most
-_PAIRS = 15  # confusions listed
-_LABELS = 40  # labels listed
-_COUNTED = 5000  # texts whose lengths are counted
-_AUDITED = 2 << 20  # bytes: some ten seconds
-_SHOWN = 300  # characters of a gold value or prediction
+_MATRIX = 12  # the most labels of a matrix
+_PAIRS = 15  # the most confusions that are listed
+_LABELS = 40  # the most labels that are listed
+_COUNTED = 5000  # the most texts whose lengths are counted
+_AUDITED = 2 << 20  # bytes, which take about ten seconds
+_SHOWN = 300  # the most characters of a gold value or prediction
 Cell = float | str | None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; of a cell that is None nothing is known. `bar` is the column drawn as a bar, too."""
+    """A table. None in a cell means unknown. `bar` is the column that is also drawn as a bar."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -43,7 +43,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One of the worst errors as it is shown: the texts in pieces, the last one with its marks."""
+    """One of the worst errors: its texts in pieces, the last one with its marks."""
 
     source: str
     gold: str
@@ -55,7 +55,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it, in this order. A `folded` one is opened by the reader."""
+    """A heading and its content, in this order. A `folded` section is closed until the reader opens it."""
 
     key: str
     title: str
@@ -96,8 +96,7 @@ def _result(facts: Facts) -> Section:
         "result",
         "Result",
         f"{metric} {found.score:.4f} on {len(facts.outputs):,} examples; the baseline, {words}, reaches {value:.4f}. "
-        f"On other examples of the same kind {found.low:.3f} to {found.high:.3f} is to be expected "
-        f"({found.level:.0%} interval).",
+        f"Expect {found.low:.3f} to {found.high:.3f} on other examples of the same kind ({found.level:.0%} interval).",
         [pictures.interval(metric, found, value)],
         [Grid(("score", "value", "baseline"), rows)],
     )
@@ -115,7 +114,7 @@ def _curves(facts: Facts) -> Section | None:
     if len(scored) > 1:
         drawn.append(pictures.metric_curve(metric, scored))
     seconds = sum(record.get("seconds", 0.0) for record in records)
-    text = f"{len(training):,} updates in {seconds:,.0f} s, evaluation not counted."
+    text = f"{len(training):,} updates in {seconds:,.0f} s, without evaluations."
     return Section("curves", "Learning curves", text, drawn) if drawn else None
 
 
@@ -129,7 +128,7 @@ def _labels(review: Review) -> Section | None:
     columns = ["label", "precision", "recall", "F1", "support"]
     if decided := any(score.threshold is not None for score in shown):
         columns.append("threshold")
-        text += " A label is given from its threshold on."
+        text += " A text gets a label if its probability reaches the label's threshold."
     rows = [_label_row(score, decided) for score in shown]
     drawn, pairs = _confusions(review)
     return Section("labels", "Labels", text.strip(), drawn, [Grid(columns, rows, bar="F1"), *pairs])
@@ -141,7 +140,7 @@ def _label_row(score: LabelScore, decided: bool) -> list[Cell]:
 
 
 def _confusions(review: Review) -> tuple[list[Picture], list[Grid]]:
-    """Which label is taken for which: as a matrix of few labels, and as a list where there are more than two."""
+    """Which label is taken for which: a matrix for few labels, and a list for more than two."""
     labels = [score.label for score in review.labels]
     labels += sorted({label for pair in review.confusions for label in pair} - set(labels))
     wrong = sorted(((pair, n) for pair, n in review.confusions.items() if pair[0] != pair[1]), key=lambda e: (-e[1], e))
@@ -151,7 +150,7 @@ def _confusions(review: Review) -> tuple[list[Picture], list[Grid]]:
         drawn.append(pictures.confusion(labels, counts))
     if wrong and len(labels) > 2:
         rows = [(gold, said, count) for (gold, said), count in wrong[:_PAIRS]]
-        grids.append(Grid(("gold", "said", "times"), rows, "The most frequent confusions"))
+        grids.append(Grid(("gold", "predicted", "times"), rows, "The most frequent confusions"))
     return drawn, grids
 
 
@@ -163,7 +162,7 @@ def _calibration(facts: Facts) -> Section | None:
     return Section(
         "calibration",
         "Calibration",
-        "Whether a confidence of 80% is right in 80 of 100 cases. Expected calibration error (15 bins) "
+        "Are predictions with a confidence of 80% right in 80 of 100 cases? Expected calibration error (15 bins) "
         f"{facts.calibration_error:.4f}, Brier score {brier_score(chances, gold):.4f}; 0 is best for both.",
         [pictures.reliability_diagram(table)],
         [Grid(("confidence", "right", "examples"), [(row.confidence, row.accuracy, row.count) for row in table])],
@@ -181,7 +180,7 @@ def _numbers(facts: Facts, review: Review) -> Section | None:
         ("least", *table.min(0).tolist()),
         ("greatest", *table.max(0).tolist()),
     ]
-    return Section("numbers", "Said and gold numbers", "", [drawn], [Grid(("", "gold", "said"), rows)])
+    return Section("numbers", "Predicted and gold numbers", "", [drawn], [Grid(("", "gold", "predicted"), rows)])
 
 
 def _listing(listing: Listing) -> Section:
@@ -194,9 +193,9 @@ def _errors(review: Review) -> Section:
     if not worst:
         return Section("errors", "Worst errors", "None: every example is right.")
     wrong = sum(verdict.error > 0 for verdict in review.verdicts)
-    text = f"The worst of {wrong:,}. The error is {review.error}; of equal ones the surest come first."
+    text = f"The worst of {wrong:,}. The error is {review.error}. Among equal errors, the most confident come first."
     if any(verdict.marks for verdict in worst):
-        text += " Underlined is gold, shaded is what the model said; where both agree the shade is green."
+        text += " Underlined: gold. Shaded: predicted. Green: both agree."
     return Section("errors", "Worst errors", text, mistakes=[_mistake(verdict) for verdict in worst])
 
 
@@ -218,38 +217,23 @@ def _lengths(facts: Facts) -> Section:
 
 
 def _data(facts: Facts) -> Section:
+    train, *dev = facts.sources
     files = [Path(name) for name in facts.files]
     names = ", ".join(file.name for file in files)
     if not all(file.is_file() for file in files):
         return Section("data", "Data", f"Not checked: {names} cannot be read again.")
     if sum(file.stat().st_size for file in files) > _AUDITED:
-        return Section("data", "Data", f"Not checked here, to save time: albert check {names} tells what is wrong.")
+        return Section("data", "Data", f"Not checked here, to save time. Check them with: albert check {names}")
     try:
-        found = audit(_audit_config(facts), tokenizer=facts.tokenizer)
+        found = audit(AuditConfig(train=train, dev=dev[0].path if dev else None), tokenizer=facts.tokenizer)
     except AlbertError as error:
         return Section("data", "Data", f"Not checked: {error}")
     return Section("data", "Data", _findings_in_words(found, names), findings=found.findings)
 
 
-def _audit_config(facts: Facts) -> AuditConfig:
-    train, *dev = facts.files
-    return AuditConfig(
-        train=train,
-        dev=dev[0] if dev else None,
-        task=facts.task.name,
-        text=facts.columns.text,
-        text_pair=facts.columns.text_pair,
-        label=facts.columns.label,
-        choices=",".join(facts.columns.choices) or None,
-        max_length=facts.lengths.max_length,
-        stride=facts.lengths.stride,
-        **facts.reading(),
-    )
-
-
 def _findings_in_words(found: Audit, names: str) -> str:
     rows = sum(split.rows for split in found.splits)
-    kinds = f"{len(found.findings)} kinds of findings" if found.findings else "nothing to complain of"
+    kinds = f"{len(found.findings)} kinds of findings" if found.findings else "no findings"
     return f"albert check on {names}, {rows:,} rows: {kinds}."
 
 

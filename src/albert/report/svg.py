@@ -1,4 +1,4 @@
-"""Matplotlib's pictures as parts of an HTML page: its colours by name, its text in its font, no styles of their own."""
+"""Matplotlib's pictures as parts of an HTML page: with the page's colours and font, and without styles of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Colours for pictures. The page's style says what they are, by day, by night and on paper.
+# Colours for pictures. The page's style sheet defines them for light, dark and print.
 INK, MUTED, LINE, PAPER = "#000001", "#000002", "#000003", "#000004"
 FIRST, SECOND = "#000005", "#000006"
 _VARIABLES = {
@@ -24,8 +24,8 @@ _VARIABLES = {
     SECOND: "var(--second)",
 }
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "albert",  # the same picture, the same bytes
+    "svg.fonttype": "none",  # text stays text, not outlines
+    "svg.hashsalt": "albert",  # the same picture gives the same bytes
     "text.parse_math": False,  # a label may have dollar signs
     "text.color": INK,
     "axes.labelcolor": MUTED,
@@ -51,14 +51,14 @@ STYLE: dict[Any, Any] = {
 }
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
-_FONT = "font-family"  # the page's instead
+_FONT = "font-family"  # the page's font instead
 
 
 def inline(figure: Figure, name: str, description: str, *, wide: bool = False) -> Markup:
-    """The figure as an <svg> element; `name` keeps its ids apart from those of other pictures on the page."""
+    """The figure as an <svg> element. `name` keeps its ids different from those of other pictures on the page."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # characters that matplotlib's own font lacks; the reader's has them
+        warnings.simplefilter("ignore")  # matplotlib's font lacks some characters; the reader's font has them
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(buffer.getvalue())
     for parent in list(root.iter()):
@@ -79,7 +79,7 @@ def inline(figure: Figure, name: str, description: str, *, wide: bool = False) -
 
 
 def _simplify(element: ElementTree.Element, name: str, wanted: set[str]) -> None:
-    """Styles become attributes, which a policy without inline styles allows; ids are kept where something refers."""
+    """Turns styles into attributes, because a policy may forbid inline styles. Keeps ids that are referred to."""
     element.tag = element.tag.removeprefix(_NAMESPACE)
     for declaration in element.attrib.pop("style", "").split(";"):
         key, _, value = (part.strip() for part in declaration.partition(":"))

@@ -1,1 +1,1 @@
-"""The HTTP server: an application, the queue that feeds the engine across requests, and what keeps both upright."""
+"""The HTTP server. `serve.core` has the models, the queue and the limits; `serve.http` has connections and routes."""

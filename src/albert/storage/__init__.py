@@ -1,1 +1,3 @@
-"""Files that are whole or not there: written beside and renamed, locked, and read with their types checked."""
+"""Files that are whole or absent: written under a temporary name and renamed, locked, and read with their types
+checked.
+"""

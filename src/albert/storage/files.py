@@ -20,17 +20,17 @@ from albert.storage.stored import read_object, read_plain, typed
 
 MANIFEST = "manifest.json"
 INT8 = "int8.safetensors"
-# What a folder of a model or a tokenizer may hold that changes an answer.
+# Files of a model's or tokenizer's folder that can change an answer.
 MODEL_FILES = (
     "config.json", "model.safetensors", "model.safetensors.index.json", "exits.safetensors", INT8, "spiece.model",
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json",
     "modules.json", "sentence_bert_config.json",
 )  # fmt: skip
 TMP = ".tmp-"
-_EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest vouches for none of them
+_EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest does not list these
 _AGAIN = "save or copy it again (delete manifest.json after a deliberate change)"
 _STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
-_LONGEST = ".part.json"  # what stands behind an output's name for a while
+_LONGEST = ".part.json"  # suffixes that are added to an output's name for a while
 _FAULTS = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENFILE, errno.EMFILE, errno.ENAMETOOLONG,
     errno.EACCES, errno.ESTALE,
@@ -40,10 +40,12 @@ _OF_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY
 
 @contextlib.contextmanager
 def disk_errors(path: Path | str) -> Iterator[None]:
-    """Turns a disk that is full, read-only or gone into one clear error (exit 74), whatever library met it."""
+    """Turns the error of a disk that is full, read-only or gone into one clear error (exit 74),
+    from whatever library.
+    """
     try:
         yield
-    except (AlbertError, BrokenPipeError):  # a reader that has left is no fault of the disk
+    except (AlbertError, BrokenPipeError):  # a reader that left is not a fault of the disk
         raise
     except Exception as error:
         reason = disk_fault(error)
@@ -53,15 +55,15 @@ def disk_errors(path: Path | str) -> Iterator[None]:
             ErrorKind.DISK,
             f"cannot write {path}",
             got=reason,
-            hint="free some space or choose another folder; what was saved before is intact",
+            hint="free some space or choose another folder; everything saved before is intact",
         ) from error
 
 
 def disk_fault(error: Exception) -> str | None:
-    """What the system said of a file or disk, None where an error is about something else.
+    """The system's message about a file or disk; None if the error is about something else.
 
-    Rust's libraries (safetensors, tokenizers), sqlite and C++'s have errors of their own, with the system's words in
-    them.
+    Rust's libraries (safetensors, tokenizers), sqlite and C++ have their own error types, with the system's message
+    inside.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
@@ -87,12 +89,12 @@ def fsync_path(path: Path) -> None:
 
 
 def write_file(path: Path, data: bytes | str) -> None:
-    """Writes a file so that readers, and a kill at any moment, see the old content or the new."""
+    """Writes a file. Readers see the old content or the new, and so does a kill at any moment."""
     raw = data.encode("utf-8") if isinstance(data, str) else data
     temporary = path.with_name(f"{TMP}{path.name}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with alone(temporary, wait=True) as descriptor:  # two processes may write the same file
+        with alone(temporary, wait=True) as descriptor:  # two processes may write the same file at once
             try:
                 with open(descriptor, "wb", closefd=False) as file:
                     file.truncate(0)
@@ -117,9 +119,9 @@ def as_json(value: Any) -> bytes:
 
 
 def write_output(path: Path, data: bytes) -> None:
-    """Writes a file that a user named, as `write_file` does: a link's end, and pipes and devices as streams.
+    """Writes a file that a user named, as `write_file` does. Follows links; writes pipes and devices as streams.
 
-    Raises `AlbertError` (disk) for a folder, `ReaderGoneError`.
+    Raises `AlbertError` (disk) for a folder, and `ReaderGoneError`.
     """
     with disk_errors(path):
         target = target_of(path)
@@ -132,7 +134,7 @@ def write_output(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def stream(out: Path | str) -> Iterator[IO[bytes]]:
-    """Standard output ("-"), a pipe or a device to write to. Raises `AlbertError` (disk), `ReaderGoneError`."""
+    """Standard output ("-"), a pipe or a device, opened for writing. Raises `AlbertError` (disk), `ReaderGoneError`."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk_errors("standard output" if str(out) == "-" else out))
         stack.enter_context(reader_gone())
@@ -140,7 +142,10 @@ def stream(out: Path | str) -> Iterator[IO[bytes]]:
 
 
 def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
-    """Raises `AlbertError` before any work is done: disk where `out` cannot be a file, usage where it is an input."""
+    """Checks an output before any work is done.
+
+    Raises `AlbertError`: disk if `out` cannot be a file, usage if it is one of the inputs.
+    """
     with disk_errors(out):
         target = None if str(out) == "-" else target_of(out)
         if target is not None:
@@ -160,7 +165,10 @@ def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> Non
 
 
 def require_folder(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
-    """Raises `AlbertError` before any work is done: disk where `out` cannot be a folder, usage within an input."""
+    """Checks an output folder before any work is done.
+
+    Raises `AlbertError`: disk if `out` cannot be a folder, usage if it is within an input.
+    """
     target = Path(os.path.realpath(out))
     if os.path.exists(target) and not os.path.isdir(target):
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
@@ -179,12 +187,12 @@ def require_folder(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> Non
 def _same(target: Path, other: Path) -> bool:
     try:
         return target.is_file() and target.samefile(other)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False
 
 
 def _require_place(folder: Path, out: Path | str) -> None:
-    """Raises `AlbertError` (disk) unless something can be made in a folder, which may be new itself."""
+    """Raises `AlbertError` (disk) unless files can be made in a folder, which may not exist yet."""
     with disk_errors(out):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             folder.lstat()  # a name may be too long
@@ -199,9 +207,9 @@ def _require_place(folder: Path, out: Path | str) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder to fill; on success it becomes `path`, with a manifest, in one rename.
+    """Yields a temporary folder to fill. On success it gets a manifest and becomes `path` in one rename.
 
-    After an error nothing is left. An existing `path` is replaced only by a complete new one.
+    After an error nothing is left. An existing `path` is replaced only by a complete new folder.
     """
     temporary = path.with_name(f"{TMP}{path.name}")
     with disk_errors(path):
@@ -229,13 +237,13 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What a manifest says of a file."""
+    """What a manifest says about one file."""
 
     size: int
     sha256: str
 
     def difference(self, name: str, found: FileEntry) -> str | None:
-        """How a file differs from it, in words."""
+        """How a file differs from this entry, in words."""
         if found.size != self.size:
             return f"{name} has {found.size:,} bytes, the manifest says {self.size:,}"
         return None if found.sha256 == self.sha256 else f"{name} does not have the SHA-256 of the manifest"
@@ -247,7 +255,7 @@ class _Manifest:
 
 
 def write_manifest(folder: Path) -> None:
-    """Flushes the files of a folder and then writes their sizes and SHA-256 as `manifest.json`; cards it leaves out."""
+    """Flushes a folder's files, then writes their sizes and SHA-256 to `manifest.json`. Cards are left out."""
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     entries = {}
     for name, path in found.items():
@@ -259,15 +267,15 @@ def write_manifest(folder: Path) -> None:
 
 
 def manifest_entries(folder: Path) -> dict[str, FileEntry] | None:
-    """What the manifest says of a folder's files, by their names below it; None where none of this kind is there.
+    """The manifest's entries by the files' names below the folder; None without a manifest of this kind.
 
-    Raises `AlbertError` (bad-model) for one that cannot be read, or that vouches for nothing.
+    Raises `AlbertError` (bad-model) for a manifest that cannot be read or that lists nothing.
     """
     path = folder / MANIFEST
     if not os.path.lexists(path):
         return None
     raw = read_object(path)
-    if "files" not in raw:  # of something else
+    if "files" not in raw:  # the manifest of something else
         return None
     entries = typed(_Manifest, raw, str(path)).files
     if not entries:
@@ -278,9 +286,9 @@ def manifest_entries(folder: Path) -> dict[str, FileEntry] | None:
 
 
 def verify_manifest(folder: Path, needed: Iterable[str] = ()) -> str | None:
-    """None when every file is as the manifest says, else the first difference in words.
+    """None if every file is as the manifest says, else the first difference in words.
 
-    The files `needed` must be among them, and those of a model that are there.
+    The files `needed` must be listed, and so must the existing files of a model.
     """
     try:
         entries = manifest_entries(folder)
@@ -306,8 +314,11 @@ def verify_manifest(folder: Path, needed: Iterable[str] = ()) -> str | None:
 
 
 def read_vouched(folder: Path, name: str, *, kind: ErrorKind = ErrorKind.MODEL) -> bytes:
-    """The bytes of a folder's file. Raises `AlbertError`: bad-model unless they are those that the manifest vouches
-    for, if there is one, and of the given kind for what cannot be read."""
+    """The bytes of a folder's file.
+
+    Raises `AlbertError`: bad-model unless they match the manifest, if there is one; `kind` for a file that cannot be
+    read.
+    """
     raw = read_plain(folder / name, kind=kind)
     entries = manifest_entries(folder)
     if entries is not None:
@@ -320,7 +331,7 @@ def read_vouched(folder: Path, name: str, *, kind: ErrorKind = ErrorKind.MODEL) 
 
 
 def damaged(folder: Path, difference: str) -> AlbertError:
-    """The error for a folder whose manifest says something else."""
+    """The error for a folder that differs from its manifest."""
     return AlbertError(
         ErrorKind.MODEL,
         f"{folder} is damaged or half-written",
@@ -331,7 +342,7 @@ def damaged(folder: Path, difference: str) -> AlbertError:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Which model a folder holds: the SHA-256 of its manifest, without one of all its files."""
+    """Identifies the model in a folder: the SHA-256 of its manifest; without one, that of all its files."""
     if (folder / MANIFEST).is_file():
         return sha256(folder / MANIFEST)
     names = {*MODEL_FILES, *(path.name for path in folder.glob("*.safetensors"))}
@@ -340,7 +351,7 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a killed writer left: everything under a temporary name."""
+    """Removes everything under a temporary name, which a killed writer left."""
     if folder.is_dir():
         for path in folder.glob(f"{TMP}*"):
             if path.is_dir():

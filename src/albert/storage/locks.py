@@ -1,4 +1,4 @@
-"""Files beside a user's own: opened without following links, and held by one process at a time."""
+"""Lock files beside a user's own files: opened without following links, and held by one process at a time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 from albert.errors import AlbertError, ErrorKind
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # file systems that have none
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # file systems without locks
 
 
 def open_plain(path: Path) -> int:
-    """A descriptor of a plain file that has this name alone, made where there is none. Raises OSError.
+    """A descriptor of a plain file that has only this name. It is made if it does not exist. Raises OSError.
 
-    A link, pipe or device in its place is removed: whoever made a folder may have put it there, and what it leads to
-    is not ours to write.
+    A link, pipe or device in its place is removed: whoever made the folder may have put it there, and we must not write
+    to what it points to.
     """
     while True:
         with contextlib.suppress(FileNotFoundError):
@@ -29,7 +29,7 @@ def open_plain(path: Path) -> int:
         try:
             descriptor = _open(path)
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):  # put there since
+            if error.errno in (errno.ELOOP, errno.ENXIO):  # created there since
                 continue
             raise
         if _plain(os.fstat(descriptor)):
@@ -38,7 +38,7 @@ def open_plain(path: Path) -> int:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a name is a plain file's only one. Raises OSError, FileNotFoundError where there is none."""
+    """Whether a name is the only one of a plain file. Raises OSError, and FileNotFoundError if it does not exist."""
     return _plain(path.lstat())
 
 
@@ -52,9 +52,9 @@ def _open(path: Path) -> int:
 
 @contextlib.contextmanager
 def alone(path: Path, *, wait: bool = False, opened: Callable[[Path], int] = open_plain) -> Iterator[int]:
-    """Holds the file `path` and gives its descriptor; the kernel frees it with the process.
+    """Locks the file `path` and gives its descriptor. The kernel releases the lock when the process ends.
 
-    Raises `BlockingIOError` where another has it and none shall `wait`, OSError.
+    Raises `BlockingIOError` if another process holds it and `wait` is false, and OSError.
     """
     while True:
         descriptor = opened(path)
@@ -64,7 +64,7 @@ def alone(path: Path, *, wait: bool = False, opened: Callable[[Path], int] = ope
                 yield descriptor
                 return
         finally:
-            os.close(descriptor)  # or what was there has gone while this waited
+            os.close(descriptor)  # or the file was removed while this waited
 
 
 def _take(descriptor: int, *, wait: bool) -> None:
@@ -86,7 +86,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds a run's folder, which is made if need be. Raises `AlbertError` (locked) naming the process that has it."""
+    """Locks a run's folder, and makes it if necessary. Raises `AlbertError` (locked) with the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     with _named(folder / ".lock", f"{folder} is in use", "choose another output folder"):
         yield
@@ -94,7 +94,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def output_lock(out: Path) -> Iterator[None]:
-    """Holds an output by a lock file beside it, removed at the end. Raises `AlbertError` (locked) as `run_lock`."""
+    """Locks an output with a lock file beside it, removed at the end. Raises `AlbertError` (locked) as `run_lock`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f"{out.name}.lock")
     with _named(beside, f"{out} is being written", "choose another output"):
@@ -106,7 +106,7 @@ def output_lock(out: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _named(path: Path, what: str, other: str) -> Iterator[None]:
-    """Holds a file in which stands who has it."""
+    """Locks a file and writes the holder's name into it."""
     with contextlib.ExitStack() as stack:
         try:
             descriptor = stack.enter_context(alone(path, opened=_open_lock))
@@ -114,7 +114,7 @@ def _named(path: Path, what: str, other: str) -> Iterator[None]:
             raise AlbertError(
                 ErrorKind.LOCKED, what, got=f"another run, {_holder(path)}", hint=f"wait for it, stop it, or {other}"
             ) from None
-        told = _plain(os.fstat(descriptor))  # else it is another's file, too, and held without a word
+        told = _plain(os.fstat(descriptor))  # any other file is locked but not written
         if told:
             _write(descriptor, f"process {os.getpid()} on {socket.gethostname()}")
         try:
@@ -125,7 +125,7 @@ def _named(path: Path, what: str, other: str) -> Iterator[None]:
 
 
 def _open_lock(path: Path) -> int:
-    """A lock as it is. Raises `AlbertError` (unsafe) for a link or anything else that is no file, OSError."""
+    """Opens a lock file. Raises `AlbertError` (unsafe) for a link or anything that is not a file, and OSError."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise AlbertError(
@@ -139,7 +139,7 @@ def _open_lock(path: Path) -> int:
 
 
 def _write(descriptor: int, text: str) -> None:
-    """What a lock tells; that it is held does not depend on it."""
+    """Writes the holder into the lock file. The lock holds even if this fails."""
     with contextlib.suppress(OSError):
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)

@@ -1,4 +1,4 @@
-"""Pipes and devices among files: read and written as streams, and never waited for without end."""
+"""Pipes and devices in place of files: read and written as streams, with a limit on every wait."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import IO
 from albert.errors import AlbertError, ErrorKind
 
 WAIT = 10.0  # seconds for the program at the other end of a named pipe
-_OPEN_FILES = ("/proc/", "/dev/fd")  # where processes have theirs; /dev/stdout links to one
+_OPEN_FILES = ("/proc/", "/dev/fd")  # where processes keep their open files; /dev/stdout links there
 
 
 class ReaderGoneError(BrokenPipeError):
-    """Whoever read an output has left, as `head` does: no fault, and nothing more to do.
+    """The reader of an output has left, as `head` does. This is not a fault, and nothing more is to do.
 
-    Without the number EPIPE, which others would take for their own.
+    It has no errno EPIPE, because others would take it for their own broken pipe.
     """
 
 
 @contextlib.contextmanager
 def reader_gone() -> Iterator[None]:
-    """Tells a stream without a reader from other broken pipes."""
+    """Tells an output whose reader left from other broken pipes."""
     try:
         yield
     except BrokenPipeError as error:
@@ -35,7 +35,7 @@ def reader_gone() -> Iterator[None]:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is a pipe or a device of characters, through links: read and written once, in order."""
+    """Whether a path is a pipe or a character device, also through links: it is read and written once, in order."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -44,27 +44,27 @@ def is_stream(path: Path) -> bool:
 
 
 def open_reader(path: Path) -> IO[bytes]:
-    """Opens a stream to read. Raises `AlbertError` (bad-data) for a named pipe that no program writes to."""
+    """Opens a stream for reading. Raises `AlbertError` (bad-data) for a named pipe that no program writes to."""
     if not path.is_fifo():
         return path.open("rb")
-    with ThreadPoolExecutor(1) as waiting:  # opening blocks until there is a writer
+    with ThreadPoolExecutor(1) as waiting:  # opening blocks until a writer opens the pipe
         opened = waiting.submit(os.open, path, os.O_RDONLY)
         try:
             return open(opened.result(WAIT), "rb")
         except TimeoutError:
-            os.close(os.open(path, os.O_RDWR))  # is a writer for a moment, which ends the wait
+            os.close(os.open(path, os.O_RDWR))  # opens the pipe for writing for a moment, which ends the wait
             os.close(opened.result())
         raise AlbertError(
             ErrorKind.DATA,
             f"{path}: a pipe",
             expected="a program that writes to it",
             got=f"none in {WAIT:g} s",
-            hint="a pipe can be read once only; write to a file what is to be read again",
+            hint="a pipe can be read only once; write its content to a file first",
         )
 
 
 def open_writer(path: Path) -> IO[bytes]:
-    """Opens a stream to write, behind what it has. Raises `AlbertError` (disk) for a named pipe without a reader."""
+    """Opens a stream for appending. Raises `AlbertError` (disk) for a named pipe without a reader."""
     end = time.monotonic() + WAIT
     flags = os.O_WRONLY | os.O_APPEND | (os.O_NONBLOCK if path.is_fifo() else 0)
     while True:
@@ -84,10 +84,10 @@ def open_writer(path: Path) -> IO[bytes]:
 
 
 def target_of(out: Path | str) -> Path | None:
-    """The file that an output's name means, at the end of its links; None for what is written as a stream.
+    """The file at the end of an output's links; None for an output that is written as a stream.
 
-    That is also a file that is open already, like that of /dev/stdout or /dev/fd/3, which may hold something.
-    Raises `AlbertError` (disk) for a folder, or anything else that is no file.
+    An open file such as /dev/stdout or /dev/fd/3 is a stream, too, because it may have content already. Raises
+    `AlbertError` (disk) for a folder, or for anything else that is not a file.
     """
     if is_stream(Path(out)) or _is_open_file(Path(out)):
         return None

@@ -1,4 +1,4 @@
-"""Folders that this user alone can write to, for files that are run as they lie there."""
+"""Folders that only this user can write to, for compiled files that are run as they are."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 
 
 def private_folders() -> list[Path]:
-    """Where compiled files may lie: the user's cache first, then a folder of the user's among the temporary files."""
+    """Where compiled files may be: the user's cache first, then a folder of the user's among the temporary files."""
     found = []
     with contextlib.suppress(RuntimeError):  # a user without a home
         cache_home = os.environ.get("XDG_CACHE_HOME", "")
         home = Path(cache_home) if os.path.isabs(cache_home) else Path.home() / ".cache"
         found.append(home / "albert")
-    with contextlib.suppress(OSError):  # no place for temporary files
+    with contextlib.suppress(OSError):  # no folder for temporary files
         found.append(Path(tempfile.gettempdir()) / f"albert-{os.geteuid()}")
     return found
 
 
 def writable_folder(*, spaces: bool = True) -> Path:
-    """The first one to write to, made if need be, without `spaces` in its name if there shall be none.
+    """The first private folder that can be written, made if necessary. Without `spaces`, its name has none.
 
-    Says once if it is not the first of all. Raises OSError.
+    Prints a message once if it is not the first choice. Raises OSError.
     """
     folders = [folder for folder in private_folders() if spaces or " " not in str(folder)]
     for folder in folders:
@@ -40,7 +40,9 @@ def writable_folder(*, spaces: bool = True) -> Path:
 
 
 def is_private(path: Path) -> bool:
-    """Whether this is a folder or plain file, or this user's link to one, that nobody else but root may change."""
+    """Whether a path is a folder or plain file that nobody but this user and root can change. A link must be this
+    user's.
+    """
     try:
         link, found = path.lstat(), path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Files of predictions: the form that their names ask for, and rows as bytes in it."""
+"""Files of predictions: the format that their name asks for, and rows as bytes in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from albert.errors import AlbertError, ErrorKind, require_extra
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 _QUOTED = re.compile(r'[",\r\n]')
 _UNFIT = {"csv": re.compile("[\0\ud800-\udfff]"), "tsv": re.compile("[\0\t\r\n\ud800-\udfff]")}
-_HALF = re.compile("[\ud800-\udfff]")  # halves of characters, which UTF-8 lacks
+_HALF = re.compile("[\ud800-\udfff]")  # lone surrogates, which UTF-8 cannot hold
 
 Record = dict[str, Any]
 
@@ -29,7 +29,7 @@ def _zst(data: bytes) -> bytes:
     return bytes(require_extra("pyarrow", "data").compress(data, codec="zstd", asbytes=True))
 
 
-# What each of them gives may stand behind what it gave before: readers take both for one file.
+# The outputs of each can be concatenated: readers take them for one file.
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": lambda data: gzip.compress(data, mtime=0),
     ".xz": lzma.compress,
@@ -40,7 +40,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True)
 class Form:
-    """How a file of rows is written: its format, and the ending of its compression, "" for none."""
+    """How a file of rows is written: its format, and the ending of its compression ("" for none)."""
 
     format: str
     compression: str = ""
@@ -52,9 +52,9 @@ class Form:
 
     @classmethod
     def of(cls, name: str, format: str | None = None) -> Form:
-        """The form that a file's name asks for. Where the ending names none, `format` decides, else it is JSON lines.
+        """The form that a file's name asks for. If the ending names none, `format` decides; the default is JSON lines.
 
-        Raises `AlbertError` (usage) for an ending or format that cannot be written, and where the two differ.
+        Raises `AlbertError` (usage) for an ending or format that cannot be written, and if the two differ.
         """
         if format not in (None, *_FORMATS.values()):
             raise AlbertError(ErrorKind.USAGE, f"output format {format!r}", expected="jsonl, json, csv or tsv")
@@ -81,7 +81,7 @@ class Form:
 class Records:
     """Rows as bytes of a form. `columns` are those of a table; in JSON each row has its own.
 
-    `blank` counts the rows of a table that lacked a column, `nulls` the numbers that JSON lacks.
+    `blank` counts the rows of a table that lacked a column. `nulls` counts the numbers that JSON cannot hold.
     """
 
     def __init__(self, form: Form, columns: Sequence[str]) -> None:
@@ -91,7 +91,8 @@ class Records:
         self.nulls = 0
 
     def portion(self, rows: Iterable[tuple[str, Record]], *, first: bool) -> bytes:
-        """Some rows, each with its place ("file:line"), as they stand in a file; the `first` ones begin it.
+        """Some rows as they are written to a file, each with its place ("file:line"). The `first` portion begins the
+        file.
 
         Raises `AlbertError` (bad-data) for a row that the format cannot hold.
         """
@@ -105,8 +106,12 @@ class Records:
                 text += "".join(self.table_row(place, row) for place, row in rows)
         return self._pack(text)
 
+    def head(self, rows: int) -> bytes:
+        """What is written over the first bytes when the number of rows is known: nothing in these forms."""
+        return b""
+
     def end(self) -> bytes:
-        """What stands after the last row."""
+        """What follows the last row."""
         return self._pack("\n]\n" if self.form.format == "json" else "")
 
     def header(self) -> str:
@@ -114,7 +119,7 @@ class Records:
         return self._line("the header", self.columns)
 
     def table_row(self, place: str, row: Record) -> str:
-        """A row of a table. Raises `AlbertError` (bad-data) where its columns or values have no place there."""
+        """A row of a table. Raises `AlbertError` (bad-data) if the table cannot hold its columns or values."""
         if others := [name for name in row if name not in self.columns]:
             raise AlbertError(
                 ErrorKind.DATA,
@@ -134,12 +139,12 @@ class Records:
                     expected=f"what {self.form.format.upper()} can hold",
                     hint="write .jsonl" if self.form.format == "csv" else "write .csv or .jsonl",
                 )
-        if self.form.format == "tsv":  # whose cells are never quoted, as in GLUE's files
+        if self.form.format == "tsv":  # cells of TSV are never quoted, as in GLUE's files
             return "\t".join(cells) + "\n"
         return ",".join(map(_quoted, cells)) + "\n"
 
     def _cell(self, value: Any) -> str:
-        """A value as a cell: JSON for what a table cannot hold."""
+        """A value as a cell: JSON for values that a table cannot hold."""
         if value is None or isinstance(value, str):
             return value or ""
         if isinstance(value, (list, tuple, dict, bool)):
@@ -149,7 +154,7 @@ class Records:
     def _json(self, value: Any) -> str:
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain)
-        except ValueError:  # NaN and infinities, which JSON lacks though Python writes them
+        except ValueError:  # NaN and infinities: JSON has none, but Python writes them
             text = json.dumps(self._finite(value), ensure_ascii=False, default=plain)
         return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
@@ -170,7 +175,7 @@ class Records:
 
 
 def plain(value: Any) -> str:
-    """What JSON has no type for, as text: times in ISO 8601, numbers with all their digits, bytes in base64."""
+    """Values without a type in JSON, as text: times in ISO 8601, numbers with all digits, bytes in base64."""
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):

@@ -1,4 +1,4 @@
-"""Several files of a folder that are replaced at once: a kill at any moment leaves the old ones or the new ones."""
+"""Replaces several files of a folder at once. A kill at any moment leaves the old files or the new ones."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 from albert.errors import AlbertError, ErrorKind
 from albert.storage.files import MANIFEST, MODEL_FILES, TMP, disk_errors, fsync_path, remove_leftovers, write_manifest
 
-NEXT = ".next"  # in a folder whose files are being replaced: all of the new ones
+NEXT = ".next"  # all new files, within a folder whose files are being replaced
 _STAGED = f"{TMP}model"
 _told = logging.getLogger("albert")
 
 
 @contextlib.contextmanager
 def new_files(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder for a whole model's files, which at the end take the place of those in `folder` at once.
+    """Yields an empty folder for all files of a model. At the end they replace those in `folder` at once.
 
-    A kill at any moment leaves the old files or the new ones: `current_files` gives the new ones from the one rename
-    on with which they are complete, and `settle` puts them in their places. After an error all is as it was. What is
-    no file of a model stays. The caller holds the folder's lock.
+    One rename makes the new files complete. Before it, a kill leaves the old files. After it, `current_files` gives the
+    new ones, and `settle` moves them to their places. After an error nothing has changed. Files that are not a model's
+    stay. The caller holds the folder's lock.
     """
     staged = folder / _STAGED
     with disk_errors(folder):
@@ -43,19 +43,19 @@ def new_files(folder: Path) -> Iterator[Path]:
 
 
 def current_files(folder: Path) -> Path:
-    """Where the files of a model folder are: in it, or in `.next` while they are replaced, also after a kill."""
+    """The folder with a model's files: the folder itself, or `.next` in it during a replacement, also after a kill."""
     if not _replaced(folder):
         return folder
-    _told.warning(f"{folder}: its files are being replaced, or were when a writer was killed: read from {NEXT} in it")
+    _told.warning(f"{folder}: a replacement of its files is under way or was killed: reading the new files from {NEXT}")
     return folder / NEXT
 
 
 def settle(folder: Path) -> None:
-    """Finishes the replacement of files that a killed writer began, and removes what it left."""
+    """Finishes a replacement that a killed writer began, and removes what it left."""
     if _replaced(folder):
         source = folder / NEXT
         new = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
-        # Without config.json no program takes the folder for a model, so that none reads a mixture meanwhile.
+        # Without config.json no program takes the folder for a model. So nobody reads a mixture meanwhile.
         for name in ("config.json", MANIFEST, *MODEL_FILES):
             if name in (MANIFEST, "config.json") or name not in new:
                 (folder / name).unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def _replaced(folder: Path) -> bool:
 
 
 def _place(source: Path, target: Path) -> None:
-    if target.exists() and target.samefile(source):  # renaming one name of a file to another does nothing
+    if target.exists() and target.samefile(source):  # renaming between two names of one file does nothing
         return
     temporary = target.with_name(f"{TMP}{target.name}")
     temporary.unlink(missing_ok=True)
@@ -93,7 +93,7 @@ def _place(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def unchanged(folder: Path, *, since: tuple[Any, ...] | None = None) -> Iterator[None]:
-    """Raises `AlbertError` (bad-model) when a folder's files were replaced meanwhile, or since a `snapshot`."""
+    """Raises `AlbertError` (bad-model) if a folder's files were replaced meanwhile, or since the snapshot `since`."""
     before = snapshot(folder) if since is None else since
     try:
         yield
@@ -108,7 +108,7 @@ def unchanged(folder: Path, *, since: tuple[Any, ...] | None = None) -> Iterator
 
 
 def snapshot(folder: Path) -> tuple[Any, ...]:
-    """What tells whether a folder's files are still the same ones."""
+    """A value that changes when a folder's files are replaced."""
     found: list[Any] = [_replaced(folder)]
     for name in (MANIFEST, "config.json"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Reads stored JSON: from plain files alone, with the kind of each value checked before anything uses it."""
+"""Reads stored JSON, from plain files only, and checks the type of each value before it is used."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from albert.errors import AlbertError, ErrorKind
 
 Made = TypeVar("Made")
-_MOST_BYTES = 1 << 28  # of a JSON file; the largest tokenizers have a tenth of it
-_DEEPEST = 100  # lists and objects within each other
+_MOST_BYTES = 1 << 28  # the largest JSON file; the largest tokenizers have a tenth of it
+_DEEPEST = 100  # the deepest nesting of lists and objects
 _GREATEST = 2**63 - 1
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # one of the two that a rare character is written by
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # one half of a surrogate pair
 _NAMES = {int: "a whole number from 0", float: "a number", str: "a string", bool: "true or false",
           dict: "an object", list: "a list"}  # fmt: skip
 
 
 def read_plain(path: Path, *, kind: ErrorKind = ErrorKind.MODEL) -> bytes:
-    """The bytes of a file. Raises `AlbertError` of that kind for what is not there, is no file or cannot be read.
+    """The bytes of a file. Pipes and devices, which might never end, are not opened.
 
-    So a pipe or a device, which might never end, is not even opened.
+    Raises `AlbertError` (`kind`) for a path that is missing, not a file, or unreadable.
     """
     try:
         if path.is_file():
@@ -39,7 +39,7 @@ def read_plain(path: Path, *, kind: ErrorKind = ErrorKind.MODEL) -> bytes:
 
 
 def read_object(path: Path, *, kind: ErrorKind = ErrorKind.MODEL, finite: bool = True) -> dict[str, Any]:
-    """The JSON object in a file. Raises `AlbertError` of that kind for anything else, as `parse` does."""
+    """The JSON object in a file. Raises `AlbertError` (`kind`) for anything else, as `parse` does."""
     found = parse(read_plain(path, kind=kind), str(path), kind=kind, finite=finite)
     if not isinstance(found, dict):
         raise AlbertError(kind, str(path), expected="a JSON object", got=type(found).__name__)
@@ -49,8 +49,8 @@ def read_object(path: Path, *, kind: ErrorKind = ErrorKind.MODEL, finite: bool =
 def parse(raw: bytes, place: str, *, kind: ErrorKind = ErrorKind.MODEL, finite: bool = True) -> Any:
     """The value of a JSON text in UTF-8.
 
-    Raises `AlbertError` of that kind for another text; where numbers are `finite` for NaN and infinity, which JSON does
-    not know; for half a character; for a key that has two values; and for values too deep within each other.
+    Raises `AlbertError` (`kind`) for any other text; for lone surrogates; for a key with two values; for values nested
+    too deeply; and, with `finite`, for NaN and infinity, which JSON does not have.
     """
     try:
         if len(raw) > _MOST_BYTES:
@@ -73,7 +73,9 @@ class _Record:
 
 
 def read_records(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The lines of a `metrics.jsonl`, as they are and as what they say; what is no record of a step is left out."""
+    """The lines of a `metrics.jsonl`, as text and as parsed records. Lines that are not a record of a step are left
+    out.
+    """
     for line in read_plain(path, kind=ErrorKind.DATA).splitlines(keepends=True):
         with contextlib.suppress(AlbertError):
             record = parse(line, str(path), finite=False)
@@ -82,9 +84,9 @@ def read_records(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 
 
 def typed(wanted: type[Made], value: Any, place: str, *, kind: ErrorKind = ErrorKind.MODEL) -> Made:
-    """A JSON value as a dataclass, whose annotations say of what kinds its entries are; unknown keys are left out.
+    """A JSON value as a dataclass, whose annotations give the types of its entries. Unknown keys are left out.
 
-    Whole numbers are counts, from 0. Raises `AlbertError` of that kind that names the first value which does not fit.
+    Whole numbers are counts, from 0. Raises `AlbertError` (`kind`) with the first value that does not fit.
     """
     try:
         made: Made = _fitted(wanted, value, "")
@@ -95,7 +97,7 @@ def typed(wanted: type[Made], value: Any, place: str, *, kind: ErrorKind = Error
 
 
 class _MisfitError(Exception):
-    """Where, what is expected, and the value."""
+    """The place of a value, what is expected there, and the value."""
 
 
 def _fitted(wanted: Any, value: Any, where: str) -> Any:
@@ -167,7 +169,7 @@ def _finite(text: str) -> float:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object. Raises `ValueError` for a key that comes twice with two values."""
+    """An object. Raises `ValueError` for a key that occurs twice with two values."""
     found = dict(pairs)
     if len(found) < len(pairs):
         for key, value in pairs:
@@ -177,14 +179,14 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _require_usable(value: Any, raw: bytes) -> None:
-    """Raises `ValueError` for values too deep within each other, and for strings that cannot be written."""
+    """Raises `ValueError` for values nested too deeply and for strings that cannot be written."""
     level = [value]
     for _ in range(_DEEPEST + 1):
         level = [part for item in level if isinstance(item, (list, dict)) for part in _parts(item)]
     if level:
         raise ValueError(f"more than {_DEEPEST} lists or objects within each other")
     if _HALF.search(raw):
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises ValueError where the other half is missing
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises ValueError if the other half is missing
 
 
 def _parts(item: list[Any] | dict[str, Any]) -> Iterable[Any]:

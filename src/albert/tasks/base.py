@@ -1,4 +1,4 @@
-"""What a task is: how gold values are read, which head stands on the encoder, loss, decoding, scores."""
+"""The parts of a task: reading gold values, the head on the encoder, the loss, decoding, scores."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from albert.text.encodings import Encoding, Tokenizer
 
 Prediction = dict[str, Any]  # JSON-ready, with the keys of transformers' pipelines
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
-MAX_LENGTH = 65_536  # pieces that a model reads at once; no answer is longer
-_MOST = 1_000_000  # labels or answers that can be asked for
-_PORTION = 1024  # examples whose encodings are in memory at a time
+MAX_LENGTH = 65_536  # the most pieces that a model reads at once; no answer is longer
+_MOST = 1_000_000  # the most labels or answers that can be asked for
+_PORTION = 1024  # examples encoded in one portion
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
-    """How predictions are wanted; each task reads what concerns it.
+    """Options for predictions; each task reads those that concern it.
 
-    `top_k`: how many labels or answers, from 1; None for all. `aggregation`: how pieces become entities, as
-    transformers' `aggregation_strategy`; one of `AGGREGATIONS`. `max_answer`: the longest answer in pieces, from 1.
-    `no_answer`: whether "" is an answer, None for as trained. `raw_scores`: of labels and numbers, logits in the place
-    of probabilities. `thresholds`: the task's own, from `tune`. `generation`: how texts are written.
+    - `top_k`: how many labels or answers, from 1; None for all.
+    - `aggregation`: how pieces become entities, one of `AGGREGATIONS`, as transformers' `aggregation_strategy`.
+    - `max_answer`: the longest answer in pieces, from 1.
+    - `no_answer`: whether "" is an answer; None for as trained.
+    - `raw_scores`: logits in place of probabilities, for labels and numbers.
+    - `thresholds`: the task's own thresholds, from `tune`.
+    - `generation`: how texts are written.
 
     Raises `AlbertError` (usage) for values out of range.
     """
@@ -58,9 +61,10 @@ class DecodeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Lengths:
-    """How many pieces a model reads at once, and what becomes of longer texts.
+    """How many pieces a model reads at once, and how longer texts are handled.
 
-    With a `stride` they are divided into windows of which neighbours share so many pieces; without one they are cut.
+    With a `stride`, they are divided into windows, and neighbouring windows share `stride` pieces. Without one, they
+    are cut.
     """
 
     max_length: int = 128
@@ -72,18 +76,18 @@ class Lengths:
             require_whole(self, ("stride", 0, self.max_length - 3))
 
     def adjusted(self, max_length: int | None, stride: int | None) -> Lengths:
-        """These with what is given in its place; a stride of these shrinks with the length."""
+        """These lengths with the given values in their place. The stride shrinks with the length."""
         length = self.max_length if max_length is None else max_length
         if stride is None and self.stride is not None:
             stride = min(self.stride, length // 3)
         return Lengths(max_length=length, stride=stride)
 
     def fate(self) -> str:
-        """What becomes of longer texts, in words."""
+        """How longer texts are handled, in words."""
         return "cut" if self.stride is None else f"read in windows that share {self.stride}"
 
     def rule(self) -> str:
-        """`fate` as a clause of its own."""
+        """`fate` as a clause that stands alone."""
         return f"texts beyond {self.max_length} pieces are {self.fate()}"
 
 
@@ -99,9 +103,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Output:
-    """What the head said about each row of an example, and where the rows' pieces stand if the task `points`.
+    """The head's output for each row of an example, and the places of the rows' pieces if the task `points`.
 
-    Of a network that writes texts these stand in the place of logits, the best first.
+    For a network that writes texts, the texts stand in place of logits, best first.
     """
 
     example: Example
@@ -111,12 +115,12 @@ class Output:
 
     @property
     def pooled(self) -> np.ndarray:
-        """The mean over the windows of a long text, [labels]: each has the same say."""
+        """The mean over the windows of a long text, [labels], with equal weights."""
         return np.mean(self.logits, axis=0)
 
     @classmethod
     def each(cls, examples: Sequence[Example], features: Features, logits: Sequence[np.ndarray]) -> list[Output]:
-        """The examples with the features and logits of their rows."""
+        """The examples, each with the features and logits of its rows."""
         bounds = features.example_bounds()
         return [
             cls(
@@ -129,12 +133,12 @@ class Output:
 
 
 class Task(ABC):
-    """A family of tasks. Values, no state: one instance serves every data set.
+    """A family of tasks. It has values and no state, so one instance serves every data set.
 
-    `metric` is the score that decides on the best checkpoint, higher is better; `metrics` are others that may.
-    `points`: predictions stand at places in the text. `plural`: what predictions are called where an example may have
-    none or many; elsewhere `answer` is the key of the best one. `grouped`: an example's rows meet in one loss.
-    `lengths` are those of training unless told otherwise. `pipeline` is transformers' name for the family.
+    `metric` is the score that chooses the best checkpoint; higher is better. `metrics` are the alternatives. `points`:
+    predictions are places in the text. `plural`: the name of the predictions if an example may have none or several;
+    otherwise `answer` is the key of the best one. `grouped`: an example's rows share one loss. `lengths` are the
+    defaults of training. `pipeline` is transformers' name for the family.
     """
 
     name: ClassVar[str]
@@ -142,7 +146,7 @@ class Task(ABC):
     problem_type: ClassVar[str | None] = None
     pipeline: ClassVar[str]
     metric: str
-    metrics: ClassVar[tuple[str, ...]] = ()  # beside `metric`
+    metrics: ClassVar[tuple[str, ...]] = ()  # in addition to `metric`
     stratified: ClassVar[bool] = False
     points: ClassVar[bool] = False
     plural: ClassVar[str | None] = None
@@ -152,29 +156,37 @@ class Task(ABC):
 
     @abstractmethod
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
-        """Whether a label column with these values looks like this task's; asked in the registry's order."""
+        """Whether a label column with these values may belong to this task. Tasks are asked in the registry's order."""
 
     @abstractmethod
     def parse_gold(self, value: Any, example: Example | None = None) -> Any:
-        """A label as it stands in a file -> a gold value, checked against its row's example where that is given.
+        """The gold value of a label as it stands in a file, checked against its row's example if that is given.
 
-        Raises `ValueError` for one that is none.
+        Raises `ValueError` for a label that is not valid.
         """
 
     def parser(self, values: Sequence[Any]) -> Callable[[Any, Example | None], Any]:
-        """How the labels of a file are read that begins with these values: `parse_gold`, unless they decide on it."""
+        """The function that reads a file's labels, given its first values: `parse_gold`, unless the values decide
+        otherwise.
+        """
         return self.parse_gold
 
     @abstractmethod
     def labels(self, examples: Sequence[Example], *, column: str) -> tuple[str, ...]:
-        """The label strings in the order of the head's outputs. Raises `AlbertError` for unusable ones."""
+        """The label strings in the order of the head's outputs. Raises `AlbertError` for labels
+        that cannot be learned.
+        """
 
     @abstractmethod
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> Gold:
-        """Gold values as the loss reads them, row by row. Raises `AlbertError` for labels that training never saw."""
+        """Gold values as the loss reads them, row by row. Raises `AlbertError` for labels that
+        training did not have.
+        """
 
     def measured_by(self, metric: str | None) -> Task:
-        """This task with another of its scores in the place of `metric`. Raises `AlbertError` (usage) for others."""
+        """This task with another of its scores as `metric`. Raises `AlbertError` (usage) for a score that it does not
+        have.
+        """
         if metric is None or metric == self.metric:
             return self
         if metric not in self.metrics:
@@ -189,7 +201,9 @@ class Task(ABC):
         return other
 
     def falling_back_to(self, label: str | None) -> Task:
-        """This task with a label for texts that no other one fits. Raises `AlbertError` (usage) for other tasks."""
+        """This task with a label for texts that fit no other label. Raises `AlbertError` (usage) for tasks that cannot
+        have one.
+        """
         if label is None:
             return self
         raise AlbertError(ErrorKind.USAGE, "--fallback", expected="a task with one label a text", got=self.name)
@@ -200,10 +214,12 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, logits: Float[Tensor, "batch ..."], gold: Tensor, shape: LossShape = PLAIN) -> Float[Tensor, ""]:
-        """The loss summed over what it is a mean of; the loop divides by the `count` of that."""
+        """The loss as a sum. The loop divides by `count`."""
 
     def shape_loss(self, config: LossConfig, examples: Sequence[Example], labels: Sequence[str]) -> LossShape:
-        """The loss as `config` wants it for these training rows. Raises `AlbertError` for a task without options."""
+        """The loss with the options of `config` for these training rows. Raises `AlbertError` for a task without
+        options.
+        """
         if config == LossConfig():
             return PLAIN
         raise AlbertError(
@@ -214,7 +230,7 @@ class Task(ABC):
         )
 
     def count(self, gold: Tensor) -> int:
-        """How many values the loss is a mean of."""
+        """The number of values over which the loss is averaged."""
         return len(gold)
 
     @abstractmethod
@@ -222,27 +238,29 @@ class Task(ABC):
         """One example's predictions, best first or in the order of the text."""
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
-        """Thresholds of decisions that score best on these outputs; none where there is nothing to decide."""
+        """The thresholds of decisions that score best on these outputs; none if there is nothing to decide."""
         return ()
 
     @abstractmethod
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        """All scores over a data set; `metric` is one of them. `thresholds` are those of `tune`, if any."""
+        """All scores over a data set, with `metric` among them. `thresholds` are those of `tune`, if any."""
 
     @abstractmethod
     def baseline(
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
     ) -> tuple[str, float]:
-        """What answering without reading reaches, learned on `train`: in words, and on `metric`."""
+        """The score of answering without reading the text, learned on `train`: a description, and the value of
+        `metric`.
+        """
 
     @abstractmethod
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         """What `score` measures, example by example and label by label."""
 
     def encode(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> list[list[Encoding]]:
-        """The rows of each example; `Encoding.cut` says how much of it they left out."""
+        """The rows of each example. `Encoding.cut` is how many pieces they left out."""
         texts = [example.texts for example in examples]
         if lengths.stride is None:
             rows = tokenizer.encode_batch(texts, max_length=lengths.max_length, offsets=self.points)
@@ -250,7 +268,7 @@ class Task(ABC):
         return tokenizer.windows(texts, max_length=lengths.max_length, stride=lengths.stride, offsets=self.points)
 
     def features(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> tuple[Features, int]:
-        """All examples encoded, in portions to keep memory low, and how many of them were cut."""
+        """All examples encoded, in portions to save memory, and how many of them were cut."""
         owners: list[int] = []
         cut = 0
 

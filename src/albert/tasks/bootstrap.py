@@ -1,4 +1,4 @@
-"""How far a score would move on other examples: bootstrap intervals, and a paired test of two systems.
+"""How much a score would vary on other examples: bootstrap intervals, and a paired test of two systems.
 
 Sources: Efron and Tibshirani 1993, chapters 13 and 16; for NLP, Koehn 2004 and Berg-Kirkpatrick et al. 2012.
 """
@@ -12,12 +12,12 @@ import numpy as np
 
 from albert.tasks.review import Score
 
-_MANY = 10_000  # examples, above which fewer resamples are drawn
+_MANY = 10_000  # the number of examples above which fewer resamples are drawn
 
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A score on all examples, and the range that holds the middle `level` of its bootstrap distribution."""
+    """A score on all examples, and the range with the middle `level` of its bootstrap distribution."""
 
     score: float
     low: float
@@ -27,7 +27,7 @@ class ConfidenceInterval:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """How much better the first system is than the second, with an interval, and how easily chance does as much."""
+    """The difference of two systems with its interval, and the p-value."""
 
     difference: ConfidenceInterval
     p_value: float
@@ -36,9 +36,9 @@ class PairedTest:
 def bootstrap(
     score: Score, examples: int, *, resamples: int | None = None, level: float = 0.95, seed: int = 0
 ) -> ConfidenceInterval:
-    """The percentile interval of a score over `examples`, of which as many are drawn with replacement each time.
+    """The percentile interval of a score. Each resample has as many examples as `examples`, drawn with replacement.
 
-    Drawn 1,000 times unless told otherwise, 200 times from more than 10,000 examples.
+    By default it draws 1,000 resamples, and 200 from more than 10,000 examples.
     """
     drawn = [score(indices) for indices in _resamples(examples, resamples, seed)]
     return _interval(score(np.arange(examples)), np.asarray(drawn), level)
@@ -49,8 +49,8 @@ def paired_bootstrap(
 ) -> PairedTest:
     """Tests two systems' scores on the same examples against the hypothesis that they are equally good.
 
-    The p-value is two-sided: how often the difference on a resample is as far from the difference found as that is
-    from 0, the finding itself counted, so that it is at least 1 / (resamples + 1).
+    The two-sided p-value is the share of resamples whose difference is at least as far from the observed difference as
+    that is from 0. The observation itself is counted, so the p-value is at least 1 / (resamples + 1).
     """
 
     def difference(indices: np.ndarray) -> float:
@@ -58,7 +58,7 @@ def paired_bootstrap(
 
     found = difference(np.arange(examples))
     drawn = np.asarray([difference(indices) for indices in _resamples(examples, resamples, seed)])
-    # Rounding must not part equal differences: two of the same system would otherwise seem to differ.
+    # Rounding must not separate equal differences: two copies of one system would otherwise seem to differ.
     as_far = np.abs(drawn - found) >= abs(found) - 1e-12
     return PairedTest(_interval(found, drawn, level), float((1 + as_far.sum()) / (1 + len(drawn))))
 

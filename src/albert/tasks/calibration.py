@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and temperature scaling that mends them."""
+"""Whether probabilities are right (calibration), and temperature scaling that corrects them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 Gold = Int[np.ndarray, " examples"]
-_TEMPERATURES = (1e-2, 1e2)  # fitted within; dev logits that a model separates perfectly want 0
+_TEMPERATURES = (1e-2, 1e2)  # the range of the fit; perfectly separated dev logits would give 0
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions of similar confidence: their mean confidence, the share that is right, and how many there are."""
+    """Predictions of similar confidence: their mean confidence, the share that is right, and their number."""
 
     confidence: float
     accuracy: float
@@ -23,9 +23,9 @@ class Bin:
 def reliability(
     probabilities: Float[np.ndarray, "examples labels"], gold: Gold, *, bins: int = 15, adaptive: bool = False
 ) -> list[Bin]:
-    """The reliability table of the best label's probability, by rising confidence; empty bins are left out.
+    """The reliability table of the best label's probability, by rising confidence. Empty bins are left out.
 
-    Bins are equally wide, or with `adaptive` hold equally many examples (Nixon et al. 2019).
+    Bins have equal width, or with `adaptive` equal numbers of examples (Nixon et al. 2019).
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == gold
@@ -52,9 +52,9 @@ def calibration_error(
 
 
 def brier_score(probabilities: Float[np.ndarray, "examples labels"], gold: Gold) -> float:
-    """The squared distance of the probabilities from the gold label, summed over labels: 0 is best, 2 worst.
+    """The squared distance of the probabilities from the gold label, summed over labels: 0 is best, 2 is worst.
 
-    Source: Brier 1950; for two labels twice what scikit-learn gives by default.
+    Source: Brier 1950. For two labels this is twice scikit-learn's default.
     """
     hits = np.eye(probabilities.shape[1])[gold]
     return float(((probabilities - hits) ** 2).sum(axis=1).mean())
@@ -70,9 +70,10 @@ def negative_log_likelihood(
 
 
 def fit_temperature(logits: Float[np.ndarray, "examples labels"], gold: Gold) -> float:
-    """The temperature that makes the gold labels likeliest, between 0.01 and 100; fit it on dev, never on test.
+    """The temperature from 0.01 to 100 that makes the gold labels most likely. Fit it on dev, never on test.
 
-    Predictions stay as they are; above 1 the model was too sure of itself. Source: Guo et al. 2017, section 4.2.
+    Predictions stay the same. A temperature above 1 means that the model was overconfident. Source: Guo et al. 2017,
+    section 4.2.
     """
     from scipy.optimize import minimize_scalar
 

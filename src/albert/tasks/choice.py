@@ -1,4 +1,4 @@
-"""The right one of several answers: RACE, DREAM, SWAG."""
+"""Multiple choice, the right one of several answers: RACE, DREAM, SWAG."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from albert.tasks.metrics import softmax
 from albert.tasks.review import Review, Verdict, mean_of
 from albert.text.encodings import Encoding, Tokenizer
 
-BLANK = "_"  # in RACE's questions: where the choice goes
+BLANK = "_"  # the place of the choice in RACE's questions
 
 
 class MultipleChoice(Task):
-    """Each choice is a sequence of its own, [CLS] text [SEP] question choice [SEP]; their scores meet in one softmax.
+    """Each choice is a sequence of its own, [CLS] text [SEP] question choice [SEP]. One softmax compares their scores.
 
-    What is too long loses the end of its longer part, as a rule of the text. Source: ALBERT's run_race.py.
+    A sequence that is too long loses the end of its longer part, which is usually the text. Source: ALBERT's
+    run_race.py.
     """
 
     name = "choice"
@@ -53,7 +54,7 @@ class MultipleChoice(Task):
         return ("score",)
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
-        """[choices of all examples, 2]: whose it is, and whether it is the right one."""
+        """[choices of all examples, 2]: the example of a choice, and whether it is the right choice."""
         right = np.zeros(len(features), np.int64)
         right[features.example_bounds()[:-1] + [example.gold for example in examples]] = 1
         return np.stack([features.owners, right], 1)
@@ -96,7 +97,7 @@ class MultipleChoice(Task):
             verdicts.append(
                 Verdict(output.example, choices[right], choices[best], float(best != right), float(row[best]))
             )
-        table = np.zeros((len(chances), max(map(len, chances))), np.float32)  # choices that others have: 0
+        table = np.zeros((len(chances), max(map(len, chances))), np.float32)  # choices that only other examples have: 0
         for place, row in zip(table, chances, strict=True):
             place[: len(row)] = row
         return Review(

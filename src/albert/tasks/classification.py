@@ -26,7 +26,7 @@ _TRIED = 201  # thresholds
 
 
 class Classification(Task):
-    """One label a text. A `fallback` is also the answer where no label is likely enough, by a threshold from dev."""
+    """One label per text. A `fallback` is also the answer if no label reaches a threshold, which is tuned on dev."""
 
     name = "classification"
     head = "sequence_classification"
@@ -45,7 +45,7 @@ class Classification(Task):
         return other
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
-        return True  # any column of values can be a column of labels: the last one asked
+        return True  # any column of values can be a column of labels, so this task is asked last
 
     def parse_gold(self, value: Any, example: Example | None = None) -> str:
         return label_string(value)
@@ -79,14 +79,14 @@ class Classification(Task):
         probabilities = softmax(output.pooled)
         best = np.argsort(-probabilities, kind="stable")
         first = self._said(probabilities[None], labels, options.thresholds)[0]
-        if first != best[0]:  # the fallback's score is that of all other labels being wrong
+        if first != best[0]:  # the fallback's score is the probability that all other labels are wrong
             probabilities[first] = 1 - probabilities[best[0]]
         best = np.concatenate([[first], best[best != first]])[: options.top_k]
         scores = output.pooled if options.raw_scores else probabilities
         return [{"label": labels[i], "score": float(scores[i])} for i in best]
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
-        """With a fallback the probability that a label must have; the higher one of equally good ones."""
+        """With a fallback, the probability that a label must have. Of equally good ones, the higher one."""
         if self.fallback is None:
             return ()
         probabilities = softmax(np.stack([output.pooled for output in outputs]))
@@ -160,7 +160,7 @@ def _others(probabilities: Float[np.ndarray, "texts labels"], left_out: int) -> 
 
 
 def label_string(value: Any) -> str:
-    """A label as it stands in a file -> its string. Raises `ValueError` for one that is none."""
+    """The string of a label as it stands in a file. Raises `ValueError` for a value that is not a label."""
     if missing(value, keep_na=True) or (isinstance(value, str) and not value.strip()):
         raise ValueError("no label")
     if isinstance(value, bool):
@@ -175,7 +175,7 @@ def label_string(value: Any) -> str:
 
 
 def label_order(label: str) -> tuple[int, float, str]:
-    """Numbers by value, then words by letter."""
+    """A sort key: numbers by value, then words alphabetically."""
     try:
         return 0, float(label), label
     except ValueError:

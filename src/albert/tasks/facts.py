@@ -1,15 +1,15 @@
-"""All that one scoring of a model gave: what a report is made of."""
+"""The results of scoring a model on a data set, from which a report is made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from albert.data.examples import Columns
-from albert.data.reading import Reading
+from albert.data.reading import DataSource
 from albert.tasks.base import Lengths, Output, Task
 from albert.tasks.bootstrap import ConfidenceInterval, bootstrap
 from albert.tasks.calibration import calibration_error
@@ -18,11 +18,11 @@ from albert.text.encodings import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts(Reading):
+class Facts:
     """A model's outputs on examples with gold, their scores beside a baseline (in words, and on the task's metric).
 
-    `about` goes on the top, `files` are those to check, that of training first, and `metrics` is a metrics.jsonl that
-    need not be there; the tokenizer counts the pieces of texts.
+    `about` goes on the top. `sources` are the files to check, as they were read, that of training first. `metrics` is a
+    metrics.jsonl that need not be there; the tokenizer counts the pieces of texts.
     """
 
     title: str
@@ -35,11 +35,15 @@ class Facts(Reading):
     lengths: Lengths
     about: dict[str, str]
     settings: dict[str, Any]
-    files: tuple[str, ...]
-    columns: Columns
+    sources: tuple[DataSource, ...]
     metrics: Path
     thresholds: tuple[float, ...] = ()
     remarks: Sequence[str] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """The paths of the sources."""
+        return [source.path for source in self.sources]
 
     @cached_property
     def review(self) -> Review:
@@ -48,13 +52,27 @@ class Facts(Reading):
 
     @cached_property
     def interval(self) -> ConfidenceInterval:
-        """The deciding score on other examples of the same kind."""
+        """The confidence interval of the deciding score."""
         return bootstrap(self.review.score, len(self.outputs))
 
     @cached_property
     def calibration_error(self) -> float | None:
-        """ECE, where labels share one softmax."""
+        """ECE, if labels share one softmax."""
         review = self.review
         if review.probabilities is None or review.gold is None:
             return None
         return calibration_error(review.probabilities, review.gold)
+
+
+def resolved(source: DataSource, task: Task, columns: Columns, lengths: Lengths) -> DataSource:
+    """A source with all that was guessed of it in its place."""
+    return replace(
+        source,
+        task=task.name,
+        text=columns.text,
+        text_pair=columns.text_pair,
+        label=columns.label,
+        choices=",".join(columns.choices) or None,
+        max_length=lengths.max_length,
+        stride=lengths.stride,
+    )

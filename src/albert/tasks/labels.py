@@ -1,4 +1,4 @@
-"""Labels of other data than the training data's."""
+"""Checks of labels, also of data other than the training data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from albert.errors import AlbertError, ErrorKind
 
 
 def require_count(found: Collection[str], most: int, *, column: str, what: str) -> None:
-    """Raises `AlbertError` (bad-data) for a column with no labels, or more than anyone means."""
+    """Raises `AlbertError` (bad-data) for a column with no labels, or with implausibly many."""
     if not 1 <= len(found) <= most:
         raise AlbertError(
             ErrorKind.DATA,

@@ -1,4 +1,4 @@
-"""What classes weigh in a loss, and how sure of itself it wants the model to be."""
+"""Options of the losses: class weights, label smoothing, focal loss."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from albert.errors import AlbertError, ErrorKind, require_ranges
 class LossConfig:
     """Options of the losses over labels.
 
-    `class_weights`: "balanced" lets every class count alike, however few rows it has. `label_smoothing` gives the
-    wrong labels together that share (Szegedy et al. 2016). `focal` is the exponent that takes weight from rows that
-    are right already (Lin et al. 2017).
+    `class_weights`: "balanced" gives every class the same weight, however few rows it has. `label_smoothing` is the
+    share of the target that goes to the wrong labels (Szegedy et al. 2016). `focal` is the exponent that lowers the
+    weight of rows that are already right (Lin et al. 2017).
     """
 
     class_weights: Literal["none", "balanced"] = "none"
@@ -36,7 +36,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class LossShape:
-    """The options with the weights that the training rows give; without weights all classes count 1."""
+    """The options with class weights from the training rows. Without weights all classes count 1."""
 
     config: LossConfig = LossConfig()
     weights: Float[Tensor, " labels"] | None = None
@@ -46,14 +46,14 @@ PLAIN = LossShape()
 
 
 def balanced_weights(counts: np.ndarray) -> Float[Tensor, " labels"]:
-    """n / (labels * rows of the label), as scikit-learn's "balanced": 1 on average over the rows."""
+    """n / (labels * rows of the label), as scikit-learn's "balanced". The mean over the rows is 1."""
     return torch.from_numpy((counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32))
 
 
 def cross_entropy(
     logits: Float[Tensor, "batch labels"], gold: Int[Tensor, " batch"], shape: LossShape
 ) -> Float[Tensor, ""]:
-    """The cross-entropy summed over rows, shaped."""
+    """The cross-entropy summed over rows, with the loss options."""
     smoothing = shape.config.label_smoothing
     losses = torch.nn.functional.cross_entropy(logits.float(), gold, reduction="none", label_smoothing=smoothing)
     if shape.config.focal:
@@ -67,7 +67,7 @@ def cross_entropy(
 def binary_cross_entropy(
     logits: Float[Tensor, "batch labels"], gold: Float[Tensor, "batch labels"], shape: LossShape
 ) -> Float[Tensor, ""]:
-    """The binary cross-entropies summed over rows and labels, shaped; weights are those of a label's yes."""
+    """The binary cross-entropies summed over rows and labels, with the loss options. Weights apply to a label's yes."""
     smoothing = shape.config.label_smoothing
     wanted = gold * (1 - smoothing) + smoothing / 2
     weights = None if shape.weights is None else shape.weights.to(logits.device)

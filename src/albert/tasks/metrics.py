@@ -1,4 +1,4 @@
-"""Scores as GLUE and CoNLL define them; scikit-learn and SciPy compute GLUE's."""
+"""Scores as GLUE and CoNLL define them. scikit-learn and SciPy compute GLUE's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """A probability each."""
+    """The sigmoid of each value."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))
 
 
@@ -29,7 +29,7 @@ def classification_scores(predicted: np.ndarray, gold: np.ndarray, *, labels: in
 
 
 def classification_score(metric: str, predicted: np.ndarray, gold: np.ndarray, *, labels: int) -> float:
-    """One of them: scikit-learn takes a millisecond for each."""
+    """One of these scores. scikit-learn takes a millisecond for each."""
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
     match metric:
@@ -56,9 +56,10 @@ def multilabel_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, floa
 
 
 def best_threshold(scores: np.ndarray, gold: np.ndarray, *, otherwise: float = 0.5) -> float:
-    """The score from which on to say yes so that F1 is highest, the higher one of equals; every score is tried.
+    """The threshold with the highest F1 for a yes at or above it. Every score is tried; of equal ones the higher one
+    wins.
 
-    Shapes: [n] each, `gold` true or false. Where none is true F1 is 0 anywhere, and the answer `otherwise`.
+    Shapes: [n] each, `gold` true or false. If no gold value is true, F1 is 0 everywhere and the result is `otherwise`.
     """
     order = np.argsort(-scores, kind="stable")
     ranked, hits = scores[order], np.cumsum(gold[order] != 0)
@@ -72,7 +73,7 @@ def best_threshold(scores: np.ndarray, gold: np.ndarray, *, otherwise: float = 0
 def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, float]:
     """Pearson and Spearman correlation, their mean, and the mean squared error. Shapes: [n] each.
 
-    A correlation that is not defined (a constant) counts as 0.
+    An undefined correlation (of a constant) counts as 0.
     """
     from scipy.stats import pearsonr, spearmanr
 
@@ -80,7 +81,7 @@ def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, floa
         pearson = spearman = 0.0
     else:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nearly constant input: the value is still right
+            warnings.simplefilter("ignore")  # nearly constant input; the value is still right
             pearson = float(pearsonr(predicted, gold).statistic)
             spearman = float(spearmanr(predicted, gold).statistic)
     return {
@@ -92,7 +93,7 @@ def regression_scores(predicted: np.ndarray, gold: np.ndarray) -> dict[str, floa
 
 
 def ranks(table: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The place of the right one, from 1, [n]: equals before it count as better.
+    """The rank of the right candidate, from 1, [n]. Candidates with equal scores before it count as better.
 
     Shapes: scores [n, candidates], the right candidate [n].
     """
@@ -100,9 +101,9 @@ def ranks(table: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def ranking_scores(table: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """Mean reciprocal rank, and how often the right one is first or among the first ten.
+    """Mean reciprocal rank, and how often the right candidate is first or among the first ten.
 
-    Shapes: as of `ranks`.
+    Shapes: as in `ranks`.
     """
     places = ranks(table, right)
     return {
@@ -113,9 +114,9 @@ def ranking_scores(table: np.ndarray, right: np.ndarray) -> dict[str, float]:
 
 
 def entity_scores(predicted: Sequence[Sequence[Hashable]], gold: Sequence[Sequence[Hashable]]) -> dict[str, float]:
-    """Precision, recall and F1 over the entities of all texts together, a text's entities in each sequence.
+    """Precision, recall and F1 over the entities of all texts together. Each sequence item has one text's entities.
 
-    An entity is right when place and type are, exactly. Source: conlleval of CoNLL-2003.
+    An entity is right if its place and type are exactly right. Source: conlleval of CoNLL-2003.
     """
     right = sum(len(set(p) & set(g)) for p, g in zip(predicted, gold, strict=True))
     found, wanted = sum(map(len, predicted)), sum(map(len, gold))

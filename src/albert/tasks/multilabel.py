@@ -1,4 +1,4 @@
-"""Any number of several labels for a text or a pair: moderation, tags, topics that overlap."""
+"""Several labels per text or pair: moderation, tags, overlapping topics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULT_THRESHOLD = 0.5
 
 
 class MultiLabelClassification(Task):
-    """Each label is a yes or no of its own, against a threshold that is tuned on the dev part."""
+    """Each label is a separate yes or no, with a threshold that is tuned on the dev part."""
 
     name = "multilabel"
     head = "sequence_classification"
@@ -41,11 +41,15 @@ class MultiLabelClassification(Task):
         return any(lists) and all(items is not None and all(map(_is_label, items)) for items in lists)
 
     def parse_gold(self, value: Any, example: Example | None = None) -> tuple[str, ...]:
-        """A list of labels, a cell that spells one, or a string of them with | ; or , between; none at all is fine."""
+        """A list of labels, a cell that spells one, or a string of labels with | ; or , between
+        them. It may be empty.
+        """
         return self.parser([value])(value, example)
 
     def parser(self, values: Sequence[Any]) -> Callable[[Any, Example | None], tuple[str, ...]]:
-        """Lists of zeros and ones, all of one length, hold one for each label; labels are called by their place."""
+        """If all lists are zeros and ones of one length, each has one value per label, and labels are called by their
+        positions.
+        """
         lists = [items for value in values if (items := list_in(value)) is not None]
         if lists and all(map(is_many_hot, lists)) and len({len(items) for items in lists}) == 1:
             return functools.partial(_many_hot, len(lists[0]))
@@ -70,7 +74,7 @@ class MultiLabelClassification(Task):
         return binary_cross_entropy(logits, gold, shape)
 
     def shape_loss(self, config: LossConfig, examples: Sequence[Example], labels: Sequence[str]) -> LossShape:
-        """With balanced weights a label's yes counts as much as its no."""
+        """With balanced weights, a label's yes has as much weight as its no."""
         share = _indicators(examples, labels).mean(0).clip(min=1e-6)
         weights = torch.from_numpy((1 - share) / share) if config.class_weights == "balanced" else None
         return LossShape(config, weights)
@@ -79,7 +83,7 @@ class MultiLabelClassification(Task):
         return gold.numel()
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
-        """With `top_k` 1 the labels over their thresholds, else so many of the best, or all."""
+        """With `top_k` 1, the labels above their thresholds. Otherwise the `top_k` best labels, or all."""
         probabilities = sigmoid(output.pooled)
         order = np.argsort(-probabilities, kind="stable")
         if options.top_k == 1:
@@ -90,7 +94,7 @@ class MultiLabelClassification(Task):
         return [{"label": labels[i], "score": float(scores[i])} for i in order]
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
-        """For each label the threshold of the best F1."""
+        """For each label the threshold with the best F1."""
         probabilities = sigmoid(np.stack([output.pooled for output in outputs]))
         gold = _indicators([output.example for output in outputs], labels) > 0
         return tuple(best_threshold(p, g) for p, g in zip(probabilities.T, gold.T, strict=True))
@@ -135,9 +139,9 @@ class MultiLabelClassification(Task):
 
 
 class ManyHot(tuple[str, ...]):
-    """Labels by their places in a row of zeros and ones."""
+    """Labels by their positions in a row of zeros and ones."""
 
-    width: int = 0  # of the row
+    width: int = 0  # the length of a row
 
 
 def _many_hot(count: int, value: Any, example: Example | None = None) -> ManyHot:
@@ -162,10 +166,10 @@ def _several(value: Any, example: Example | None = None) -> tuple[str, ...]:
 
 
 def _divided(cell: str) -> list[str]:
-    """The parts of a cell between | ; or , in brackets or not. Raises `ValueError` for half a list."""
+    """The parts of a cell between | ; or , with or without brackets. Raises `ValueError` for an incomplete list."""
     inner = cell.strip()
     closing = {"[": "]", "{": "}"}.get(inner[:1])
-    quoted = inner[:2] in ('"[', "'[", '"{', "'{")  # as TSV has them that was written with quotes
+    quoted = inner[:2] in ('"[', "'[", '"{', "'{")  # as in TSV that was written with quotes
     if quoted or (closing and (closing not in inner or re.match(r"""[\[{]\s*['"\[{]""", inner))):
         raise ValueError(f"label: expected a list as JSON or Python writes it, got {cell[:60]!r}")
     inner = inner[1:-1] if closing and inner.endswith(closing) else inner
@@ -188,12 +192,12 @@ def _label(item: Any) -> str:
 
 
 def _limits(thresholds: Sequence[float], labels: Sequence[str]) -> np.ndarray:
-    """The tuned thresholds, else the default for each label."""
+    """The tuned thresholds, or the default for each label."""
     return np.asarray(thresholds if len(thresholds) else [_DEFAULT_THRESHOLD] * len(labels))
 
 
 def _surest_mistake(probabilities: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float | None:
-    """The highest probability among those of the wrong decisions, of what was decided."""
+    """The confidence of the wrong decision that the model was most certain of."""
     chances = np.where(said, probabilities, 1 - probabilities)[said != gold]
     return float(chances.max()) if len(chances) else None
 

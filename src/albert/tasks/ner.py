@@ -1,4 +1,4 @@
-"""Entities in a text: persons, places, products, whatever the spans of the training data are called."""
+"""Entities in a text: persons, places, products, or any other type of the training data's spans."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SHOWN = 5
 
 
 class Unit(NamedTuple):
-    """A part of a text that has one tag: a word, or under some aggregations a piece."""
+    """A part of a text with one tag: a word, or under some aggregations a piece."""
 
     start: int
     end: int
@@ -48,7 +48,7 @@ class Unit(NamedTuple):
 
 
 class EntityRecognition(Task):
-    """Tags B-TYPE, I-TYPE and O. A word's first piece learns the word's tag; the word's other pieces learn none."""
+    """Tags B-TYPE, I-TYPE and O. The first piece of a word learns the word's tag; its other pieces have no gold."""
 
     name = "ner"
     head = "token_classification"
@@ -93,7 +93,7 @@ class EntityRecognition(Task):
         return _repairs(examples) + [
             f"{len(found):,} of {total:,} entities {what}: {', '.join(found[:_SHOWN])}" + ", …" * (len(found) > _SHOWN)
             for found, what in (
-                (beyond, "stand where their text is cut; evaluation counts them as missed"),
+                (beyond, "are where their text is cut; evaluation counts them as missed"),
                 (inside, "begin or end inside a word; training widens them to it, evaluation counts them as missed"),
             )
             if found
@@ -154,7 +154,7 @@ class EntityRecognition(Task):
                 seen[word][tag] += 1
         predicted = []
         for example in examples:
-            # A text that is scored on itself is left out of what is known, or this would be the gold again.
+            # A text is excluded from the counts when it is scored itself; otherwise this would be the gold again.
             own = Counter(_tagged(example)) if train is examples else Counter()
             tags = [_most_frequent(seen[word], word, own) for word, _ in _tagged(example)]
             predicted.append(spans_over(tags, example.word_places))
@@ -178,7 +178,7 @@ class EntityRecognition(Task):
         )
 
     def _spans(self, outputs: Sequence[Output], labels: Sequence[str]) -> list[list[Span]]:
-        """The entities said of each text."""
+        """The predicted entities of each text."""
         options = DecodeOptions()
         return [
             [Span(p["start"], p["end"], p["entity_group"]) for p in self.decode(output, labels, options)]
@@ -195,10 +195,10 @@ class EntityRecognition(Task):
 
 
 def _units(words: Sequence[Interval] | None, offsets: np.ndarray) -> list[Unit]:
-    """The words with their pieces, in order; without `words` each piece by itself.
+    """The words with their pieces, in order. Without `words`, each piece by itself.
 
-    A piece belongs to the word in which it begins, and a word reaches as far as its pieces do. Words without
-    pieces are left out.
+    A piece belongs to the word in which it begins, and a word extends to the end of its pieces. Words without pieces
+    are left out.
     """
     if words is None:
         return [Unit(start, end, [piece]) for piece, (start, end) in enumerate(offsets.tolist())]
@@ -217,7 +217,7 @@ def _units(words: Sequence[Interval] | None, offsets: np.ndarray) -> list[Unit]:
 def _aligned(
     examples: Sequence[Example], features: Features
 ) -> Iterator[tuple[Example, Stitched, list[Unit], list[str], list[Span]]]:
-    """Each example with its pieces, its words, their gold tags, and the spans that no words fit."""
+    """Each example with its pieces, its words, their gold tags, and the spans that fit no words."""
     bounds = features.example_bounds()
     for example, first, after in zip(examples, bounds[:-1], bounds[1:], strict=True):
         offsets = [features.offsets_of(row) for row in range(first, after)]
@@ -244,7 +244,7 @@ def _types(labels: Sequence[str]) -> list[str]:
 
 
 def _beside(gold: Sequence[Span], said: set[Span]) -> Iterator[tuple[str, str]]:
-    """The labels of gold and said entities in the same place, `NONE` where one of them is missing."""
+    """The labels of gold and predicted entities in the same place; `NONE` if one of them is missing."""
     wanted = {(span.start, span.end): span.label for span in gold}
     found = {(span.start, span.end): span.label for span in said}
     for place in wanted.keys() | found.keys():
@@ -269,11 +269,11 @@ def _place(text: str, start: int, end: int) -> Prediction:
 
 
 def _repairs(examples: Sequence[Example]) -> list[str]:
-    """What was mended while the spans were read."""
+    """What was repaired while the spans were read."""
     told = []
     for what, how in (
         ("trimmed", "began or ended in white space, which was left out"),
-        ("repeated", "were there twice and count once"),
+        ("repeated", "were duplicates and count once"),
     ):
         mended = [(example, count) for example in examples if (count := getattr(example.gold, what, 0))]
         if mended:
@@ -286,7 +286,7 @@ def _excerpt(text: str, span: Span) -> str:
     return repr(text[span.start : span.end][:30])
 
 
-# --- what pieces say together ----------------------------------------------------------------------------
+# --- aggregation ---------------------------------------------------------------------------------------
 
 _POOLS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # probabilities [pieces, labels] -> [labels]
     "none": lambda rows: rows[0],

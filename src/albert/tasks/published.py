@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere, without our settings: the task that transformers reads them for, and their columns."""
+"""Checkpoints without our settings: the task for which transformers reads them, and the columns of their files."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from albert.tasks.regression import Regression
 
 
 class Relevance(Regression):
-    """How well a second text fits the first, from 0 to 1: the sigmoid of the one score of a cross-encoder.
+    """How well a second text fits the first, from 0 to 1: the sigmoid of a cross-encoder's score.
 
-    transformers and text-embeddings-inference read a classifier of one label so, unless its config.json says that it is
-    a regression. Nothing is trained for it.
+    transformers and text-embeddings-inference read a classifier of one label in this way, unless its config.json says
+    that it is a regression. It cannot be trained here.
     """
 
     name = "relevance"
     problem_type = None
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
-        return False  # no data asks for it
+        return False  # no column of labels leads to this task
 
     def number(self, output: Output) -> float:
         return float(sigmoid(output.pooled)[0])
 
 
 def task_of(model: AlbertForTask, folder: Path) -> Task | None:
-    """The task by the head and the problem type.
+    """The task of a model, from its head and problem type.
 
-    A classifier of one label gives a number: as it is for a regression and where its folder names the identity, else
-    its sigmoid. A bare encoder gives vectors, the mean over a text's pieces, as sentence-transformers makes of one.
+    A classifier of one label gives a number: the score itself for a regression and if its folder names the identity as
+    its activation, otherwise the sigmoid. An encoder alone gives vectors, the mean over a text's pieces, as in
+    sentence-transformers.
     """
     wanted = model.config.problem_type
     if model.head_name == "sequence_classification" and model.config.num_labels == 1:
@@ -53,7 +54,7 @@ def task_of(model: AlbertForTask, folder: Path) -> Task | None:
 
 
 def usual_columns(task: Task) -> Columns:
-    """What is expected of a file."""
+    """The columns that a file is expected to have."""
     if task.head == "span":
         return Columns("question", "context")
     if isinstance(task, Relevance):
@@ -62,6 +63,6 @@ def usual_columns(task: Task) -> Columns:
 
 
 def columns_of(task: Task, table: Table) -> Columns | None:
-    """A file's columns by their names, as far as the task reads such; None if no name is known."""
+    """A file's columns by their names, as far as the task reads them. None if no name is known."""
     named = named_texts(table, pairs=task.head != "token_classification", choices=task.head == "multiple_choice")
     return None if task.head == "span" and named is not None and named.text_pair is None else named

@@ -1,4 +1,4 @@
-"""The answer to a question as a part of a text, or that the text has none (SQuAD 1.1 and 2.0)."""
+"""Question answering: the answer as a part of a text, or no answer in the text (SQuAD 1.1 and 2.0)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from albert.tasks.review import NONE, Listing, Mark, Review, Verdict, mean_of
 from albert.tasks.squad_metrics import squad_scores, token_f1
 from albert.text.encodings import Encoding, Tokenizer
 
-_CONSIDERED = 20  # starts and ends a window, of which all pairs are weighed
+_CONSIDERED = 20  # the best starts and the best ends per window; all their pairs are compared
 _SHOWN = 5
-_UNTUNED = 0.5  # the threshold where "" is asked for and none was tuned
-_TRIED = (0.1, 0.25, 0.5, 0.75, 0.9)  # thresholds for no answer that a report compares
+_UNTUNED = 0.5  # the threshold if "" is allowed and none was tuned
+_TRIED = (0.1, 0.25, 0.5, 0.75, 0.9)  # the thresholds for no answer that a report compares
 NOWHERE = -1
 
 
 class Answer(NamedTuple):
-    """A gold answer and the character where it starts, `NOWHERE` if its text does not have it.
+    """A gold answer and the character where it starts; `NOWHERE` if its text does not contain it.
 
-    `moved`: the text has it, but not where the file says.
+    `moved`: the text contains it, but at another place than the file says.
     """
 
     start: int
@@ -42,10 +42,10 @@ class Answer(NamedTuple):
 
 
 class QuestionAnswering(Task):
-    """A plain span head: start and end are scored apart, and a question without an answer points at [CLS].
+    """A plain span head: start and end are scored separately, and a question without an answer points at [CLS].
 
-    A long text is read in windows. Each window's probabilities count [CLS] in, so that those of different windows and
-    texts compare.
+    A long text is read in windows. Each window's probabilities include [CLS], so those of different windows and texts
+    can be compared.
     """
 
     name = "qa"
@@ -76,7 +76,7 @@ class QuestionAnswering(Task):
         return "start", "end"
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
-        """[windows, 2]: first and last piece of the answer, [CLS] where a window does not have all of it."""
+        """[windows, 2]: the first and last piece of the answer; [CLS] if a window does not contain all of it."""
         gold = np.zeros((len(features), 2), np.int64)
         for row, owner in enumerate(features.owners.tolist()):
             answers = examples[owner].gold
@@ -96,7 +96,7 @@ class QuestionAnswering(Task):
             + ", …" * (len(found) > _SHOWN)
             for found, what in (
                 (lost, "their texts do not contain; training leaves them out, evaluation counts them"),
-                (moved, "stand elsewhere than their file says; the nearest place was taken"),
+                (moved, "are not where their file says; the nearest place was taken"),
             )
             if found
         ]
@@ -119,7 +119,7 @@ class QuestionAnswering(Task):
         return _chosen(_weighed(output, options), options)
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
-        """The no-answer probability from which silence scores best, if some questions have no answer."""
+        """The threshold for no answer with the best score, if some questions have no answer."""
         if all(output.example.gold for output in outputs):
             return ()
         return (_compared(_weighed_all(outputs), _gold_texts(outputs))["best_f1_thresh"],)
@@ -127,7 +127,7 @@ class QuestionAnswering(Task):
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        """Of the answers that `decode` gives; `best_…` tell what another threshold for no answer would reach."""
+        """Scores of the answers that `decode` gives. `best_…` are the scores at the best threshold for no answer."""
         weighed, gold = _weighed_all(outputs), _gold_texts(outputs)
         scores = squad_scores([best["answer"] for best in _given(weighed, thresholds)], gold)
         if thresholds or not all(gold):
@@ -158,7 +158,7 @@ class QuestionAnswering(Task):
         verdicts = [_verdict(output.example, best) for output, best in zip(outputs, given, strict=True)]
         return Review(
             verdicts,
-            "1 less the F1 of the words shared with a gold answer",
+            "1 minus the F1 of the words shared with a gold answer",
             mean_of([1 - verdict.error for verdict in verdicts]),
             listings=[_silences(weighed, _gold_texts(outputs), thresholds)] if silent else [],
         )
@@ -187,7 +187,7 @@ def _listed(value: Any) -> list[tuple[int, str]]:
 
 
 def _one(item: Any) -> tuple[int, str] | None:
-    """(start, text) of an answer; None for the empty text at -1 that stands for "no answer" in some files."""
+    """(start, text) of an answer. None for the empty text at -1, which means "no answer" in some files."""
     match item:
         case {"text": str() | int() | float() as text, "answer_start": str() | int() | float() as start} if (
             bool not in (type(text), type(start)) and text == text  # NaN is no text
@@ -209,7 +209,7 @@ def _whole_number(value: str | int | float) -> int | None:
 
 
 def _located(answer: Answer, context: str) -> Answer:
-    """The answer where the context has it: at its start, else at the nearest place, else `NOWHERE`."""
+    """The answer at its place in the context: at its start, else at the nearest place, else `NOWHERE`."""
     if context.startswith(answer.text, max(answer.start, 0)) and answer.start >= 0:
         return answer
     places = []
@@ -252,7 +252,7 @@ def _verdict(example: Example, best: Prediction) -> Verdict:
 
 
 def _pointing_at_context(encoding: Encoding) -> Encoding:
-    """The same with offsets for the context alone, so that no answer can lie in the question."""
+    """The same encoding with offsets for the context only, so that no answer can be in the question."""
     offsets = [
         offset if sequence == 1 else (0, 0)
         for offset, sequence in zip(encoding.offsets, encoding.sequence_ids, strict=True)
@@ -264,23 +264,23 @@ def _pointing_at_context(encoding: Encoding) -> Encoding:
 
 
 class _Weighed(NamedTuple):
-    """The likeliest parts of a context, best first, and the probability that it has no answer."""
+    """The most likely parts of a context, best first, and the probability that it has no answer."""
 
     found: list[Prediction]
     null: float
 
     @property
     def share(self) -> float:
-        """The no-answer probability, of it and the best answer."""
+        """The probability of no answer, relative to its sum with the best answer's."""
         both = self.null + (self.found[0]["score"] if self.found else 0.0)
         return self.null / both if both and self.found else 1.0
 
 
 def _weighed(output: Output, options: DecodeOptions) -> _Weighed:
-    """What the windows of a context say together.
+    """Combines the windows of a context.
 
-    A part's probability is that of its start times that of its end; no answer is as likely as the window that
-    rules it out most says.
+    A part's probability is that of its start times that of its end. The probability of no answer is that of the window
+    where it is lowest.
     """
     text = output.example.text_pair or ""
     best: dict[tuple[int, int], float] = {}
@@ -302,7 +302,7 @@ def _weighed_all(outputs: Sequence[Output]) -> list[_Weighed]:
 
 
 def _chosen(weighed: _Weighed, options: DecodeOptions) -> list[Prediction]:
-    """The answers that are given, best first: what is scored is what `predict` says, because both come from here."""
+    """The answers that are given, best first. Both `predict` and the scores use this function."""
     found, none = list(weighed.found), {"score": weighed.null, "start": 0, "end": 0, "answer": ""}
     if not found:
         return [none]
@@ -314,7 +314,7 @@ def _chosen(weighed: _Weighed, options: DecodeOptions) -> list[Prediction]:
 
 
 def _given(weighed: Sequence[_Weighed], thresholds: Sequence[float]) -> list[Prediction]:
-    """The one answer that each question gets with these thresholds."""
+    """The answer that each question gets with these thresholds."""
     options = DecodeOptions(thresholds=tuple(thresholds))
     return [_chosen(one, options)[0] for one in weighed]
 
@@ -326,7 +326,7 @@ def _compared(weighed: Sequence[_Weighed], gold: Sequence[Sequence[str]]) -> dic
 
 
 def _silences(weighed: Sequence[_Weighed], gold: Sequence[Sequence[str]], thresholds: Sequence[float]) -> Listing:
-    """What other thresholds for no answer would reach."""
+    """The scores at other thresholds for no answer."""
     rows: list[tuple[float | str, ...]] = []
     for limit in sorted({*_TRIED, *(thresholds or (math.inf,))}):  # without a threshold every question is answered
         said = [best["answer"] for best in _given(weighed, (limit,))]
@@ -336,15 +336,15 @@ def _silences(weighed: Sequence[_Weighed], gold: Sequence[Sequence[str]], thresh
         answered = float(np.mean([answer != "" for answer in said]))
         rows.append((name + ", in use" * used, scores["exact"], scores["f1"], answered))
     return Listing(
-        "When it stays silent",
-        "Questions whose no-answer probability is above the threshold are left without an answer.",
+        "Threshold for no answer",
+        "A question gets no answer if its probability of no answer is above the threshold.",
         ("threshold", "exact", "f1", "answered"),
         rows,
     )
 
 
 def _pairs(starts: np.ndarray, ends: np.ndarray, longest: int) -> list[tuple[int, int, float]]:
-    """(first, last, probability) of the parts of at most `longest` pieces between the likeliest starts and ends."""
+    """(first, last, probability) of the parts of at most `longest` pieces between the most likely starts and ends."""
     first = np.argsort(-starts, kind="stable")[:_CONSIDERED]
     last = np.argsort(-ends, kind="stable")[:_CONSIDERED]
     length = last[None, :] - first[:, None] + 1

@@ -19,10 +19,12 @@ from albert.tasks.metrics import regression_scores
 from albert.tasks.review import Review, Verdict
 
 _MOSTLY = 0.9
-MANY_VALUES = 20  # more distinct whole numbers than this are a scale, not labels
+MANY_VALUES = 20  # more different whole numbers than this are a scale, not labels
 
 
 class Regression(Task):
+    """A number for a text or a pair."""
+
     name = "regression"
     head = "sequence_classification"
     problem_type: ClassVar[str | None] = "regression"
@@ -30,7 +32,7 @@ class Regression(Task):
     metric = "correlation"
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
-        """Many different numbers, or fractions; among these one in ten may be none, which reading then refuses."""
+        """Many different numbers, or fractions. One value in ten may be no number; reading then refuses those rows."""
         found = [number for value in values if (number := self._number(value)) is not None]
         numbers = set(found)
         if len(numbers) > 2 and any(n != int(n) for n in numbers):
@@ -72,7 +74,7 @@ class Regression(Task):
         return [{"label": labels[0], "score": score}]
 
     def number(self, output: Output) -> float:
-        """What an example gets."""
+        """The predicted number of an example."""
         return float(output.pooled[0])
 
     def score(

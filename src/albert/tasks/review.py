@@ -1,4 +1,4 @@
-"""What a task has to say about its predictions one by one and label by label, for people to read."""
+"""Predictions one by one and label by label, in a form for people to read."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from jaxtyping import Float, Int
 
 from albert.data.examples import Example
 
-NONE = "(none)"  # in the place of a label where nothing was wanted, or nothing said
-Values = Sequence[float | int] | np.ndarray  # one an example
-Score = Callable[[Int[np.ndarray, " examples"]], float]  # of the examples with these numbers, some of them repeated
+NONE = "(none)"  # in place of a label if there is no gold or no prediction
+Values = Sequence[float | int] | np.ndarray  # one per example
+Score = Callable[[Int[np.ndarray, " examples"]], float]  # of the examples with these numbers; they may repeat
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in the last of an example's texts that is gold, or that was `said`."""
+    """A place in the last of an example's texts. It is gold, or predicted if `said`."""
 
     start: int
     end: int
@@ -28,9 +28,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Verdict:
-    """An example with gold and prediction in words, and how wrong that is: 0 is right.
+    """An example with gold and prediction in words, and the size of the error (0 is right).
 
-    `confidence` is the model's own in what it said; where errors are equal, the surest is the worst.
+    `confidence` is the model's confidence in its prediction. Among equal errors, the most confident is the worst.
     """
 
     example: Example
@@ -43,7 +43,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class LabelScore:
-    """How a label by itself was found; `threshold` is that of its decision, where there is one."""
+    """The scores of one label. `threshold` is that of its decision, if it has one."""
 
     label: str
     precision: float
@@ -55,7 +55,7 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table with its title and what it tells."""
+    """A table with its title and an explanation."""
 
     title: str
     caption: str
@@ -65,11 +65,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Review:
-    """Predictions beside gold; what a family does not have stays empty.
+    """Predictions beside gold. Parts that a task does not have are empty.
 
-    `error` tells what `Verdict.error` counts. `score` is the task's deciding metric. `confusions` counts pairs of gold
-    and said label, right ones among them. `probabilities` [examples, labels] with `gold` [examples], and `numbers`
-    [examples, 2], gold and said, are for pictures.
+    `error` says what `Verdict.error` counts. `score` is the task's deciding metric. `confusions` counts pairs of gold
+    and predicted label, including right ones. `probabilities` [examples, labels] with `gold` [examples], and `numbers`
+    [examples, 2] (gold, predicted) are for pictures.
     """
 
     verdicts: list[Verdict]
@@ -83,19 +83,19 @@ class Review:
     listings: list[Listing] = field(default_factory=list)
 
     def worst(self, count: int) -> list[Verdict]:
-        """The greatest errors, the surest first among equals; right ones are none."""
+        """The largest errors; among equal ones, the most confident first. Right predictions are left out."""
         wrong = [verdict for verdict in self.verdicts if verdict.error > 0]
         return sorted(wrong, key=lambda verdict: (-verdict.error, -(verdict.confidence or 0.0)))[:count]
 
 
 def mean_of(values: Values) -> Score:
-    """The mean of one value an example."""
+    """The mean of one value per example."""
     numbers = np.asarray(values, np.float64)
     return lambda chosen: float(numbers[chosen].mean())
 
 
 def micro_f1(right: Values, said: Values, wanted: Values) -> Score:
-    """F1 over all examples together, from counts an example."""
+    """F1 over all examples together, from counts per example."""
     table = np.stack([np.asarray(counts, np.int64) for counts in (right, said, wanted)], 1)
 
     def score(chosen: np.ndarray) -> float:
@@ -106,7 +106,7 @@ def micro_f1(right: Values, said: Values, wanted: Values) -> Score:
 
 
 def label_scores(confusions: Counter[tuple[str, str]], labels: Sequence[str]) -> list[LabelScore]:
-    """Precision, recall, F1 and support of each label, from pairs of gold and said labels."""
+    """Precision, recall, F1 and support of each label, from pairs of gold and predicted labels."""
     said: Counter[str] = Counter()
     wanted: Counter[str] = Counter()
     for (gold, prediction), count in confusions.items():
@@ -116,7 +116,7 @@ def label_scores(confusions: Counter[tuple[str, str]], labels: Sequence[str]) ->
 
 
 def counted_scores(counts: Mapping[str, tuple[int, int, int]], thresholds: Sequence[float] = ()) -> list[LabelScore]:
-    """The same from how often each label was right, said, and wanted."""
+    """The same, from how often each label was right, predicted, and gold."""
     return [
         LabelScore(
             label,

@@ -1,4 +1,4 @@
-"""Texts as vectors: how alike two texts are, and which answer, question or document a text is nearest to."""
+"""Texts as vectors: how alike two texts are, and which answer, question or document is nearest to a text."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from albert.tasks.regression import Regression
 from albert.tasks.review import Review, Verdict, mean_of
 from albert.text.encodings import Encoding, Tokenizer
 
-SCALE = 20.0  # of cosines in a softmax; sentence-transformers' default
+SCALE = 20.0  # the factor of cosines in a softmax; sentence-transformers' default
 
 
 class _Embedding(Task):
-    """A bi-encoder: each text by itself through the encoder, the mean of its pieces, length 1."""
+    """A bi-encoder: each text goes through the encoder by itself. Its vector is the mean of its
+    pieces, with length 1.
+    """
 
     head = "embedding"
     pipeline = "sentence-similarity"
     grouped = True
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
-        return False  # asked for by name: by their columns these are regression or classification
+        return False  # chosen by name only: their columns look like regression or classification
 
     def texts(self, example: Example) -> list[str]:
-        """The texts of which each becomes a vector."""
+        """The texts of an example that become vectors."""
         return [example.text] if example.text_pair is None else [example.text, example.text_pair]
 
     def count(self, gold: Tensor) -> int:
         return len(gold) // 2
 
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
-        """A pair's cosine; a single text's vector."""
+        """The cosine of a pair, or the vector of a single text."""
         if len(output.logits) == 1:
             return [{"label": "embedding", "score": 1.0, "embedding": _unit(output.logits[0]).tolist()}]
         return [{"label": "similarity", "score": _cosine(output)}]
@@ -54,7 +56,7 @@ class _Embedding(Task):
 
 
 class Similarity(_Embedding):
-    """Pairs with a number: those with the higher one shall have the higher cosine (CoSENT, Su 2022)."""
+    """Pairs with a number. A pair with a higher number must have a higher cosine (CoSENT, Su 2022)."""
 
     name = "similarity"
     metric = "correlation"
@@ -68,13 +70,13 @@ class Similarity(_Embedding):
         return _NUMBERS.labels(examples, column=column)
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
-        """[2 rows a pair]: the pair's number, on both."""
+        """[2 rows per pair]: the pair's number, on both rows."""
         return np.asarray([example.gold for example in examples], np.float32)[features.owners]
 
     def loss(
         self, logits: Float[Tensor, "rows hidden"], gold: Float[Tensor, " rows"], shape: LossShape = PLAIN
     ) -> Float[Tensor, ""]:
-        """log(1 + sum over pairs i, j with gold i < gold j of exp(s (cos i - cos j))), times the pairs."""
+        """log(1 + sum over pairs i, j with gold i < gold j of exp(s (cos i - cos j))), times the number of pairs."""
         left, right = _pairs(logits)
         cosines, gold = SCALE * (left * right).sum(1), gold[::2]
         wrong = torch.where(gold[:, None] < gold[None, :], cosines[:, None] - cosines[None, :], -torch.inf)
@@ -113,7 +115,7 @@ class Similarity(_Embedding):
 
 
 class Retrieval(_Embedding):
-    """Questions with their answers: each shall be nearer to its own than to the others of its batch (InfoNCE)."""
+    """Questions with their answers. Each must be nearer to its own answer than to the others of its batch (InfoNCE)."""
 
     name = "retrieval"
     metric = "mrr"
@@ -132,7 +134,7 @@ class Retrieval(_Embedding):
         return super().texts(example) if example.gold is None else [example.text, example.gold]
 
     def targets(self, examples: Sequence[Example], features: Features, labels: Sequence[str]) -> np.ndarray:
-        """[2 rows a pair]: a number for the second text, so that equal ones are no rivals."""
+        """[2 rows per pair]: a number for the second text, so that equal texts do not count as wrong answers."""
         return _own(examples, list(dict.fromkeys(example.gold for example in examples)))[features.owners]
 
     def loss(self, logits: Float[Tensor, "rows hidden"], gold: Tensor, shape: LossShape = PLAIN) -> Float[Tensor, ""]:
@@ -147,7 +149,7 @@ class Retrieval(_Embedding):
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        """Of each text's own among all second texts of the data set."""
+        """The rank of each text's own second text among all second texts of the data set."""
         texts, table = _beside(outputs)
         return ranking_scores(table, _own([output.example for output in outputs], texts))
 
@@ -169,7 +171,7 @@ class Retrieval(_Embedding):
             Verdict(output.example, output.example.gold, texts[row.argmax()], 1 - 1 / rank, float(row.max()))
             for output, row, rank in zip(outputs, table, places.tolist(), strict=True)
         ]
-        return Review(verdicts, "1 less the reciprocal rank of its own text", mean_of(1 / places))
+        return Review(verdicts, "1 minus the reciprocal rank of its own text", mean_of(1 / places))
 
 
 _NUMBERS = Regression()
@@ -198,12 +200,12 @@ def _beside(outputs: Sequence[Output]) -> tuple[list[str], np.ndarray]:
 
 
 def _own(examples: Sequence[Example], texts: Sequence[str]) -> np.ndarray:
-    """[examples]: which of the texts belongs to each."""
+    """[examples]: the index of each example's own second text."""
     places = {text: place for place, text in enumerate(texts)}
     return np.asarray([places[example.gold] for example in examples], np.int64)
 
 
 def _pairs(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The vectors of first and of second texts, of length 1."""
+    """The vectors of the first and of the second texts, with length 1."""
     units = torch.nn.functional.normalize(logits.float(), dim=1)
     return units[::2], units[1::2]

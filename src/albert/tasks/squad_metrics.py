@@ -1,6 +1,6 @@
-"""SQuAD's scores, 1.1 and 2.0 alike, as evaluate-v2.0.py counts them (Rajpurkar et al. 2018); fractions, not percent.
+"""SQuAD's scores for 1.1 and 2.0, as evaluate-v2.0.py counts them (Rajpurkar et al. 2018), as fractions.
 
-A question with no gold answer is unanswerable, and "" is the prediction that says so.
+A question without a gold answer is unanswerable, and the right prediction for it is "".
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalize_answer(text: str) -> str:
-    """What counts of an answer: lower case, without ASCII punctuation and articles, single spaces."""
+    """The part of an answer that counts: lower case, without ASCII punctuation and articles, with single spaces."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the prediction is one of the gold answers after normalisation, else 0; no answers: 1 for "" alone."""
+    """1 if the prediction is one of the gold answers after normalisation, else 0. Without gold
+    answers: 1 for "" only.
+    """
     return float(normalize_answer(prediction) in _normalized(answers))
 
 
 def token_f1(prediction: str, answers: Sequence[str]) -> float:
-    """The best F1 over the gold answers of the words that prediction and answer share, counted with repetition."""
+    """The best F1 over the gold answers, from the words shared with the prediction, counted with repetition."""
     words = normalize_answer(prediction).split()
     return max(_overlap_f1(words, answer.split()) for answer in _normalized(answers))
 
@@ -40,13 +42,14 @@ def squad_scores(
     null_scores: Sequence[float] | None = None,
     threshold: float = math.inf,
 ) -> dict[str, float]:
-    """`exact`, `f1` and `total` over all questions, and as `HasAns_…`, `NoAns_…` where there are such questions.
+    """`exact`, `f1` and `total` over all questions, and as `HasAns_…` and `NoAns_…` if such questions exist.
 
-    A prediction is a text, or "" for no answer; gold is a list of answers a question, [] for an unanswerable one.
-    `null_scores` are the model's probabilities that there is no answer: above `threshold` a prediction counts as "",
-    and `best_exact`, `best_f1` with their `…_thresh` say what the best threshold would reach, as the script finds it.
-    All scores lie in 0..1 (the script gives percent); totals are counts. Raises `ValueError` for unequal lengths or
-    no questions.
+    A prediction is a text, or "" for no answer. Gold is a list of answers per question, [] for an unanswerable one.
+    `null_scores` are the probabilities of no answer: above `threshold` a prediction counts as "". `best_exact` and
+    `best_f1` with their `…_thresh` are the scores at the best threshold, found as in the script.
+
+    All scores are in 0..1 (the script gives percent); totals are counts. Raises `ValueError` for unequal lengths or no
+    questions.
     """
     _require_equal_lengths(predictions, gold, null_scores)
     answerable = np.array([len(answers) > 0 for answers in gold])
@@ -74,10 +77,10 @@ def squad_scores(
 
 
 def _best_threshold(gain: np.ndarray, null_scores: np.ndarray, *, unanswerable: int) -> tuple[float, float]:
-    """(best mean score, the threshold that reaches it) when questions are answered in the order of their null scores.
+    """(best mean score, its threshold) when questions are answered in the order of their null scores.
 
-    Answering none gets the unanswerable ones right, at threshold 0; each question answered adds its `gain`. As in
-    the script, equal null scores are passed one by one, so a threshold within a tie can promise too much.
+    Answering no question gets the unanswerable ones right, at threshold 0. Each answered question adds its `gain`. As
+    in the script, equal null scores are passed one by one, so a threshold within a tie can promise too much.
     """
     order = np.argsort(null_scores, kind="stable")
     reached = np.cumsum(np.concatenate([[unanswerable], gain[order]]))
@@ -91,7 +94,7 @@ def _means(scores: dict[str, np.ndarray], chosen: np.ndarray, prefix: str) -> di
 
 
 def _normalized(answers: Sequence[str]) -> list[str]:
-    """Normalised gold answers without those of which nothing is left; [""] if none is."""
+    """Normalised gold answers that are not empty; [""] if all are empty."""
     return [kept for answer in answers if (kept := normalize_answer(answer))] or [""]
 
 
@@ -101,7 +104,7 @@ def _overlap_f1(predicted: list[str], answer: list[str]) -> float:
     shared = (Counter(predicted) & Counter(answer)).total()
     if not shared:
         return 0.0
-    # Written out as in the script, to the last bit: a rounding apart would move thresholds between ties.
+    # Computed exactly as in the script: a different rounding would move thresholds between ties.
     precision, recall = shared / len(predicted), shared / len(answer)
     return 2 * precision * recall / (precision + recall)
 

@@ -1,4 +1,4 @@
-"""What `albert train` keeps in config.json beside the network, checked against the model before it is used."""
+"""The task settings that `albert train` keeps in config.json, checked against the model before use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from albert.tasks.base import Lengths, Task
 
 @dataclass(frozen=True)
 class StoredExit:
-    """Where rows leave: the threshold, and the mean depth at which those of dev left."""
+    """Where rows leave early: the threshold, and the mean depth at which those of dev left."""
 
     threshold: float | None = None
     depth: float | None = None
@@ -26,7 +26,7 @@ class StoredExit:
 
 @dataclass(frozen=True)
 class StoredTask:
-    """The entries of "extra", each of which may be missing in a model from elsewhere."""
+    """The entries of "extra". Each may be missing in a model from elsewhere."""
 
     task: str | None = None
     metric: str | None = None
@@ -39,7 +39,7 @@ class StoredTask:
 
     @classmethod
     def of(cls, extra: Mapping[str, Any], source: str) -> StoredTask:
-        """Reads the entries. Raises `AlbertError` (bad-model) for values of other kinds, and an unknown task."""
+        """Reads the entries. Raises `AlbertError` (bad-model) for values of other types and for an unknown task."""
         found = typed(cls, extra, f"{source}: albert.extra")
         if found.task is not None:
             task_named(found.task)
@@ -59,7 +59,7 @@ def noted(config: AlbertConfig, **entries: Any) -> AlbertConfig:
 
 
 def lengths_of(stored: StoredTask, extra: Mapping[str, Any], task: Task, limit: int, source: str) -> Lengths:
-    """How much of a text the model reads: as it was trained, else up to `limit`. Raises `AlbertError` (bad-model)."""
+    """How many pieces the model reads: as in training, else up to `limit`. Raises `AlbertError` (bad-model)."""
     try:
         if stored.max_length is None:
             return task.lengths.adjusted(limit, None)
@@ -70,7 +70,7 @@ def lengths_of(stored: StoredTask, extra: Mapping[str, Any], task: Task, limit: 
 
 
 def as_trained(task: Task, stored: StoredTask, source: str) -> Task:
-    """The task with its metric and fallback. Raises `AlbertError` (bad-model) for those that it cannot have."""
+    """The task with its metric and fallback. Raises `AlbertError` (bad-model) if the task cannot have them."""
     try:
         return task.measured_by(stored.metric).falling_back_to(stored.fallback)
     except AlbertError as error:
@@ -79,7 +79,7 @@ def as_trained(task: Task, stored: StoredTask, source: str) -> Task:
 
 
 def require_fit(stored: StoredTask, task: Task, head: str, lengths: Lengths, config: AlbertConfig, source: str) -> None:
-    """Raises `AlbertError` (bad-model) unless task, fallback, lengths and thresholds are those of this network."""
+    """Raises `AlbertError` (bad-model) unless task, fallback, lengths and thresholds fit this network."""
     labels = 1 if task.head == "span" or stored.fallback is not None else config.num_labels
     for what, expected, got in (
         ("task", f"one for the head {head}", None if task.head == head else task.name),

@@ -1,4 +1,6 @@
-"""Windows of a long text put together again, so that every piece is judged once, where it sees most around it."""
+"""Joins the windows of a long text, so that every piece is judged once, in the window with the most
+context around it.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +12,26 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stitched:
-    """Which pieces of each window speak for the text: those with characters, in its order, none of them twice."""
+    """Which pieces of each window are used: those with characters, in the text's order, each once."""
 
-    kept: list[np.ndarray]  # a window: [pieces]
+    kept: list[np.ndarray]  # one per window: [pieces]
 
     def join(self, windows: Sequence[np.ndarray]) -> np.ndarray:
-        """One array over the pieces of the text, from one a window over its pieces."""
+        """One array over the pieces of the text, from one array per window."""
         return np.concatenate([values[pieces] for values, pieces in zip(windows, self.kept, strict=True)])
 
     def divide(self, values: np.ndarray, windows: Sequence[np.ndarray]) -> None:
-        """Writes `values`, one a piece of the text, to their places in the windows."""
+        """Writes `values`, one per piece of the text, to their places in the windows."""
         ends = np.cumsum([len(pieces) for pieces in self.kept])
         for window, pieces, part in zip(windows, self.kept, np.split(values, ends[:-1]), strict=True):
             window[pieces] = part
 
 
 def stitch(windows: Sequence[np.ndarray]) -> Stitched:
-    """Of the pieces that two neighbours share, the first half is the left window's, the second the right one's.
+    """Divides shared pieces between two neighbours: the first half to the left window, the second half to the right
+    one.
 
-    `windows` are the offsets of each window's pieces, [pieces, 2]; special tokens have none, (0, 0).
+    `windows` are the offsets of each window's pieces, [pieces, 2]. Special tokens have (0, 0).
     """
     kept = [np.flatnonzero(offsets[:, 1] > offsets[:, 0]) for offsets in windows]
     for index in range(1, len(windows)):

@@ -1,7 +1,7 @@
-"""Tokens that were added to a vocabulary after its training ("[E1]", "covid19"): where folders keep them, and how texts
-are divided at them, as the `tokenizers` library does (AddedVocabulary).
+"""Tokens that were added to a vocabulary after its training ("[E1]", "covid19").
 
-`lstrip` and `rstrip` take white space into a token; pieces have none at their edges anyway.
+Reads them from a model's folder, and divides texts at them as the `tokenizers` library does (AddedVocabulary). `lstrip`
+and `rstrip` take white space into a token; this changes no piece, because pieces have no white space at their edges.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ _LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token with its id. `normalized`: it is looked for in the normalised text, itself normalised; else in the text
-    as it is. `single_word`: not within a word."""
+    """A token with its id.
+
+    `normalized`: the token and the text are normalised before the search; otherwise the original text is searched.
+    `single_word`: the token does not match within a word.
+    """
 
     content: str
     id: int
@@ -35,19 +38,19 @@ class AddedToken:
     special: bool = False
 
     def flags(self) -> dict[str, bool]:
-        """What a folder says of it beside content and id."""
+        """The token's options in a folder's files, without content and id."""
         return {name: value for name, value in asdict(self).items() if name in _FLAGS}
 
     def of_library(self) -> tokenizers.AddedToken:
-        """As the `tokenizers` library has it."""
+        """The token as the `tokenizers` library has it."""
         return tokenizers.AddedToken(self.content, **self.flags())
 
 
 def added_tokens(folder: Path, files: Mapping[str, Any], vocabulary: Mapping[str, int]) -> tuple[AddedToken, ...]:
-    """The tokens that a folder's JSON files add to a vocabulary, by id; what names them first describes them.
+    """The tokens that a folder's JSON files add to a vocabulary, by id. The first file that names a token describes it.
 
-    `files` are the contents of tokenizer.json, tokenizer_config.json, added_tokens.json and special_tokens_map.json, as
-    far as they are there. Raises `AlbertError` (bad-model) for tokens whose ids are not clear.
+    `files` are the contents of tokenizer.json, tokenizer_config.json, added_tokens.json and special_tokens_map.json, if
+    they exist. Raises `AlbertError` (bad-model) for tokens whose ids are not clear.
     """
     found: dict[str, AddedToken] = {}
     for token in _with_ids(folder, files):
@@ -78,7 +81,7 @@ def _with_ids(folder: Path, files: Mapping[str, Any]) -> Iterator[AddedToken]:
 
 
 def _of_type(folder: Path, kind: type, value: Any) -> Any:
-    """A value of this type, empty where there is none."""
+    """A value of this type; empty if there is none."""
     if value is not None and not isinstance(value, kind):
         raise _unclear(folder, "of its files", f"a JSON {kind.__name__}", type(value).__name__)
     return value or kind()
@@ -105,7 +108,7 @@ def _special_names(files: Mapping[str, Any]) -> list[str]:
 
 
 def _require_places(folder: Path, tokens: Sequence[AddedToken], vocabulary: Mapping[str, int]) -> None:
-    """Raises `AlbertError` unless each token has the id of its piece, or one of those that follow the pieces."""
+    """Raises `AlbertError` unless each token has the id of its piece, or an id directly after the pieces."""
     after = max(vocabulary.values(), default=-1) + 1
     for token in tokens:
         own = vocabulary.get(token.content)
@@ -126,16 +129,16 @@ def _unclear(folder: Path, token: str, expected: str, got: str) -> AlbertError:
 
 
 class Matcher:
-    """Finds tokens in a text: the leftmost first, of those that begin there the longest."""
+    """Finds tokens in a text: the leftmost first; of several that begin at one place, the longest."""
 
     def __init__(self, tokens: Iterable[AddedToken], spell: Callable[[str], str] = str) -> None:
-        """`spell` gives the form in which a token stands in the texts."""
+        """`spell` gives the form of a token within the texts."""
         self._tokens = {form: token for token in tokens if (form := spell(token.content))}
         forms = sorted(self._tokens, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
 
     def divide(self, text: str) -> Iterator[tuple[int, int, AddedToken | None]]:
-        """[start, end) of each token and of what stands between them, in the order of the text."""
+        """[start, end) of each token and of each part between tokens, in the order of the text."""
         at = 0
         for match in self._pattern.finditer(text) if self._pattern else ():
             token = self._tokens[match[0]]
@@ -151,7 +154,7 @@ class Matcher:
 
 
 def _in_word(char: str) -> bool:
-    r"""Whether a character is one of \w, as Rust's regular expressions have it."""
+    r"""Whether a character belongs to \w in Rust's regular expressions."""
     if not char:
         return False
     return char in "\u200c\u200d" or unicodedata.category(char) in _WORDS or char.isalpha()

@@ -1,4 +1,4 @@
-"""What every tokenizer does alike: special tokens, truncation, windows; from texts and pairs to `Encoding`s."""
+"""What all tokenizers share: special tokens, truncation and windows; from texts and pairs to `Encoding`s."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TextOrPair = str | tuple[str, str]
 
 @dataclass(frozen=True)
 class Encoding:
-    """One model input. All lists have the same length, special tokens included, padding not.
+    """One model input. All lists have the same length. They include special tokens but no padding.
 
-    `offsets` are [start, end) into the original text that `sequence_ids` names (0 first, 1 second, None for
-    special tokens, whose offsets are (0, 0)); `word_ids` count the words of that text. `cut` is the number
-    of pieces that truncation left out; `window` numbers the overlapping windows of one text. Encoded without
-    `offsets` the lists `offsets`, `word_ids` and `sequence_ids` are empty.
+    `offsets` are [start, end) in the original text that `sequence_ids` names: 0 is the first text, 1 the second, None a
+    special token, whose offsets are (0, 0). `word_ids` count the words of that text. `cut` is the number of pieces that
+    truncation left out. `window` numbers the overlapping windows of one text. If encoded without `offsets`, the lists
+    `offsets`, `word_ids` and `sequence_ids` are empty.
     """
 
     input_ids: list[int]
@@ -56,9 +56,10 @@ class Specials:
 
 
 class Tokenizer(ABC):
-    """A vocabulary and how texts become its pieces; offsets are into the original text.
+    """A vocabulary, and the rules that divide texts into its pieces. Offsets are in the original text.
 
-    `max_length` is how many pieces a model with it reads. With `hardening` hostile text is made readable first.
+    `max_length` is how many pieces a model with this tokenizer reads. With `hardening`, hostile text is made readable
+    first.
     """
 
     vocabulary: list[str]
@@ -68,7 +69,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def with_hardening(self, hardening: Hardening | None) -> Self:
-        """The same tokenizer, its texts hardened so, or not."""
+        """The same tokenizer with this hardening; None for none."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -80,23 +81,23 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The ids of `pieces` without their offsets, which are most of the cost: for whole corpora."""
+        """The ids of `pieces` without their offsets, which are most of the cost. For whole corpora."""
 
     @abstractmethod
     def spelling(self, word: str) -> tuple[int, int]:
-        """How many pieces a word has, not hardened, and how many of them are unknown."""
+        """How many pieces a word has without hardening, and how many of them are unknown."""
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the pieces, special tokens left out."""
+        """The text of the pieces, without special tokens."""
 
     @abstractmethod
     def after_mask(self, token: int) -> int | None:
-        """What a piece becomes that follows a mask without a space; None for nothing."""
+        """The form of a piece that follows a mask without a space; None if nothing remains."""
 
     @abstractmethod
     def in_place_of_mask(self, token: int) -> str:
-        """The characters that stand in the text when a piece fills a mask."""
+        """The characters in the text when a piece fills a mask."""
 
     @property
     def vocab_size(self) -> int:
@@ -104,7 +105,7 @@ class Tokenizer(ABC):
 
     @property
     def mask(self) -> str:
-        """How a text spells the mask."""
+        """The mask's spelling in a text."""
         return self.vocabulary[self.special.mask]
 
     def tokenize(self, text: str) -> list[str]:
@@ -133,7 +134,7 @@ class Tokenizer(ABC):
     ) -> list[Encoding]:
         """Encodes many texts or pairs; see `__call__`. Without `offsets` it takes a third of the time.
 
-        Raises `AlbertError` for a cut that is not possible.
+        Raises `AlbertError` for a truncation that is not possible.
         """
         limit = self.max_length if max_length is None else max_length
         parts = self._parts(items, offsets)
@@ -147,10 +148,11 @@ class Tokenizer(ABC):
         stride: int = 128,
         offsets: bool = True,
     ) -> list[list[Encoding]]:
-        """Encodes each long text or pair as windows; neighbours share `stride` pieces and nothing is left out.
+        """Encodes each long text or pair as windows. Neighbouring windows share `stride` pieces, and nothing is left
+        out.
 
-        Of a pair, the first text (a question) stands in every window, cut only if it would fill more than half of
-        it, and the second is divided. Raises `AlbertError` when a window has no room to move on.
+        In a pair, the second text is divided. The first text (a question) is in every window; it is cut only if it
+        would fill more than half of the window. Raises `AlbertError` when a window has no room to move on.
         """
         limit = self.max_length if max_length is None else max_length
         parts = self._parts(items, offsets)
@@ -205,7 +207,7 @@ def _windows(
 
 
 def _kept_lengths(lengths: tuple[int, int], room: int, truncation: Truncation) -> tuple[int, int]:
-    """How many pieces of each text stay; "longest_first" takes from the longer one, piece by piece."""
+    """How many pieces of each text stay. "longest_first" removes pieces one by one from the longer text."""
     first, second = lengths
     excess = first + second - room
     if excess <= 0:
@@ -234,7 +236,7 @@ def _slice(pieces: Pieces, start: int, end: int) -> Pieces:
 def _join(
     special: Specials, first: Pieces, second: Pieces | None, *, placed: bool, cut: int = 0, window: int = 0
 ) -> Encoding:
-    """[CLS] first [SEP], then second [SEP] with token type 1; `placed` asks for offsets and words, too."""
+    """[CLS] first [SEP], then second [SEP] with token type 1. `placed` asks for offsets and words, too."""
     ids: list[int] = [special.cls]
     types: list[int] = [0]
     offsets: list[tuple[int, int]] = [(0, 0)] * placed
@@ -254,14 +256,14 @@ def _join(
 
 
 def model_kind(raw: dict[str, Any]) -> str | None:
-    """The kind of model in a `tokenizer.json`: Unigram, WordPiece, BPE, …; None where it does not say."""
+    """The kind of model in a `tokenizer.json`: Unigram, WordPiece, BPE, …; None if the file does not say."""
     model = raw.get("model")
     kind = model.get("type") if isinstance(model, dict) else None
     return None if kind is None else str(kind)
 
 
 def read_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """The JSON files of a tokenizer's folder, empty where they are not there. Raises as `read_json`."""
+    """The JSON files of a tokenizer's folder; empty objects for missing files. Raises as `read_json`."""
     names = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
     files = {name: read_json(folder / name) or {} for name in names}
     typed(_Switches, files["tokenizer_config.json"], str(folder / "tokenizer_config.json"))
@@ -270,7 +272,7 @@ def read_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Switches:
-    """The kinds of what is used of a tokenizer_config.json."""
+    """The types of the entries of tokenizer_config.json that are used."""
 
     do_lower_case: bool | None = None
     keep_accents: bool | None = None
@@ -282,7 +284,7 @@ class _Switches:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, None where there is no file. Raises `AlbertError` (bad-model) for anything else."""
+    """A JSON object, or None if there is no file. Raises `AlbertError` (bad-model) for anything else."""
     if not os.path.lexists(path):
         return None
     value = parse(read_vouched(path.parent, path.name), str(path))

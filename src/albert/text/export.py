@@ -1,8 +1,8 @@
 """The tokenizer as a `tokenizer.json` that transformers loads.
 
-What that format cannot say: the digit-comma rule, hardening, and that a word-final capital sigma has a small letter of
-its own. Ours reads `spiece.model` first. transformers' AlbertTokenizer takes the vocabulary from here and has its own
-preprocessing; the `tokenizers` library and text-embeddings-inference run this one.
+The format cannot express three things: the digit-comma rule, hardening, and that a word-final capital sigma has its own
+small letter. Our tokenizer reads `spiece.model` first. transformers' AlbertTokenizer takes the vocabulary from here and
+has its own preprocessing. The `tokenizers` library and text-embeddings-inference run this pipeline.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _SPECIALS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 
 
 def tokenizer_json(model: proto.ModelProto, normalizer: Normalizer, added: Sequence[AddedOne] = ()) -> str:
-    """The JSON text of an equivalent `tokenizers` pipeline, token types and added tokens included."""
+    """The JSON text of an equivalent `tokenizers` pipeline, with token types and added tokens."""
     vocabulary = [(piece.piece, piece.score) for piece in model.pieces]
     tokenizer = Tokenizer(Unigram(vocabulary, UNK_ID))
-    # Precompiled drops some of these, so they become spaces first.
+    # Precompiled drops some of these characters, so they become spaces first.
     steps: list[normalizers.Normalizer] = [normalizers.Replace(_characters(str.isspace), " ")]
     if normalizer.quotes:
         steps += [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
     if not normalizer.keep_accents:
-        # StripAccents would take the vowels of Indic scripts, too, which do not combine.
+        # StripAccents would also remove the vowels of Indic scripts, which do not combine.
         steps += [normalizers.NFKD(), normalizers.Replace(_characters(unicodedata.combining), "")]
     if normalizer.lower:
         steps.append(normalizers.Lowercase())
@@ -44,7 +44,7 @@ def tokenizer_json(model: proto.ModelProto, normalizer: Normalizer, added: Seque
     steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
     tokenizer.normalizer = normalizers.Sequence(steps)
     pieces = Metaspace(prepend_scheme="always")
-    # Beside an added token stands white space, which would become a piece of its own.
+    # White space beside an added token would become a piece of its own.
     tokenizer.pre_tokenizer = PreTokenizers([WhitespaceSplit(), pieces]) if added else pieces
     tokenizer.decoder = MetaspaceDecoder(prepend_scheme="always")
     tokenizer.post_processor = TemplateProcessing(
@@ -62,7 +62,7 @@ def tokenizer_json(model: proto.ModelProto, normalizer: Normalizer, added: Seque
 
 @cache
 def _characters(chosen: Callable[[str], object]) -> Regex:
-    """One of the characters that `chosen` says yes to, as a class of ranges."""
+    """A regular expression for one of the characters that `chosen` accepts, as a class of ranges."""
     codes = {code for code in range(0x20000) if chosen(chr(code))}
     firsts = sorted(code for code in codes if code - 1 not in codes)
     lasts = sorted(code for code in codes if code + 1 not in codes)

@@ -1,7 +1,7 @@
 """Google's text preprocessing, with a map from every output character to its place in the input.
 
-Source: google-research/albert, tokenization.py, `preprocess_text`: collapse white space, NFKD,
-drop combining characters, lower-case, in this order.
+Source: google-research/albert, tokenization.py, `preprocess_text`. In this order: collapse white space, apply NFKD,
+drop combining characters, lower-case.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MOST_FOLDS = 0x10000  # code points that are kept: no text makes the table large
+_MOST_FOLDS = 0x10000  # the most code points that are kept, so that no text makes the table large
 
 
 class _Folds(dict[int, str]):
-    """NFKD of each character without combining ones, made when it is first met.
+    """NFKD of each character without combining characters, computed when the character first occurs.
 
-    Of a whole text NFKD also sorts the marks in a row, in time quadratic in their number. All of them go, so the order
-    does not matter: character by character comes out the same.
+    NFKD of a whole text also sorts marks in a row, in time quadratic in their number. All marks are removed, so their
+    order does not matter, and working character by character gives the same result.
     """
 
     def __missing__(self, code: int) -> str:
@@ -34,14 +34,14 @@ _FOLDS = _Folds()
 
 @dataclass(frozen=True)
 class NormalizedText:
-    """Normalised `text`; character i came from `original[starts[i]:ends[i]]` (None: the same index)."""
+    """Normalised `text`. Character i came from `original[starts[i]:ends[i]]`; None means the same index."""
 
     text: str
     starts: np.ndarray | None = None
     ends: np.ndarray | None = None
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where characters [start, end) of the normalised text came from, as [start, end) of the original."""
+        """[start, end) in the original of characters [start, end) of the normalised text."""
         if self.starts is None or self.ends is None:
             return start, end
         if start >= end:
@@ -60,7 +60,9 @@ class NormalizedText:
         return NormalizedText(text, starts, ends)
 
     def made_from(self, source: NormalizedText) -> NormalizedText:
-        """The same text with its map carried on to the original that `source`, its own original, was made from."""
+        """The same text, with its map extended to the text that `source` was made from. `source.text` is this text's
+        original.
+        """
         if source.starts is None or source.ends is None:
             return self
         starts = np.arange(len(self.text)) if self.starts is None else self.starts
@@ -70,10 +72,10 @@ class NormalizedText:
 
 @dataclass(frozen=True)
 class Normalizer:
-    """The preprocessing that the published uncased checkpoints were trained with.
+    """The preprocessing with which the published uncased checkpoints were trained.
 
-    `keep_accents` leaves out NFKD and the removal of combining characters; `lower` folds case;
-    `quotes` maps `` and '' to " as the transformers port does (Google's code does not).
+    `keep_accents` leaves out NFKD and the removal of combining characters. `lower` folds case. `quotes` maps `` and ''
+    to " as the transformers port does; Google's code does not.
     """
 
     lower: bool = True
@@ -81,7 +83,7 @@ class Normalizer:
     quotes: bool = False
 
     def text(self, original: str) -> str:
-        """The normalised text alone, for work that needs no offsets (training a vocabulary)."""
+        """Only the normalised text, for work without offsets (training a vocabulary)."""
         text = " ".join(original.split())
         if self.quotes:
             text = text.replace("``", '"').replace("''", '"')
@@ -93,7 +95,7 @@ class Normalizer:
         """The normalised text with its offsets into `original`."""
         text = self.text(original)
         if len(text) == len(original) and original.isascii():
-            return NormalizedText(text)  # ASCII changes one for one unless something was removed
+            return NormalizedText(text)  # in ASCII each character becomes one character, unless some were removed
         return self._aligned(original, text)
 
     def _aligned(self, original: str, expected: str) -> NormalizedText:
@@ -118,7 +120,7 @@ class Normalizer:
             starts.extend([begin] * width)
             ends.extend([position] * width)
             length += width
-        # The characters themselves come from the whole-string form: only it knows final sigma.
+        # The characters come from the form for whole strings: only this form handles final sigma.
         assert length == len(expected), "character-wise and whole-string normalisation differ in length"
         return NormalizedText(expected, np.asarray(starts, np.int64), np.asarray(ends, np.int64))
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a folder, whichever its model has."""
+"""Opens the tokenizer of a folder, of either kind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from albert.text.wordpiece import VOCABULARY, WordPieceTokenizer
 
 
 def open_tokenizer(name: str | Path, *, config: AlbertConfig | None = None) -> Tokenizer:
-    """Opens the tokenizer of a folder or hub id: SentencePiece (ALBERT) or WordPiece (BERT), by the files there.
+    """Opens the tokenizer of a folder or hub id: SentencePiece (ALBERT) or WordPiece (BERT), according to its files.
 
-    `config` is that of the model beside it, where it has been read already.
-
-    Raises `AlbertError` (bad-model) when there is none of the two, or one with more pieces than the model beside it.
+    `config` is that of the model beside it, if it has been read already. Raises `AlbertError` (bad-model) if neither is
+    there, or if the tokenizer has more pieces than the model.
     """
     folder = model_folder(name)
     raw = None if os.path.lexists(folder / "spiece.model") else read_json(folder / "tokenizer.json")

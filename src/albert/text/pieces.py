@@ -1,7 +1,7 @@
-"""Text to SentencePiece pieces with offsets: what the published models saw, piece for piece.
+"""Texts as SentencePiece pieces with offsets, exactly the pieces that the published models saw.
 
-sentencepiece normalises and segments (why not `tokenizers`: docs/decisions/001), Google's digit-comma rule
-comes last. Text that spells a special token is plain text here: sentencepiece never matches those.
+sentencepiece normalises and segments (docs/decisions/001 says why not `tokenizers`); Google's digit-comma rule comes
+last. Text that spells a special token is plain text here: sentencepiece never matches those.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from albert.text.normalize import NormalizedText, Normalizer
 SPACE = "▁"
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # sentencepiece_model.proto
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
-# Characters: for a list sentencepiece makes threads anew, which takes longer than so many take one after the other.
+# Characters. sentencepiece starts new threads for a list, which takes longer than this many characters in sequence.
 _WORTH_THREADS = 16_384
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """One text's pieces: ids, [start, end) offsets into the original text, index of each one's word.
+    """One text's pieces: ids, [start, end) offsets in the original text, and the index of each piece's word.
 
-    Those of ids alone have neither offsets nor words.
+    Pieces with ids only have neither offsets nor words.
     """
 
     ids: np.ndarray  # [n]
@@ -45,7 +45,8 @@ class Pieces:
 
 
 class PieceEncoder:
-    """Segments texts by a SentencePiece unigram model, given as the bytes of its file, hardened first if so told.
+    """Segments texts with a SentencePiece unigram model, given as the bytes of its file. With hardening, texts are
+    hardened first.
 
     Raises `AlbertError` (bad-model) when the bytes are no such model.
     """
@@ -102,7 +103,7 @@ class PieceEncoder:
         return self._encoded([self._normalized(text) for text in texts], texts)
 
     def _encoded(self, normalized: Sequence[NormalizedText], texts: Sequence[str]) -> list[Pieces]:
-        """The pieces of normalised texts; `texts` are what they were made from."""
+        """The pieces of normalised texts. `texts` are their originals."""
         plain = [text.text for text in normalized]
         encode = partial(self._sentencepiece.encode, out_type=str)
         with valid_unicode(texts):
@@ -110,7 +111,7 @@ class PieceEncoder:
         return [self._pieces(parts, text) for parts, text in zip(surfaces, normalized, strict=True)]
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The ids of each text's pieces alone, several times faster; one thread. Raises as `__call__`."""
+        """Only the ids of each text's pieces, several times faster, in one thread. Raises as `__call__`."""
         if self._added:
             return [pieces.ids for pieces in self(texts)]
         harden = self._harden
@@ -122,9 +123,9 @@ class PieceEncoder:
         return [np.asarray(row, np.int64) for row in rows]
 
     def _divided(self, text: str) -> Pieces:
-        """The pieces of a text with added tokens: what stands between those is segmented by itself."""
+        """The pieces of a text with added tokens. Each part between them is segmented by itself."""
         found: list[Pieces | None] = []
-        between: list[tuple[int, NormalizedText]] = []  # what stands in the place of each None, and where it begins
+        between: list[tuple[int, NormalizedText]] = []  # the text for each None, and where it begins
         for start, end, token in self._as_written.divide(text):
             if token is not None:
                 found.append(_one_piece(token.id, start, end))
@@ -148,12 +149,12 @@ class PieceEncoder:
         return self.normalizer(hardened.text).made_from(hardened)
 
     def spelling(self, word: str) -> tuple[int, int]:
-        """How many pieces a word has, not hardened, and how many of them are unknown."""
+        """How many pieces a word has without hardening, and how many of them are unknown."""
         ids = self._sentencepiece.encode(self.normalizer.text(word), out_type=int)
         return len(ids), ids.count(UNK_ID)
 
     def _pieces(self, surfaces: list[str], inner: NormalizedText) -> Pieces:
-        """Ids, offsets and words of pieces that follow one another in the text sentencepiece normalised."""
+        """Ids, offsets and words of pieces that follow one another in the text that sentencepiece normalised."""
         ids = [self._ids.get(surface, UNK_ID) for surface in surfaces]
         widths = [len(surface) for surface in surfaces]
         if not self._digit_comma.keys().isdisjoint(ids):
@@ -164,7 +165,7 @@ class PieceEncoder:
         starts, ends = self._sources(inner, len(joined))
         bounds = np.cumsum([0, *widths])
         first = np.frombuffer(joined.encode("utf-32-le"), np.uint32)[bounds[:-1]] == ord(SPACE)
-        # A word's space is no part of its span; a piece that is the space alone has an empty one after it.
+        # A word's span excludes its space. A piece that is only the space has an empty span after it.
         begin = starts[np.minimum(bounds[:-1] + first, len(joined) - 1)]
         alone = first & (np.asarray(widths) == 1)
         end = np.where(alone, begin, ends[bounds[1:] - 1])
@@ -172,7 +173,7 @@ class PieceEncoder:
         return Pieces(np.asarray(ids, np.int64), np.stack([begin, end], 1), words)
 
     def _sources(self, inner: NormalizedText, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """[start, end) in the original of each character that sentencepiece's own normalisation gives."""
+        """[start, end) in the original of each character of sentencepiece's own normalisation."""
         text = inner.text
         if self._ascii_is_plain and text.isascii() and text.isprintable() and length == len(text) + 1:
             starts = np.arange(-1, len(text))  # only the space in front was added
@@ -184,12 +185,12 @@ class PieceEncoder:
         if inner.starts is None or inner.ends is None:
             return starts, ends
         last = len(text) - 1
-        # An empty interval stays empty, at the place where its neighbour begins.
+        # An empty interval stays empty and is where its neighbour begins.
         at = inner.starts[np.minimum(starts, last)]
         return at, np.where(ends > starts, inner.ends[np.clip(ends - 1, 0, last)], at)
 
     def _split_digit_comma(self, piece: str) -> list[tuple[int, int]] | None:
-        """What "9," becomes: (id, characters) of the piece without its comma, then the comma's."""
+        """The pieces of "9,": (id, characters) of the piece without its comma, then of the comma."""
         if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
             return None
         body = piece[:-1].replace(SPACE, "")
@@ -219,7 +220,7 @@ def _moved(pieces: Pieces, by: int) -> Pieces:
 
 
 def _joined(parts: Sequence[Pieces]) -> Pieces:
-    """Parts of one text as a whole; each begins a word."""
+    """The parts of one text as a whole. Each part begins a word."""
     words, before = [], 0
     for part in parts:
         words.append(part.word_ids + before)
@@ -232,7 +233,7 @@ def _joined(parts: Sequence[Pieces]) -> Pieces:
 
 @contextlib.contextmanager
 def valid_unicode(texts: Sequence[str]) -> Iterator[None]:
-    """Turns what sentencepiece raises for a lone surrogate into one clear error (bad-data)."""
+    """Turns sentencepiece's errors for a lone surrogate into one clear error (bad-data)."""
     try:
         yield
     except (UnicodeEncodeError, TypeError, RuntimeError):
@@ -243,10 +244,10 @@ def valid_unicode(texts: Sequence[str]) -> Iterator[None]:
 
 
 def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[start, end) of each output character from sentencepiece's n + 1 starts.
+    """[start, end) of each output character, from sentencepiece's n + 1 starts.
 
-    Several characters may come from one; then they share its start, and all end where the next begins.
-    The space put before the text comes from nothing: its interval is empty.
+    Several characters may come from one; then they share its start, and all end where the next begins. The space put
+    before the text has no source, so its interval is empty.
     """
     starts = begins[:-1]
     ends = begins[1:].copy()
@@ -259,9 +260,9 @@ def _intervals(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def model_from_tokenizer_json(raw: dict[str, Any]) -> bytes:
-    """Rebuilds a SentencePiece model from a `tokenizer.json` with a Unigram, as transformers writes it.
+    """Rebuilds a SentencePiece model from a `tokenizer.json` with a Unigram model, as transformers writes it.
 
-    Raises `AlbertError` (bad-model) when it holds another kind of tokenizer.
+    Raises `AlbertError` (bad-model) for another kind of tokenizer.
     """
     import base64
 
@@ -286,7 +287,7 @@ def model_from_tokenizer_json(raw: dict[str, Any]) -> bytes:
         raise AlbertError(
             ErrorKind.MODEL, "tokenizer.json", expected="a Unigram tokenizer", got=repr(error)[:200]
         ) from None
-    # A stored tokenizer.json does not say which symbols were user-defined; a score above every word's does.
+    # tokenizer.json does not mark user-defined symbols; their scores are above those of all words.
     for entry in model.pieces:
         if entry.type == _NORMAL and entry.piece in _USER_SYMBOLS and entry.score >= 0:
             entry.type = _USER_DEFINED

@@ -1,4 +1,4 @@
-"""ALBERT's tokenizer: SentencePiece behind Google's preprocessing; to and from a model folder."""
+"""ALBERT's tokenizer: Google's preprocessing, then SentencePiece; to and from a model folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["AlbertTokenizer", "Encoding", "Tokenizer"]
 
 
 class AlbertTokenizer(Tokenizer):
-    """ALBERT's tokenizer: a SentencePiece model behind Google's preprocessing.
+    """ALBERT's tokenizer: Google's preprocessing, then a SentencePiece model.
 
-    Exact to google-research/albert, digit-comma rule included; text that spells a special token stays text. With
-    `hardening` hostile text is made readable first; all offsets are into the original text all the same. Tokens that
-    were added to a checkpoint are found in texts, as in transformers.
+    Exact to google-research/albert, with the digit-comma rule. Text that spells a special token stays text. With
+    `hardening`, hostile text is made readable first; offsets are still in the original text. Tokens that were added to
+    a checkpoint are found in texts, as in transformers.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class AlbertTokenizer(Tokenizer):
         hardening: Hardening | None = None,
         added: Sequence[AddedToken] = (),
     ) -> None:
-        """`added` are tokens beyond the model's pieces, or pieces that are found as a whole."""
+        """`added` are tokens beyond the model's pieces, or pieces that are matched as a whole."""
         self.model = model
         self.added = tuple(added)
         self.special = Specials(PAD_ID, UNK_ID, CLS_ID, SEP_ID, MASK_ID)
@@ -66,14 +66,14 @@ class AlbertTokenizer(Tokenizer):
 
     @classmethod
     def english(cls) -> Self:
-        """Our own English vocabulary, which the package ships."""
+        """Our own English vocabulary, which is part of the package."""
         return cls((resources.files("albert") / "assets" / "starter" / "spiece.model").read_bytes())
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:
         """Reads a folder or hub id: `spiece.model`, else the Unigram of `tokenizer.json`.
 
-        Raises `AlbertError` (bad-model) when neither is there or usable.
+        Raises `AlbertError` (bad-model) if neither exists or can be used.
         """
         folder = model_folder(name)
         files = read_files(folder)
@@ -104,7 +104,7 @@ class AlbertTokenizer(Tokenizer):
         return plain.with_added(added)
 
     def with_added(self, added: Sequence[AddedToken]) -> Self:
-        """The same tokenizer with these tokens beside its pieces."""
+        """The same tokenizer with these tokens in addition to its pieces."""
         return (
             type(self)(
                 self.model,
@@ -118,7 +118,7 @@ class AlbertTokenizer(Tokenizer):
         )
 
     def with_hardening(self, hardening: Hardening | None) -> Self:
-        """The same tokenizer, its texts hardened so, or not."""
+        """The same tokenizer with this hardening; None for none."""
         if hardening == self.hardening:
             return self
         return type(self)(
@@ -129,7 +129,7 @@ class AlbertTokenizer(Tokenizer):
         """Writes `spiece.model`, `tokenizer.json` (for transformers) and `tokenizer_config.json`."""
         from albert.text.export import tokenizer_json
 
-        for other in ("vocab.txt", "added_tokens.json", "special_tokens_map.json"):  # of another tokenizer
+        for other in ("vocab.txt", "added_tokens.json", "special_tokens_map.json"):  # left by another tokenizer
             (folder / other).unlink(missing_ok=True)
         write_file(folder / "spiece.model", self.model)
         write_file(folder / "tokenizer.json", tokenizer_json(self._encoder.proto, self.normalizer, self.added))
@@ -166,25 +166,25 @@ class AlbertTokenizer(Tokenizer):
         return self._encoder(texts)
 
     def spelling(self, word: str) -> tuple[int, int]:
-        """How many pieces a word has, not hardened, and how many of them are unknown."""
+        """How many pieces a word has without hardening, and how many of them are unknown."""
         return self._encoder.spelling(word)
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The ids of `pieces` without their offsets, which are most of the cost: for whole corpora."""
+        """The ids of `pieces` without their offsets, which are most of the cost. For whole corpora."""
         return self._encoder.ids(texts)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the pieces, special tokens left out."""
+        """The text of the pieces, without special tokens."""
         left = [token for token in ids if token not in (PAD_ID, CLS_ID, SEP_ID)]
         pieces = [SPACE * (token in self._whole) + self.vocabulary[token] for token in left]
         return "".join(pieces).replace(SPACE, " ").strip()
 
     def id_of(self, piece: str) -> int:
-        """The id of a piece, that of <unk> when it is none."""
+        """The id of a piece; that of <unk> for an unknown piece."""
         return self._ids.get(piece, UNK_ID)
 
     def after_mask(self, token: int) -> int | None:
-        """The piece that goes on a word where `token` would begin one; None for the space alone."""
+        """The piece that continues a word where `token` would begin one; None for a lone space."""
         piece = self.vocabulary[token]
         if piece == SPACE:
             return None
@@ -196,5 +196,5 @@ class AlbertTokenizer(Tokenizer):
 
 
 def _decoder(added: Sequence[AddedToken]) -> dict[str, dict[str, Any]]:
-    """Added tokens by id, as tokenizer_config.json has them for readers without a tokenizer.json."""
+    """Added tokens by id, in the form of tokenizer_config.json, for readers without a tokenizer.json."""
     return {str(token.id): {"content": token.content, **token.flags()} for token in added}

@@ -1,4 +1,4 @@
-"""Training a vocabulary: SentencePiece unigram with the settings of the published models.
+"""Trains a vocabulary: SentencePiece unigram with the settings of the published models.
 
 Source: google-research/albert, README, "SentencePiece".
 """
@@ -15,8 +15,8 @@ from albert.errors import AlbertError, ErrorKind
 from albert.text.hardening.hardener import without_floods
 from albert.text.normalize import Normalizer
 
-MAX_LINE_BYTES = 4000  # SentencePiece skips lines beyond 4,192 bytes: longer ones are broken at a space
-# "," separates the list itself, so it is no user-defined symbol: the digit-comma rule exists because of that.
+MAX_LINE_BYTES = 4000  # SentencePiece skips lines of more than 4,192 bytes, so longer ones are divided at a space
+# "," separates this list, so it cannot be a user-defined symbol; hence the digit-comma rule.
 USER_DEFINED_SYMBOLS = ["(", ")", '"', "-", ".", "–", "£", "€"]
 
 
@@ -30,10 +30,10 @@ def train_vocabulary(
     seed: int = 0,
     threads: int = 2,
 ) -> bytes:
-    """Trains a SentencePiece unigram model on `lines` and returns it as the bytes of a `spiece.model`.
+    """Trains a SentencePiece unigram model on `lines` and returns the bytes of its `spiece.model`.
 
-    At most `max_lines` lines, sampled at random, are used. Ids 0 to 4 are <pad> <unk> [CLS] [SEP] [MASK].
-    Raises `AlbertError` when there is no text or too little for the vocabulary's size.
+    Uses at most `max_lines` lines, sampled at random. Ids 0 to 4 are <pad> <unk> [CLS] [SEP] [MASK]. Raises
+    `AlbertError` when there is no text, or too little for the vocabulary's size.
     """
     sentencepiece.set_random_generator_seed(seed)
     normalize = (normalizer or Normalizer()).text
@@ -69,7 +69,9 @@ def train_vocabulary(
 
 
 def accents_lost(lines: Iterable[str]) -> str | None:
-    """A sentence on what the removal of accents changes in these lines; None where it is less than one in a hundred."""
+    """A sentence about what removing accents changes in these lines; None if it changes less than one line in a
+    hundred.
+    """
     count = lost = 0
     example = ""
     for line in lines:
@@ -87,19 +89,19 @@ def accents_lost(lines: Iterable[str]) -> str | None:
 
 
 def _changed_word(line: str) -> str | None:
-    """The first word that loses a mark; other foldings (ﬁ to fi) are SentencePiece's own, too."""
+    """The first word that loses a mark. Other foldings (ﬁ to fi) are also SentencePiece's own, so they do not count."""
     keep = Normalizer(lower=False)
     composed = (unicodedata.normalize("NFKC", word) for word in without_floods(line).split() if not word.isascii())
     return next((word for word in composed if unicodedata.normalize("NFC", keep.text(word)) != word), None)
 
 
 def _reason(error: Exception) -> str:
-    """What SentencePiece says, without the place in its source."""
+    """SentencePiece's message without the place in its source code."""
     return str(error).splitlines()[-1].rpartition("] ")[2].rstrip(". ")
 
 
 class _Counted:
-    """An iterator that knows how much it gave, for the error message."""
+    """An iterator that counts its items, for the error message."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.lines = lines
@@ -115,7 +117,7 @@ class _Counted:
 
 
 def break_at_spaces(text: str, limit: int) -> Iterator[str]:
-    """The text in parts of at most `limit` characters, broken at spaces where there are any."""
+    """The text in parts of at most `limit` characters, divided at spaces if possible."""
     start = 0
     while len(text) - start > limit:
         cut = text.rfind(" ", start, start + limit)

@@ -1,6 +1,6 @@
 """BERT's tokenizer: WordPiece by the `tokenizers` library; to and from a model folder.
 
-Pieces and offsets are those of transformers' BertTokenizerFast: tests/parity/test_wordpiece.py.
+Pieces and offsets are those of transformers' BertTokenizerFast (tests/parity/test_wordpiece.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from albert.text.pieces import Pieces, valid_unicode
 VOCABULARY = "vocab.txt"
 _CONTINUES = "##"
 _NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-# What a folder's settings call the parts of the normaliser, which its tokenizer.json may contradict.
+# A folder's settings for the normaliser; its tokenizer.json may contradict them.
 _NORMALIZER = {
     "do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars",
 }  # fmt: skip
@@ -71,9 +71,9 @@ class WordPieceTokenizer(Tokenizer):
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:
-        """Reads a folder or hub id: `tokenizer.json`, else `vocab.txt`; `tokenizer_config.json` has the last word.
+        """Reads a folder or hub id: `tokenizer.json`, else `vocab.txt`. `tokenizer_config.json` overrides both.
 
-        Raises `AlbertError` (bad-model) when neither is there or usable.
+        Raises `AlbertError` (bad-model) if neither exists or can be used.
         """
         folder = model_folder(name)
         files = read_files(folder)
@@ -104,7 +104,7 @@ class WordPieceTokenizer(Tokenizer):
         )
 
     def with_hardening(self, hardening: Hardening | None) -> Self:
-        """The same tokenizer, its texts hardened so, or not."""
+        """The same tokenizer with this hardening; None for none."""
         if hardening == self.hardening:
             return self
         return type(self)(
@@ -121,7 +121,7 @@ class WordPieceTokenizer(Tokenizer):
         lines = [""] * (max(pieces.values()) + 1)
         for piece, token in pieces.items():
             lines[token] = piece
-        for other in ("spiece.model", "added_tokens.json", "special_tokens_map.json"):  # of another tokenizer
+        for other in ("spiece.model", "added_tokens.json", "special_tokens_map.json"):  # left by another tokenizer
             (folder / other).unlink(missing_ok=True)
         write_file(folder / VOCABULARY, "".join(f"{line}\n" for line in lines))
         write_file(folder / "tokenizer.json", self._pipeline.to_str(pretty=True))
@@ -162,23 +162,24 @@ class WordPieceTokenizer(Tokenizer):
         ]
 
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The ids of `pieces` without their offsets. Raises as it does."""
+        """The ids of `pieces` without their offsets. Raises as `pieces`."""
         with valid_unicode(texts):
             read = list(texts) if self._harden is None else [self._harden.text(text) for text in texts]
             rows = self._pipeline.encode_batch_fast(read, add_special_tokens=False)
         return [np.asarray(row.ids, np.int64) for row in rows]
 
     def spelling(self, word: str) -> tuple[int, int]:
+        """How many pieces a word has without hardening, and how many of them are unknown."""
         ids = self._pipeline.encode(word, add_special_tokens=False).ids
         return len(ids), ids.count(self.special.unk)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the pieces, special tokens left out but for [UNK] and [MASK]."""
+        """The text of the pieces, without special tokens other than [UNK] and [MASK]."""
         left_out = (self.special.pad, self.special.cls, self.special.sep)
         return str(self._pipeline.decode([token for token in ids if token not in left_out], skip_special_tokens=False))
 
     def after_mask(self, token: int) -> int | None:
-        """The same: behind a mask a new word begins."""
+        """The same piece, because a new word begins after a mask."""
         return token
 
     def in_place_of_mask(self, token: int) -> str:
@@ -186,7 +187,7 @@ class WordPieceTokenizer(Tokenizer):
 
 
 def build_pipeline(vocabulary: Sequence[str], names: Mapping[str, str] = _NAMES, *, lower: bool = True) -> Pipeline:
-    """BERT's tokenizer of these pieces, by their ids. Raises `AlbertError` (bad-model) without the special tokens."""
+    """BERT's tokenizer with these pieces by their ids. Raises `AlbertError` (bad-model) without the special tokens."""
     table = {piece: token for token, piece in enumerate(vocabulary)}
     _require(names, table)
     pipeline = Pipeline(models.WordPiece(table, unk_token=names["unk"], max_input_chars_per_word=100))
@@ -208,7 +209,7 @@ def _from_json(raw: dict[str, Any]) -> Pipeline:
         raise _unusable("a WordPiece tokenizer", str(kind))
     try:
         return Pipeline.from_str(json.dumps(raw))
-    except Exception as error:  # the library has no type of its own
+    except Exception as error:  # the library has no exception type of its own
         raise _unusable("a WordPiece tokenizer", str(error)[:200]) from None
 
 
@@ -229,13 +230,13 @@ def _require(names: Mapping[str, str], table: Mapping[str, int]) -> None:
 
 
 def _spelled(value: object, default: str) -> str:
-    """A special token as settings name it: a string, or an object that describes it."""
+    """A special token in settings: a string, or an object that describes it."""
     found = value.get("content") if isinstance(value, dict) else value
     return found if isinstance(found, str) else default
 
 
 def _placed(offsets: np.ndarray, text: Hardened) -> np.ndarray:
-    """Offsets into a hardened text, as offsets into its original."""
+    """Offsets in a hardened text, mapped to its original."""
     if text.starts is None or text.ends is None or not len(offsets):
         return offsets
     return np.stack([text.starts[offsets[:, 0]], text.ends[offsets[:, 1] - 1]], 1)

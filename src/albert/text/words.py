@@ -1,4 +1,4 @@
-"""Where words begin and end: in running text, for labels that are given word by word, and in a vocabulary."""
+"""Where words begin and end: in running text, for labels per word, and in a vocabulary."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from functools import cache
 
 import numpy as np
 
-_CJK = "\u2e80-\u9fff\uf900-\ufaff"  # written without spaces: a character is a word, as in BERT's tokenizer
+_CJK = "\u2e80-\u9fff\uf900-\ufaff"  # scripts without spaces: each character is a word, as in BERT's tokenizer
 _SPACELESS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
-_INNER = "-./:&@+"  # these belong to a word when letters follow: Coca-Cola, U.S, AT&T, http://a.b
+_INNER = "-./:&@+"  # these belong to a word if letters follow: Coca-Cola, U.S, AT&T, http://a.b
 
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """A CJK character, letters and digits with what joins them, or one other character; marks go with each.
+    """A CJK character, or letters and digits with their joining characters, or one other character; each with its
+    marks.
 
-    Characters without width count as marks: a tokenizer gives no piece to them alone.
+    Characters without width count as marks, because a tokenizer gives no piece to them alone.
     """
     categories = ("Mn", "Mc", "Me", "Cf")
     marks = "".join(char for char in map(chr, range(0x80, 0x10000)) if unicodedata.category(char) in categories)
@@ -28,16 +29,19 @@ def _pattern() -> re.Pattern[str]:
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """[start, end) of each word, so that every character but white space is in one.
+    """[start, end) of each word. Every character except white space is in a word.
 
-    As annotated corpora divide: punctuation at the edge of a word is apart ("Berlin." is two words, and an
-    entity can end before the full stop), that within it is not, but for apostrophes.
+    Words are divided as in annotated corpora. Punctuation at a word's edge is a word of its own: "Berlin." is two
+    words, and an entity can end before the full stop. Punctuation within a word is part of it, except for apostrophes.
     """
     return [match.span() for match in _pattern().finditer(text)]
 
 
 def word_starts(vocabulary: Sequence[str]) -> np.ndarray:
-    """Whether each piece starts a word [vocab]: it has the space mark, no letter or digit, or a spaceless script's."""
+    """Whether each piece starts a word, [vocab].
+
+    A piece does if it has the space mark, has no letter or digit, or belongs to a script without spaces.
+    """
     return np.array([_starts_word(piece) for piece in vocabulary])
 
 

@@ -1,4 +1,4 @@
-"""A running mean of the weights: another candidate beside the weights themselves whenever dev is scored."""
+"""A running mean of the weights, which is scored on dev beside the weights themselves."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class AverageConfig:
 
 
 class Average:
-    """The mean of a model's weights after each update: of all so far, later of about the last `window`.
+    """The mean of a model's weights after each update: of all updates so far, later of about the last `window`.
 
-    From update `window` on it is exponential: what is new counts 1 / window. So it needs no knowledge of where a run
-    ends, which patience may decide.
+    From update `window` on, the mean is exponential: a new update has the weight 1 / window. So it need not know where
+    the run ends, which patience may decide.
     """
 
     def __init__(self, model: nn.Module, window: int) -> None:
@@ -38,7 +38,7 @@ class Average:
         self.mean: dict[str, Tensor] = {}
 
     def update(self, count: int) -> None:
-        """Takes the weights in after the update number `count`, from 1."""
+        """Adds the weights after update number `count`, from 1."""
         if not self.mean:
             self.mean = {name: p.clone() for name, p in self.parameters.items()}
             return
@@ -47,12 +47,12 @@ class Average:
         )
 
     def load(self, stored: dict[str, Tensor]) -> None:
-        """Goes on with the mean of a checkpoint."""
+        """Continues with the mean of a checkpoint."""
         self.mean = {name: stored[name].to(p.device) for name, p in self.parameters.items() if name in stored}
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
-        """The model has the mean's weights meanwhile, its own again behind it."""
+        """A context in which the model has the mean weights."""
         own = {name: p.clone() for name, p in self.parameters.items()}
         self._put(self.mean)
         try:

@@ -1,4 +1,4 @@
-"""Which evaluation was the best, and its weights on the disk: found, checked, given back to the model."""
+"""The best evaluation of a run, and its weights on disk: found, checked, and loaded into the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from albert.training.state import BEST, LAST, Checkpoints, RunState
 
 
 def merit(scores: dict[str, float], metric: str) -> tuple[float, float]:
-    """What decides between evaluations: the metric, and of equal ones the lower loss."""
+    """The sort key of an evaluation: the metric, and among equal ones the lower loss."""
     return scores[metric], -scores.get("loss", 0.0)
 
 
@@ -22,13 +22,13 @@ def merits(state: RunState, metric: str | None) -> list[tuple[float, float]]:
 
 
 def out_of_patience(state: RunState, metric: str | None, patience: int) -> bool:
-    """Whether the last `patience` evaluations (0: any number) brought no better score."""
+    """Whether the last `patience` evaluations (0: no limit) brought no better score."""
     seen = merits(state, metric)
     return 0 < patience < len(seen) and max(seen[-patience:]) <= max(seen[:-patience])
 
 
 def best_step(state: RunState, metric: str | None) -> int | None:
-    """After which step the best scores were measured, of equal ones the first; None without a metric or evaluations."""
+    """The step of the best evaluation, the first among equal ones. None without a metric or evaluations."""
     if metric is None or not state.evaluations:
         return None
     best = max(state.evaluations, key=lambda entry: merit(entry["scores"], metric))
@@ -36,10 +36,10 @@ def best_step(state: RunState, metric: str | None) -> int | None:
 
 
 def newest_with_its_best(checkpoints: Checkpoints, metric: str | None, tell: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint whose best weights so far are whole, too.
+    """The newest checkpoint whose best weights so far are also intact.
 
-    Where they are not the run goes back to before them and makes them again: the last weights would else stand
-    under the scores of the best. `tell` gets a sentence on each that is passed over.
+    If they are damaged, the run goes back to before them and makes them again. Otherwise the last weights would be
+    reported with the scores of the best. `tell` gets a sentence about each checkpoint that is skipped.
     """
     for path in checkpoints.whole(LAST):
         step = best_step(Checkpoints.state(path), metric)
@@ -53,7 +53,7 @@ def newest_with_its_best(checkpoints: Checkpoints, metric: str | None, tell: Cal
 
 
 def keep_best(checkpoints: Checkpoints, state: RunState, metric: str | None, model: nn.Module) -> None:
-    """Gives the model its best weights. Raises `AlbertError` (bad-model) where they are damaged."""
+    """Gives the model its best weights. Raises `AlbertError` (bad-model) if they are damaged."""
     step = best_step(state, metric)
     if step is None:
         return

@@ -13,7 +13,7 @@ from albert.text.encodings import Tokenizer
 
 
 def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raises `AlbertError` (usage) when the folder holds a run and neither switch says what to do with it."""
+    """Raises `AlbertError` (usage) if the folder holds a run and neither `resume` nor `overwrite` is set."""
     if out.exists() and not out.is_dir():
         raise AlbertError(ErrorKind.USAGE, str(out), expected="a folder", got="a file")
     if resume or overwrite or not out.is_dir():
@@ -31,7 +31,7 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
 def write_model_folder(
     out: Path, model: AlbertForTask | AlbertForText2Text, tokenizer: Tokenizer, card: str, *beside: tuple[str, bytes]
 ) -> None:
-    """Writes the files of a model folder, with those `beside` it, in the place of all of an earlier model, at once."""
+    """Writes all files of a model folder, with those of `beside`. They replace an earlier model at once."""
     with new_files(out) as staged:
         save_model(model, staged)
         tokenizer.save(staged)
@@ -41,5 +41,5 @@ def write_model_folder(
 
 
 def thread_note(numbers: Sequence[int]) -> str:
-    """In words, where a run went on with another number of threads: its weights are those of no single number."""
+    """A sentence for a run that used several numbers of threads: no single number reproduces its weights."""
     return f" with {', then '.join(map(str, numbers))} threads" if len(numbers) > 1 else ""

@@ -16,11 +16,10 @@ from albert.errors import AlbertError, ErrorKind, require_ranges
 class OptimizerConfig:
     """How weights are updated.
 
-    `warmup` is the share of all steps over which the rate rises to `lr`, `decay` the share at the end over which
-    it falls to 0 in a line; 1 lets it fall from the end of the warm-up on, 0 never.
-    `layer_decay` multiplies the rate once more at each role further from the output. `freeze` names roles
-    that do not learn: embeddings, encoder, pooler. "muon" updates the encoder's matrices, and AdamW all others at the
-    share `beside_muon` of the rate.
+    `warmup` is the share of all steps over which the rate rises to `lr`. `decay` is the share at the end over which it
+    falls linearly to 0; with 1 it falls from the end of the warm-up, with 0 never. `layer_decay` multiplies the rate
+    once more at each role further from the output. `freeze` names roles that do not learn: embeddings, encoder, pooler.
+    "muon" updates the encoder's matrices; AdamW updates all others at the share `beside_muon` of the rate.
     """
 
     optimizer: Literal["adamw", "lamb", "muon"] = "adamw"
@@ -29,7 +28,7 @@ class OptimizerConfig:
     layer_decay: float = 1.0
     beta1: float = 0.9
     beta2: float = 0.999
-    eps: float = 1e-6  # Google's optimization.py, for both optimisers
+    eps: float = 1e-6  # from Google's optimization.py, for both optimisers
     clip: float = 1.0
     warmup: float = 0.1
     decay: float = 1.0
@@ -90,7 +89,7 @@ class Lamb(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update from the gradients that stand in `.grad`."""
+        """One update from the gradients in `.grad`."""
         assert closure is None, "no closure is supported"
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
@@ -108,7 +107,7 @@ class Lamb(torch.optim.Optimizer):
                 if group["adapt"]:
                     weight_norm, update_norm = parameter.norm(), update.norm()
                     ratio = torch.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, 1.0)
-                    update.mul_(ratio)  # on the device, which nobody waits for
+                    update.mul_(ratio)  # stays on the device, without waiting for it
                 parameter.add_(update, alpha=-group["lr"])
 
 
@@ -130,16 +129,17 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update from the gradients that stand in `.grad`."""
+        """One update from the gradients in `.grad`."""
         assert closure is None, "no closure is supported"
         for part in self.parts:
             part.step()
             self.state.update(part.state)
 
-    def __getstate__(self) -> dict[str, Any]:  # a copy of a torch optimiser keeps nothing else of its own
+    def __getstate__(self) -> dict[str, Any]:  # a copy of a torch optimiser keeps none of its other attributes
         return {**super().__getstate__(), "parts": self.parts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Loads the state of both optimisers."""
         super().load_state_dict(state_dict)
         first = len(self.parts[0].param_groups)
         for part, groups in zip(self.parts, (self.param_groups[:first], self.param_groups[first:]), strict=True):
@@ -159,7 +159,7 @@ def role_of(name: str) -> tuple[str, int]:
 
 
 def decay_exponent(name: str, *, groups: int) -> int:
-    """How often `layer_decay` applies: head 0, pooler 1, the last group 2, one more a group below, embeddings.
+    """The power of `layer_decay`: head 0, pooler 1, the last group 2, each group below one more, then the embeddings.
 
     Shared layers have no depth of their own, so the decay goes by role and by group (ALBERT, section 4.5).
     """
@@ -170,7 +170,7 @@ def decay_exponent(name: str, *, groups: int) -> int:
 def build_optimizer(model: nn.Module, config: OptimizerConfig, *, groups: int) -> torch.optim.Optimizer:
     """The optimiser over all parameters that learn. LayerNorms and biases have no decay and no adaptation.
 
-    Every group keeps its own full rate as "peak_lr"; `set_rate` scales it.
+    Every group keeps its own full rate as "peak_lr", which `set_rate` scales.
     """
     table: dict[tuple[int, bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():

@@ -1,4 +1,4 @@
-"""What a run of the loop is made of: its configuration, and the interfaces of source, objective, progress and watch."""
+"""The parts of a training run: its configuration, and the interfaces of source, objective, progress and watch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from albert.errors import require_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """How long and in what portions a run goes over its data.
+    """How long a run trains, and in which portions.
 
-    `batch_size` counts examples an update, `max_tokens` padded tokens a forward pass (a larger batch is
-    accumulated). `steps` counts updates and, unless 0, stands in the place of `epochs`. Training stops early
-    after `patience` evaluations without a better score (0: never).
+    `batch_size` counts examples per update. `max_tokens` counts padded tokens per forward pass; a larger batch is
+    accumulated. `steps` counts updates and, unless 0, replaces `epochs`. Training stops early after `patience`
+    evaluations without a better score (0: never).
     """
 
     epochs: float = 3.0
@@ -46,29 +46,35 @@ class LoopConfig:
 
 
 class Source(Protocol):
-    """Where a run's batches come from: the micro-batches of any step, in any order of asking."""
+    """The source of a run's batches. It gives the micro-batches of any step, in any order."""
 
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def micro_batches(self, step: int) -> list[Any]: ...
+    def micro_batches(self, step: int) -> list[Any]:
+        """The micro-batches of a step (from 0)."""
+        ...
 
 
 class Objective(Protocol):
-    """A loss: means, each by its weight (1 where none is named), added up.
+    """A loss: the weighted sum of several means (weight 1 for those without a name in `weights`).
 
-    Each mean is a sum over a micro-batch and the count it is a mean over.
+    Each mean is a sum over a micro-batch, and the count by which it is divided.
     """
 
     weights: Mapping[str, float]
 
-    def counts(self, batch: Any) -> dict[str, int]: ...
+    def counts(self, batch: Any) -> dict[str, int]:
+        """By term: the number of values over which it is averaged."""
+        ...
 
-    def sums(self, model: nn.Module, batch: Any) -> dict[str, Tensor]: ...
+    def sums(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """By term: the sum over a micro-batch, differentiable."""
+        ...
 
 
 class Forward(nn.Module):
-    """Model and objective as one module, so that gradients of all ranks meet in its backward pass."""
+    """Model and objective as one module, so that its backward pass has the gradients of all ranks."""
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
@@ -80,20 +86,30 @@ class Forward(nn.Module):
 
 
 class Progress(Protocol):
-    """Who watches a run."""
+    """An observer of a run."""
 
-    def on_step(self, step: int, total: int, *, loss: float, tokens: int, seconds: float) -> None: ...
+    def on_step(self, step: int, total: int, *, loss: float, tokens: int, seconds: float) -> None:
+        """After each step, with its tokens and seconds."""
+        ...
 
-    def on_evaluation(self, step: int, scores: dict[str, float], *, best: bool) -> None: ...
+    def on_evaluation(self, step: int, scores: dict[str, float], *, best: bool) -> None:
+        """After each evaluation."""
+        ...
 
-    def on_message(self, text: str) -> None: ...
+    def on_message(self, text: str) -> None:
+        """For each sentence about the run."""
+        ...
 
 
 class Watch(Protocol):
-    """Who may call a run back to an earlier checkpoint; each returns the reason, or None."""
+    """May call a run back to an earlier checkpoint. Each method returns the reason, or None."""
 
     seen: dict[str, Any]
 
-    def after_step(self, losses: dict[str, float]) -> str | None: ...
+    def after_step(self, losses: dict[str, float]) -> str | None:
+        """Checks the losses of a step, by term."""
+        ...
 
-    def after_evaluation(self, scores: dict[str, float]) -> str | None: ...
+    def after_evaluation(self, scores: dict[str, float]) -> str | None:
+        """Checks the scores of an evaluation."""
+        ...

@@ -1,4 +1,4 @@
-"""What a person sees of a run, on stderr: a bar on a terminal, one line now and then elsewhere."""
+"""The progress of a run for people, on stderr: a bar on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 class ConsoleProgress:
-    """Shows loss, tokens/s and the time that is left. `quiet=True` shows nothing."""
+    """Shows the loss, tokens per second and the remaining time. `quiet=True` shows nothing."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -24,7 +24,7 @@ class ConsoleProgress:
         self._last_line = 0.0
         self._loss: float | None = None
         self._window: list[tuple[int, float]] = []
-        self.flops_per_token: float | None = None  # with the peak: model FLOPs utilisation is shown
+        self.flops_per_token: float | None = None  # if the peak is known, model FLOPs utilisation is shown
         self.peak_flops: float | None = None
 
     def __enter__(self) -> Self:
@@ -47,6 +47,7 @@ class ConsoleProgress:
             self._bar.stop()
 
     def on_step(self, step: int, total: int, *, loss: float, tokens: int, seconds: float) -> None:
+        """Shows a step, at most a few times per second."""
         if self.quiet:
             return
         self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
@@ -66,10 +67,12 @@ class ConsoleProgress:
             self.on_message(f"step {step}/{total} · {note} · {duration(left)} left")
 
     def on_evaluation(self, step: int, scores: dict[str, float], *, best: bool) -> None:
+        """Shows the scores of an evaluation."""
         listed = " · ".join(f"{name} {value:.4f}" for name, value in scores.items())
         self.on_message(f"step {step} · dev {listed}{' · best so far' if best else ''}")
 
     def on_message(self, text: str) -> None:
+        """Shows a sentence about the run."""
         if not self.quiet:
             (self._bar.console if self._bar else self.console).print(text, markup=False, soft_wrap=True)
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What a resumed run has that its beginning had not: each changed setting by name with the option that restores it."""
+"""The settings of a resumed run that differ from its beginning, each with the option that restores it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from albert.errors import AlbertError, ErrorKind
 
 _ROWS = {"data": "training rows", "dev": "dev rows", "corpus": "corpus"}
 _OPTIONS = {"init": "--init", "teacher": "--teacher"}
-# What `albert train` has options for; config.json keeps them below these keys.
+# The options of `albert train`; config.json keeps them under these keys.
 _OF_TRAIN = {
     ("albert", "extra", "task"): "--task",
     ("albert", "extra", "metric"): "--metric",
@@ -26,14 +26,14 @@ _OF_TRAIN = {
     ("albert", "extra", "columns", "label"): "--label",
     ("albert", "extra", "columns", "choices"): "--choices",
 }
-_MADE = {"label2id", "architectures"}  # follow from other keys
+_MADE = {"label2id", "architectures"}  # result from other keys
 _ENCODING = {"max_length", "stride", "seed", "init", "hardening", "attack_rate"}  # change rows by themselves
 _ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Change:
-    """A setting before and now, and how a command gets the value before ("": no option does)."""
+    """A setting before and now, and the option that restores the value before ("": none does)."""
 
     name: str
     before: str
@@ -56,7 +56,7 @@ def changes(
 
 
 def refuse_changes(path: Path, found: list[Change]) -> None:
-    """Raises `AlbertError` (bad-config) that names each change, both values and what to do."""
+    """Raises `AlbertError` (bad-config) with each change, both values and the next step."""
     given = " ".join(change.remedy for change in found if change.remedy.startswith("--"))
     left_out = " and ".join(change.remedy for change in found if change.remedy.startswith("without"))
     rows = "with the data that it began with" if any(change.name in _ROWS.values() for change in found) else ""
@@ -89,7 +89,7 @@ def _within(key: str, before: Any, now: Any, defaults: Mapping[str, Any]) -> Ite
 
 
 def _opened(value: Any) -> Any:
-    """What a JSON text of an object holds; an entry that is not there holds nothing."""
+    """The entries of a JSON text with an object; a missing entry is an empty object."""
     if value is None:
         return {}
     return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
@@ -124,7 +124,7 @@ def _told(value: Any) -> str:
 
 
 def note_threads(threads: list[int], device: torch.device, tell: Callable[[str], None]) -> None:
-    """Adds to `threads` the number that a run goes on with; sums in another order give other last bits."""
+    """Adds the run's present number of threads to `threads`. Sums in another order give other last bits."""
     now = torch.get_num_threads()
     if threads and threads[-1] != now and device.type == "cpu":
         tell(

@@ -1,4 +1,4 @@
-"""`--set name=value`: each name belongs to the one component that owns it."""
+"""`--set name=value`: each name belongs to the one component that has it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOT_SETTABLE = {"id2label", "problem_type", "extra", "vocab_size", "decoder"}
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """ "lr=3e-5" -> ("lr", 3e-5); values are JSON where they can be, else strings, commas make a list.
+    """ "lr=3e-5" -> ("lr", 3e-5). Values are JSON if possible, else strings; commas make a list.
 
     Raises `AlbertError` (usage) without an equals sign.
     """
@@ -27,13 +27,18 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def settable(component: type) -> list[dataclasses.Field[Any]]:
+    """The fields of a component that `--set` takes."""
+    return [field for field in dataclasses.fields(component) if field.name not in _NOT_SETTABLE]
+
+
 def divide_settings(settings: dict[str, Any], *components: type) -> list[dict[str, Any]]:
-    """Hands each setting to the component whose field it is: keyword arguments for each, in their order.
+    """Gives each setting to the component with that field: keyword arguments for each component, in their order.
 
     Raises `AlbertError` (bad-config) for an unknown name or a value of the wrong type.
     """
     parts: dict[type, dict[str, Any]] = {component: {} for component in components}
-    owners = {f.name: (owner, f) for owner in parts for f in dataclasses.fields(owner) if f.name not in _NOT_SETTABLE}
+    owners = {field.name: (owner, field) for owner in components for field in settable(owner)}
     for name, value in settings.items():
         if name not in owners:
             near = difflib.get_close_matches(name, owners, n=1)
@@ -48,7 +53,7 @@ def divide_settings(settings: dict[str, Any], *components: type) -> list[dict[st
 
 
 def _converted(name: str, value: Any, default: Any) -> Any:
-    """The value in the type of its default; numbers may be whole where a fraction is allowed."""
+    """The value in the type of its default. A whole number may stand for a fraction."""
     if isinstance(default, tuple):
         if isinstance(value, (str, int)) and not isinstance(value, bool):
             value = value.split(",") if isinstance(value, str) else [value]

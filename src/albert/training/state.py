@@ -1,7 +1,7 @@
-"""What a run keeps on disk so that a kill at any moment costs nothing but time.
+"""The state of a run on disk. A kill at any moment costs only time.
 
-A checkpoint is a folder that appears in one rename after its files and their manifest are flushed; a
-resumed run takes the newest that verifies.
+A checkpoint is a folder that appears in one rename, after its files and their manifest are flushed. A resumed run takes
+the newest one that verifies.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAST, BEST = "step", "best"
 
 @dataclass(frozen=True)
 class Judged:
-    """An evaluation: after which step, and its scores."""
+    """An evaluation: its step and its scores."""
 
     step: int
     scores: dict[str, float]
@@ -37,16 +37,16 @@ class Judged:
 
 @dataclass
 class RunState:
-    """What a checkpoint keeps beside tensors.
+    """The part of a checkpoint that is not tensors.
 
-    `retreats` counts how often the run was called back; its rate is 0.7 of the one before each time. `watch` is what
-    the watch has seen. `threads` are the numbers of threads that it was computed with, each time another one.
+    `retreats` counts how often the run was called back; each time its rate becomes 0.7 of the rate before. `watch` is
+    the state of the watch. `threads` are the numbers of threads that the run has used.
     """
 
     step: int = 0
     updates: int = 0  # steps that were not skipped
     evaluations: list[dict[str, Any]] = field(default_factory=list)
-    skipped_steps: list[int] = field(default_factory=list)  # their gradients were not finite
+    skipped_steps: list[int] = field(default_factory=list)  # steps whose gradients were not finite
     fingerprint: dict[str, Any] = field(default_factory=dict)
     retreats: int = 0
     watch: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class RunState:
 
 
 class Checkpoints:
-    """The checkpoints of one run: `step-*` with everything to go on from, `best-*` with weights alone."""
+    """The checkpoints of one run: `step-*` with the whole state, `best-*` with weights only."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         self.folder = folder
@@ -72,7 +72,7 @@ class Checkpoints:
     ) -> None:
         """Writes a checkpoint, with the mean of the weights if there is one, then removes older ones of its kind.
 
-        Two are kept, of the best one.
+        Two checkpoints are kept; of the best, one.
         """
         path = self.at(kind, step)
         with new_folder(path) as temporary:
@@ -86,11 +86,11 @@ class Checkpoints:
             shutil.rmtree(old)
 
     def newest(self, kind: str) -> Path | None:
-        """The newest checkpoint of a kind that verifies; says so on stderr when one does not."""
+        """The newest checkpoint of a kind that verifies. Prints those that do not to stderr."""
         return next(self.whole(kind), None)
 
     def whole(self, kind: str) -> Iterator[Path]:
-        """The checkpoints of a kind that verify, the newest first; says so on stderr when one does not."""
+        """The checkpoints of a kind that verify, newest first. Prints those that do not to stderr."""
         remove_leftovers(self.folder)
         for path in self._newest_first(kind):
             if difference := self.damage(path):
@@ -99,12 +99,12 @@ class Checkpoints:
                 yield path
 
     def at(self, kind: str, step: int) -> Path:
-        """Where the checkpoint of a kind at a step lies, if there is one."""
+        """The path of a checkpoint by its kind and step, if it exists."""
         return self.folder / f"{kind}-{step:08d}"
 
     @staticmethod
     def damage(path: Path) -> str | None:
-        """What is wrong with a checkpoint, in words."""
+        """The damage of a checkpoint, in words."""
         if not path.is_dir():
             return "no such folder"
         if difference := verify_manifest(path, needed=(_MODEL, _STATE)):
@@ -128,7 +128,7 @@ class Checkpoints:
 
     @staticmethod
     def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> RunState:
-        """Puts a checkpoint's values into the model and the optimiser and returns its state."""
+        """Loads a checkpoint into the model and the optimiser, and returns its state."""
         stored = load_file(path / _MODEL)
         for name, tensor in _own_tensors(model).items():
             tensor.copy_(stored[name])
@@ -138,12 +138,12 @@ class Checkpoints:
 
     @staticmethod
     def average(path: Path) -> dict[str, Tensor]:
-        """The mean of the weights at a checkpoint, empty where none was kept."""
+        """The mean of the weights at a checkpoint; empty if none was kept."""
         return load_file(path / _AVERAGE) if (path / _AVERAGE).exists() else {}
 
     @staticmethod
     def state(path: Path) -> RunState:
-        """What a checkpoint keeps beside tensors. Raises `AlbertError` (bad-model) for anything else."""
+        """The state in a checkpoint. Raises `AlbertError` (bad-model) for anything else."""
         place = str(path / _STATE)
         state = typed(RunState, read_object(path / _STATE, finite=False), place)
         for entry in state.evaluations:
@@ -159,16 +159,16 @@ class Checkpoints:
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one JSON object a record, each with its "step". `mirror` gets each record, too."""
+    """`metrics.jsonl`: one JSON object per record, with its "step". `mirror` gets each record, too."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.mirror: Callable[[dict[str, Any]], None] | None = None
 
     def rewind(self, step: int, *, evaluated: Container[int] = ()) -> None:
-        """Drops what a run resumed at `step` writes again, and a half-written last line.
+        """Removes the records that a run resumed at `step` writes again, and an incomplete last line.
 
-        That is every record from `step` on, but for evaluations that the checkpoint already holds.
+        These are all records from `step` on, except evaluations that the checkpoint already has.
         """
         if not self.path.exists():
             return
@@ -179,6 +179,7 @@ class MetricsLog:
         write_file(self.path, b"".join(kept))
 
     def write(self, record: dict[str, Any]) -> None:
+        """Appends a record, and gives it to the mirror."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
         if self.mirror is not None:
@@ -190,12 +191,12 @@ class MetricsLog:
         return sum(value for value in values if isinstance(value, int))
 
     def _records(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Each whole line, as it is and as what it says."""
+        """Each complete line, as text and as its record."""
         return read_records(self.path)
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Each parameter once, under its first name, however many layers share it."""
+    """Each parameter once, under its first name, even if several layers share it."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard, where a run asks for it."""
+"""TensorBoard, for runs that ask for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from albert.errors import AlbertError, ErrorKind
 
 
 def tensorboard(folder: Path) -> Callable[[dict[str, Any]], None]:
-    """A mirror of the metrics log that writes its numbers as scalars into `folder`/tensorboard.
+    """A mirror of the metrics log that writes its numbers as scalars to `folder`/tensorboard.
 
-    Record by record and in this thread, unlike torch's SummaryWriter, which loses the last ones of a killed run and
-    tells of a full disk later and in a thread of its own. Raises `AlbertError` (usage) where tensorboard is not
+    It writes each record at once, in this thread. torch's SummaryWriter would lose the last records of a killed run,
+    and would report a full disk late and in another thread. Raises `AlbertError` (usage) if tensorboard is not
     installed; the mirror raises OSError.
     """
     try:

@@ -13,12 +13,12 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-_TIMEOUT = timedelta(minutes=10)  # a rank that is gone is noticed at once; this is for one that hangs
+_TIMEOUT = timedelta(minutes=10)  # a dead rank is noticed at once; this limit is for a rank that hangs
 
 
 @dataclass(frozen=True)
 class World:
-    """How many ranks there are and which one this is. Rank 0 alone writes and speaks."""
+    """The number of ranks, and this rank's number. Only rank 0 writes files and messages."""
 
     rank: int = 0
     size: int = 1
@@ -26,7 +26,9 @@ class World:
 
     @classmethod
     def join(cls) -> World:
-        """The world that torchrun's variables describe: NCCL with a GPU a rank, else gloo; alone without them."""
+        """The world that torchrun's variables describe: NCCL with a GPU per rank, else gloo; a single rank without
+        them.
+        """
         cuda = torch.cuda.is_available()
         local = int(os.environ.get("LOCAL_RANK", "0"))
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
@@ -43,7 +45,7 @@ class World:
         return self.rank == 0
 
     def sum(self, values: dict[str, float]) -> dict[str, float]:
-        """Each value added up over all ranks."""
+        """Each value summed over all ranks."""
         if self.size == 1:
             return values
         total = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)

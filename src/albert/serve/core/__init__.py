@@ -1,1 +1,1 @@
-"""Models behind one queue, with admission and limits; it knows nothing of HTTP."""
+"""Models behind one queue, with admission and limits. Nothing here knows of HTTP."""

@@ -1,4 +1,4 @@
-"""One request on its way through the server: who, until when, and what it cost."""
+"""One request on its way through the server: its client, its deadline and its cost."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from albert.serve.core.refusals import expired
 
 @dataclass
 class Call:
-    """Times are seconds of `time.monotonic`, durations are seconds."""
+    """One request. Moments are seconds of `time.monotonic`; durations are seconds."""
 
     id: str
     deadline: float
-    model: str | None = None  # by the path
+    model: str | None = None  # the model that the path names
     method: str = "single"
     started: float = field(default_factory=time.monotonic)
     inputs: int = 0
@@ -24,17 +24,17 @@ class Call:
     tokenizing: float = 0.0
     queued: float = 0.0
     computing: float = 0.0
-    begun: float = 0.0  # when all of it had come
-    crowded_out: bool = False  # refused for the sake of what waited already
+    begun: float = 0.0  # when the whole request had arrived
+    crowded_out: bool = False  # the queue refused it because of the requests that already waited
 
     def begin(self, timeout: float) -> None:
-        """From now on it has so many seconds."""
+        """Starts the clock: the deadline is `timeout` seconds from now."""
         self.begun = time.monotonic()
         self.deadline = self.begun + timeout
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline. Raises `Refusal` (expired) when there are none."""
+        """Seconds until the deadline. Raises `Refusal` (expired) when the deadline has passed."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise expired()

@@ -1,4 +1,4 @@
-"""A model under a name: what it can do, how requests become rows for the engine, and what becomes of the logits."""
+"""A model under its name: its endpoints, the rows that the engine computes, and the answers made from logits."""
 
 from __future__ import annotations
 
@@ -9,52 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from albert.data.batches import Features
 from albert.data.examples import Example
-from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
 from albert.model.folder import ModelFolder
+from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
-from albert.predict.pretrained import PretrainedModel
+from albert.predict.pretrained import Masked, PretrainedModel
+from albert.predict.vectors import pooled, text_features
 from albert.serve.core.queue import Computed, Lane
 from albert.serve.core.refusals import invalid, too_large, unsupported
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
-from albert.tasks.regression import Regression
-from albert.text.encodings import Encoding
 from albert.text.pieces import Pieces
 
-_CARD_BYTES = 200_000  # of a model card are shown
+_CARD_BYTES = 200_000  # the most bytes of a model card that are shown
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_EVERY = frozenset({"tokenize", "summarize"})
-_VECTORS = frozenset({"embed", "similarity"})
-_OF_PIPELINE = {  # transformers' names for families of tasks
-    "text-classification": frozenset({"predict", "moderations"}),
-    "token-classification": frozenset({"entities"}),
-    "question-answering": frozenset({"answer"}),
-    "multiple-choice": frozenset({"answer"}),
-    "sentence-similarity": _VECTORS | {"rerank"},
-}
 _OPENAI = {"embed": "embeddings", "moderations": "moderations"}
-# Labels that say that nothing is wrong with a text, where a classifier moderates.
-SAFE_LABELS = ("ok", "okay", "none", "safe", "clean", "neutral", "neither", "normal", "ham", "other", "nothing")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from and what it is called."""
+    """Where a model comes from, and its name on the server."""
 
     name: str
     path: str
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """`NAME=FOLDER`, or a folder or hub id alone, whose last part is then the name.
+        """Reads `NAME=FOLDER`, or a folder or hub id without a name. The last part of the path is then the name.
 
-        Raises `AlbertError` (usage) for a name that does not fit a path.
+        Raises `AlbertError` (usage) for a name that cannot be part of a URL's path.
         """
         name, equals, path = text.partition("=")
         if not equals or "/" in name:
@@ -68,7 +55,7 @@ class Source:
 
 
 class Hosted:
-    """A loaded model, its weights in memory: what happens to its folder later does not reach it."""
+    """A loaded model. Its weights are in memory, so later changes to its folder do not affect it."""
 
     def __init__(
         self, source: Source, model: Predictor | PretrainedModel, *, safe: Sequence[str] = SAFE_LABELS
@@ -78,12 +65,12 @@ class Hosted:
         self.model = model
         self.tokenizer = model.tokenizer
         self.config = model.model.config
-        self.safe = {label.lower() for label in safe}
-        self.engine = model.engine if isinstance(model, Predictor) else Engine(model.model)
+        self.safe = tuple(safe)
+        self.engine = model.engine
         self.fingerprint = ""
         self.card = ""  # Markdown
-        self.abilities = _abilities(model)
-        self.max_length = model.lengths.max_length if isinstance(model, Predictor) else model.limit
+        self.abilities = model.abilities
+        self.max_length = model.max_length
         self.embeds = "embed" in self.abilities
         self.logits_lane = Lane(f"{self.name}/logits", self._logits)
         self.states_lane = Lane(f"{self.name}/states", self._states)
@@ -93,7 +80,10 @@ class Hosted:
 
     @classmethod
     def load(cls, source: Source, *, precision: str = "auto", safe: Sequence[str] = SAFE_LABELS) -> Hosted:
-        """Reads and verifies a model folder or hub id. Raises `AlbertError` as `Predictor.load` does."""
+        """Reads and verifies a model folder or hub id. `safe` labels are those that moderation does not flag.
+
+        Raises `AlbertError` as `Predictor.load` does.
+        """
         folder = ModelFolder.open(source.path)
         hosted = cls(source, open_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
         hosted.fingerprint = folder.fingerprint
@@ -101,40 +91,41 @@ class Hosted:
         return hosted
 
     def require(self, ability: str) -> None:
-        """Raises `Refusal` (unsupported) for what another model could do."""
+        """Raises `Refusal` (unsupported) when this model does not serve the endpoint `ability`."""
         if ability not in self.abilities:
             can = ", ".join(f"/{name}" for name in sorted(self.abilities))
             raise unsupported(f"model {self.name} does not do /{ability}; it does {can}")
 
     @property
     def predictor(self) -> Predictor:
+        """The model as a `Predictor`, for endpoints that only fine-tuned models serve."""
         assert isinstance(self.model, Predictor)
         return self.model
 
     @property
     def chooses(self) -> bool:
-        """Whether it answers by choosing among given answers."""
+        """Whether the model chooses among given answers."""
         return self.model.model.head_name == "multiple_choice"
 
     @property
     def precision(self) -> str:
-        """That of the products."""
+        """The number format in which the model is computed."""
         return "int8" if self.engine.int8 else self.engine.precision
 
     @property
     def task(self) -> str:
-        """What it was trained for."""
+        """The task that the model was trained for."""
         return self.model.task.name if isinstance(self.model, Predictor) else "pre-training"
 
     def endpoints(self) -> set[str]:
-        """The paths that it serves."""
+        """The paths that the model serves."""
         paths = {f"/{name}" for name in self.abilities - {"moderations"}}
         return paths | {f"/v1/{path}" for name, path in _OPENAI.items() if name in self.abilities}
 
     # --- rows ------------------------------------------------------------------------------------------
 
     def encode(self, examples: Sequence[Example]) -> tuple[Features, int]:
-        """The rows of the examples as the task wants them, and how many texts were cut."""
+        """The rows of the examples as the task needs them, and how many texts were cut."""
         try:
             return self.predictor.features(examples)
         except AlbertError as error:
@@ -142,48 +133,42 @@ class Hosted:
 
     def encode_texts(self, texts: Sequence[str]) -> tuple[Features, int]:
         """A row a text, and how many were cut."""
-        encodings = self.tokenizer.encode_batch(texts, max_length=self.max_length, offsets=False)
-        return Features.build(encodings), sum(encoding.cut > 0 for encoding in encodings)
+        return text_features(self.tokenizer, texts, self.max_length)
 
     def _logits(self, features: Features) -> Computed:
-        # One batch: the queue kept the budget already, in tokens without padding.
+        # One batch: the queue has already kept to the budget, in tokens without padding.
         found = self.engine.exits(features, max_tokens=len(features) * int(features.lengths.max()))
         return Computed(found.logits, float(found.depths.mean()))
 
     def _states(self, features: Features) -> Computed:
-        # Of masks alone: those of all pieces are 50 MB for a request of long texts.
-        rows = np.split(features.ids, features.starts[1:-1])
-        states = self.engine.states(features)
-        return Computed([each[row == self.tokenizer.special.mask] for row, each in zip(rows, states, strict=True)])
+        assert isinstance(self.model, PretrainedModel)
+        return Computed(self.model.states_at_masks(features))
 
     def _vectors(self, features: Features) -> Computed:
-        return Computed([states.mean(0) for states in self.engine.states(features)])
+        return Computed(pooled(self.engine, features))
 
     # --- predictions -----------------------------------------------------------------------------------
 
     def outputs(self, examples: Sequence[Example], features: Features, rows: list[np.ndarray]) -> list[Output]:
-        """The examples with what the head said of their rows."""
+        """The examples with the head's output for each of their rows."""
         return Output.each(examples, features, rows)
 
     def decode(self, outputs: Sequence[Output], options: DecodeOptions) -> list[list[Prediction]]:
-        """Each example's predictions."""
+        """The predictions for each example."""
         task = self.predictor.task
         return [task.decode(output, self.predictor.labels, options) for output in outputs]
 
     def scores(self, outputs: Sequence[Output], *, raw: bool) -> list[list[Prediction]]:
-        """Every label with its score, best first; `raw` ones are logits."""
+        """Every label with its score, best first. With `raw`, scores are logits."""
         return self.decode(outputs, DecodeOptions(top_k=None, raw_scores=raw))
 
-    def flagged(self, outputs: Sequence[Output]) -> list[set[str]]:
-        """The labels that each text gets, but those that say that nothing is wrong."""
-        options = DecodeOptions(top_k=1, thresholds=self.predictor.thresholds)
-        return [
-            {best["label"] for best in predictions if best["label"].lower() not in self.safe}
-            for predictions in self.decode(outputs, options)
-        ]
+    def moderated(self, outputs: Sequence[Output]) -> list[dict[str, Any]]:
+        """Each text with what flags it."""
+        own = self.predictor
+        return moderated(own.task, outputs, own.labels, thresholds=own.thresholds, safe=self.safe)
 
     def tokens(self, text: str, pieces: Pieces, special: bool) -> list[dict[str, Any]]:
-        """The pieces of a text, uncut, as text-embeddings-inference tells them."""
+        """The pieces of a text, uncut, in the shape of text-embeddings-inference."""
         found = [
             {"id": token, "text": text[start:stop], "special": False, "start": start, "stop": stop}
             for token, (start, stop) in zip(pieces.ids.tolist(), pieces.offsets.tolist(), strict=True)
@@ -198,29 +183,24 @@ class Hosted:
 
     # --- masks -----------------------------------------------------------------------------------------
 
-    def masked(self, texts: Sequence[str]) -> tuple[Features, list[tuple[list[int], list[tuple[int, int]]]]]:
+    def masked(self, texts: Sequence[str]) -> tuple[Features, list[Masked]]:
         """Rows with [MASK] in them, and where their pieces stand. Raises `Refusal` (invalid, too large)."""
         assert isinstance(self.model, PretrainedModel)
         try:
-            found = [self.model.masked(text) for text in texts]
+            return self.model.masked_rows(texts)
         except AlbertError as error:
             refuse = too_large if "pieces" in error.what else invalid
             raise refuse(f"expected {error.expected}") from None
-        encodings = [Encoding(ids, [0] * len(ids), [1] * len(ids), offsets, [], []) for ids, offsets in found]
-        return Features.build(encodings), found
 
-    def fill(self, text: str, found: tuple[list[int], list[tuple[int, int]]], states: np.ndarray, top_k: int) -> Any:
+    def fill(self, text: str, found: Masked, states: np.ndarray, top_k: int) -> Any:
         """The likeliest pieces at each [MASK], whose states are given."""
         assert isinstance(self.model, PretrainedModel)
-        masks = np.asarray(found[0]) == self.tokenizer.special.mask
-        hidden = np.zeros((len(masks), states.shape[1]), np.float32)
-        hidden[masks] = states
-        return self.model.fill(text, *found, torch.from_numpy(hidden), top_k=top_k)
+        return self.model.fill_states(text, found, states, top_k=top_k)
 
     # --- about -----------------------------------------------------------------------------------------
 
     def kind(self) -> dict[str, Any]:
-        """What text-embeddings-inference calls the model's type."""
+        """The model's type in the shape of text-embeddings-inference."""
         labels = self.config.id2label
         table = {
             "id2label": {str(index): label for index, label in enumerate(labels)},
@@ -233,17 +213,8 @@ class Hosted:
         return {"classifier": table}
 
 
-def _abilities(model: Predictor | PretrainedModel) -> frozenset[str]:
-    if isinstance(model, PretrainedModel):
-        return _EVERY | _VECTORS | {"fill-mask"}
-    if isinstance(model.task, Regression):
-        return _EVERY | {"predict", "rerank"}
-    one_score = model.model.head_name == "sequence_classification" and len(model.labels) == 1
-    return _EVERY | _OF_PIPELINE[model.task.pipeline] | ({"rerank"} if one_score else set())
-
-
 def _card(path: Path) -> str:
-    """A model card, or its beginning; "" where there is none."""
+    """A model card or its beginning; "" if there is none."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:
@@ -251,5 +222,5 @@ def _card(path: Path) -> str:
 
 
 def _said(error: AlbertError) -> str:
-    """A task's complaint about its input, which repeats nothing of it."""
+    """A task's message about its input, without any part of the input."""
     return f"{error.what}: expected {error.expected}"

@@ -1,4 +1,4 @@
-"""API keys: a file of salted hashes, compared in constant time, and how often each may ask."""
+"""API keys: a file of salted hashes, compared in constant time, with a rate limit for each owner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):(key|admin):([0-9a-f]{32}):([0-9a-f]
 
 @dataclass(frozen=True)
 class Key:
-    """Whose a key is, whether it may administer, and what is stored of it."""
+    """The owner of a key, whether it is an administrator's, and its stored hash."""
 
     owner: str
     admin: bool
@@ -28,14 +28,15 @@ class Key:
     digest: bytes
 
     def line(self) -> str:
-        """As it stands in a key file."""
+        """The key's line in a key file."""
         return f"{self.owner}:{'admin' if self.admin else 'key'}:{self.salt.hex()}:{self.digest.hex()}"
 
 
 def new_key(owner: str, *, admin: bool = False) -> tuple[str, Key]:
-    """A key to give away, and what to keep of it. Raises `AlbertError` (usage) for a name that is none.
+    """A new key: the secret for its owner, and the entry for the key file.
 
-    The key has 256 random bits, so that one round of SHA-256 is enough to hide it.
+    The secret has 256 random bits, so one round of SHA-256 is enough to hide it. Raises `AlbertError` (usage) for a
+    name that cannot be an owner's.
     """
     text = _PREFIX + secrets.token_urlsafe(32)
     salt = secrets.token_bytes(16)
@@ -50,17 +51,17 @@ def _digest(salt: bytes, text: str) -> bytes:
 
 
 class Keys:
-    """The keys of a file. Looking one up takes as long for a wrong key as for a right one."""
+    """The keys of a file. Looking up a wrong key takes as long as looking up a right one."""
 
     def __init__(self, keys: list[Key]) -> None:
         self._keys = keys
 
     @classmethod
     def read(cls, path: Path) -> Keys:
-        """Reads a line a key; blank lines and those that begin with # are passed over.
+        """Reads one key per line. Blank lines and lines that begin with # are skipped.
 
-        Raises `AlbertError` (bad-config) for a file without keys, another line (by number, its text untold), or one
-        that others may write.
+        Raises `AlbertError` (bad-config) for a file without keys, for a malformed line (named by its number, without
+        its text), and for a file that others may write.
         """
         try:
             with open_reader(path) as file:
@@ -95,10 +96,10 @@ class Keys:
         return cls(keys)
 
     def find(self, authorization: str) -> Key:
-        """The key that an Authorization header bears. Raises `Refusal` (unauthorized)."""
+        """The key in an Authorization header. Raises `Refusal` (unauthorized)."""
         scheme, _, text = authorization.partition(" ")
         found = None
-        for key in self._keys:  # all of them, whichever fits
+        for key in self._keys:  # compares with every key, so that the time does not tell which one matches
             if hmac.compare_digest(_digest(key.salt, text.strip()), key.digest):
                 found = key
         if found is None or scheme.lower() != "bearer":
@@ -107,7 +108,7 @@ class Keys:
 
 
 class RateLimit:
-    """A bucket of tokens for each owner: `rate` flow in a second, at most `burst` are in it, a request takes one."""
+    """A token bucket per owner: `rate` tokens per second flow in, at most `burst` are kept, and a request takes one."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self.rate = rate
@@ -115,7 +116,7 @@ class RateLimit:
         self._buckets: dict[str, tuple[float, float]] = {}  # (tokens, when)
 
     def take(self, owner: str) -> None:
-        """Raises `Refusal` (overloaded) with the time until the next one."""
+        """Takes one token. Raises `Refusal` (overloaded) with the seconds until the next token."""
         now = time.monotonic()
         tokens, when = self._buckets.get(owner, (float(self.burst), now))
         tokens = min(self.burst, tokens + (now - when) * self.rate)

@@ -1,4 +1,4 @@
-"""What a server admits, and for how long: bounds that hold whatever a client sends."""
+"""The limits of a server. They hold whatever a client sends."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from albert.errors import AlbertError, ErrorKind, require_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on requests, batches and waiting. Sizes in bytes, times in seconds.
+    """Limits on requests, batches and waiting. Sizes are in bytes, times in seconds.
 
-    `max_inputs`, `max_body`, `max_requests` and what a text may have in characters, 250 a piece, are
-    text-embeddings-inference's. `batch_tokens` is small for a processor: a batch of 2,048 costs a token as much as
-    larger ones do, and nobody waits long behind it. `queue_tokens` bounds what waits for the engine, and work that
-    would not be done within `timeout` is refused at once. docs/serving.md has a table of all of them.
+    `max_inputs`, `max_body`, `max_requests` and the 250 characters per piece are those of text-embeddings-inference.
+    `batch_tokens` is small for a processor: a token of a 2,048-token batch costs as much as one of a larger batch, and
+    nobody waits long behind it. `queue_tokens` limits the tokens that wait for the engine. Work that would not be done
+    within `timeout` is refused at once. docs/serving.md has a table of all limits.
     """
 
     max_connections: int = 4096
-    max_pipelined: int = 32  # requests of a connection that wait for the one before
+    max_pipelined: int = 32  # requests of one connection that wait for an earlier one
     max_headers: int = 100
-    header_bytes: int = 16_384  # with the URL; of trailers likewise
+    header_bytes: int = 16_384  # with the URL; the same for trailers
     max_inputs: int = 32
     max_body: int = 2_000_000
-    max_held: int = 64_000_000  # bytes of bodies that are read or answered now
-    max_depth: int = 100  # of JSON
+    max_held: int = 64_000_000  # bytes of all bodies that are being read or answered
+    max_depth: int = 100  # depth of nested JSON
     max_parts: int = 20_000  # brackets, commas and colons of JSON
     characters_a_piece: int = 250
-    max_pieces: int = 65_536  # of a request that is answered piece by piece
-    max_sentences: int = 2000  # of a text to summarise
-    max_filled: int = 4_000_000  # characters of all texts that /fill-mask answers with
-    max_unsent: int = 128_000_000  # bytes of answers that clients do not read, all together
+    max_pieces: int = 65_536  # pieces of a request whose answer has an entry per piece
+    max_sentences: int = 2000  # sentences of a text to summarise
+    max_filled: int = 4_000_000  # characters of all texts in an answer of /fill-mask
+    max_unsent: int = 128_000_000  # bytes of answers that clients have not read, over all clients
     max_requests: int = 512
     batch_tokens: int = 2048
     queue_tokens: int = 262_144
     timeout: float = 30.0
     header_timeout: float = 10.0
     body_timeout: float = 20.0
-    write_timeout: float = 30.0  # for an answer to be read
+    write_timeout: float = 30.0  # for the client to read an answer
     keep_alive: float = 5.0  # between a connection's requests
     health_timeout: float = 5.0
     drain: float = 30.0
@@ -86,5 +86,5 @@ def _setting(text: str) -> tuple[str, float]:
     except (KeyError, ValueError):
         raise AlbertError(
             ErrorKind.USAGE, f"--limit {text}", expected=f"NAME=NUMBER with a name of {', '.join(kinds)}",
-            got="a number that is none" if name in kinds else "another name",
+            got="a value that is not a number" if name in kinds else "another name",
         ) from None  # fmt: skip

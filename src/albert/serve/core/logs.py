@@ -1,4 +1,4 @@
-"""Events as JSON lines on stderr. No text that a client sent is among them."""
+"""Events as JSON lines on stderr. They contain no text that a client sent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, TextIO
 
-_MOST = 10_000  # lines that wait to be written; more are dropped and counted
+_MOST = 10_000  # the most lines that may wait; more are dropped and counted
 
 
 class Lines:
-    """Lines on their way to stderr. A thread writes them: a reader that stops must not stop the server."""
+    """Lines on their way to stderr. A thread writes them, so a reader that stops cannot stop the server."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self.dropped = 0  # since the last line that told it
+        self.dropped = 0  # since the last line that reported it
         self._most = most
         self._waiting: queue.SimpleQueue[tuple[TextIO, str]] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class Lines:
         self._thread: threading.Thread | None = None
 
     def put(self, line: str) -> None:
-        """Queues a line, or drops it where too many wait. Never blocks."""
+        """Queues a line, or drops it when too many wait. Never blocks."""
         with self._lock:
             if self._waiting.qsize() >= self._most:
                 self.dropped += 1
@@ -42,7 +42,7 @@ class Lines:
                 self._thread.start()
 
     def flush(self, seconds: float) -> None:
-        """Waits until all are written, for so long at most."""
+        """Waits until all lines are written, at most `seconds`."""
         end = time.monotonic() + seconds
         while self._done < self._put and time.monotonic() < end:
             time.sleep(0.005)
@@ -51,7 +51,7 @@ class Lines:
         while True:
             lines = [self._waiting.get(), *self._rest()]
             for file, group in groupby(lines, itemgetter(0)):
-                with contextlib.suppress(OSError, ValueError):  # who reads them is gone
+                with contextlib.suppress(OSError, ValueError):  # the reader of stderr is gone
                     _write(file, "".join(line for _, line in group))
                     self._tell_dropped(file)
             self._done += len(lines)
@@ -72,7 +72,7 @@ _LINES = Lines()
 
 
 def _write(file: TextIO, text: str) -> None:
-    """To the file itself: a thread that is held up inside Python's own buffer would keep the process from ending."""
+    """Writes past Python's own buffer: a thread that is blocked inside it would keep the process from ending."""
     data = text.encode()
     while data:
         data = data[os.write(file.fileno(), data) :]
@@ -84,17 +84,17 @@ def _line(level: str, event: str, **fields: Any) -> str:
 
 
 def log(level: str, event: str, **fields: Any) -> None:
-    """Writes one line: time (UTC), level, event, and what else is known. Never waits for who reads it."""
+    """Writes one line: time (UTC), level, event and `fields`. Never waits for the reader."""
     _LINES.put(_line(level, event, **fields))
 
 
 def flush(seconds: float = 1.0) -> None:
-    """Waits for the lines to be written, for so long at most: before the process ends."""
+    """Waits until all lines are written, at most `seconds`. Call it before the process ends."""
     _LINES.flush(seconds)
 
 
 class Tally:
-    """Counts what may happen very often, and logs the number at most once in so many seconds."""
+    """Counts frequent events and logs the count at most once every `seconds`."""
 
     def __init__(self, level: str, event: str, seconds: float = 1.0) -> None:
         self._line = level, event
@@ -103,7 +103,7 @@ class Tally:
         self._told = float("-inf")
 
     def add(self, **fields: Any) -> None:
-        """Counts one more; the line that tells the number has these `fields`."""
+        """Counts one event. `fields` are added to the line if one is written now."""
         self._count += 1
         if time.monotonic() - self._told >= self._seconds:
             log(*self._line, count=self._count, **fields)
@@ -111,15 +111,16 @@ class Tally:
 
 
 class JsonLines(logging.Handler):
-    """What a library says through `logging`, as such lines."""
+    """A handler that writes records of `logging` as JSON lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Queues the record's message; of an exception only the type."""
         log(record.levelname.lower(), "server", message=record.getMessage(),
             **({"kind": record.exc_info[0].__name__} if record.exc_info and record.exc_info[0] else {}))  # fmt: skip
 
 
 def log_warnings() -> None:
-    """What this package, uvicorn and other libraries warn of becomes such lines: none of it may wait for who reads."""
+    """Sends warnings of this package, uvicorn and other libraries to the JSON lines, so none waits for the reader."""
     for name in (None, "albert", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [JsonLines(logging.WARNING)], False

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics: text-embeddings-inference's names, and some of our own."""
+"""The metrics of /metrics for Prometheus: the names of text-embeddings-inference, and some of our own."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _DEPTHS = (1, 2, 3, 4, 6, 8, 10, 12, 18, 24)
 
 
 class Metrics:
-    """All of them in a registry of their own, so that several servers fit in one process."""
+    """All metrics, in a registry of their own, so that one process can hold several servers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        # Gauges where counters are meant: prometheus-client would call te_request_count te_request_count_total.
+        # Gauges in place of counters: prometheus-client would rename te_request_count to te_request_count_total.
         self._count = self._gauge("te_request_count", "Requests for inference.", "method")
         self._success = self._gauge("te_request_success", "Requests answered.", "method")
         self._failure = self._gauge("te_request_failure", "Requests refused or failed.", "err")
         self._responses = self._gauge("albert_responses", "Responses of any kind.", "path", "status")
         self._queue = self._gauge("te_queue_size", "Requests that wait for a batch.")
         self._queue_tokens = self._gauge("albert_queue_tokens", "Tokens that wait for a batch.")
-        self._saved = self._gauge("albert_padding_saved_tokens", "Padding that packed batches did without, in tokens.")
+        self._saved = self._gauge("albert_padding_saved_tokens", "Padding tokens that packed batches saved.")
         self._dropped = self._gauge("albert_dropped", "Requests whose client left before the answer.")
         self._cut = self._gauge("albert_truncated_inputs", "Texts that were longer than the model reads.")
         self._duration = self._seconds("te_request_duration", "From the first byte to the answer.")
-        self._tokenizing = self._seconds("te_request_tokenization_duration", "Of that, tokenising.")
-        self._queued = self._seconds("te_request_queue_duration", "Of that, waiting for a batch.")
-        self._computing = self._seconds("te_request_inference_duration", "Of that, in batches.")
+        self._tokenizing = self._seconds("te_request_tokenization_duration", "Time of a request in tokenising.")
+        self._queued = self._seconds("te_request_queue_duration", "Time of a request waiting for a batch.")
+        self._computing = self._seconds("te_request_inference_duration", "Time of a request in batches.")
         self._length = self._histogram("te_request_input_length", "Tokens of a request.", _POWERS)
         self._size = self._histogram("te_batch_next_size", "Rows of a batch.", _POWERS)
         self._tokens = self._histogram("te_batch_next_tokens", "Tokens of a batch.", _POWERS)
@@ -38,11 +38,11 @@ class Metrics:
         self._depth = self._histogram("albert_exit_depth", "Mean depth at which a batch's rows left.", _DEPTHS)
 
     def watch(self, admission: Admission) -> None:
-        """Tells how many requests are under way, how many may be, and how late the event loop is."""
+        """Exports the number of requests under way, its limit, and the delay of the event loop."""
         for name, what, value in (
             ("albert_requests_under_way", "Requests that are not answered yet.", lambda: admission.under_way),
             ("albert_requests_limit", "Requests that may be under way now.", lambda: admission.limit),
-            ("albert_loop_lag_seconds", "How late the event loop is.", lambda: admission.lag),
+            ("albert_loop_lag_seconds", "Delay of the event loop in seconds.", lambda: admission.lag),
         ):
             self._gauge(name, what).set_function(value)
 
@@ -56,12 +56,12 @@ class Metrics:
         return self._histogram(name, what, _SECONDS)
 
     def queued(self, requests: int, tokens: int) -> None:
-        """What waits now."""
+        """Sets how many requests and tokens wait."""
         self._queue.set(requests)
         self._queue_tokens.set(tokens)
 
     def batch(self, rows: int, tokens: int, longest: int, seconds: float, depth: float) -> None:
-        """A batch was computed; `depth` is 0 without early exit."""
+        """Counts a computed batch. `depth` is the mean exit depth, 0 without early exit."""
         self._size.observe(rows)
         self._tokens.observe(tokens)
         self._batch_seconds.observe(seconds)
@@ -70,7 +70,7 @@ class Metrics:
             self._depth.observe(depth)
 
     def answered(self, path: str, status: int, call: Call | None, error_type: str | None) -> None:
-        """A response went out; `call` where it was for inference."""
+        """Counts a response. `call` is given for requests of inference."""
         self._responses.labels(path, str(status)).inc()
         if call is None:
             return
@@ -88,13 +88,13 @@ class Metrics:
             histogram.observe(seconds)
 
     def lasted(self, seconds: float) -> None:
-        """An answer took so long."""
+        """Counts the duration of an answer, in seconds."""
         self._duration.observe(seconds)
 
     def dropped(self) -> None:
-        """A client left."""
+        """Counts a request whose client left."""
         self._dropped.inc()
 
     def render(self) -> bytes:
-        """As Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,8 +1,8 @@
-"""The queue between requests and the engine: batches of a token budget, filled row by row from all that wait.
+"""The queue between requests and the engine. It fills batches of a token budget row by row from all waiting requests.
 
-Its state belongs to the event loop; a few threads compute, each a batch of its own. Requests take turns within a model,
-models by the seconds they have had, so that neither a large request nor a busy model keeps the others waiting longer
-than a batch.
+Its state belongs to the event loop. A few threads compute, each a batch of its own. Requests take turns within a model.
+Models take turns by the seconds that they have used. So neither a large request nor a busy model makes the others wait
+longer than one batch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from albert.serve.core.logs import log
 from albert.serve.core.metrics import Metrics
 from albert.serve.core.refusals import Refusal, expired, overloaded, too_large, unavailable, unsupported
 
-_FORGET = 0.8  # of what was measured, with each batch
-_HOPEFUL = 0.5  # the share of a deadline within which work must look done, to be admitted: speed may halve
+_FORGET = 0.8  # the weight of earlier measurements after each batch
+_HOPEFUL = 0.5  # work is admitted if its estimate fits this share of the deadline: speed may halve
 _SOON = 1e-9
 
 
 @dataclass(eq=False)
 class Job:
-    """The rows of one request: those that wait, and what came back of the others."""
+    """The rows of one request: those that wait, and the results of the others."""
 
     lane: Lane
     features: Features
@@ -47,13 +47,13 @@ class Job:
     first: float | None = None  # when its first row went into a batch
 
     def fail(self, error: Refusal) -> None:
-        """Ends it, if it has not ended."""
+        """Ends the job with an error, unless it has ended already."""
         if not self.done.done():
             self.done.set_exception(error)
 
 
 class Computed(NamedTuple):
-    """What came of a batch: an array a row, and with early exit the mean depth at which rows left, else 0."""
+    """The result of a batch: one array per row, and the mean depth at which rows left (0 without early exit)."""
 
     rows: list[np.ndarray]
     depth: float = 0.0
@@ -61,23 +61,23 @@ class Computed(NamedTuple):
 
 @dataclass(eq=False)
 class Lane:
-    """What computes one kind of rows of one model, and who waits for it."""
+    """One kind of rows of one model: the function that computes them, and the jobs that wait for it."""
 
     name: str
     compute: Callable[[Features], Computed]
     jobs: deque[Job] = field(default_factory=deque)
     waiting: int = 0  # tokens
     spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
-    tokens: float = 0.0  # of late, with the seconds that they took
+    tokens: float = 0.0  # tokens computed recently, and the seconds that they took
     seconds: float = 0.0
 
     def with_batch(self, tokens: int, seconds: float) -> tuple[float, float]:
-        """What `tokens` and `seconds` are after another batch."""
+        """The values of `tokens` and `seconds` after one more batch."""
         return _FORGET * self.tokens + tokens, _FORGET * self.seconds + seconds + _SOON
 
 
 class Batch(NamedTuple):
-    """One under way."""
+    """A batch that is being computed."""
 
     lane: Lane
     tokens: int
@@ -85,16 +85,17 @@ class Batch(NamedTuple):
 
 
 class ComputeQueue:
-    """Feeds lanes in batches; bounded in tokens and by what can be done in time.
+    """Gives each lane's rows to the engine in batches. It limits the waiting tokens, and the waiting work by its
+    deadline.
 
-    Each of `workers` computes a batch at a time, with `threads` threads of its own.
+    Each of `workers` computes one batch at a time, with `threads` threads of its own.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics, *, workers: int = 1, threads: int = 1) -> None:
         self.limits = limits
         self.metrics = metrics
         self.workers = workers
-        self._lanes: list[Lane] = []  # with waiting jobs
+        self._lanes: list[Lane] = []  # lanes with waiting jobs
         self._wake = asyncio.Event()
         self._idle = 0  # workers
         self._threads = ThreadPoolExecutor(workers, "engine", torch.set_num_threads, (threads,))
@@ -102,12 +103,12 @@ class ComputeQueue:
         self._under_way: list[Batch] = []
 
     def start(self) -> None:
-        """Begins to compute, on the running event loop."""
+        """Starts the workers on the running event loop."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._work()) for _ in range(self.workers)]
 
     async def stop(self) -> None:
-        """Ends what computes. What waits is refused."""
+        """Stops the workers. Waiting jobs are refused."""
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -119,16 +120,19 @@ class ComputeQueue:
 
     @property
     def tokens(self) -> int:
-        """That wait."""
+        """The number of waiting tokens."""
         return sum(lane.waiting for lane in self._lanes)
 
     def backlog(self) -> float:
-        """The estimated seconds until all that waits now would be done."""
+        """The estimated seconds until everything that waits now is done."""
         waiting = sum(self._seconds(lane, lane.waiting) for lane in self._lanes)
         return waiting + sum(self._seconds(batch.lane, batch.tokens) for batch in self._under_way)
 
     def _seconds(self, lane: Lane, tokens: int) -> float:
-        """That so many tokens will take, by what others took, or would have if what is under way ended now."""
+        """The estimated seconds for `tokens`, from the pace of recent batches.
+
+        A batch under way that is already slower than that pace counts, too.
+        """
         now = time.monotonic()
         pace = lane.seconds / lane.tokens if lane.tokens else 0.0
         for batch in self._under_way:
@@ -138,11 +142,14 @@ class ComputeQueue:
         return tokens * pace / self.workers
 
     async def run(self, lane: Lane, features: Features, call: Call, *, probe: bool = False) -> list[np.ndarray]:
-        """What the lane computes of each row.
+        """The lane's result for each row.
 
-        A `probe` is always admitted. Raises `Refusal`: too large for more tokens than ever fit, overloaded where the
-        queue is full or the deadline is too near for what waits already, expired when it passed, unavailable or
-        unsupported when the batch failed.
+        A `probe` is always admitted. Raises `Refusal`:
+
+        - too large: more tokens than the queue can ever hold
+        - overloaded: the queue is full, or the waiting work leaves too little time before the deadline
+        - expired: the deadline passed
+        - unavailable or unsupported: the batch failed
         """
         total = len(features.ids)
         if not probe:
@@ -176,7 +183,7 @@ class ComputeQueue:
     def _enqueue(self, job: Job) -> None:
         lane = job.lane
         if lane not in self._lanes:
-            if self._lanes:  # no credit for having been idle
+            if self._lanes:  # a lane that was idle gets no credit for it
                 lane.spent = max(lane.spent, min(other.spent for other in self._lanes))
             self._lanes.append(lane)
         lane.jobs.append(job)
@@ -185,8 +192,8 @@ class ComputeQueue:
         self.metrics.queued(self._size(), self.tokens)
 
     def _forget(self, job: Job) -> None:
-        """Takes out what of a job still waits: its client is gone, or its time is over."""
-        if not job.waiting:  # then it is in no queue
+        """Removes the waiting rows of a job whose client left or whose deadline passed."""
+        if not job.waiting:  # then no queue holds it
             return
         job.lane.jobs.remove(job)
         job.lane.waiting -= _waiting_tokens(job)
@@ -202,9 +209,10 @@ class ComputeQueue:
         return sum(len(lane.jobs) for lane in self._lanes)
 
     def _next(self) -> list[tuple[Job, int]]:
-        """The next batch, from the lane that had the least: a row of each job in turn, until the budget is full.
+        """The next batch, from the lane that has used the least time: one row of each job in turn, until the budget is
+        full.
 
-        Where other workers are idle, it is no more than a fair share of what waits.
+        While other workers are idle, the batch is at most a fair share of what waits.
         """
         lane = min(self._lanes, key=lambda lane: lane.spent)
         batch: list[tuple[Job, int]] = []
@@ -286,12 +294,12 @@ class ComputeQueue:
 
 
 def _waiting_tokens(job: Job) -> int:
-    """Of the rows that wait: all behind the first, since rows go in order."""
+    """The tokens of a job's waiting rows. Rows go in order, so these are all from the first waiting row on."""
     return int(job.features.starts[-1] - job.features.starts[job.waiting[0]])
 
 
 def _gather(batch: list[tuple[Job, int]]) -> Features:
-    """The rows of a batch as the engine reads them."""
+    """The rows of a batch in the form that the engine reads."""
 
     def parts(name: str) -> Iterator[np.ndarray]:
         for job, row in batch:

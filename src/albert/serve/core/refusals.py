@@ -1,4 +1,4 @@
-"""What a client gets instead of an answer: the reason, one sentence, and when to come back."""
+"""What a client gets in place of an answer: the reason, one sentence, and when to try again."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from enum import Enum, auto
 
 
 class Reason(Enum):
-    """Why a request has no answer; `serve.http.status` gives each its HTTP status."""
+    """Why a request gets no answer. `serve.http.status` gives each reason its HTTP status."""
 
     UNAUTHORIZED = auto()
-    NOT_FOUND = auto()  # no such path or model
-    CONFLICT = auto()  # not together with what is under way, or with what is loaded
+    NOT_FOUND = auto()  # the path or model does not exist
+    CONFLICT = auto()  # conflicts with what is under way, or with the loaded models
     TOO_LARGE = auto()  # more than a limit allows
-    INVALID = auto()  # not what the endpoint reads
-    UNSUPPORTED = auto()  # another model could; this one cannot, or failed to
+    INVALID = auto()  # the endpoint cannot read the request
+    UNSUPPORTED = auto()  # this model cannot do it, or it failed
     OVERLOADED = auto()  # too much is under way
-    UNAVAILABLE = auto()  # not now, whoever asks
+    UNAVAILABLE = auto()  # nobody can be served now
     EXPIRED = auto()  # the deadline passed
 
 
 class Refusal(Exception):  # noqa: N818  # most of them are no mistakes of ours
-    """No answer. `error` repeats nothing of the request; `retry_after` is in seconds."""
+    """A request is not answered. `error` repeats nothing of the request; `retry_after` is in seconds."""
 
     def __init__(self, reason: Reason, error: str, *, retry_after: float | None = None) -> None:
         super().__init__(error)
@@ -30,27 +30,27 @@ class Refusal(Exception):  # noqa: N818  # most of them are no mistakes of ours
 
 
 def invalid(error: str) -> Refusal:
-    """A request that is not what the endpoint reads."""
+    """The endpoint cannot read the request."""
     return Refusal(Reason.INVALID, error)
 
 
 def too_large(error: str) -> Refusal:
-    """More than a limit allows."""
+    """The request exceeds a limit."""
     return Refusal(Reason.TOO_LARGE, error)
 
 
 def unsupported(error: str) -> Refusal:
-    """Another model could; this one cannot, or failed to."""
+    """This model cannot do it, or it failed."""
     return Refusal(Reason.UNSUPPORTED, error)
 
 
 def overloaded(error: str, *, retry_after: float) -> Refusal:
-    """Too much is under way."""
+    """Too many requests are under way, or too many tokens wait."""
     return Refusal(Reason.OVERLOADED, error, retry_after=retry_after)
 
 
 def unavailable(error: str, *, retry_after: float | None = None) -> Refusal:
-    """Not now, whoever asks."""
+    """Nobody can be served now."""
     return Refusal(Reason.UNAVAILABLE, error, retry_after=retry_after)
 
 
@@ -60,5 +60,5 @@ def expired() -> Refusal:
 
 
 def not_found(error: str) -> Refusal:
-    """No such path or model."""
+    """The path or model does not exist."""
     return Refusal(Reason.NOT_FOUND, error)

@@ -15,6 +15,7 @@ import torch
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError
+from albert.predict.vectors import finished
 from albert.serve.core.admission import Admission
 from albert.serve.core.call import Call
 from albert.serve.core.hosted import Hosted, Source
@@ -27,19 +28,19 @@ from albert.serve.core.queue import ComputeQueue, Lane
 from albert.serve.core.refusals import Reason, Refusal, expired, invalid, not_found, too_large, unavailable
 from albert.tasks.base import Output
 
-_PORTION = 16_384  # characters that are tokenised in one go: others wait for so long at most
+_PORTION = 16_384  # characters that are tokenised in one go; this limits how long others wait
 _SHORT = 1000  # characters of a text whose tokenising takes less time than handing it to a thread and back
 _FIRST_FORWARD = 120.0  # seconds, for the largest models on the slowest machines
-_WORKERS = 4  # that compute at most, unless told otherwise: they share one interpreter
-_FRESH = 1.0  # seconds for which readiness is believed
+_WORKERS = 4  # the default limit of batches at once, because they share one interpreter
+_FRESH = 1.0  # seconds for which a result of `health` is reused
 Loader = Callable[[Source], Hosted]
 Result = TypeVar("Result")
 
 
 class Service:
-    """Models by name, the first of them the default, behind one queue.
+    """Models by name behind one queue. The first model is the default.
 
-    `workers` batches are computed at once, by default one a core and at most four; the cores are divided among them.
+    `workers` batches are computed at once, by default one per core and at most four. The cores are divided among them.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class Service:
         self.draining = False
         self.admission = Admission(self.limits)
         self.metrics.watch(self.admission)
-        self.held = 0  # bytes of bodies
+        self.held = 0  # bytes of all bodies in memory
         self.accepted = 0
         self.answered = 0
         self._load = load
-        self._refusals = 0  # since the last line about them
+        self._refusals = 0  # since the last log line about refusals
         self._told = -np.inf
         self._tasks: list[asyncio.Task[None]] = []
         self._text = ThreadPoolExecutor(2, "text")
@@ -77,7 +78,7 @@ class Service:
         self._probing: asyncio.Task[Refusal | None] | None = None
 
     async def start(self) -> None:
-        """Begins to compute, and does so once with each model, which tells how fast it is."""
+        """Starts computing, and computes once with each model to measure its speed."""
         self.queue.start()
         loop = asyncio.get_running_loop()
         self._tasks = [
@@ -88,7 +89,7 @@ class Service:
             await self._try(model, _FIRST_FORWARD)
 
     async def stop(self) -> None:
-        """Ends what runs."""
+        """Stops all work."""
         for task in self._tasks:
             task.cancel()
         await self.queue.stop()
@@ -96,11 +97,11 @@ class Service:
 
     @property
     def under_way(self) -> int:
-        """Requests for inference that are not answered yet."""
+        """The number of inference requests without an answer yet."""
         return self.admission.under_way
 
     def refused(self) -> None:
-        """Counts a refusal of too much work, and logs them once a second."""
+        """Counts a refusal because of overload, and logs the count once a second."""
         self._refusals += 1
         if time.monotonic() - self._told > 1:
             log("warning", "overloaded", refused=self._refusals, under_way=self.under_way,
@@ -108,7 +109,7 @@ class Service:
             self._refusals, self._told = 0, time.monotonic()
 
     def model(self, name: str | None) -> Hosted:
-        """The model of this name, the default for None; where there is one, it, whatever clients call it.
+        """The model of this name. None is the default model. If only one model is served, any name means that one.
 
         Raises `Refusal` (not found).
         """
@@ -120,13 +121,13 @@ class Service:
     # --- work ------------------------------------------------------------------------------------------
 
     async def text(self, call: Call, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Does work on a request's texts: in a thread, but for a single short one."""
+        """Does work on a request's texts: in a thread, except for a single short text."""
         if call.inputs <= 1 and call.characters <= _SHORT:
             return function(*arguments)
         return await self.in_thread(call, function, *arguments)
 
     async def in_thread(self, call: Call, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Does work off the event loop. Raises `Refusal` (expired) where it is not done in time, or has no turn."""
+        """Does work off the event loop. Raises `Refusal` (expired) when it is not done by the deadline."""
         try:
             async with asyncio.timeout(call.left):
                 return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
@@ -141,12 +142,12 @@ class Service:
         call.characters += sum(map(len, texts))
 
     def measure_pieces(self, pieces: int) -> None:
-        """Raises `Refusal` (too large) for more pieces than are answered one by one."""
+        """Raises `Refusal` (too large) when an answer with an entry per piece would have too many entries."""
         if pieces > self.limits.max_pieces:
             raise too_large(f"the texts have more than {self.limits.max_pieces:,} pieces together")
 
     def count(self, call: Call, inputs: int) -> None:
-        """Raises `Refusal` for no inputs (invalid), or too many (too large)."""
+        """Counts the inputs. Raises `Refusal` for none (invalid) and for too many (too large)."""
         if not inputs:
             raise invalid("inputs: expected at least one")
         if inputs > self.limits.max_inputs:
@@ -161,14 +162,14 @@ class Service:
         lengths: Sequence[int],
         encode: Callable[[Sequence[Any]], tuple[Features, int]],
     ) -> Features:
-        """The rows of all items, in portions of characters, so that a large request does not stop the others."""
+        """The rows of all items. They are tokenised in portions, so that a large request does not stop the others."""
         begun = time.monotonic()
         parts = []
         for portion in _portions(items, lengths):
             features, cut = await self.text(call, encode, portion)
             call.cut += cut
             parts.append(features)
-            _ = call.left  # who cannot be answered in time any more is not tokenised further
+            _ = call.left  # a request past its deadline is not tokenised further
         features = parts[0] if len(parts) == 1 else Features.join(parts)
         call.tokens += len(features.ids)
         call.tokenizing += time.monotonic() - begun
@@ -178,9 +179,9 @@ class Service:
         self, call: Call, model: Hosted, examples: Sequence[Example], *, truncate: bool | None = None,
         piecewise: bool = False,
     ) -> list[Output]:  # fmt: skip
-        """What the model's head says of each example, `piecewise` if there is an answer for each piece.
+        """The output of the model's head for each example. `piecewise`: the answer has an entry per piece.
 
-        Raises `Refusal` (too large) if one was cut and `truncate` is False, and for too many pieces.
+        Raises `Refusal` (too large) if a text was cut and `truncate` is False, and for too many pieces.
         """
         self.count(call, len(examples))
         texts = [[example.text, example.text_pair or "", *example.choices] for example in examples]
@@ -196,9 +197,10 @@ class Service:
         self, call: Call, model: Hosted, texts: Sequence[str], *, truncate: bool | None = None, normalize: bool = True,
         counted: bool = True, dimensions: int | None = None,
     ) -> np.ndarray:  # fmt: skip
-        """A vector a text, [texts, hidden] float32, of length 1 if `normalize`. `counted`: at most `max_inputs`.
+        """One vector per text, [texts, hidden] float32. With `normalize` each has length 1.
 
-        Of `dimensions` the first are kept. Raises `Refusal` (invalid) for more than there are.
+        `dimensions` keeps only the first numbers of a vector. With `counted`, at most `max_inputs` texts are allowed.
+        Raises `Refusal` (invalid) for more dimensions than a vector has.
         """
         if dimensions is not None and dimensions > model.config.hidden_size:
             raise invalid(f"dimensions: expected 1 to {model.config.hidden_size}")
@@ -207,20 +209,21 @@ class Service:
         self.measure(call, texts, model.max_length)
         features = await self.encoded(call, texts, [len(text) for text in texts], model.encode_texts)
         _require_uncut(call, model, truncate)
-        table = np.stack(await self.queue.run(model.vectors_lane, features, call))[:, :dimensions]
-        if normalize:
-            table = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
-        return np.asarray(table, np.float32)
+        found = await self.queue.run(model.vectors_lane, features, call)
+        return finished(found, normalize=normalize, dimensions=dimensions)
 
     # --- readiness and reload --------------------------------------------------------------------------
 
     async def health(self) -> None:
-        """A forward of each model through the queue, on time; believed for a second. Raises `Refusal` (unavailable)."""
+        """Runs a forward of each model through the queue, with a deadline. The result is reused for a second.
+
+        Raises `Refusal` (unavailable).
+        """
         if self.draining:
             raise unavailable("stopping")
         when, refusal = self._healthy
         if time.monotonic() - when > _FRESH:
-            if self._probing is None or self._probing.done():  # one for all who ask
+            if self._probing is None or self._probing.done():  # one check for all clients that ask
                 self._probing = asyncio.get_running_loop().create_task(self._probe())
             refusal = await asyncio.shield(self._probing)
         if refusal is not None:
@@ -244,9 +247,9 @@ class Service:
         await self.queue.run(lane, features, call, probe=True)
 
     async def reload(self) -> dict[str, str]:
-        """Reads, verifies and tries every model anew and swaps them all, or none: the old ones then stay.
+        """Reads, verifies and tries every model anew, then swaps all of them. If one fails, all old models stay.
 
-        Returns the fingerprints by name. Raises `Refusal` (conflict); the log says why.
+        Returns the fingerprints by name. Raises `Refusal` (conflict); the log has the reason.
         """
         if self._reloading.locked():
             raise Refusal(Reason.CONFLICT, "a reload is under way")
@@ -263,7 +266,7 @@ class Service:
             self.models = fresh
             del model, loaded
             gc.unfreeze()
-            await asyncio.to_thread(gc.collect)  # the old ones: Python by itself would let several of them gather
+            await asyncio.to_thread(gc.collect)  # frees the old models now, before more gather
             told = {name: model.fingerprint for name, model in fresh.items()}
             log("info", "reloaded", models=told)
             return told

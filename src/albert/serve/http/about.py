@@ -1,4 +1,4 @@
-"""What the page at `/` asks first: the models with what each does and its card, and how much a request may hold."""
+"""What the page at `/` asks first: the models with their tasks and cards, and the limits of a request."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class AboutModel(BaseModel):
     task: str
     endpoints: list[str]
     labels: list[str]
-    pairs: bool  # trained on two texts at a time
-    chooses: bool  # answers by choosing among given answers
-    numeric: bool  # its scores are numbers, not shares of 1
+    pairs: bool  # trained on pairs of texts
+    chooses: bool  # chooses among given answers
+    numeric: bool  # its scores are numbers, not probabilities
     max_length: int
     card: str  # Markdown, "" without one
 
 
 class About(BaseModel):
-    """The first model is the one that a request without a name gets."""
+    """All models and the limits. A request without a model's name gets the first model."""
 
     version: str
     max_inputs: int
@@ -42,7 +42,7 @@ class About(BaseModel):
 
 @router.get(PATH, response_model=About)
 async def about(request: Request) -> Response:
-    """Every model with its tasks, labels and card, and the limits: what the page at / shows."""
+    """Every model with its task, labels and card, and the server's limits. The page at / shows this."""
     service = service_of(request)
     return answer(
         {

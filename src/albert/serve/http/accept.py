@@ -1,4 +1,4 @@
-"""Accepting connections: as many as fit, and no more descriptors than the process may have."""
+"""Accepts connections: no more than the limits allow and than the process has descriptors for."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from albert.serve.core.limits import Limits
 from albert.serve.core.logs import Tally
 from albert.serve.http.crowd import Crowd
 
-_AT_ONCE = 64  # connections; then others get their turn
-_SPARE = 96  # descriptors, of which so many connections may be open before others are closed to make room
+_AT_ONCE = 64  # connections accepted in one go, before other work gets its turn
+_SPARE = 96  # descriptors that connections may not use: models and logs need them
 _FEWEST = 4
-_PAUSE = 0.2  # seconds, where there is no room or no descriptor
+_PAUSE = 0.2  # seconds without accepting when there is no room or no descriptor
 
 
 class Listener(uvicorn.Server):
-    """uvicorn's server with a loop of its own that accepts: asyncio's takes whatever comes, and where descriptors run
-    out it spins and logs each try."""
+    """uvicorn's server with its own accept loop.
+
+    asyncio's loop accepts every connection. When descriptors run out, it spins and logs each attempt.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -32,12 +34,14 @@ class Listener(uvicorn.Server):
         self._opening: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts uvicorn without sockets, then listens on them itself."""
         await super().startup(sockets=[])
         for listener in sockets or []:
             listener.setblocking(False)
             self._listen(listener)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops accepting, closes idle connections, then shuts uvicorn down."""
         for listener in sockets or []:
             asyncio.get_running_loop().remove_reader(listener)
         self.should_exit = True
@@ -79,7 +83,7 @@ class Listener(uvicorn.Server):
 
     def _settle(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
-        if task.cancelled():  # maybe before it began
+        if task.cancelled():  # possibly before it began
             connection.close()
 
     async def _opened(self, connection: socket.socket, member: _Opening) -> None:
@@ -90,14 +94,14 @@ class Listener(uvicorn.Server):
             await asyncio.get_running_loop().connect_accepted_socket(
                 make, connection, ssl=config.ssl, ssl_handshake_timeout=limit
             )
-        except OSError:  # no TLS, or too slow
+        except OSError:  # the TLS handshake failed or was too slow
             connection.close()
         finally:
             self.crowd.left(member)
 
 
 class _Opening:
-    """A connection whose TLS is not agreed upon yet."""
+    """A connection whose TLS handshake is not complete."""
 
     task: asyncio.Task[None] | None = None
     unsent = 0
@@ -108,7 +112,7 @@ class _Opening:
 
 
 def within_descriptors(limits: Limits) -> Limits:
-    """The limits with no more connections than there may be descriptors, whose number is raised if it can be."""
+    """The limits, with `max_connections` within the process's descriptors. Their number is raised first if possible."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

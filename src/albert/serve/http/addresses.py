@@ -1,4 +1,4 @@
-"""Which addresses are this machine's own, and which names a request may call it by."""
+"""Which addresses belong to this machine only, and which name a request calls the server by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine can reach the address."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""The ASGI application: endpoints, pages, errors in one shape, and the guard around them."""
+"""The ASGI application: endpoints, pages, errors of one shape, and the guard around them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from albert.serve.http.routes import WORK, router
 from albert.serve.http.status import HttpRefusal, body_of, error_type_of, headers_of, status_of
 from albert.version import __version__
 
-_FREE = frozenset({"/health", "/live"})  # without a key: probes have none
+_FREE = frozenset({"/health", "/live"})  # need no key, because probes have none
 _ADMIN = frozenset({"/admin/reload"})
 _KNOWN = WORK | _FREE | _ADMIN | {"/info", "/metrics", about.PATH}
 
 
 def create_app(service: Service, *, hosts: frozenset[str] | None = None) -> Guard:
-    """The application for a service, which it starts and stops; `hosts` are the names it answers to, None for any."""
+    """The application for a service, which it starts and stops.
+
+    `hosts` are the names that it answers to; None allows any name.
+    """
 
     @contextlib.asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -66,17 +69,17 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """Where the first mistake is and what it is, without what was sent."""
+    """The place and kind of the first mistake, without any part of the request."""
     assert isinstance(error, RequestValidationError)
     first, *others = error.errors()
     place = [str(part) for part in first["loc"] if part != "body"]
     if others and place and all(other["loc"][1:2] == first["loc"][1:2] for other in others):
-        return _response(request, invalid(f"{place[0]}: none of the shapes that GET /docs tells"))
+        return _response(request, invalid(f"{place[0]}: none of the shapes that GET /docs lists"))
     return _response(request, invalid(": ".join([*filter(None, [".".join(place)]), str(first["msg"])])))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """A fault of ours; the guard logs where."""
+    """An internal fault. The guard logs where it happened."""
     return _response(request, HttpRefusal(500, "Internal", "internal error"))
 
 

@@ -1,7 +1,7 @@
-"""What a client posts to the server's address itself: the request of an endpoint, told by its shape and the model.
+"""Requests to the server's base URL. Their shape and the model decide which endpoint answers.
 
-text-embeddings-inference answers there with what its model does. InferenceClient of huggingface_hub sends every task
-there, with its options in `parameters`, and reads the answers of Hugging Face's own servers.
+text-embeddings-inference serves its model's task there. InferenceClient of huggingface_hub sends every task there, with
+options in `parameters`, and expects the answers of Hugging Face's own servers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from albert.serve.http import routes
 from albert.serve.http import schemas as shape
 
 router = APIRouter(route_class=routes.ReadRoute, responses=routes.ERRORS)
-# What `parameters` may hold for a task, and the field of our request that it is.
+# For each task, the allowed `parameters` and the fields of our requests that they set.
 _PARAMETERS: dict[str, dict[str, str]] = {
     "predict": {"top_k": "top_k", "function_to_apply": "function"},
     "fill-mask": {"top_k": "top_k"},
@@ -30,7 +30,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     "similarity": {},
     "rerank": {},
 }  # fmt: skip
-# Of Hugging Face's clients, which a refusal may name: nothing else of a request is repeated.
+# Parameters of Hugging Face's clients that a refusal may name; it repeats nothing else of a request.
 _OTHERS = frozenset(
     {"align_to_words", "doc_stride", "ignore_labels", "max_question_len", "max_seq_len", "padding", "stride", "targets"}
 )
@@ -38,8 +38,9 @@ _OTHERS = frozenset(
 
 @router.post("/", response_model=Any)
 async def any_task(body: shape.AnyRequest, request: Request) -> Response:
-    """The request of another endpoint, told by its shape and what the model does; `parameters` as Hugging Face's
-    InferenceClient sends them."""
+    """The request of another endpoint, chosen by its shape and the model's task. `parameters` are options as Hugging
+    Face's InferenceClient sends them.
+    """
     model = routes.model_of(request, body.model)
     ability = _ability(body, model)
     sent = body.model_dump(exclude={"parameters"}, exclude_unset=True)
@@ -62,7 +63,7 @@ async def any_task(body: shape.AnyRequest, request: Request) -> Response:
 
 
 def _ability(body: shape.AnyRequest, model: Hosted) -> str:
-    """The endpoint whose request this is. Raises `Refusal` (424) where the model does nothing of the kind."""
+    """The endpoint of this request. Raises `Refusal` (424) when the model has no such endpoint."""
     inputs = body.inputs
     if body.query is not None:
         return "rerank"
@@ -77,13 +78,13 @@ def _ability(body: shape.AnyRequest, model: Hosted) -> str:
 
 
 def _has_masks(inputs: Any, mask: str) -> bool:
-    """Whether each text has a place to fill."""
+    """Whether each text has a [MASK] to fill."""
     texts = inputs if isinstance(inputs, list) else [inputs]
     return bool(texts) and all(isinstance(text, str) and mask in text for text in texts)
 
 
 def _options(ability: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """`parameters` by our names. Raises `Refusal` (422) for one that would be ignored."""
+    """`parameters` under our names. Raises `Refusal` (422) for a parameter that would be ignored."""
     known = _PARAMETERS[ability]
     given = {name: value for name, value in parameters.items() if value is not None}
     if unknown := sorted(given.keys() - known.keys()):
@@ -93,9 +94,9 @@ def _options(ability: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _labels(fields: dict[str, Any], request: Request, *, nested: bool) -> Response:
-    """Labels with scores; Hugging Face's servers put those of a single text in a list of their own."""
+    """Labels with scores. Hugging Face's servers put those of a single text in a list of their own."""
     options = _read(shape.LabelOptions, {name: fields.pop(name) for name in ("top_k", "function") if name in fields})
-    if nested and isinstance(fields.get("inputs"), list):  # theirs are texts, not a pair
+    if nested and isinstance(fields.get("inputs"), list):  # in their requests a list holds texts, not a pair
         fields["inputs"] = [[text] if isinstance(text, str) else text for text in fields["inputs"]]
     body = _read(shape.PredictRequest, fields)
     raw = body.raw_scores or options.function is not None
@@ -105,7 +106,7 @@ async def _labels(fields: dict[str, Any], request: Request, *, nested: bool) -> 
 
 
 def _read(kind: type[BaseModel], fields: dict[str, Any]) -> Any:
-    """The fields as a request of an endpoint, wrong ones told as there."""
+    """The fields as a request of an endpoint. Wrong fields are reported as there."""
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

@@ -13,10 +13,10 @@ from albert.serve.core.refusals import Refusal
 from albert.serve.http.crowd import Crowd
 from albert.serve.http.status import HttpRefusal, body_of, status_of
 
-_FLUSH = 5.0  # seconds for what was written to leave, once a connection is to end
-_SLICE = 16_384  # bytes that are parsed in one go: what is too much is seen that soon
-_READ = 32_768  # bytes that are read in one go, then others get their turn
-_REST = 4  # bodies of the largest size, of what comes after the answer
+_FLUSH = 5.0  # seconds for the last bytes to leave when a connection ends
+_SLICE = 16_384  # bytes parsed in one go, so that limits are noticed soon
+_READ = 32_768  # bytes read in one go, before other connections get their turn
+_REST = 4  # bodies of the largest size that may still arrive after the answer
 
 
 def protocol(crowd: Crowd) -> type[HttpToolsProtocol]:
@@ -30,42 +30,44 @@ def protocol(crowd: Crowd) -> type[HttpToolsProtocol]:
 
 
 class Connection(HttpToolsProtocol):
-    """Bounds the time of headers, bodies and unread answers, and counts every byte that comes.
+    """Limits the time for headers, bodies and unread answers, and counts every byte that arrives.
 
-    What cannot be read as HTTP ends the connection, after the answers to what came before it.
+    Bytes that are not HTTP end the connection, after the answers to the requests before them.
     """
 
     crowd: Crowd
     _reading: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
     _ending: asyncio.TimerHandle | None = None
-    _active: RequestResponseCycle | None = None  # of the requests, that which is answered now
+    _active: RequestResponseCycle | None = None  # the request that is being answered
     _reason: Refusal | None = None  # why a callback of the parser failed
     _awaited: str | None = None
     _in_head = True
-    _whole = False  # the newest request has come
+    _whole = False  # the newest request has arrived in full
     _over = False  # nothing more is read
-    _held_back = False  # the next answer, until this one is taken
+    _held_back = False  # the next answer waits until the client has taken this one
     _replaying = False
     _head = 0  # bytes of URL and headers, then of trailers
-    _lines = 0  # of them
-    _framing = 0  # bytes of the request that are not of its body
+    _lines = 0  # lines of headers, then of trailers
+    _framing = 0  # bytes of the request outside its body
     _body = 0
 
     # --- opening and closing -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Sets the socket's options, joins the crowd, and starts the timer for the first request."""
         super().connection_made(transport)
-        # asyncio does so only for sockets that know their protocol number, which those of a bound listener do not;
-        # without it the body waits 40 ms for the acknowledgement of the headers.
+        # asyncio does this only for sockets that know their protocol number. Those of a bound listener do not, and
+        # without TCP_NODELAY the body waits 40 ms for the acknowledgement of the headers.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.max_size = _READ  # type: ignore[attr-defined]
-        transport.set_write_buffer_limits(high=1)  # what is not taken at once is told; 0 would stop TLS for good
+        transport.set_write_buffer_limits(high=1)  # 1: every unread byte is reported; 0 would stop TLS for good
         self.limits = self.crowd.limits
         self.crowd.waits(self)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Leaves the crowd, stops the timers, and tells the running requests that their client is gone."""
         self.crowd.left(self)
         for timer in (self._reading, self._writing, self._ending):
             if timer is not None:
@@ -79,19 +81,20 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def cut_off(self) -> None:
-        """Ends it at once, whatever is under way."""
+        """Ends the connection at once, whatever is under way."""
         self.transport.abort()
 
     @property
     def unsent(self) -> int:
-        """Bytes that the client does not take."""
+        """Bytes that the client has not taken yet."""
         return self.transport.get_write_buffer_size()
 
     def timeout_keep_alive_handler(self) -> None:
+        """Ends a connection that was idle for too long."""
         self._end()
 
     def _end(self) -> None:
-        """Closes, and cuts the connection off if the other side does not take what was written."""
+        """Closes the connection. Cuts it off if the client does not take the rest of the answer."""
         self._over = True
         if not self.transport.is_closing():
             self.transport.close()
@@ -101,6 +104,7 @@ class Connection(HttpToolsProtocol):
     # --- reading -------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        """Parses the bytes in slices."""
         self._unset_keepalive_if_required()
         for start in range(0, len(data), _SLICE):
             if not self._over:
@@ -116,18 +120,18 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(self._reason or HttpRefusal(400, "Validation", "this is no HTTP"))
         else:
-            if self._framing > self.limits.header_bytes + self._body:  # chunks of a few bytes cost more than they bring
+            if self._framing > self.limits.header_bytes + self._body:  # chunks of a few bytes cost more than they carry
                 self._refuse(self._too_much())
 
     def _watch(self) -> None:
-        """Starts the timer for what the client is to send next."""
+        """Starts the timer for what the client must send next."""
         awaited = self._due()
         if awaited != self._awaited:
             self._awaited = awaited
             self._rewind()
 
     def _due(self) -> str | None:
-        """What is awaited of the client: a head, the rest of a body, or another request."""
+        """What the client must send next: a head, the rest of a body, or another request."""
         if self.transport.is_closing() or self._over:
             return None
         if self._in_head or not self._whole:
@@ -140,14 +144,14 @@ class Connection(HttpToolsProtocol):
             self._reading.cancel()
             self._reading = None
         if self._awaited is not None:
-            # the guard answers 408 for a body that is late: what is awaited after that is the rest of a refused one
+            # The guard answers 408 for a late body. After that, only the rest of a refused body can arrive.
             limits = self.limits
             times = {"head": limits.header_timeout, "body": limits.body_timeout + _FLUSH, "request": limits.keep_alive}
             self._reading = self.loop.call_later(times[self._awaited], self._late)
 
     def _late(self) -> None:
         self._reading = None
-        if self.flow.read_paused:  # it is us who do not read
+        if self.flow.read_paused:  # the server has paused reading
             self._rewind()
         elif self._answering:
             self._finish()
@@ -159,6 +163,7 @@ class Connection(HttpToolsProtocol):
         return self._active is not None and not self._active.response_complete
 
     def on_message_begin(self) -> None:
+        """A request begins: resets the counters. Refuses more requests than may wait on one connection."""
         if self._replaying:
             return
         if len(self.pipeline) >= self.limits.max_pipelined:
@@ -169,11 +174,13 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
+        """Counts the URL among the bytes of the head."""
         if not self._replaying:
             self._count(url)
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Counts a header or trailer, and drops trailers."""
         if self._replaying:
             return
         self._count(name + value)
@@ -192,11 +199,12 @@ class Connection(HttpToolsProtocol):
         return HttpRefusal(431, "Validation", f"headers of more than {self.limits.header_bytes:,} bytes")
 
     def _fail(self, refusal: Refusal) -> None:
-        """Ends the parsing with a refusal."""
+        """Stops the parser and keeps the refusal."""
         self._reason = refusal
         raise _Enough
 
     def on_headers_complete(self) -> None:
+        """The head is complete: checks the host."""
         if self._replaying:
             return
         self._in_head, self._head, self._lines = False, 0, 0
@@ -204,7 +212,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _heed_authority(self) -> None:
-        """One host: that of the URL, where it has one, goes before that of the header (RFC 9112, 3.2.2)."""
+        """Keeps one host. The URL's host, if any, takes precedence over the header's (RFC 9112, 3.2.2)."""
         if sum(name == b"host" for name, _ in self.headers) > 1:
             self._fail(HttpRefusal(400, "Validation", "more than one Host header"))
         if self.parser.get_method() == b"CONNECT":
@@ -214,6 +222,7 @@ class Connection(HttpToolsProtocol):
             self.headers[:] = [(b"host", host or b""), *(pair for pair in self.headers if pair[0] != b"host")]
 
     def on_body(self, body: bytes) -> None:
+        """Counts a part of a body. Ends a connection whose refused body goes on too long."""
         self._framing -= len(body)
         self._body += len(body)
         if self.cycle.response_complete and self._body > (_REST + 1) * self.limits.max_body:
@@ -221,6 +230,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """The request is complete: the client now waits for the server."""
         if self.parser.should_upgrade():  # the parser leaves out the body
             return
         self._whole = True
@@ -229,7 +239,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Goes on in HTTP/1.1, as a server may (RFC 9110, 7.8): what follows is the request's body."""
+        """Goes on in HTTP/1.1, as a server may (RFC 9110, 7.8). The bytes that follow are the request's body."""
         framing = [pair for pair in self.headers if pair[0] in (b"content-length", b"transfer-encoding")]
         head = b"".join(b"%b: %b\r\n" % pair for pair in framing)
         self.parser = httptools.HttpRequestParser(self)
@@ -243,12 +253,12 @@ class Connection(HttpToolsProtocol):
     # --- what ends the reading -------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Reads no more, and closes after the last of the answers."""
+        """Stops reading, and closes after the last answer."""
         self._over = True
         self.cycle.keep_alive = False
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answers what came before, then this, and closes."""
+        """Answers the earlier requests, then sends the refusal and closes."""
         if self._over:
             return
         self.crowd.malformed.add()
@@ -257,9 +267,9 @@ class Connection(HttpToolsProtocol):
         if newest is None or newest.response_complete:
             self._write(refusal)
             self._end()
-        elif self._in_head or not newest.more_body:  # after a whole request
+        elif self._in_head or not newest.more_body:  # after a complete request
             self._queue(refusal)
-        elif self.pipeline:  # within one that waits
+        elif self.pipeline:  # within a request that waits
             self.pipeline.popleft()
             self._queue(refusal)
         else:
@@ -296,7 +306,8 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        if self.flow.write_paused:  # not to pile up answers that nobody reads
+        """Goes on with the next request, once the client has taken this answer."""
+        if self.flow.write_paused:  # so that answers that nobody reads do not pile up
             self._held_back = True
             self.flow.pause_reading()
         else:
@@ -308,11 +319,13 @@ class Connection(HttpToolsProtocol):
             self.crowd.waits(self)
 
     def pause_writing(self) -> None:
+        """The client does not read: starts the timer for unread answers."""
         super().pause_writing()
         self._writing = self.loop.call_later(self.limits.write_timeout, self.crowd.unread, self)
         self.crowd.stalls(self)
 
     def resume_writing(self) -> None:
+        """The client reads again: stops the timer, and goes on with a held-back answer."""
         super().resume_writing()
         self.crowd.flows(self)
         if self._writing is not None:
@@ -326,4 +339,4 @@ class Connection(HttpToolsProtocol):
 
 
 class _Enough(Exception):  # noqa: N818
-    """Ends the parsing."""
+    """Stops the parser."""

@@ -1,4 +1,4 @@
-"""All connections of a server: how many there may be, who waits for whom, and what is written but not read."""
+"""All connections of a server: how many there may be, which ones wait, and how much is written but not read."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ class Member(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written and still wait in the server."""
+        """Bytes of answers that still wait in the server."""
 
 
 class Crowd:
-    """Keeps connections within the limits. Where one more comes than fits, the one that has kept the server waiting
-    longest makes room: it is idle, or its request or what it should read trickles."""
+    """Keeps the number of connections within the limits.
+
+    When a new connection does not fit, the one that has kept the server waiting longest is cut off: it is idle, or it
+    sends its request or reads its answer too slowly.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -29,8 +32,8 @@ class Crowd:
         self._crowded = Tally("warning", "connections cut off to make room", 5.0)
         self._unread = Tally("warning", "clients that do not read cut off")
         self._members: set[Member] = set()
-        self._waiting: dict[Member, None] = {}  # for their clients, longest first
-        self._stalled: dict[Member, None] = {}  # of those, who do not read
+        self._waiting: dict[Member, None] = {}  # connections that wait for their client, longest first
+        self._stalled: dict[Member, None] = {}  # those of them whose client does not read
 
     def __len__(self) -> int:
         return len(self._members)
@@ -56,7 +59,7 @@ class Crowd:
         self._stalled.pop(member, None)
 
     def stalls(self, member: Member) -> None:
-        """The client has not read all that was written; where too much waits, the longest waiting ones are cut off."""
+        """The client has not read everything. If too many bytes wait, the clients that wait longest are cut off."""
         self.waits(member)
         self._stalled[member] = None
         while self._stalled and sum(each.unsent for each in self._stalled) > self.limits.max_unsent:
@@ -73,19 +76,19 @@ class Crowd:
             self.unread(member)
 
     def cut_off_waiting(self) -> None:
-        """Cuts off all connections that are idle, or whose request is not whole yet."""
+        """Cuts off all connections that are idle or whose request is incomplete."""
         for member in list(self._waiting):
             if not member.unsent:
                 self._cut_off(member)
 
     def make_room(self) -> bool:
-        """Whether there is room for one more, if need be by cutting off who waits longest."""
+        """Whether there is room for one more connection. Cuts off the longest waiting one if necessary."""
         if len(self._members) < self.limits.max_connections:
             return True
         return self.cut_off_longest()
 
     def cut_off_longest(self) -> bool:
-        """Cuts off the connection that has kept the server waiting longest; False where none does."""
+        """Cuts off the connection that has kept the server waiting longest. False if no connection waits."""
         if not self._waiting:
             return False
         self._crowded.add(connections=len(self._members))

@@ -1,4 +1,4 @@
-"""What every request passes first: its id, its key, its size and time; and what becomes of one whose client leaves."""
+"""The checks that every request passes first: id, key, size and time. Also cancels requests whose client leaves."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
-CALL, JSON = "albert.call", "albert.json"  # keys of the scope
+CALL, JSON = "albert.call", "albert.json"  # keys that the guard adds to the scope
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_LINGER = 4  # bodies of the largest size that are read and thrown away, so that the refusal arrives
+_LINGER = 4  # bodies of the largest size that are read and dropped, so that the refusal arrives
 _STEPS, _PARTS = np.zeros(256, np.int8), np.zeros(256, np.int8)
 _STEPS[list(b"[{")], _STEPS[list(b"]}")], _PARTS[list(b"[{,:")] = 1, -1, 1
-# Other servers' paths of what is here, too: SageMaker's, and text-embeddings-inference's second name.
+# Other servers' paths for the same endpoints: SageMaker's, and text-embeddings-inference's second name.
 _ALSO = {("POST", "/invocations"): "/", ("POST", "/embeddings"): "/v1/embeddings", ("GET", "/ping"): "/health"}
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -40,8 +40,11 @@ _HEADERS = [
 
 
 class Guard:
-    """An ASGI application around another one. `work` are the paths of inference, `free` those that need no key, and
-    `admin` those that need an administrator's; all others are unknown."""
+    """An ASGI application around another one.
+
+    `work` are the paths of inference. `free` are the paths that need no key. `admin` are those that need an
+    administrator's key. All other paths are unknown.
+    """
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class _Exchange:
             await self._admitted()
         except Refusal as refusal:
             await self._refuse(refusal)
-        except Exception as error:  # a fault of ours: told in the log, not to the client
+        except Exception as error:  # an internal fault: the log gets the details, the client does not
             log("error", "failed", id=self.call.id, kind=type(error).__name__,
                 where=traceback.format_tb(error.__traceback__)[-4:])  # fmt: skip
             if not self.status:
@@ -123,7 +126,7 @@ class _Exchange:
         self._require_room()
         body = await self._body()
         self.scope[JSON] = _parsed(body, self.headers.get(b"content-type", b""), service.limits)
-        self._require_room()  # it may have taken a while to come, in which nobody else was kept waiting
+        self._require_room()  # the body may have taken a while to arrive, and others were served meanwhile
         self.call.begin(service.limits.timeout)
         service.admission.enter()
         service.accepted += 1
@@ -134,13 +137,13 @@ class _Exchange:
             service.admission.leave(seconds, crowded_out=self.call.crowded_out)
 
     def _require_room(self) -> None:
-        """Raises `Refusal`: 503 while stopping, 429 where no more may be under way."""
+        """Raises `Refusal`: 503 while the server stops, 429 when the limit of requests is reached."""
         if self.service.draining:
             raise unavailable("stopping", retry_after=1)
         self.service.admission.check()
 
     def _find_model(self) -> None:
-        """/NAME/predict is /predict with the model NAME, and what is posted to /NAME is for it."""
+        """/NAME/predict is /predict with the model NAME. A POST to /NAME is for that model, too."""
         first, _, rest = self.path[1:].partition("/")
         posted = self.scope["method"] == "POST"
         at_its_address = posted and not self.guard.known(self.path)  # a model may have an endpoint's name
@@ -157,7 +160,7 @@ class _Exchange:
         self.scope["raw_path"] = path.encode()
 
     def _authorize(self) -> None:
-        """Raises `Refusal`: 404 for unknown paths, 403 for foreign hosts, 401 without a key, 429 for too many."""
+        """Raises `Refusal`: 404 for unknown paths, 403 for foreign hosts, 401 without a key, 429 above the rate."""
         if not self.guard.known(self.path):
             raise not_found("no such path; GET /docs lists them")
         host = named(self.headers.get(b"host", b""))
@@ -168,7 +171,7 @@ class _Exchange:
             if self.path in self.guard.admin:
                 raise HttpRefusal(403, "Forbidden", "this needs a key, and the server was started without keys")
             return
-        if self.guard.free(self.path) and not self.working:  # the page is free, what is posted to its path is not
+        if self.guard.free(self.path) and not self.working:  # the page needs no key, but a POST to its path does
             return
         key = keys.find(self.headers.get(b"authorization", b"").decode("latin-1"))
         if self.path in self.guard.admin and not key.admin:
@@ -177,7 +180,9 @@ class _Exchange:
             self.service.rate.take(key.owner)
 
     async def _body(self) -> bytes:
-        """All of it, counted as it comes. Raises `Refusal`: 413, or 408 when it takes too long."""
+        """The whole body, counted as it arrives. Raises `Refusal`: 413 when it is too large, 408 when it takes too
+        long.
+        """
         limits = self.service.limits
         told = self.headers.get(b"content-length", b"0")
         if told.isdigit() and (len(told) > 19 or int(told) > limits.max_body):
@@ -199,7 +204,7 @@ class _Exchange:
         return bytes(body)
 
     def _hold(self, part: bytes) -> None:
-        """Counts what all bodies take together. Raises `Refusal` (429) when that is too much."""
+        """Counts the bytes of all bodies together. Raises `Refusal` (429) when they are too many."""
         if self.service.held + len(part) > self.service.limits.max_held:
             raise overloaded("too much is being read", retry_after=1)
         self.service.held += len(part)
@@ -211,7 +216,7 @@ class _Exchange:
         raise too_large(f"the body has more than {self.service.limits.max_body:,} bytes")
 
     async def _linger(self) -> None:
-        """Reads on for a moment: a connection that is closed with unread data loses the refusal, too."""
+        """Reads on for a moment. A connection that is closed with unread data would lose the refusal, too."""
         left = _LINGER * self.service.limits.max_body
         try:
             async with asyncio.timeout(2):
@@ -224,7 +229,7 @@ class _Exchange:
             return
 
     async def _answered(self, body: bytes) -> None:
-        """Runs the application; cancels it when the client leaves, which takes its work out of the queue."""
+        """Runs the application. Cancels it when the client leaves, which takes its work out of the queue."""
         given = False
 
         async def replay() -> Message:
@@ -234,7 +239,7 @@ class _Exchange:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        # HEAD is GET whose body the server leaves out; it looks at its own scope for that.
+        # HEAD is a GET whose body the server leaves out. The server looks at its own scope for this.
         scope = {**self.scope, "method": "GET"} if self.scope["method"] == "HEAD" else self.scope
         answer = asyncio.ensure_future(self.guard.app(scope, replay, self._outgoing))
         leaving = asyncio.ensure_future(self._gone())
@@ -244,7 +249,7 @@ class _Exchange:
                 answer.cancel()
                 raise _Gone()
             await answer
-        except asyncio.CancelledError:  # the server gives up waiting
+        except asyncio.CancelledError:  # the server stops waiting
             answer.cancel()
             raise
         finally:
@@ -276,13 +281,13 @@ class _Exchange:
         headers += [(name.encode(), value.encode()) for name, value in headers_of(refusal).items()]
         if status_of(refusal) == 401:
             headers.append((b"www-authenticate", b"Bearer"))
-        if status_of(refusal) in (408, 413, 431):  # what else comes is not read
+        if status_of(refusal) in (408, 413, 431):  # nothing more is read
             headers.append((b"connection", b"close"))
         await self._outgoing({"type": "http.response.start", "status": status_of(refusal), "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
     def _tell(self) -> None:
-        """One line in the log, and the metrics."""
+        """Writes one line to the log, and the metrics."""
         service, call = self.service, self.call
         seconds = time.monotonic() - call.started
         known = self.path if self.guard.known(self.path) else "unknown"
@@ -293,7 +298,7 @@ class _Exchange:
             service.metrics.lasted(seconds)
         service.metrics.answered(known, self.status or 499, call if self.working else None,
                                  self.error_type or self.scope.get("albert.error"))  # fmt: skip
-        if self.status == 429:  # at worst most of all there is: one line a second for all of them
+        if self.status == 429:  # refusals may be most of the traffic, so all of them share one line a second
             service.refused()
         elif known not in ("/health", "/live", "/metrics") or self.status != 200:
             log("info", "request", id=call.id, method=self.scope["method"], path=known, model=call.model,
@@ -302,7 +307,7 @@ class _Exchange:
 
 
 class _Gone(HttpRefusal):
-    """The client left: there is nobody to tell."""
+    """The client left, so nobody can get an answer."""
 
     def __init__(self) -> None:
         super().__init__(499, "Gone", "the client left")
@@ -310,19 +315,22 @@ class _Gone(HttpRefusal):
 
 def _parsed(body: bytes, content_type: bytes, limits: Limits) -> Any:
     kind = content_type.partition(b";")[0].strip().lower()
-    if kind != b"application/json":  # also what keeps other sites' pages from posting here
+    if kind != b"application/json":  # this also keeps pages of other sites from posting here
         raise HttpRefusal(415, "Validation", "expected Content-Type: application/json")
     if intricate(body, limits.max_depth, limits.max_parts):
         raise invalid(f"JSON nested deeper than {limits.max_depth}, or of more than {limits.max_parts:,} parts")
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError:
-        raise invalid("the body is not JSON in UTF-8 (NaN and Infinity are none)") from None
+        raise invalid("the body is not JSON in UTF-8 (NaN and Infinity are not JSON)") from None
 
 
 def intricate(body: bytes, depth: int, parts: int) -> bool:
-    """Whether what stands outside of strings is nested deeper, or has more parts (brackets, commas, colons): parsing
-    many of them takes seconds. Takes no recursion, and milliseconds a megabyte."""
+    """Whether JSON is nested deeper than `depth`, or has more than `parts` brackets, commas and colons outside of
+    strings.
+
+    Parsing very many of these takes seconds. This check uses no recursion and takes milliseconds per megabyte.
+    """
     if sum(map(body.count, (b"[", b"{", b",", b":"))) <= min(depth, parts):
         return False
     plain = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)

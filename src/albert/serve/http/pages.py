@@ -1,4 +1,6 @@
-"""What people look at: the page at `/` from the files in page/, and the endpoints at /docs; nothing from elsewhere."""
+"""The pages for people: `/` from the files in page/, and /docs with the endpoints. They fetch
+nothing from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _DOCS_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-a
 
 
 def add_pages(app: FastAPI, folder: Path = PAGE) -> frozenset[str]:
-    """Adds the files of a folder, read now, and /docs; without an index.html `/` is /docs. Returns their paths."""
+    """Adds the files of a folder, read now, and /docs. Without an index.html, `/` shows /docs. Returns their paths."""
     schema = app.openapi()
     described = _file(_docs(schema).encode(), _TYPES[".html"], _DOCS_POLICY)
     app.add_api_route("/docs", described, include_in_schema=False)
@@ -50,9 +52,9 @@ def _file(content: bytes, kind: str, policy: str = POLICY) -> Any:
 
 
 def _docs(schema: dict[str, Any]) -> str:
-    """The endpoints with their fields as one page without scripts or styles of its own."""
+    """The endpoints with their fields as one page, without scripts and style sheets of its own."""
     parts = ["<!doctype html><html lang=en><meta charset=utf-8><title>albert serve</title><h1>albert serve</h1>",
-             "<p>All of it for machines: <a href=/openapi.json>/openapi.json</a></p>"]  # fmt: skip
+             "<p>The same for programs: <a href=/openapi.json>/openapi.json</a></p>"]  # fmt: skip
     schemas = schema.get("components", {}).get("schemas", {})
     for path, methods in schema["paths"].items():
         for method, about in methods.items():

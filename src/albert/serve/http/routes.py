@@ -1,4 +1,4 @@
-"""The endpoints: each finds its model, has rows computed through the queue, and gives the answer its shape."""
+"""The endpoints. Each finds its model, has rows computed through the queue, and gives the answer its shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import base64
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
@@ -15,7 +14,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic_core import to_json
 
 from albert.data.examples import Example
+from albert.predict.rank import cosines, pair_scores, ranked
 from albert.predict.summary import sentences, summarize
+from albert.predict.vectors import as_lists
 from albert.serve.core.call import Call
 from albert.serve.core.hosted import Hosted
 from albert.serve.core.refusals import invalid, too_large
@@ -23,7 +24,6 @@ from albert.serve.core.service import Service
 from albert.serve.http import schemas as shape
 from albert.serve.http.guard import CALL, JSON
 from albert.tasks import DecodeOptions
-from albert.tasks.metrics import sigmoid
 from albert.version import __version__
 
 WORK = frozenset(
@@ -34,15 +34,15 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": shape.Error, "description": what}
     for status, what in (
         (401, "No valid key"),
-        (403, "Not with this key, or from elsewhere"),
-        (404, "No such path or model"),
-        (408, "The body came too slowly"),
+        (403, "Not allowed with this key, or under this host name"),
+        (404, "The path or model does not exist"),
+        (408, "The body arrived too slowly"),
         (409, "The models were not reloaded"),
         (413, "More than a limit allows"),
         (415, "Not JSON"),
-        (422, "Not what the endpoint reads"),
-        (424, "Not with this model, or it failed"),
-        (429, "Overloaded: come back after Retry-After"),
+        (422, "The endpoint cannot read the request"),
+        (424, "The model cannot do this, or it failed"),
+        (429, "Overloaded: try again after Retry-After"),
         (503, "Not ready, or stopping"),
         (504, "Not done in time"),
     )
@@ -50,16 +50,17 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 class _Read(Request):
-    """A request whose JSON the guard has read already."""
+    """A request whose JSON the guard has already parsed."""
 
     async def json(self) -> Any:
         return self.scope[JSON] if JSON in self.scope else await super().json()
 
 
 class ReadRoute(APIRoute):
-    """A route that parses no body again."""
+    """A route that does not parse the body again."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, called with the JSON that the guard has parsed."""
         handle = super().get_route_handler()
 
         async def read(request: Request) -> Response:
@@ -72,14 +73,14 @@ router = APIRouter(route_class=ReadRoute, responses=ERRORS)
 
 
 def service_of(request: Request) -> Service:
-    """The one behind the application."""
+    """The service behind the application."""
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
 
 
 def model_of(request: Request, name: str | None) -> Hosted:
-    """The model of the path, else of this name. Raises `Refusal` (404) for an unknown one."""
+    """The model that the path names, else the model `name`. Raises `Refusal` (404) for an unknown one."""
     call = request.scope[CALL]
     model = service_of(request).model(call.model or name)
     call.model = model.name
@@ -87,29 +88,24 @@ def model_of(request: Request, name: str | None) -> Hosted:
 
 
 def _found(request: Request, name: str | None, ability: str) -> tuple[Service, Call, Hosted]:
-    """Raises `Refusal`: 404 for an unknown model, 424 for one that does not do this."""
+    """Raises `Refusal`: 404 for an unknown model, 424 for a model without this endpoint."""
     model = model_of(request, name)
     model.require(ability)
     return service_of(request), request.scope[CALL], model
 
 
 def answer(value: Any) -> Response:
-    """As JSON."""
+    """A value as a JSON response."""
     return Response(to_json(value), media_type="application/json")
 
 
 def _json_of(function: Callable[..., Any], *arguments: Any) -> bytes:
-    """As `answer`, of what the function gives: in the thread that made it, and nothing else of it is kept."""
+    """The JSON of the function's result, made in the same thread, so that nothing else of the result is kept."""
     return to_json(function(*arguments))
 
 
 def _listed(inputs: str | list[str]) -> list[str]:
     return [inputs] if isinstance(inputs, str) else inputs
-
-
-def _floats(table: np.ndarray) -> Any:
-    """Nested lists with as many decimals as float32 holds, which halves the body."""
-    return np.round(table.astype(np.float64), 8).tolist()
 
 
 # --- text-embeddings-inference ---------------------------------------------------------------------------
@@ -123,12 +119,12 @@ async def embed(body: shape.EmbedRequest, request: Request) -> Response:
     table = await service.vectors(
         call, model, texts, truncate=body.truncate, normalize=body.normalize, dimensions=body.dimensions
     )
-    return answer(await service.text(call, _floats, table))
+    return answer(await service.text(call, as_lists, table))
 
 
 @router.post("/predict", response_model=list[shape.Prediction] | list[list[shape.Prediction]])
 async def predict(body: shape.PredictRequest, request: Request) -> Response:
-    """Every label with its score, best first: of a text, of a pair [a, b], or of each in a batch [[a], [b, c]]."""
+    """Every label with its score, best first: for a text, a pair [a, b], or each item of a batch [[a], [b, c]]."""
     scores, single = await label_scores(body, request, raw=body.raw_scores)
     return answer(scores[0] if single else scores)
 
@@ -136,7 +132,7 @@ async def predict(body: shape.PredictRequest, request: Request) -> Response:
 async def label_scores(
     body: shape.PredictRequest, request: Request, *, raw: bool
 ) -> tuple[list[list[dict[str, Any]]], bool]:
-    """The labels of each input with their scores or, `raw`, logits; and whether there is one input alone."""
+    """The labels of each input with their scores (logits with `raw`), and whether there is a single input."""
     service, call, model = _found(request, body.model, "predict")
     if isinstance(body.inputs, str):
         single, sequences = True, [[body.inputs]]
@@ -150,22 +146,21 @@ async def label_scores(
 
 @router.post("/rerank", response_model=list[shape.Rank], response_model_exclude_none=True)
 async def rerank(body: shape.RerankRequest, request: Request) -> Response:
-    """The texts by how well they fit the query, best first: by the number that a cross-encoder gives the pair (its
-    sigmoid unless `raw_scores`), or by the cosine of the vectors."""
+    """The texts by how well they fit the query, best first.
+
+    A cross-encoder scores each pair by its number (through the sigmoid unless `raw_scores`). Other models score by the
+    cosine of the vectors.
+    """
     service, call, model = _found(request, body.model, "rerank")
     service.count(call, len(body.texts))
     if model.embeds:
         table = await service.vectors(call, model, [body.query, *body.texts], truncate=body.truncate, counted=False)
-        scores = table[1:] @ table[0]
+        scores = cosines(table[0], table[1:])
     else:
         pairs = [Example(body.query, text) for text in body.texts]
         outputs = await service.outputs(call, model, pairs, truncate=body.truncate)
-        scores = np.asarray([float(output.pooled[0]) for output in outputs])
-        scores = scores if body.raw_scores else sigmoid(scores)
-    ranks = [{"index": int(i), "score": float(scores[i])} for i in np.argsort(-scores, kind="stable")]
-    if body.return_text:
-        ranks = [{**rank, "text": body.texts[int(rank["index"])]} for rank in ranks]  # type: ignore[dict-item]
-    return answer(ranks)
+        scores = pair_scores(outputs, raw=body.raw_scores)
+    return answer(ranked(scores, body.texts if body.return_text else None))
 
 
 @router.post("/similarity", response_model=list[float])
@@ -175,12 +170,12 @@ async def similarity(body: shape.SimilarityRequest, request: Request) -> Respons
     service.count(call, len(body.inputs.sentences))
     texts = [body.inputs.source_sentence, *body.inputs.sentences]
     table = await service.vectors(call, model, texts, truncate=body.truncate, counted=False)
-    return answer((table[1:] @ table[0]).astype(float).tolist())
+    return answer(cosines(table[0], table[1:]).astype(float).tolist())
 
 
 @router.post("/tokenize", response_model=list[list[shape.Token]])
 async def tokenize(body: shape.TokenizeRequest, request: Request) -> Response:
-    """The pieces of each text with the characters they came from, uncut."""
+    """The pieces of each text with the characters that they came from, uncut."""
     service, call, model = _found(request, body.model, "tokenize")
     texts = _listed(body.inputs)
     service.count(call, len(texts))
@@ -196,7 +191,7 @@ async def tokenize(body: shape.TokenizeRequest, request: Request) -> Response:
 
 @router.get("/info", response_model=shape.Info)
 async def info(request: Request, model: str | None = None) -> Response:
-    """The model, the server's limits, and which endpoints and models there are."""
+    """The model, the server's limits, and the names of all endpoints and models."""
     service = service_of(request)
     found, limits = service.model(request.scope[CALL].model or model), service.limits
     return answer(
@@ -233,7 +228,7 @@ async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Respons
     table = await service.vectors(call, model, _listed(body.input), dimensions=body.dimensions)
     vectors = (
         [base64.b64encode(row.tobytes()).decode() for row in table] if body.encoding_format == "base64"
-        else await service.text(call, _floats, table)
+        else await service.text(call, as_lists, table)
     )  # fmt: skip
     data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
     usage = {"prompt_tokens": call.tokens, "total_tokens": call.tokens}
@@ -242,19 +237,10 @@ async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Respons
 
 @router.post("/v1/moderations", response_model=shape.Moderations)
 async def moderations(body: shape.ModerationsRequest, request: Request) -> Response:
-    """OpenAI's moderations: a text is flagged if it gets a label other than those that say that nothing is wrong."""
+    """OpenAI's moderations. A text is flagged if it gets a label other than those that mean "nothing is wrong"."""
     service, call, model = _found(request, body.model, "moderations")
     outputs = await service.outputs(call, model, [Example(text) for text in _listed(body.input)])
-    scores = await service.text(call, lambda: model.scores(outputs, raw=False))
-    flagged = await service.text(call, model.flagged, outputs)
-    results = [
-        {
-            "flagged": bool(found),
-            "categories": {label: label in found for label in model.config.id2label},
-            "category_scores": {each["label"]: each["score"] for each in every},
-        }
-        for found, every in zip(flagged, scores, strict=True)
-    ]
+    results = await service.text(call, model.moderated, outputs)
     return answer({"id": f"modr-{call.id}", "model": model.name, "results": results})
 
 
@@ -263,7 +249,7 @@ async def moderations(body: shape.ModerationsRequest, request: Request) -> Respo
 
 @router.post("/answer", response_model=list[shape.Answer], response_model_exclude_none=True)
 async def answers(body: shape.AnswerRequest, request: Request) -> Response:
-    """The answer to the question as a part of the context, or the best of the `choices`; `top_k` of them."""
+    """The answer to the question: a part of the context, or the best of the `choices`. Gives the `top_k` best."""
     service, call, model = _found(request, body.model, "answer")
     if model.chooses != (body.choices is not None):
         raise invalid("choices: this model needs at least two" if model.chooses else "choices: this model takes none")
@@ -285,7 +271,7 @@ async def answers(body: shape.AnswerRequest, request: Request) -> Response:
 
 @router.post("/entities", response_model=list[shape.Entity] | list[list[shape.Entity]])
 async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
-    """The entities of a text in its order, or a list of them for each of several."""
+    """The entities of a text in its order. A list of texts gets a list for each text."""
     service, call, model = _found(request, body.model, "entities")
     examples = [Example(text) for text in _listed(body.inputs)]
     outputs = await service.outputs(call, model, examples, truncate=body.truncate, piecewise=True)
@@ -295,7 +281,7 @@ async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
 
 @router.post("/fill-mask", response_model=list[Any])
 async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
-    """The likeliest pieces at [MASK], best first; a list for each of several masks, and for each of several texts."""
+    """The most likely pieces at [MASK], best first. Several masks get a list each, and so do several texts."""
     service, call, model = _found(request, body.model, "fill-mask")
     texts = _listed(body.inputs)
     service.count(call, len(texts))
@@ -315,7 +301,7 @@ async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
 
 @router.post("/summarize", response_model=shape.Summary)
 async def summarized(body: shape.SummarizeRequest, request: Request) -> Response:
-    """The sentences of a text that stand for the others, in its order, from the vectors of all of them."""
+    """The most central sentences of a text, in its order, chosen by the vectors of all its sentences."""
     service, call, model = _found(request, body.model, "summarize")
     service.measure(call, [body.inputs], model.max_length)
     parts = await service.text(call, sentences, body.inputs)
@@ -336,7 +322,7 @@ async def summarized(body: shape.SummarizeRequest, request: Request) -> Response
 
 @router.get("/health", response_class=Response)
 async def health(request: Request) -> Response:
-    """Whether the server is ready: a forward through the queue, on time."""
+    """Whether the server is ready: a forward through the queue must come back in time."""
     await service_of(request).health()
     return Response()
 
@@ -350,11 +336,13 @@ async def live() -> Response:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """For Prometheus."""
+    """Metrics for Prometheus."""
     return Response(service_of(request).metrics.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @router.post("/admin/reload", response_model=dict[str, dict[str, str]])
 async def reload(request: Request) -> Response:
-    """Reads the model folders anew; verified and tried before they replace the old ones. For administrators' keys."""
+    """Reads the model folders anew. They are verified and tried before they replace the old ones. Needs an
+    administrator's key.
+    """
     return answer({"models": await service_of(request).reload()})

@@ -1,4 +1,4 @@
-"""The process: models loaded, an address bound, signals heeded, nothing lost on the way out."""
+"""The process: loads models, binds an address, handles signals, and loses no accepted request when it stops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from types import FrameType
 import uvicorn
 
 from albert.errors import AlbertError, ErrorKind, require_ranges
-from albert.serve.core.hosted import SAFE_LABELS, Hosted, Source
+from albert.predict.moderation import SAFE_LABELS
+from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.keys import Keys, RateLimit
 from albert.serve.core.limits import Limits
 from albert.serve.core.logs import flush, log, log_warnings
@@ -31,17 +32,17 @@ from albert.serve.http.connection import protocol
 from albert.serve.http.crowd import Crowd
 
 _BACKLOG = 2048
-_LAME = 1.0  # seconds in which a server that stops still answers, with 503: balancers and clients learn of it
-# Seconds after which a thread that computes gets the interpreter from one that does not pause. Between two operations
-# it would otherwise wait up to 5 ms: beside a thread of Python that never pauses 376 tokens took 197 ms, so 57 ms.
+_LAME = 1.0  # seconds in which a stopping server still answers with 503, so that balancers and clients notice
+# Seconds after which a computing thread gets the interpreter from a thread that does not pause. By default it waits
+# up to 5 ms between two operations: 376 tokens beside a busy Python thread took 197 ms, and take 57 ms with this.
 _SWITCH = 0.0002
-_FLUSH = 3  # seconds for answers to leave after the last was given
-_LAST_WORDS = 0.2  # seconds for the log, where the process leaves at once
+_FLUSH = 3  # seconds for the last answers to leave
+_LAST_WORDS = 0.2  # seconds for the log when the process ends at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig:
-    """What to serve, where and to whom. `rate` is requests a second for each key, `burst` how many may come at once."""
+    """What to serve, where and to whom. `rate` is requests per second and key; `burst` is how many may come at once."""
 
     models: tuple[Source, ...]
     host: str = "127.0.0.1"
@@ -75,11 +76,11 @@ class ServeConfig:
                 got="no --api-key-file", hint="albert serve-key OWNER >> keys, then --api-key-file keys",
             )  # fmt: skip
         if self.key_file is None and self.rate is not None:
-            raise AlbertError(ErrorKind.USAGE, "--rate", expected="--api-key-file with it", got="no keys to count")
+            raise AlbertError(ErrorKind.USAGE, "--rate", expected="--api-key-file with it", got="no keys")
         if (self.certificate is None) != (self.private_key is None):
             raise AlbertError(ErrorKind.USAGE, "TLS", expected="--tls-certificate and --tls-key", got="one of them")
         for path in filter(None, (self.certificate, self.private_key)):
-            if not path.is_file():  # a pipe would be waited for, and these are read more than once
+            if not path.is_file():  # a pipe could block, and these files are read more than once
                 raise AlbertError(
                     ErrorKind.CONFIG, f"TLS: {path}", expected="a PEM file",
                     got="something else" if path.exists() else "no such file",
@@ -95,10 +96,10 @@ class ServeConfig:
 
 
 def serve(config: ServeConfig) -> None:
-    """Serves until SIGTERM or SIGINT, then answers what it accepted and returns; SIGHUP reloads the models.
+    """Serves until SIGTERM or SIGINT, then answers the accepted requests and returns. SIGHUP reloads the models.
 
-    Raises `AlbertError`: bad-model, bad-config (also for an address that is taken), internal when work under way did
-    not end in time.
+    Raises `AlbertError`: bad-model, bad-config (also for an address that is in use), internal when the work under way
+    did not end in time.
     """
     log_warnings()
     logging.captureWarnings(True)
@@ -117,7 +118,7 @@ def serve(config: ServeConfig) -> None:
     )
     hosts = None if keys is not None else frozenset({"localhost", *map(str.lower, config.hosts)})
     sys.setswitchinterval(_SWITCH)
-    gc.freeze()  # of the million objects of torch and the models none becomes garbage: collections need not look
+    gc.freeze()  # the million objects of torch and the models never become garbage, so collections skip them
     with _bound(config) as listener:
         tls = {"ssl_certfile": config.certificate, "ssl_keyfile": config.private_key}
         server = _Server(settings(service, hosts=hosts, **tls), service)
@@ -130,7 +131,7 @@ def serve(config: ServeConfig) -> None:
 
 
 def settings(service: Service, *, hosts: frozenset[str] | None = None, **tls: Path | None) -> uvicorn.Config:
-    """uvicorn's, with the limits of the service; it believes no headers of proxies and names no server."""
+    """uvicorn's settings with the limits of the service. It trusts no proxy's headers and does not name the server."""
     return uvicorn.Config(
         create_app(service, hosts=hosts),
         http=protocol(Crowd(service.limits)),
@@ -148,7 +149,7 @@ def settings(service: Service, *, hosts: frozenset[str] | None = None, **tls: Pa
 
 
 class _Server(Listener):
-    """uvicorn's server, which on a signal first lets the service finish."""
+    """uvicorn's server. On a signal it first lets the service finish."""
 
     address = ""
 
@@ -165,7 +166,7 @@ class _Server(Listener):
         log("info", "listening", address=self.address, models=list(self.service.models), process=os.getpid())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.service.draining or not self.started:  # a second one, or nothing to finish
+        if self.service.draining or not self.started:  # a second signal, or nothing to finish
             flush(_LAST_WORDS)
             os._exit(128 + sig)
         self.service.draining = True
@@ -180,19 +181,19 @@ class _Server(Listener):
         begun, drain = self._loop.time(), service.limits.drain
         await asyncio.sleep(min(_LAME, drain))
         while service.under_way and (spent := self._loop.time() - begun) < drain:
-            if spent > drain - max(_FLUSH + 1, drain / 4):  # who does not read what it is given is no work under way
+            if spent > drain - max(_FLUSH + 1, drain / 4):  # unread answers are not work
                 self.crowd.cut_off_unread()
             await asyncio.sleep(0.02)
         left = service.under_way
         log("info" if not left else "error", "stopped", accepted=service.accepted, answered=service.answered, left=left)
-        if left:  # a thread that hangs would keep the process
+        if left:  # a hanging thread would keep the process alive
             flush()
             os._exit(ErrorKind.INTERNAL.exit_code)
         self.should_exit = True
 
     def _reload(self) -> None:
         async def reload() -> None:
-            with contextlib.suppress(Refusal):  # the log tells why
+            with contextlib.suppress(Refusal):  # the log has the reason
                 await self.service.reload()
 
         task = self._loop.create_task(reload())

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers: text-embeddings-inference's, OpenAI's, and those of our own endpoints."""
+"""The shapes of requests and answers: those of text-embeddings-inference, of OpenAI, and our own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from albert.tasks.metrics import sigmoid, softmax
 
-# A list ends at its first mistake: without that, a body of 2 MB costs pydantic 10 seconds of listing them all.
+# Validation of a list ends at its first mistake. Otherwise pydantic takes 10 seconds to list all of a 2 MB body.
 Strings = Annotated[list[str], Field(fail_fast=True)]
 Texts = Annotated[str | Strings, Field(description="A text, or a list of texts.", examples=["what is it?"])]
 Sequence = Annotated[
@@ -35,13 +35,15 @@ TopK = Annotated[int, Field(ge=1, le=100)]
 
 
 class _Request(BaseModel):
-    """Unknown fields are ignored, as clients of other servers send some."""
+    """Unknown fields are ignored, because clients of other servers send some."""
 
     model_config = ConfigDict(strict=True)
     model: str | None = Field(None, description="One of the served models; the first if left out.")
 
 
 class EmbedRequest(_Request):
+    """Texts for /embed."""
+
     inputs: Texts
     normalize: bool = True
     truncate: Truncate = None
@@ -52,6 +54,8 @@ class EmbedRequest(_Request):
 
 
 class PredictRequest(_Request):
+    """A text, a pair or a batch for /predict."""
+
     inputs: PredictInputs
     raw_scores: bool = Field(False, description="Logits instead of probabilities.")
     truncate: Truncate = None
@@ -59,84 +63,106 @@ class PredictRequest(_Request):
 
 
 class RerankRequest(_Request):
+    """A query and the texts to sort by it."""
+
     query: str
     texts: Strings
-    raw_scores: bool = Field(False, description="Of a cross-encoder: its number instead of the sigmoid of it.")
+    raw_scores: bool = Field(False, description="For a cross-encoder: its number instead of its sigmoid.")
     return_text: bool = False
     truncate: Truncate = None
     truncation_direction: Direction = None
 
 
 class SimilarityInputs(BaseModel):
+    """A sentence and those to compare with it."""
+
     model_config = ConfigDict(strict=True)
     source_sentence: str
     sentences: Strings
 
 
 class SimilarityRequest(_Request):
+    """Sentences for /similarity."""
+
     inputs: SimilarityInputs
     truncate: Truncate = None
     truncation_direction: Direction = None
 
 
 class TokenizeRequest(_Request):
+    """Texts for /tokenize."""
+
     inputs: Texts
     add_special_tokens: bool = True
 
 
 class EmbeddingsRequest(_Request):
+    """Texts in OpenAI's shape for /v1/embeddings."""
+
     input: Texts
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Dimensions = None
 
 
 class ModerationsRequest(_Request):
+    """Texts in OpenAI's shape for /v1/moderations."""
+
     input: Texts
 
 
 class AnswerRequest(_Request):
+    """A question with its context, and answers to choose from where the model chooses."""
+
     question: str
     context: str
     choices: Strings | None = Field(None, description="For models that choose among answers.")
     top_k: TopK = 1
     max_answer: int = Field(30, ge=1, le=512, description="Pieces of the longest answer.")
-    handle_impossible_answer: bool | None = Field(None, description='Whether "" may be an answer; else as trained.')
+    handle_impossible_answer: bool | None = Field(
+        None, description='Whether "" may be an answer; as trained if left out.'
+    )
 
 
 class EntitiesRequest(_Request):
+    """Texts for /entities."""
+
     inputs: Texts
     aggregation: Literal["none", "simple", "first", "average", "max"] = "first"
     truncate: Truncate = None
 
 
 class FillMaskRequest(_Request):
+    """Texts with [MASK]."""
+
     inputs: Annotated[str | Strings, Field(description="Each with a [MASK].", examples=["a cup of [MASK]"])]
     top_k: TopK = 5
 
 
 class SummarizeRequest(_Request):
+    """A text, and how many of its sentences to keep."""
+
     inputs: str
     sentences: int = Field(3, ge=1, le=100)
 
 
 class AnyRequest(_Request):
-    """What the server's address itself takes: the fields of any other endpoint."""
+    """A request to the server's base URL: the fields of any other endpoint."""
 
     model_config = ConfigDict(strict=True, extra="allow")
-    inputs: Any = Field(None, description="As of the endpoint.", examples=["great film"])
+    inputs: Any = Field(None, description="The inputs of the other endpoint.", examples=["great film"])
     query: str | None = Field(None, description="With `texts`: a request of /rerank.")
     parameters: dict[str, Any] | None = Field(None, description="Options as Hugging Face's InferenceClient sends them.")
 
 
 class LabelOptions(BaseModel):
-    """What Hugging Face's clients may ask of labels; the functions are of logits."""
+    """The options for labels of Hugging Face's clients. The functions apply to logits."""
 
     model_config = ConfigDict(strict=True)
     top_k: int | None = Field(None, ge=1, le=10_000)
     function: Literal["sigmoid", "softmax", "none"] | None = None
 
     def applied(self, row: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The labels with the function of their logits, or as they are where none is asked for."""
+        """The labels with the chosen function of their logits; unchanged if none is chosen."""
         if self.function in (None, "none"):
             return row
         function = sigmoid if self.function == "sigmoid" else softmax
@@ -145,17 +171,23 @@ class LabelOptions(BaseModel):
 
 
 class Prediction(BaseModel):
+    """A label with its score."""
+
     score: float
     label: str
 
 
 class Rank(BaseModel):
+    """A text's position in the request, with its score."""
+
     index: int
     score: float
     text: str | None = None
 
 
 class Token(BaseModel):
+    """A piece with its id and the characters that it came from."""
+
     id: int
     text: str
     special: bool
@@ -164,17 +196,23 @@ class Token(BaseModel):
 
 
 class Embedding(BaseModel):
+    """A vector in OpenAI's shape: a list of numbers, or base64 of float32."""
+
     object: Literal["embedding"] = "embedding"
     index: int
     embedding: list[float] | str
 
 
 class Usage(BaseModel):
+    """How many pieces a request had."""
+
     prompt_tokens: int
     total_tokens: int
 
 
 class Embeddings(BaseModel):
+    """The answer of /v1/embeddings in OpenAI's shape."""
+
     object: Literal["list"] = "list"
     data: list[Embedding]
     model: str
@@ -182,19 +220,23 @@ class Embeddings(BaseModel):
 
 
 class Moderation(BaseModel):
+    """Whether a text is flagged, and the score of each label."""
+
     flagged: bool
     categories: dict[str, bool]
     category_scores: dict[str, float]
 
 
 class Moderations(BaseModel):
+    """The answer of /v1/moderations in OpenAI's shape."""
+
     id: str
     model: str
     results: list[Moderation]
 
 
 class Answer(BaseModel):
-    """An answer in the context, or a choice."""
+    """A part of the context, or one of the choices."""
 
     score: float
     start: int | None = None
@@ -205,6 +247,8 @@ class Answer(BaseModel):
 
 
 class Entity(BaseModel):
+    """A name in a text, its type, and its place in characters."""
+
     entity_group: str | None = None
     entity: str | None = None
     score: float
@@ -214,6 +258,8 @@ class Entity(BaseModel):
 
 
 class Filled(BaseModel):
+    """A piece for a [MASK], and the text with it in place."""
+
     score: float
     token: int
     token_str: str
@@ -221,6 +267,8 @@ class Filled(BaseModel):
 
 
 class SummarySentence(BaseModel):
+    """A sentence of the text, its place in characters, and its score."""
+
     text: str
     start: int
     end: int
@@ -228,12 +276,14 @@ class SummarySentence(BaseModel):
 
 
 class Summary(BaseModel):
+    """The chosen sentences, together and one by one."""
+
     summary: str
     sentences: list[SummarySentence]
 
 
 class Info(BaseModel):
-    """text-embeddings-inference's keys; `task`, `endpoints`, `labels` and `models` are ours."""
+    """The keys of text-embeddings-inference. `task`, `endpoints`, `labels` and `models` are our own."""
 
     model_config = ConfigDict(protected_namespaces=())
     model_id: str
@@ -257,5 +307,7 @@ class Info(BaseModel):
 
 
 class Error(BaseModel):
+    """A refusal: one sentence, and its kind for programs."""
+
     error: str
     error_type: str

@@ -1,4 +1,4 @@
-"""A refusal as HTTP: its status, its body `{error, error_type}`, its headers; and what a request cost, as headers."""
+"""Refusals as HTTP responses (status, body `{error, error_type}`, headers), and the cost of a request as headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from albert.serve.core.call import Call
 from albert.serve.core.refusals import Reason, Refusal
 
-# error_type is text-embeddings-inference's where it has one for the case.
+# error_type is that of text-embeddings-inference if it has one for the case.
 _STATUS = {
     Reason.UNAUTHORIZED: (401, "Unauthorized"),
     Reason.NOT_FOUND: (404, "NotFound"),
@@ -23,7 +23,7 @@ _STATUS = {
 
 
 class HttpRefusal(Refusal):
-    """A request that is refused for how it came, before the models have a say."""
+    """A refusal because of the HTTP request itself. It never reaches a model."""
 
     def __init__(self, status: int, error_type: str, error: str) -> None:
         super().__init__(Reason.INVALID, error)
@@ -37,7 +37,7 @@ def status_of(refusal: Refusal) -> int:
 
 
 def error_type_of(refusal: Refusal) -> str:
-    """The kind of error in a word, for programs."""
+    """The kind of error in one word, for programs."""
     return refusal.error_type if isinstance(refusal, HttpRefusal) else _STATUS[refusal.reason][1]
 
 
@@ -52,7 +52,7 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
 
 
 def cost_headers(call: Call) -> dict[str, str]:
-    """What a call cost, under text-embeddings-inference's names, in milliseconds; and how many texts were cut."""
+    """The cost of a call in milliseconds, under the names of text-embeddings-inference, and how many texts were cut."""
     costs = {
         "x-compute-characters": call.characters,
         "x-compute-tokens": call.tokens,

@@ -1,1 +1,1 @@
-"""Hostile text made readable: look-alikes, order of display, floods of marks."""
+"""Hostile text made readable: look-alike letters, display order, floods of marks."""

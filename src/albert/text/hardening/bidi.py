@@ -1,7 +1,7 @@
 """The order in which a reader sees text with directional controls: UAX #9 for a stretch within a left-to-right line.
 
-Without N0 (paired brackets) and L1 (white space at the end of lines), which concern no letters. Source: Unicode
-Standard Annex #9; the numbers of its rules stand beside the code.
+N0 (paired brackets) and L1 (white space at line ends) are left out, because they move no letters. Source: Unicode
+Standard Annex #9; comments name its rules.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEUTRAL = frozenset(("B", "S", "WS", "ON", "LRI", "RLI", "FSI", "PDI"))
 
 
 def regions(text: str) -> list[tuple[int, int]]:
-    """[start, end) of each outermost embedding or isolate that holds an override, to its end or that of its line."""
+    """[start, end) of each outermost embedding or isolate that contains an override, to its end or that of its line."""
     found: list[tuple[int, int]] = []
     open_: list[str] = []
     start, overridden, isolates = 0, False, 0
@@ -52,7 +52,7 @@ def regions(text: str) -> list[tuple[int, int]]:
 
 
 def displayed(text: str) -> list[int]:
-    """Indices of the characters in the order of display, from left to right; the controls are left out."""
+    """Indices of the characters in display order, from left to right, without the controls."""
     levels, types, matches = _explicit(text)
     for sequence in _sequences(text, levels, matches):
         _resolve(sequence, levels, types)
@@ -68,7 +68,7 @@ class _Status:
 
 
 def _explicit(text: str) -> tuple[list[int], list[str], dict[int, int]]:
-    """X1 to X8: levels (-1 for what X9 removes), types after overrides, and where each isolate ends."""
+    """X1 to X8: levels (-1 for characters that X9 removes), types after overrides, and where each isolate ends."""
     stack = [_Status(0, None, False)]
     levels, types, matches, opened = [], [], {}, []
     lost_isolates = lost_embeddings = 0
@@ -86,7 +86,7 @@ def _explicit(text: str) -> tuple[list[int], list[str], dict[int, int]]:
         elif char in _ISOLATE:
             levels.append(top.level)
             kind = top.override or kind
-            # looking ahead only where it counts keeps the cost linear: as often as isolates nest, 125 times at most
+            # looking ahead only where needed keeps the cost linear: at most 125 times, the limit of nesting
             lost = lost_isolates or lost_embeddings or top.level + 2 > _MAX_DEPTH
             odd = _first_strong(text, index + 1) if char == "\u2068" and not lost else _ISOLATE[char]
             level = _next(top.level, odd)
@@ -119,12 +119,12 @@ def _explicit(text: str) -> tuple[list[int], list[str], dict[int, int]]:
 
 
 def _next(level: int, odd: int) -> int:
-    """The least level above that is odd, or even."""
+    """The lowest level above this one that is odd, or even."""
     return level + 1 if (level + 1) % 2 == odd else level + 2
 
 
 def _first_strong(text: str, start: int) -> int:
-    """P2 and P3 within an isolate: 1 if its first strong character goes right to left."""
+    """P2 and P3 within an isolate: 1 if its first strong character is right-to-left."""
     depth = 0
     for index in range(start, len(text)):
         char = text[index]
@@ -229,7 +229,7 @@ def _weak(kinds: list[str], before: str) -> list[str]:
 
 
 def _reordered(places: list[int], levels: Sequence[int]) -> list[int]:
-    """L2: from the highest level down to the lowest odd one, runs of that level or more are turned round."""
+    """L2: from the highest level down to the lowest odd one, reverses each run of that level or higher."""
     used = sorted({levels[place] for place in places}, reverse=True)
     odd = [level for level in used if level % 2]
     for level in range(used[0], min(odd) - 1, -1) if odd else ():

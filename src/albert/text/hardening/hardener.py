@@ -1,6 +1,6 @@
-"""Hostile text made readable before ALBERT's own preprocessing: what does not show goes, look-alikes are folded.
+"""Makes hostile text readable before ALBERT's own preprocessing: removes invisible characters and folds look-alikes.
 
-Why each rule is as it is: docs/decisions/005. Off for published checkpoints, on for what `albert train` makes.
+docs/decisions/005 has the reason for each rule. Off for published checkpoints, on for models that `albert train` makes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from albert.text.hardening.lookalikes import LOOKALIKE, MEETING, OTHER, SMALL, J
 from albert.text.normalize import NormalizedText
 
 VERSION = 1
-MOST_MARKS = 30  # in a row: normalising a flood of marks takes time quadratic in it
-_EXPANSION = 4  # of the text under NFKD, past which the characters that expand further go
-_ROUNDS = 4  # what one removal lays bare the next round sees; two are the most that attacks were seen to need
+MOST_MARKS = 30  # marks in a row: normalising a flood of them takes quadratic time
+_EXPANSION = 4  # how much longer NFKD may make the text; beyond this, expanding characters are removed
+_ROUNDS = 4  # a removal may expose more for the next round; no known attack needs more than two
 
-# --- what is looked for --------------------------------------------------------------------------------------
+# --- patterns ------------------------------------------------------------------------------------------------
 
 _ARABIC_INDIC = (
     "\u0600-\u08ff\u0900-\u109f\u1780-\u18af\u19e0-\u19ff\u1a00-\u1aff\u1b00-\u1c4f\ua840-\ua87f\ua8e0-\ua9ff"
@@ -34,11 +34,11 @@ _ARABIC_INDIC = (
 _NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aad\ua9e0-\ua9ff\uaa60-\uaadf"
 _EMOJI = "\u00a9\u00ae\u203c-\u2bff\u3030\u303d\u3297\u3299\ufe0f\U0001f000-\U0001faff"
 _JAMO = "\u1100-\u115e\u1161-\u11ff\ua960-\ua97f\ud7b0-\ud7fb"
-_NO_VARIANTS = "\x00-\xa8\xaa-\xad\xaf-\u058f\u1d00-\u1fff\u2000-\u200f"  # letters and spaces of the West
+_NO_VARIANTS = "\x00-\xa8\xaa-\xad\xaf-\u058f\u1d00-\u1fff\u2000-\u200f"  # Western letters and spaces
 _TAG = "\U000e0020-\U000e007f"
 _VARIATION = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 
-# A flag's tags match first, so that they are no hidden text.
+# A flag's tags match first, so that they do not count as hidden text.
 INVISIBLE = re.compile(
     f"(?P<flag>\U0001f3f4[\U000e0030-\U000e007a]{{2,6}}\U000e007f)"
     "|[\u00ad\u2060-\u2064\u206a-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0001]"
@@ -52,14 +52,14 @@ INVISIBLE = re.compile(
     re.DOTALL,
 )
 BIDI = re.compile("[" + "".join(sorted(bidi.CONTROLS)) + "]")
-CONTROL = re.compile("[\x00-\x07\x0e-\x1b\x7f]")  # white space stays, as str.isspace counts it; \b is applied
+CONTROL = re.compile("[\x00-\x07\x0e-\x1b\x7f]")  # white space stays (as in str.isspace), and \b is applied
 _BACKSPACE = "\b"
 _READ_RIGHTWARDS = re.compile("[A-Za-z0-9]")
 _STYLED = {chr(first + letter): chr(ord("a") + letter) for first in (0x1F150, 0x1F170) for letter in range(26)}
 _STYLES = "\U0001f150-\U0001f169\U0001f170-\U0001f189"
-# Alone such a letter is an emoji: blood types, a car park.
+# Alone, this letter is an emoji: a blood type, a car park.
 _STYLED_RUN = re.compile(f"[{_STYLES}]{{2,}}|(?<=[A-Za-z])[{_STYLES}]|[{_STYLES}](?=[A-Za-z])")
-# What an ASCII text may hold, and what others: a text without any of these stays as it is.
+# What a rule may change in ASCII text, and in other text. A text without any of these stays as it is.
 _ASCII_SUSPECT = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 _SUSPECT = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
@@ -71,7 +71,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 @cache
 def _floods() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """More marks in a row than any language writes, and those of them that are too many.
+    """More marks in a row than any language writes, and the superfluous ones among them.
 
     A mark here is a character whose NFKD form begins with one that normalisation sorts.
     """
@@ -82,7 +82,7 @@ def _floods() -> tuple[re.Pattern[str], re.Pattern[str]]:
         or (unicodedata.decomposition(char) and unicodedata.combining(unicodedata.normalize("NFKD", char)[0]))
     ]
     mark = character_class(marks)
-    # The first look takes one range for all marks beyond U+FFFF: many make it twenty times as slow.
+    # The first search has one range for all marks beyond U+FFFF: many ranges make it twenty times slower.
     likely = character_class(char for char in marks if char <= "\uffff")[:-1] + "\U00010000-\U0001efff]"
     return (
         re.compile(f"{likely}{likely}{{{MOST_MARKS}}}"),
@@ -91,12 +91,12 @@ def _floods() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def without_floods(text: str) -> str:
-    """The text with at most `MOST_MARKS` marks in a row, for Unicode's normal forms, which take quadratic time else."""
+    """The text with at most `MOST_MARKS` marks in a row. Unicode's normal forms take quadratic time otherwise."""
     return _floods()[1].sub("", text) if _floods()[0].search(text) else text
 
 
 def mark_flood(text: str) -> int:
-    """How many marks the first run of them has that is longer than any language writes; 0 without one."""
+    """The number of marks in the first run that is longer than any language writes; 0 without one."""
     kept = _floods()[1].search(text)
     return MOST_MARKS + len(kept[0]) if kept else 0
 
@@ -106,20 +106,20 @@ def mark_flood(text: str) -> int:
 
 @dataclass(frozen=True)
 class Hardening:
-    """How a model's texts are hardened; `whole_words` also folds words that are look-alikes throughout.
+    """How a model's texts are hardened. `whole_words` also folds words made entirely of look-alikes.
 
-    That is for texts in a language of Latin letters alone: Russian has such words ("а", "сор").
+    Use it only for texts in Latin letters: Russian has such words ("а", "сор").
     """
 
     whole_words: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """What a tokenizer's configuration says of it; the inverse of `hardening_of`."""
+        """The entries of a tokenizer's configuration; the inverse of `hardening_of`."""
         return {"hardening": VERSION, **({"hardening_whole_words": True} if self.whole_words else {})}
 
 
 def hardening_of(settings: Mapping[str, Any], source: str) -> Hardening | None:
-    """The hardening that a tokenizer's configuration asks for, None without the key.
+    """The hardening in a tokenizer's configuration; None without the key.
 
     Raises `AlbertError` (bad-model) for a version that this package does not have.
     """
@@ -139,9 +139,9 @@ def hardening_of(settings: Mapping[str, Any], source: str) -> Hardening | None:
 
 @dataclass(frozen=True)
 class Hardened(NormalizedText):
-    """A hardened text with its map into the original, and how many characters or words were dealt with, by rule.
+    """A hardened text with its map to the original, and how many characters or words each rule changed.
 
-    Every character has a span of at least one character; those that directional overrides moved share the span of
+    Every character has a span of at least one character. Characters that directional overrides moved share the span of
     the whole stretch, from its first control to its last.
     """
 
@@ -149,18 +149,18 @@ class Hardened(NormalizedText):
 
 
 class Hardener:
-    """Hardens texts by the rules of version 1; `spell` tells how a vocabulary writes a word (see `Judge`)."""
+    """Hardens texts by the rules of version 1. `spell` gives the pieces of a word in a vocabulary (see `Judge`)."""
 
     def __init__(self, hardening: Hardening | None = None, *, spell: Spell | None = None) -> None:
         self.hardening = hardening or Hardening()
         self._judge = Judge(spell, whole_words=self.hardening.whole_words)
 
     def text(self, original: str) -> str:
-        """The hardened text alone, for work that needs no offsets. Raises as `__call__`."""
+        """Only the hardened text, for work without offsets. Raises as `__call__`."""
         return self(original).text if self._concerns(original) else original
 
     def __call__(self, original: str) -> Hardened:
-        """The hardened text. Linear in its length. Raises `AlbertError` (bad-data) for lone surrogates."""
+        """The hardened text, in linear time. Raises `AlbertError` (bad-data) for lone surrogates."""
         if not self._concerns(original):
             return Hardened(original)
         draft = _Draft(original)
@@ -175,7 +175,7 @@ class Hardener:
         return Hardened(draft.text, draft.starts, draft.ends, counts)
 
     def _concerns(self, text: str) -> bool:
-        """Whether a text holds anything that a rule might change; next to nothing for plain ones."""
+        """Whether a rule might change the text. This costs almost nothing for plain text."""
         if text.isascii():
             return not text.isprintable() and _ASCII_SUSPECT.search(text) is not None
         return bool(_SUSPECT.search(text) or self._may_fold(text) or _floods()[0].search(text))
@@ -185,7 +185,7 @@ class Hardener:
         return bool(meeting or (self.hardening.whole_words and LOOKALIKE.search(text)))
 
     def _round(self, draft: _Draft) -> None:
-        """Every rule once."""
+        """Applies every rule once."""
         if _SUSPECT.search(draft.text):
             if SURROGATE.search(draft.text):
                 raise invalid_unicode(draft.text)
@@ -240,7 +240,7 @@ def character_class(chars: Iterable[str]) -> str:
 
 
 class _Draft:
-    """A text in the making: what is left, and where each character of it came from."""
+    """A text during hardening: the remaining characters, and where each came from."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -249,7 +249,7 @@ class _Draft:
         self.counts: Counter[str] = Counter()
 
     def delete(self, spans: Iterable[tuple[int, int]], rule: str) -> None:
-        """Takes out spans that are in order and do not overlap, and counts their characters."""
+        """Removes spans, which are in order and do not overlap, and counts their characters."""
         parts, keep, last = [], None, 0
         for start, end in spans:
             if keep is None:
@@ -263,7 +263,7 @@ class _Draft:
             self.starts, self.ends = self.starts[keep], self.ends[keep]
 
     def replace(self, changes: Iterable[tuple[int, str]], rule: str) -> None:
-        """Puts other characters in the place of as many, at places that are in order; each change counts as one."""
+        """Replaces characters by as many others, at places in order. Each change counts as one."""
         parts, last = [], 0
         for start, new in changes:
             parts += [self.text[last:start], new]
@@ -273,11 +273,11 @@ class _Draft:
             self.text = "".join(parts) + self.text[last:]
 
     def reorder(self, stretches: Iterable[tuple[int, int, list[int]]], rule: str) -> None:
-        """Puts the characters of each stretch in another order, without those that it leaves out."""
+        """Puts the characters of each stretch in another order. Characters missing from that order are removed."""
         order: list[np.ndarray] = []
         last = 0
         for start, end, places in stretches:
-            # all characters that moved share the span of the stretch, so that offsets never go back
+            # moved characters share the span of the whole stretch, so that offsets never decrease
             self.starts[start:end], self.ends[start:end] = self.starts[start], self.ends[end - 1]
             order += [np.arange(last, start), np.asarray(places, np.int64)]
             self.counts[rule] += len(places)
@@ -289,7 +289,7 @@ class _Draft:
 
 
 def _displayed(text: str) -> Iterable[tuple[int, int, list[int]]]:
-    """Stretches with overrides and Latin letters or digits, and their characters in the order of display."""
+    """Stretches with overrides and Latin letters or digits, and their characters in display order."""
     if bidi.OVERRIDES.isdisjoint(text):
         return
     for start, end in bidi.regions(text):
@@ -298,7 +298,7 @@ def _displayed(text: str) -> Iterable[tuple[int, int, list[int]]]:
 
 
 def _backspaced(text: str) -> list[tuple[int, int]]:
-    """Each backspace and the character that it deletes, with the marks on it; never a line break."""
+    """Each backspace and the character that it deletes, with its marks. Line breaks are never deleted."""
     kept: list[int] = []
     gone = np.zeros(len(text), bool)
     for index, char in enumerate(text):
@@ -316,18 +316,18 @@ def _backspaced(text: str) -> list[tuple[int, int]]:
 
 @cache
 def _wide() -> re.Pattern[str]:
-    """Characters that NFKD makes more than four of: U+FDFA becomes 18."""
+    """Characters that become more than four under NFKD: U+FDFA becomes 18."""
     candidates = map(chr, (*range(0x3200, 0x3400), *range(0xFB00, 0xFE00)))
     wide = (char for char in candidates if len(unicodedata.normalize("NFKD", char)) > _EXPANSION)
     return re.compile(character_class(wide))
 
 
 def _expanding(text: str) -> list[tuple[int, int]]:
-    """Those characters, where they are so many that the text would grow beyond four times its length."""
+    """These characters, if the text would become more than four times as long."""
     places = [match.span() for match in _wide().finditer(text)]
     return places if len(places) > 1 and _expanded(text) > _EXPANSION * len(text) else []
 
 
 def _expanded(text: str) -> int:
-    """The length of the text's NFKD, told by its characters: floods of marks are still in it."""
+    """The length of the text under NFKD, from its characters, because floods of marks are still in it."""
     return sum(count * len(unicodedata.normalize("NFKD", char)) for char, count in Counter(text).items())

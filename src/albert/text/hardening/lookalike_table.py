@@ -1,8 +1,8 @@
-"""Letters that look like an ASCII letter, by script: made by recipes/lookalikes.py."""
+"""Letters that look like an ASCII letter, by script. Made by recipes/lookalikes.py."""
 
 UNICODE = "15.0"
 
-# script: letters, and what each looks like
+# script: letters, and the letter that each looks like
 LOOKALIKES = {
     "ARMENIAN": (
         "ՍՏՕագզհոռսցքօ",

@@ -1,7 +1,7 @@
-"""Words whose letters come from more than one script, and what they pretend to be.
+"""Words with letters of more than one script, and the words that they imitate.
 
-The script of a letter is the first word of its Unicode name: names never change (Unicode's stability policy),
-`unicodedata` has them, and units (MICRO SIGN, OHM SIGN) are none by them. More in docs/decisions/005.
+The script of a letter is the first word of its Unicode name. Names never change (Unicode's stability policy),
+`unicodedata` has them, and units (MICRO SIGN, OHM SIGN) have no script by this rule. More in docs/decisions/005.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from itertools import groupby
 from albert.text.hardening.lookalike_table import LOOKALIKES
 
 LATIN = "LATIN"
-_SMALL, _ONE_STOREY = "SMALL CAPITALS", "ONE STOREY"  # no scripts of Unicode's: Latin letters that mix like another
-# Of the capitals drawn small those that phonetic transcriptions use (U+0250 to 02AF) count only in words of them alone.
+_SMALL, _ONE_STOREY = "SMALL CAPITALS", "ONE STOREY"  # Latin letters that mix like those of another script
+# Small capitals of phonetic transcription (U+0250 to 02AF) count only in words made entirely of them.
 _PHONETIC = dict(zip("ʙɢʜɪʟɴʀʏ", "BGHILNRY", strict=True))
 _SMALL_CAPITALS = dict(zip("ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢꞯ", "ACDEFJKMOPSTUVWZQ", strict=True))
 _ONE_STOREY_LETTERS = {"ɑ": "a", "ɡ": "g"}  # phonetic, too
 _STAND_INS = "sxqǫ"  # s, x and q drawn small are these
-_GREEK_SYMBOLS = frozenset("αγινρσυϱϳ")  # letters of formulas and names (TNFα): look-alikes in longer words only
+_GREEK_SYMBOLS = frozenset("αγινρσυϱϳ")  # letters of formulas and names (TNFα): look-alikes only in longer words
 _ENOUGH_SMALL = 3
-_SHORT, _LONG = 3, 4  # letters of a word in which a Greek minuscule may be, and is, no symbol
-_I_OR_L = str.maketrans("ӀӏΙІⲒꓲ", "llllll")  # folded to an i by their table, they may stand for an l
-_CACHED, _LONGEST = 1 << 15, 64  # words whose judgement is remembered, and their length: hostile ones may be megabytes
+_SHORT, _LONG = 3, 4  # letters of a word in which a Greek minuscule may be a look-alike, and is one
+_I_OR_L = str.maketrans("ӀӏΙІⲒꓲ", "llllll")  # the table folds these to i, but they may stand for l
+_CACHED, _LONGEST = 1 << 15, 64  # cached judgements, and the longest cached word: hostile ones may be long
 
 _PROTOTYPES = {script: dict(zip(letters, looks, strict=True)) for script, (letters, looks) in LOOKALIKES.items()} | {
     _SMALL: _SMALL_CAPITALS,
@@ -38,7 +38,7 @@ _SMALL_WORD = str.maketrans({**_SMALL_CAPITALS, **_PHONETIC, "ǫ": "q"})
 SMALL = re.compile("[" + "".join(_SMALL_CAPITALS) + "".join(_PHONETIC) + "]")
 LOOKALIKE = re.compile("[" + "".join(char for char in _TO_LATIN if char <= "\uffff") + "\U000118a0-\U000118df]")
 ASCII_LETTER = re.compile("[A-Za-z]")
-# Latin beside a script with look-alikes, maybe with digits or marks between: what is mixed within a word has this.
+# Latin next to a script with look-alikes, with digits or marks between allowed. Every mixed word has this.
 _SCRIPTS = (
     "\u0370-\u052f\u0531-\u058f\u13a0-\u167f\u1c80-\u1c8f\u1f00-\u1fff\u2c80-\u2cff\ua4d0-\ua4ff\ua640-\ua69f\uab70-\uabbf"
     "\U000118a0-\U000118df" + "".join((*_SMALL_CAPITALS, *_ONE_STOREY_LETTERS))
@@ -47,7 +47,7 @@ OTHER = re.compile(f"[{_SCRIPTS}]")
 _LATIN_LETTERS, _BETWEEN = "[A-Za-z\u00c0-\u024f]", "[0-9\u0300-\u036f]{0,8}"
 MEETING = re.compile(f"{_LATIN_LETTERS}{_BETWEEN}{OTHER.pattern}|{OTHER.pattern}{_BETWEEN}{_LATIN_LETTERS}")
 
-Spell = Callable[[str], tuple[int, int]]  # a word -> its pieces, and how many of them are unknown
+Spell = Callable[[str], tuple[int, int]]  # a word -> its number of pieces, and how many of them are unknown
 
 
 @cache
@@ -57,13 +57,13 @@ def _word_pattern() -> re.Pattern[str]:
 
 
 def words(text: str) -> list[re.Match[str]]:
-    """Runs of letters and digits, each with the marks upon it."""
+    """Runs of letters and digits, each with its marks."""
     return list(_word_pattern().finditer(text))
 
 
 @lru_cache(_CACHED)
 def script_of(char: str) -> str:
-    """The script of a letter, "" for what is none: digits, marks, symbols, units."""
+    """The script of a letter; "" for other characters: digits, marks, symbols, units."""
     if "A" <= char <= "Z" or "a" <= char <= "z":
         return LATIN
     if not char.isalpha():
@@ -74,7 +74,7 @@ def script_of(char: str) -> str:
         return _ONE_STOREY
     first = unicodedata.name(char, "").split(" ", 1)[0]
     if first in _NO_SCRIPTS or (first != LATIN and unicodedata.normalize("NFKD", char)[0].isascii()):
-        return ""  # units are no letters of a word, and NFKD folds FULLWIDTH, MATHEMATICAL and the like
+        return ""  # units are not letters, and NFKD folds FULLWIDTH, MATHEMATICAL and the like
     return first
 
 
@@ -90,6 +90,7 @@ class Share(IntEnum):
 
     @classmethod
     def of(cls, text: str) -> Share:
+        """The share of Latin letters in a text."""
         letters = max(sum(map(str.isalpha, text)), 1)
         share = len(ASCII_LETTER.findall(text)) / letters
         return cls((share >= 0.5) + (share >= 0.9))
@@ -97,7 +98,9 @@ class Share(IntEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What becomes of a word: its folded form, or itself; `mixed` for one that looks like a trick and was left."""
+    """The result for a word: its folded form, or the word itself. `mixed`: the word looks like a trick but was not
+    changed.
+    """
 
     word: str
     mixed: bool = False
@@ -112,11 +115,11 @@ class Demand(Enum):
 
 
 class Judge:
-    """Decides word by word, with a vocabulary's `spell` as the witness.
+    """Decides word by word, with the help of a vocabulary's `spell`.
 
-    A word is folded if Latin meets another script inside it, all its foreign letters look like ASCII ones, and the
-    folded form has no more pieces and no more unknown ones. More is asked where a genuine word may look so (`demand`).
-    Without `spell` what more is asked of stays as it is.
+    A word is folded if Latin meets another script in it, all its foreign letters look like ASCII letters, and the
+    folded form has no more pieces and no more unknown pieces. More is required of words that may be genuine (`demand`).
+    Without `spell`, these words stay as they are.
     """
 
     def __init__(self, spell: Spell | None = None, *, whole_words: bool = False) -> None:
@@ -125,7 +128,7 @@ class Judge:
         self._remembered = lru_cache(_CACHED)(self._judge)
 
     def judge(self, word: str, share: Share) -> Judgement:
-        """The judgement on one word of a text that is Latin to this share."""
+        """The judgement on one word of a text with this share of Latin letters."""
         return (self._remembered if len(word) <= _LONGEST else self._judge)(word, share)
 
     def _judge(self, word: str, share: Share) -> Judgement:
@@ -149,7 +152,7 @@ class Judge:
         return Judgement(new or word, mixed=new is None and demand is not Demand.A_WORD)
 
     def _accepted(self, word: str, forms: Sequence[str], demand: Demand) -> str | None:
-        """The form with the fewest pieces, if it meets the demand and has no more unknown ones."""
+        """The form with the fewest pieces, if it meets the demand and has no more unknown pieces."""
         if self.spell is None or not forms:
             return forms[0] if forms and demand is Demand.NO_MORE else None
         (pieces, unknown), spelt = self.spell(word), [self.spell(form) for form in forms]
@@ -159,11 +162,11 @@ class Judge:
 
 
 def _demand(word: str, blocks: Sequence[tuple[str, int]], share: Share) -> Demand | None:
-    """What is asked before this word is folded; None: it stays.
+    """What is required before this word is folded. None: it stays as it is.
 
-    Two letters behind a Latin stem are an ending (SMSки), and one is where the text is not half Latin. Greek minuscules
-    stand for quantities, and name proteins; ɑ and ɡ are phonetic. In a nearly Latin text other letters have no business
-    at a word's edge.
+    Two letters after a Latin stem are an ending (SMSки). One letter is an ending if the text is less than half Latin.
+    Greek minuscules stand for quantities and name proteins. ɑ and ɡ are phonetic. In a nearly Latin text, other letters
+    are suspicious at a word's edge.
     """
     letters = sum(count for _, count in blocks)
     if len(blocks) == 2 and blocks[0][0] == LATIN and (blocks[1][1] > 1 or share is Share.LESS):
@@ -177,7 +180,9 @@ def _demand(word: str, blocks: Sequence[tuple[str, int]], share: Share) -> Deman
 
 
 def mixed_words(text: str) -> Sequence[str]:
-    """Words that mix look-alikes of other scripts into Latin ones, for a report: what folding would look at."""
+    """Words that mix look-alikes of other scripts into Latin ones, for a report: the words that
+    folding would consider.
+    """
     if text.isascii() or not MEETING.search(text):
         return []
     judge = Judge()
@@ -198,7 +203,7 @@ def _all_small(word: str) -> bool:
 
 
 def _to_latin(word: str) -> list[str]:
-    """The word in ASCII, in two forms where i and l look the same; none where a foreign letter looks like no letter."""
+    """The word in ASCII, in two forms if i and l look the same; none if a foreign letter looks like no ASCII letter."""
     if not all(script_of(char) in ("", LATIN) or char in _TO_LATIN for char in word):
         return []
     forms = (word, word.translate(_I_OR_L))
@@ -206,9 +211,9 @@ def _to_latin(word: str) -> list[str]:
 
 
 def _to_script(word: str, blocks: Sequence[tuple[str, int]]) -> list[str]:
-    """The word in its one other script; none where it has two, or a Latin letter looks like none of it.
+    """The word in its one other script; none if it has two, or if a Latin letter looks like no letter of the script.
 
-    Only where that script has the majority: of as many letters each either may be meant.
+    The script must have the majority of the letters. With equal numbers, either script may be meant.
     """
     scripts = {script for script, _ in blocks} - {LATIN}
     counts = [sum(count for script, count in blocks if (script == LATIN) is latin) for latin in (True, False)]
@@ -222,8 +227,10 @@ def _to_script(word: str, blocks: Sequence[tuple[str, int]]) -> list[str]:
 
 @cache
 def _from_latin(script: str) -> dict[str, str]:
-    """ASCII letters -> the script's letter of the same case that looks so; the commonest, which has the lowest code
-    from U+0391 or U+0410 on, where there are several."""
+    """ASCII letters -> the look-alike of the same case in the script.
+
+    If there are several, the most common one, which has the lowest code from U+0391 or U+0410 on.
+    """
     found: dict[str, str] = {}
     letters = _PROTOTYPES.get(script, {})
     common = {"CYRILLIC": "\u0410", "GREEK": "\u0391"}.get(script, "")

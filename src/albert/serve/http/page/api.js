@@ -1,21 +1,21 @@
-// Requests to the server this page came from: the key, errors in plain words, patience, and the same request as curl.
+// Requests to the page's own server: the key, errors in plain words, retries, and the same request as curl.
 
 const KEY = "albert-key";
 const WORDS = {
   0: "The server does not answer. Is it still running?",
   403: "The server does not allow that.",
   404: "The server does not have that model. Reload the page.",
-  413: "That is more than the server takes at once.",
+  413: "That is more than the server accepts at once.",
   422: "The server could not read that.",
   424: "This model could not do that.",
   429: "The server is busy.",
   503: "The server is not ready, or it is stopping.",
-  504: "The server did not get to it in time.",
+  504: "The server did not answer in time.",
 };
 const PASSING = new Set([0, 429, 503, 504]);
-const TRIES = 6; // of what passes by itself, unless the server says when to come back
+const TRIES = 6; // of errors that pass by themselves, unless the server says when to try again
 
-/** A request that failed: `status` 0 without any answer, `said` the server's words, `wait` seconds it asks for. */
+/** A request that failed: `status` 0 without any answer, `said` the server's words, `wait` its wish in seconds. */
 export class ApiError extends Error {
   constructor(status, said = "", wait = undefined) {
     const words = status === 401 ? refused() : (WORDS[status] ?? `The server failed (${status}).`);
@@ -35,7 +35,7 @@ try {
 }
 
 function refused() {
-  return held ? "The server did not accept this key." : "The server wants a key.";
+  return held ? "The server did not accept this key." : "The server needs a key.";
 }
 
 /** Whether there is a key. */
@@ -75,7 +75,7 @@ export async function call(path, body, signal) {
   return { value, seconds: (performance.now() - begun) / 1000, header: (name) => response.headers.get(name) };
 }
 
-/** As `call`, but waits where the server is busy or away; `waiting(error, seconds)` is told before. */
+/** As `call`, but waits while the server is busy or away. Before each wait it calls `waiting(error, seconds)`. */
 export async function patiently(path, body, signal, waiting) {
   for (let tries = 1; ; tries += 1) {
     try {
@@ -90,7 +90,7 @@ export async function patiently(path, body, signal, waiting) {
   }
 }
 
-/** The request as a shell command. The key stays out of it: $ALBERT_API_KEY stands in its place. */
+/** The request as a shell command. It has $ALBERT_API_KEY in place of the key. */
 export function curl(path, body) {
   const lines = [`curl -sS ${quoted(address(path))}`, "-H 'Content-Type: application/json'"];
   if (held) lines.push('-H "Authorization: Bearer $ALBERT_API_KEY"');

@@ -1,11 +1,11 @@
-// A file of rows: chosen, sent in batches, and given back with what the model said of each.
+// A file of rows: chosen, sent in batches, and returned with the predictions for each row.
 
 import { ApiError, patiently } from "./api.js";
 import { readTable, writeTable } from "./csv.js";
 import { count, make } from "./dom.js";
 
-const LANES = 2; // batches under way at a time: one computes while the other is on its way
-const BYTES = 3; // of a UTF-16 unit in JSON, at most, but for control characters
+const LANES = 2; // batches under way at a time: one is computed while the other is sent
+const BYTES = 3; // the most bytes of a UTF-16 unit in JSON, except control characters
 const LIKELY = { text: ["text", "message", "review", "sentence", "context", "document"],
   pair: ["text_pair", "sentence2", "text2", "second"], question: ["question", "query"],
   context: ["context", "document", "text"] };
@@ -20,10 +20,10 @@ class FilePart {
   constructor(task, about, model, locked) {
     Object.assign(this, { task, about, model, locked });
     this.table = null;
-    this.stop = null; // aborts what is under way
+    this.stop = null; // aborts the requests under way
     const id = `${task.id}-file`;
     this.chosen = make("input", { id, type: "file", accept: ".csv,.tsv,.txt,text/csv", onchange: () => this.open(),
-      onclick: () => { this.chosen.value = ""; } }); // else a file that was mended and chosen again goes unnoticed
+      onclick: () => { this.chosen.value = ""; } }); // otherwise choosing a changed file again goes unnoticed
     this.columns = make("div", { class: "row columns" });
     this.start = make("button", { type: "button", class: "primary", onclick: () => this.run() }, "Score the rows");
     this.end = make("button", { type: "button", onclick: () => this.stop?.abort() }, "Stop");
@@ -71,14 +71,14 @@ class FilePart {
     return make("div", { class: "field" }, make("label", { for: id }, `Column: ${label}`), select);
   }
 
-  /** Other columns, other answers. */
+  /** Other columns were chosen, so earlier answers are dropped. */
   forget() {
     this.table.done.clear();
     this.table.failed.clear();
     this.settle();
   }
 
-  /** Rows that are not scored yet, as the task reads them: `{index, key: text}`. Blank ones are failed at once. */
+  /** Rows that are not scored yet, as the task reads them: `{index, key: text}`. Blank rows fail at once. */
   waiting() {
     const places = [...this.columns.querySelectorAll("select")].map((select) => [select.dataset.key, Number(select.value)]);
     const optional = new Set(this.task.rows.columns.filter((column) => column.optional).map(({ key }) => key));
@@ -95,7 +95,7 @@ class FilePart {
     return found;
   }
 
-  /** Batches of as many rows as a request may have, none larger than it may be. */
+  /** Batches within the limits of rows and bytes per request. */
   batches(rows) {
     const most = this.task.rows.atOnce ?? this.about.max_inputs;
     const found = [];
@@ -119,7 +119,7 @@ class FilePart {
     const stop = (this.stop = new AbortController());
     const left = this.batches(this.waiting());
     this.begun = { at: performance.now(), done: this.table.done.size };
-    this.held = new Set(); // batches that the server put off
+    this.held = new Set(); // batches that the server told to wait
     this.trouble.textContent = "";
     this.tell("Scoring.");
     this.settle();
@@ -133,7 +133,7 @@ class FilePart {
       stop.signal.throwIfAborted(); // between two batches
       this.tell(`Done: ${this.outcome()}.`);
     } catch (error) {
-      stop.abort(); // the other lane, too
+      stop.abort(); // stops the other lane, too
       this.stopped(error);
     } finally {
       if (this.stop === stop) this.stop = null;
@@ -141,7 +141,7 @@ class FilePart {
     }
   }
 
-  /** Sends a batch; where the server blames what is in it, each half by itself, down to the row. */
+  /** Sends a batch. If the server refuses its content, sends each half by itself, down to single rows. */
   async scored(rows, model, signal) {
     const { task } = this;
     const body = { ...task.rows.body(rows), model: model.name };
@@ -160,7 +160,7 @@ class FilePart {
       }
     }
     this.held.delete(rows);
-    if (!this.held.size) this.tell("Scoring."); // else what was said of the other lane stays
+    if (!this.held.size) this.tell("Scoring."); // otherwise the message about the other lane stays
     this.advance();
   }
 
@@ -179,7 +179,7 @@ class FilePart {
   }
 
   tell(words) {
-    if (this.state.textContent !== words) this.state.textContent = words; // each change is read out
+    if (this.state.textContent !== words) this.state.textContent = words; // screen readers read each change
   }
 
   outcome() {
@@ -199,7 +199,7 @@ class FilePart {
       (left >= 1 ? `, about ${left < 90 ? count(Math.ceil(left), "second") : count(Math.ceil(left / 60), "minute")} left` : "");
   }
 
-  /** Buttons as the state allows. */
+  /** Enables the buttons that the state allows. */
   settle() {
     const { table, stop } = this;
     const ready = table ? table.done.size + table.failed.size : 0;
@@ -216,7 +216,7 @@ class FilePart {
     }
   }
 
-  /** The file with new columns; a column for errors only where there are any. */
+  /** The file with new columns. It has a column for errors only if there are any. */
   download() {
     const { header, rows, done, failed, delimiter, name, model } = this.table;
     const names = this.task.rows.names(model).concat(failed.size ? ["error"] : []);

@@ -1,10 +1,10 @@
-// The model card: the Markdown that cards use, made of elements and text. Links and pictures stay text.
+// The model card: the Markdown of cards as elements and text. Links and pictures stay text.
 
 import { make } from "./dom.js";
 
 const HEADING = /^(#{1,6})\s+(.*)$/;
 const ITEM = /^\s*[-*+]\s+(.*)$/;
-const PICTURE = /!\[([^\]]{0,300})\]\([^)]{0,300}\)/g; // bounded: a card may be hostile, and searching takes squares
+const PICTURE = /!\[([^\]]{0,300})\]\([^)]{0,300}\)/g; // bounded: a hostile card would take quadratic time
 const LINK = /\[([^\]]{1,300})\]\(([^)]{0,300})\)/g;
 const INLINE = /(`[^`]+`|\*\*[^*]+\*\*)/;
 
@@ -19,7 +19,7 @@ export function card(markdown) {
   return node;
 }
 
-/** The first block, whose lines are taken away; null for a blank line. */
+/** The first block, whose lines are removed; null for a blank line. */
 function next(lines) {
   const line = lines.shift();
   if (!line.trim()) return null;

@@ -1,4 +1,4 @@
-// CSV as RFC 4180 has it, and as spreadsheets write it: commas, semicolons or tabs, quotes around quotes and lines.
+// CSV of RFC 4180 and of spreadsheets: commas, semicolons or tabs; quotes around cells with quotes or line ends.
 
 /** `{header, rows, delimiter}` of a file's bytes. Throws an Error that says what is wrong, with the line. */
 export function readTable(bytes) {
@@ -60,7 +60,7 @@ export function parse(text, delimiter) {
   return rows;
 }
 
-/** Where the quote that begins at `at` ends: at one that is not doubled. */
+/** Where the quote that begins at `at` ends: at a quote that is not doubled. */
 function closing(text, at, line) {
   let end = at;
   do {

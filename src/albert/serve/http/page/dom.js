@@ -1,7 +1,7 @@
-// Elements and what is shown of answers. Everything that comes from elsewhere becomes text, never markup.
+// Elements, and the display of answers. Everything from outside becomes text, never markup.
 
-const SHOWN = 10; // labels before the rest is folded
-const LONG = 26; // characters of a label
+const SHOWN = 10; // labels shown before the rest is folded
+const LONG = 26; // the most characters of a short label
 const TONES = 6;
 
 /** An element with attributes, listeners (`onclick`) and children; strings become text. */
@@ -62,7 +62,7 @@ export function marked(text, spans) {
   return node;
 }
 
-/** How many of what: "1 row", "2,000 rows". */
+/** A count with its noun: "1 row", "2,000 rows". */
 export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }

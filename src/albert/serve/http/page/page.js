@@ -1,4 +1,4 @@
-// The page: asks for the models (and for a key, if the server wants one) and makes a tab for each thing they do.
+// The page: asks for the models (and for a key, if the server needs one) and makes a tab for each task.
 
 import { ApiError, call, hasKey, keepKey } from "./api.js";
 import { card } from "./card.js";
@@ -25,7 +25,7 @@ async function open() {
   }
 }
 
-/** Asks for a key; `error` is what a request with the present one got. */
+/** Asks for a key. `error` is the answer to a request with the present key. */
 function locked(error) {
   if (error) at("trouble").textContent = error.message;
   keepKey("");
@@ -47,7 +47,7 @@ function build(about) {
   at("main").hidden = false;
 }
 
-/** A tab, and a panel whose content is made when it is first looked at. */
+/** A tab, and a panel whose content is made when it is first opened. */
 function add(id, name, content) {
   const panel = make("div", { id: `panel-${id}`, role: "tabpanel", "aria-labelledby": `tab-${id}`, hidden: true });
   const tab = make("button", { id: `tab-${id}`, type: "button", role: "tab", "aria-controls": panel.id,
@@ -84,7 +84,7 @@ door.addEventListener("submit", (event) => {
   const key = at("key").value.trim();
   at("key").value = "";
   if (!/^[\x21-\x7e]+$/.test(key)) {
-    at("trouble").textContent = "A key has no spaces, accents or signs like these.";
+    at("trouble").textContent = "This is not a key: a key has no spaces, accents or special characters.";
     return;
   }
   keepKey(key);
@@ -93,7 +93,7 @@ door.addEventListener("submit", (event) => {
 
 forget.addEventListener("click", () => {
   keepKey("");
-  location.reload(); // nothing of what was shown stays
+  location.reload(); // removes everything that was shown
 });
 
 function aboutPanel({ models, version }) {

@@ -1,4 +1,4 @@
-// One tab: its fields, the answer while one types, the request as curl, and the part for files.
+// One tab: its fields, the answer while the user types, the request as curl, and the part for files.
 
 import { ApiError, call, curl } from "./api.js";
 import { filePart } from "./batch.js";
@@ -8,7 +8,7 @@ import { modelsFor } from "./tasks.js";
 const PAUSE = 250; // milliseconds without a keystroke before the server is asked
 const LINES = 4;
 
-/** The panel of a task. `locked(error)` is called where the server wants another key. */
+/** The panel of a task. `locked(error)` is called if the server needs another key. */
 export function taskPanel(task, about, locked) {
   return new Panel(task, about, locked).node;
 }
@@ -49,7 +49,7 @@ class Panel {
   chooser() {
     const id = `${this.task.id}-model`;
     const options = this.models.map((model) => make("option", { value: model.name }, model.name));
-    const choose = () => { this.model = this.models[select.selectedIndex]; }; // the form hears it, too, and asks anew
+    const choose = () => { this.model = this.models[select.selectedIndex]; }; // the form's own handler asks again
     const select = make("select", { id, oninput: choose }, ...options);
     return make("div", { class: "field" }, make("label", { for: id }, "Model"), select);
   }
@@ -84,7 +84,7 @@ class Panel {
       make("div", { class: "row" }, this.copying, this.copied), this.raw);
   }
 
-  /** What the fields hold: texts, lists of lines that are not blank, numbers. */
+  /** The values of the fields: texts, lists of lines that are not blank, numbers. */
   values() {
     const read = ({ key, kind }) => {
       const input = this.inputs.get(key);
@@ -112,7 +112,7 @@ class Panel {
     this.refresh({ later: true });
   }
 
-  /** Asks anew, now or in a moment; without all that is needed the result goes away. */
+  /** Asks again, now or in a moment. If an input is missing, clears the result. */
   refresh({ later = false } = {}) {
     const body = this.request();
     this.copying.disabled = !body;

@@ -1,7 +1,7 @@
-// The tabs: what each asks for, the request it makes, how it shows the answer, and what it makes of rows of a file.
+// The tabs: the fields of each, its request, the display of its answer, and its handling of rows of a file.
 //
-// `fields`: kind "text", "lines" (one entry a line) or "number"; `folded(model)` ones are asked for on demand.
-// `body(values, model)` is null while something is missing. `say` is one sentence for those who listen, `show` the
+// `fields`: kind "text", "lines" (one entry per line) or "number"; `folded(model)` ones are shown on demand.
+// `body(values, model)` is null while something is missing. `say` is one sentence for screen readers, `show` the
 // picture. `rows`: the columns it reads, how many rows a request takes, and the cells that a row gets.
 
 import { bars, count, figure, make, marked } from "./dom.js";
@@ -20,7 +20,7 @@ function best([first], kind) {
   return `${first.label}, ${figure(first.score, kind)}`;
 }
 
-/** The kinds of entities that a model knows, each with a colour of its own as long as they last. */
+/** The types of entities of a model, each with its own colour while there are enough colours. */
 function groups(model) {
   return [...new Set(model.labels.map((label) => label.replace(/^[BILESU]-/, "")))].filter((label) => label !== "O");
 }
@@ -119,7 +119,7 @@ const choices = {
   fields: [
     { key: "question", label: "Question", kind: "line", example: "When does the library open?" },
     { key: "context", label: "Document", kind: "text", rows: 8, example: ARTICLE },
-    { key: "options", label: "Choices, one a line", kind: "lines", example: "on Monday\nin a year\nnever" },
+    { key: "options", label: "Choices, one per line", kind: "lines", example: "on Monday\nin a year\nnever" },
   ],
   body: ({ question, context, options }) =>
     question && context && options.length > 1 ? { question, context, choices: options, top_k: 100 } : null,
@@ -133,7 +133,7 @@ const similarity = {
   endpoint: "/similarity",
   fields: [
     { key: "source", label: "Text", kind: "line", example: "How do I get my money back?" },
-    { key: "sentences", label: "Others, one a line", kind: "lines",
+    { key: "sentences", label: "Others, one per line", kind: "lines",
       example: "When will I be refunded?\nThe weather is lovely today.\nCan I return this coat?" },
   ],
   body: ({ source, sentences }) =>
@@ -156,7 +156,7 @@ const rerank = {
   endpoint: "/rerank",
   fields: [
     { key: "query", label: "Looking for", kind: "line", example: "opening hours" },
-    { key: "texts", label: "Texts, one a line", kind: "lines",
+    { key: "texts", label: "Texts, one per line", kind: "lines",
       example: "We are here from nine to six.\nSocks are on the second floor.\nOn Sundays the shop is closed." },
   ],
   body: ({ query, texts }) => (query && texts.length ? { query, texts } : null),
@@ -191,7 +191,7 @@ const fill = {
   },
 };
 
-/** A list a [MASK], also where there is one alone. */
+/** One list per [MASK], also if there is only one. */
 function masks(result) {
   return Array.isArray(result[0]) ? result : [result];
 }
