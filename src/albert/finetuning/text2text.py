@@ -88,6 +88,7 @@ def finetune_text2text(
     if shape.type_vocab_size < 2 and data.train.sources.types.any():
         raise AlbertError(ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types",
                           got="type_vocab_size 1")  # fmt: skip
+    loss = data.task.shape_loss(settings.loss, (), ())
     _tell(data, progress)
     model = _model(start, _described(shape, data), seed=settings.loop.seed, progress=progress)
     with disk_errors(config.out), run_lock(config.out), progress:
@@ -95,7 +96,8 @@ def finetune_text2text(
         if overwrite and not resume:
             Checkpoints(config.out / "checkpoints").clear()
             (config.out / "metrics.jsonl").unlink(missing_ok=True)
-        result = _train(config, settings, model, tokenizer, data, progress, resume=resume)
+        objective = Text2TextObjective(data.task, loss)
+        result = _train(config, settings, model, tokenizer, data, objective, progress, resume=resume)
         card = text2text_card(model.config, config, settings.as_dict(), result, data)
         write_model_folder(config.out, model, tokenizer, card)
         if (peak := peak_memory()) is not None:
@@ -167,12 +169,12 @@ def _train(
     model: AlbertForText2Text,
     tokenizer: Tokenizer,
     data: Pairs,
+    objective: Text2TextObjective,
     progress: ConsoleProgress,
     *,
     resume: bool,
 ) -> FinetuneResult:
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    objective = Text2TextObjective(data.task, data.task.shape_loss(settings.loss, (), ()))
     dev_scores = _DevScores(model, tokenizer, data, objective)
     loop = settings.loop
     trainer = Trainer(
