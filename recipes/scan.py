@@ -1,6 +1,6 @@
-"""SCAN (Lake and Baroni 2018): commands to actions, on a tiny network of its own vocabulary; exact match on the test part.
+"""SCAN (Lake and Baroni 2018): commands to actions, on a tiny network with a vocabulary of its own.
 
-    python recipes/scan.py FOLDER --split simple --out runs/scan            about 15 minutes on one core
+    python recipes/scan.py FOLDER --split simple --out runs/scan            a few minutes on an idle core
 
 FOLDER holds simple-train.jsonl.xz, simple-test.jsonl.xz and so on for the splits length and jump, with "source" and
 "target" a line. `--unshared` trains the same network with layers of their own. Measured scores: docs/generation.md.

@@ -7,9 +7,16 @@ import itertools
 import random
 from pathlib import Path
 
+import torch
+
+from albert.config import AlbertConfig, DecoderConfig
+from albert.data.examples import Columns
+from albert.model import AlbertForText2Text
+from albert.tasks.stored import StoredTask
 from albert.text.normalize import Normalizer
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import train_vocabulary
+from albert.training.folder import write_model_folder
 
 WORDS = ("Null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "Neun")
 # Of a network that learns them in seconds; one thread computes the same with every precision named.
@@ -42,4 +49,21 @@ def write_vocabulary(folder: Path) -> Path:
     tokenizer = AlbertTokenizer(train_vocabulary(lines, vocab_size=50, normalizer=normalizer), normalizer=normalizer)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
+    return folder
+
+
+def write_model(folder: Path, *, seed: int = 0, **overrides: object) -> Path:
+    """A model folder with drawn weights: what it writes means nothing, and is the same each time."""
+    tokenizer = AlbertTokenizer.from_pretrained(write_vocabulary(folder.with_name(f"{folder.name}-vocabulary")))
+    names = ("hidden_size", "intermediate_size", "num_attention_heads", "embedding_size", "num_hidden_layers",
+             "max_position_embeddings")  # fmt: skip
+    stored = StoredTask(
+        task="text2text", metric="exact_match", columns=Columns("source", label="target"), max_length=24
+    )
+    config = AlbertConfig(
+        **{"vocab_size": tokenizer.vocab_size, "decoder": DecoderConfig(), "initializer_range": 0.3,
+           "extra": stored.extra(), **{name: NETWORK[name] for name in names}, **overrides},
+    )  # fmt: skip
+    model = AlbertForText2Text(config, generator=torch.Generator().manual_seed(seed))
+    write_model_folder(folder, model, tokenizer, "# A model of drawn weights\n")
     return folder

@@ -49,6 +49,8 @@ from albert.training.state import Checkpoints
 _COMMON: dict[str, Any] = {"label_smoothing": 0.1, "batch_size": 32, "hidden_dropout_prob": 0.1}
 _FROM_SCRATCH: dict[str, Any] = {**_COMMON, "lr": 1e-3, "epochs": 20.0, "patience": 5}
 _FROM_CHECKPOINT: dict[str, Any] = {**_COMMON, "lr": 3e-4, "epochs": 10.0, "patience": 3}  # cross-attention is new
+DEFAULTS = {"from scratch": _FROM_SCRATCH, "from a checkpoint": _FROM_CHECKPOINT}
+COMPONENTS = (AlbertConfig, DecoderConfig, OptimizerConfig, LoopConfig, LossConfig, TextConfig, AverageConfig)
 # The range of weights at first: the published 0.02 is that of wide networks. Numbers in words, H 48, one layer each: no
 # dev text right after 180 steps with 0.02, 97 % with 0.1; dates, H 64: 3 % and 47 % after 190 (docs/generation.md).
 _WIDEST = 0.1
@@ -78,9 +80,8 @@ def finetune_text2text(
     """
     start = None if config.init is None else ModelFolder.open(config.init)
     defaults = _FROM_SCRATCH if start is None else _FROM_CHECKPOINT
-    kinds = (OptimizerConfig, LoopConfig, LossConfig, TextConfig, AverageConfig)
-    network, decoder, *parts = divide_settings({**defaults, **config.settings}, AlbertConfig, DecoderConfig, *kinds)
-    settings = _Settings(*(kind(**part) for kind, part in zip(kinds, parts, strict=True)))
+    network, decoder, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
+    settings = _Settings(*(kind(**part) for kind, part in zip(COMPONENTS[2:], parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
     tokenizer = settings.text.tokenizer(_tokenizer(config, start))
     shape = _shape(config, start, tokenizer, network, decoder)

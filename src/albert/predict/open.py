@@ -31,6 +31,20 @@ def open_model(
     return Predictor.load(folder, precision=precision, early_exit=early_exit)
 
 
+def load_predictor(
+    name: str | Path,
+    *,
+    precision: Precision | Literal["int8"] = "auto",
+    early_exit: bool = True,
+    hardening: bool = True,
+) -> Predictor:
+    """A fine-tuned model: a `Writer` if it writes texts. Raises `AlbertError` (bad-model) for a pre-trained one."""
+    folder = ModelFolder.open(name)
+    if folder.writes:
+        return Writer.load(folder)
+    return Predictor.load(folder, precision=precision, early_exit=early_exit, hardening=hardening)
+
+
 def open_predictor(
     name: str | Path, ability: str, *, precision: Precision | Literal["int8"] = "auto", early_exit: bool = True
 ) -> Predictor:

@@ -340,6 +340,10 @@ class Predictor:
             + (f"; {table.advice}" if table.advice else ""),
         )
 
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the answers so far."""
+        return ()
+
     def identity(self) -> dict[str, Any]:
         """Everything that changes an answer: the model's files, and how they are computed."""
         early, hardening = self.engine.early, self.tokenizer.hardening

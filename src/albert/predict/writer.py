@@ -78,7 +78,10 @@ class Writer(Predictor):
 
     @classmethod
     def load(cls, name: str | Path | ModelFolder, **_: Any) -> Self:
-        """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for one without a decoder."""
+        """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for one without a decoder.
+
+        It has one precision and no early exit: what `Predictor.load` takes beside the name changes nothing here.
+        """
         folder = ModelFolder.open(name)
         if not folder.writes:
             raise AlbertError(ErrorKind.MODEL, folder.name, expected="a model that writes texts", got="one without")
@@ -174,15 +177,13 @@ class Writer(Predictor):
         yield from self.write(examples, self.generation)
 
     def judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
-        before = self.limited
         outputs = self.write(examples, self.generation)
         assert isinstance(self.task, Text2Text)
-        return outputs, (*self.told(self.limited - before), *self.task.signatures(outputs))
+        return outputs, (*self.remarks(), *self.task.signatures(outputs))
 
-    def told(self, limited: int) -> tuple[str, ...]:
-        """What is to be known of so many texts that a limit ended."""
-        limit = min(self.generation.max_length, self.config.max_position_embeddings - 1)
-        return (f"{limited:,} texts reached the limit of {limit} pieces and end there",) if limited else ()
+    def remarks(self) -> tuple[str, ...]:
+        """How many texts so far a limit on length ended."""
+        return (f"{self.limited:,} texts reached the limit on length and end there",) if self.limited else ()
 
     def identity(self) -> dict[str, Any]:
         hardening = self.tokenizer.hardening
