@@ -38,6 +38,8 @@ LEFT_OUT = {
     "evaluate": KNOWN,
     "export": KNOWN,
     "predict": UNLABELLED,
+    "generate": UNLABELLED,
+    "translate": UNLABELLED,
     "moderate": SINGLE,
     "embed": SINGLE,
     "rerank": SINGLE,

@@ -80,6 +80,8 @@ def test_a_limit_that_is_reached_is_told(albert: Albert, model: Path) -> None:
         (("--prefix", "9-" * 40), 2, "expected fewer than 31 pieces"),
         (("--min-new", 9, "--max-new", 3), 2, "min_length"),
         (("--no-repeat-ngram", -1), 2, "no_repeat_ngram"),
+        (("--stride", 4), 2, "--stride: expected a model with labels, got one that writes texts"),
+        (("--max-length", 40), 2, "--max-length 40: expected at most the model's 32"),
     ],
 )
 def test_options_that_do_not_fit_are_one_clear_line(

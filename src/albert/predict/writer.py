@@ -13,6 +13,7 @@ from typing import Any, Self
 from albert.config import AlbertConfig
 from albert.data.batches import Features, inference_batches
 from albert.data.examples import Columns, Example
+from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.generation import Alphabet, GenerationOptions, Hypothesis, generate
 from albert.generation.options import GREEDY
@@ -180,6 +181,12 @@ class Writer(Predictor):
         outputs = self.write(examples, self.generation)
         assert isinstance(self.task, Text2Text)
         return outputs, (*self.remarks(), *self.task.signatures(outputs))
+
+    def fitted(self, source: DataSource) -> Self:
+        for option, value in (("--stride", source.stride), ("--choices", source.choices)):
+            if value is not None:  # a text that is read in parts would be answered in parts
+                raise AlbertError(ErrorKind.USAGE, option, expected="a model with labels", got="one that writes texts")
+        return super().fitted(source)
 
     def remarks(self) -> tuple[str, ...]:
         """How many texts so far a limit on length ended."""
