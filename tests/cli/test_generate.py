@@ -112,6 +112,24 @@ def test_other_work_on_a_writer_is_refused_in_one_line(albert: Albert, model: Pa
         Predictor.load(model)
 
 
+def test_a_precision_that_it_lacks_is_refused(albert: Albert, model: Path) -> None:
+    for precision in ("int8", "bf16"):
+        done = albert("predict", model, "--precision", precision, input="drei\n")
+        assert done.returncode == 2
+        assert f"--precision {precision}: expected auto or fp32" in done.stderr
+
+
+def test_check_reads_pairs_and_says_nothing_of_labels(albert: Albert, tmp_path: Path) -> None:
+    good = albert("check", write_pairs(tmp_path / "pairs.csv", 30), "--task", "text2text", "--json")
+    assert good.returncode == 0, good.stderr
+    assert not any("label" in finding["code"] for finding in json.loads(good.stdout)["findings"])
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"source": "eins", "target": "1"}\n{"source": "zwei", "target": []}\n')
+    done = albert("check", bad, "--task", "text2text")
+    assert done.returncode == 65
+    assert "bad.jsonl:2" in done.stdout
+
+
 def test_an_interrupted_call_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, out = write_pairs(tmp_path / "pairs.csv", 20), tmp_path / "out.csv"
     monkeypatch.setattr(files, "CHUNK", 6)

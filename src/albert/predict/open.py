@@ -25,7 +25,7 @@ def open_model(
     """
     folder = ModelFolder.open(name)
     if folder.writes:
-        return Writer.load(folder)
+        return Writer.load(folder, precision=precision)
     if folder.pretrained:
         return PretrainedModel.load(folder, precision="auto" if precision == "int8" else precision)
     return Predictor.load(folder, precision=precision, early_exit=early_exit)
@@ -41,7 +41,7 @@ def load_predictor(
     """A fine-tuned model: a `Writer` if it writes texts. Raises `AlbertError` (bad-model) for a pre-trained one."""
     folder = ModelFolder.open(name)
     if folder.writes:
-        return Writer.load(folder)
+        return Writer.load(folder, precision=precision, hardening=hardening)
     return Predictor.load(folder, precision=precision, early_exit=early_exit, hardening=hardening)
 
 

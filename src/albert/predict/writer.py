@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from albert.compute.precision import Precision
 from albert.config import AlbertConfig
 from albert.data.batches import Features, inference_batches
 from albert.data.examples import Columns, Example
@@ -78,19 +79,30 @@ class Writer(Predictor):
         return EVERY | {"generate"}
 
     @classmethod
-    def load(cls, name: str | Path | ModelFolder, **_: Any) -> Self:
-        """Loads a model folder or hub id. Raises `AlbertError` (bad-model) for one without a decoder.
+    def load(
+        cls,
+        name: str | Path | ModelFolder,
+        *,
+        precision: Precision | Literal["int8"] = "auto",
+        early_exit: bool = True,
+        hardening: bool = True,
+    ) -> Self:
+        """Loads a model folder or hub id. It computes in fp32, and `early_exit` changes nothing.
 
-        It has one precision and no early exit: what `Predictor.load` takes beside the name changes nothing here.
+        Raises `AlbertError`: bad-model for one without a decoder, usage for another precision.
         """
+        if precision not in ("auto", "fp32"):
+            raise AlbertError(
+                ErrorKind.USAGE, f"--precision {precision}", expected="auto or fp32 for a model that writes texts"
+            )
         folder = ModelFolder.open(name)
         if not folder.writes:
             raise AlbertError(ErrorKind.MODEL, folder.name, expected="a model that writes texts", got="one without")
         with folder.unchanged():
-            return cls._open(folder)
+            return cls._open(folder, hardening=hardening)
 
     @classmethod
-    def _open(cls, folder: ModelFolder) -> Self:
+    def _open(cls, folder: ModelFolder, *, hardening: bool) -> Self:
         model, source = load_text2text(folder), str(folder.path / "config.json")
         stored = StoredTask.of(model.config.extra, source)
         if stored.task is not None and stored.task not in WRITING:
@@ -98,6 +110,7 @@ class Writer(Predictor):
         task = as_trained(task_named(stored.task or Text2Text.name), stored, source)
         assert isinstance(task, Text2Text)
         tokenizer = open_tokenizer(folder.path, config=model.config)
+        tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
         limit = min(
             tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder.path) or sys.maxsize
         )
