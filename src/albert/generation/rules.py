@@ -64,7 +64,7 @@ class Rules:
         self, logits: Float[Tensor, "rows vocab"], written: Int[Tensor, "rows seq"]
     ) -> Float[Tensor, "rows vocab"]:
         """Of each next piece, minus infinity where it may not come; `written` begins with the begin piece."""
-        logits = logits.float().index_fill(1, self._never.to(logits.device), -torch.inf)
+        logits = logits.float().index_fill_(1, self._never.to(logits.device), -torch.inf)
         if self.options.repetition_penalty != 1:
             logits = self._penalised(logits, written[:, 1:])
         scores = logits.log_softmax(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -114,17 +115,17 @@ class _Beam:
 
         Twice as many as the beam is wide, so that enough are left where some end.
         """
-        scores = self.rows.next.double()
-        totals = torch.from_numpy(self.totals).to(scores.device)[:, :, None] + scores.unflatten(0, self.totals.shape)
-        flat, vocab = totals.flatten(1), scores.shape[1]
-        count = min(2 * self.width, flat.shape[1])
-        rounded = flat.round(decimals=_DECIMALS)
-        least = rounded.topk(count).values[:, -1:]
-        for text, chosen in enumerate((rounded >= least) & (flat > -torch.inf)):
-            places = chosen.nonzero().squeeze(1)
-            order = np.lexsort((places.cpu().numpy(), -rounded[text, places].cpu().numpy()))[:count]
-            best, values = places.cpu().numpy()[order], flat[text, places].cpu().numpy()[order]
-            yield [(float(total), int(at) // vocab, int(at) % vocab) for total, at in zip(values, best, strict=True)]
+        rows, pieces, scores = likeliest(self.rows.next, 2 * self.width)
+        totals = self.totals.reshape(-1)[rows] + scores
+        alive = totals > -np.inf
+        rows, pieces, totals = rows[alive], pieces[alive], totals[alive]
+        bounds = np.searchsorted(rows, np.arange(0, self.totals.size + 1, self.width))
+        for first, after in pairwise(bounds.tolist()):
+            order = np.lexsort((pieces[first:after], rows[first:after], -totals[first:after].round(_DECIMALS)))
+            best = first + order[: 2 * self.width]
+            yield list(
+                zip(totals[best].tolist(), (rows[best] % self.width).tolist(), pieces[best].tolist(), strict=True)
+            )
 
     def _divide(self, place: int, candidates: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
         """Notes the candidates that end, if they are among the best; gives the beam of those that go on."""
@@ -209,6 +210,16 @@ class _Draws:
         self.texts, self.random = self.texts[kept], [self.random[row] for row in kept]
         if len(kept):
             self.rows.advance(kept, pieces[kept], kept)
+
+
+def likeliest(
+    scores: Float[Tensor, "rows vocab"], count: int
+) -> tuple[Int[np.ndarray, " found"], Int[np.ndarray, " found"], Float[np.ndarray, " found"]]:
+    """(row, piece, score) of each row's `count` likeliest pieces, and of all that rounding could put among them."""
+    least = scores.topk(min(count, scores.shape[1])).values[:, -1:] - 2 * 10**-_DECIMALS
+    chosen = (scores >= least) & (scores > -torch.inf)
+    rows, pieces = chosen.nonzero(as_tuple=True)
+    return rows.cpu().numpy(), pieces.cpu().numpy(), scores[rows, pieces].double().cpu().numpy()
 
 
 def draw(scores: Float[np.ndarray, " vocab"], options: GenerationOptions, rng: np.random.Generator) -> int:
