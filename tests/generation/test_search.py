@@ -211,6 +211,26 @@ def test_a_penalty_on_repetition_makes_them_fewer() -> None:
     assert repeated(5.0) < repeated(1.0)
 
 
+@pytest.mark.parametrize("options", [{}, {"beam": 3}, {"sample": True}])
+def test_batches_shrink_as_texts_end(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    model, rows = build(seed=4), sources([4, 9, 2, 7, 3, 5])
+    with torch.no_grad():
+        model.head.bias[3] = 2
+    sizes: list[int] = []
+    step = AlbertForText2Text.write
+
+    def counted(self: AlbertForText2Text, target_ids: Tensor, *rest: Any) -> Any:
+        sizes.append(len(target_ids))
+        return step(self, target_ids, *rest)
+
+    monkeypatch.setattr(AlbertForText2Text, "write", counted)
+    found = write(model, rows, **options)
+    lengths = sorted(len(one[0].pieces) for one in found)
+    assert lengths[0] < lengths[-1]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < sizes[0] == len(rows) * options.get("beam", 1)
+
+
 # --- draws -------------------------------------------------------------------------------------------------
 
 
