@@ -1,10 +1,13 @@
-"""Search and answers over all paragraphs of SQuAD 1.1: recall, F1, times, beside bm25s where it is installed.
+"""Search and answers over all paragraphs of SQuAD 1.1: recall, F1, times, beside bm25s and TF-IDF.
 
     python benchmarks/documents.py SQUAD                                        words alone, 1,000 questions
     python benchmarks/documents.py SQUAD --vectors starter --reader READER      with vectors and answers
+    python benchmarks/documents.py SQUAD --rerank MODEL --questions 200         a model of pairs over the first 20
+    python benchmarks/documents.py SQUAD --reader READER --form 2.0             questions of dev-v2.0.json
 
 SQUAD is the folder of train-v1.1.json and dev-v1.1.json. Questions are drawn from dev (--seed). A paragraph counts as
-found when one of its passages is. Indexes are kept in --out, so a repeated call goes on.
+found when one of its passages is. Indexes are kept in --out, so a repeated call goes on. bm25s comes with
+`pip install '.[documents-peers]'`.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 import albert
@@ -27,7 +32,8 @@ from albert.predict.predictor import Predictor
 from albert.tasks.squad_metrics import token_f1
 
 DEPTHS = (1, 5, 20)
-POWERS = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
+WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of BM25 beside the reader
+COVERAGE = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,28 @@ class Question:
     answers: list[str]
 
 
-def read_squad(folder: Path) -> tuple[list[dict[str, str]], list[Question]]:
-    """All paragraphs with the titles of their articles, and the questions of dev."""
+def read_squad(folder: Path, form: str = "1.1") -> tuple[list[dict[str, str]], list[Question]]:
+    """All paragraphs of 1.1 with the titles of their articles, and the questions of dev, in the form of 1.1 or 2.0."""
     paragraphs: dict[str, str] = {}
     questions = []
     for name in ("train-v1.1.json", "dev-v1.1.json"):
         for article in json.loads((folder / name).read_text())["data"]:
             for paragraph in article["paragraphs"]:
                 paragraphs[paragraph["context"]] = article["title"].replace("_", " ")
-                if name.startswith("dev"):
-                    questions += [
-                        Question(one["question"], paragraph["context"], [answer["text"] for answer in one["answers"]])
-                        for one in paragraph["qas"]
-                    ]
+                if name == f"dev-v{form}.json":
+                    questions += questions_of(paragraph)
+    if form != "1.1":
+        data = json.loads((folder / f"dev-v{form}.json").read_text())["data"]
+        questions = [one for article in data for paragraph in article["paragraphs"] for one in questions_of(paragraph)]
     return [{"title": title, "text": text} for text, title in paragraphs.items()], questions
+
+
+def questions_of(paragraph: dict[str, Any]) -> list[Question]:
+    """The questions of a paragraph."""
+    context = paragraph["context"]
+    return [
+        Question(one["question"], context, [answer["text"] for answer in one["answers"]]) for one in paragraph["qas"]
+    ]
 
 
 def measure(name: str, questions: list[Question], search: Callable[[str], list[str]]) -> None:
@@ -70,14 +84,24 @@ def measure(name: str, questions: list[Question], search: Callable[[str], list[s
     )
 
 
-def peer(paragraphs: list[dict[str, str]], questions: list[Question]) -> None:
-    """bm25s over the paragraphs, with its English stop words."""
+def peers(paragraphs: list[dict[str, str]], questions: list[Question]) -> None:
+    """bm25s with its English stop words, and scikit-learn's TF-IDF, over the paragraphs."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [f"{row['title']} {row['text']}" for row in paragraphs]
+    tfidf = TfidfVectorizer(sublinear_tf=True, stop_words="english")
+    table = tfidf.fit_transform(texts)
+
+    def alike(query: str) -> list[str]:
+        scores = (table @ tfidf.transform([query]).T).toarray()[:, 0]
+        return [paragraphs[place]["text"] for place in np.argsort(-scores, kind="stable")[: max(DEPTHS)]]
+
+    measure("TF-IDF", questions, alike)
     try:
         import bm25s
     except ImportError:
         print("bm25s        not installed")
         return
-    texts = [f"{row['title']} {row['text']}" for row in paragraphs]
     retriever = bm25s.BM25()
     retriever.index(bm25s.tokenize(texts, stopwords="en", show_progress=False), show_progress=False)
 
@@ -90,39 +114,55 @@ def peer(paragraphs: list[dict[str, str]], questions: list[Question]) -> None:
 
 
 def answers(kb: albert.Index, reader: Predictor, questions: list[Question]) -> None:
-    """F1 of answers by the power that the rank of a passage counts with, beside F1 on the gold paragraph."""
-    alone = reader([{"question": one.text, "context": one.paragraph} for one in questions])
-    own = [token_f1(said["answer"], one.answers) for said, one in zip(alone, questions, strict=True)]
-    print(f"answers      F1 on the gold paragraph {statistics.mean(own):.3f}")
+    """F1 of answers by the weight of BM25, beside F1 on the gold paragraph; what the surest answers reach."""
+    answered = [one for one in questions if one.answers]
+    alone = reader([{"question": one.text, "context": one.paragraph} for one in answered])
+    own = statistics.mean(token_f1(said["answer"], one.answers) for said, one in zip(alone, answered, strict=True))
+    print(f"answers      F1 on the gold paragraph {own:.3f}")
     seconds, found = [], []
     for one in questions:
         start = time.perf_counter()
         hits = kb.search(one.text, top_k=answering.PASSAGES)
         found.append((hits, predicted(one.text, hits, reader)))
         seconds.append(time.perf_counter() - start)
-    for power in POWERS:
-        answering.RANK_POWER = power
+    usual = answering.BM25_WEIGHT
+    for weight in (*WEIGHTS, usual):
+        answering.BM25_WEIGHT = weight
         said = [
-            answering.read(one.text, hits, Replay(kept), threshold=0)
+            answering.read(one.text, hits, Replay(kept, reader), threshold=0)  # type: ignore[arg-type]
             for one, (hits, kept) in zip(questions, found, strict=True)
-        ]  # type: ignore[arg-type]
-        scores = [token_f1(answer.text, one.answers) for answer, one in zip(said, questions, strict=True)]
-        share = statistics.mean(scores) / statistics.mean(own)
-        print(f"answers      F1 {statistics.mean(scores):.3f}, {share:.2f} of it, rank to the power of {power}")
+        ]
+        scores = np.array([right(answer.text, one) for answer, one in zip(said, questions, strict=True)])
+        print(f"answers      F1 {scores.mean():.3f}, {scores.mean() / own:.2f} of it, BM25 weighs {weight}")
     print(f"answers      p50 {statistics.median(seconds) * 1e3:.0f} ms")
+    sure = np.array([answer.score for answer in said])
+    order = np.argsort(-sure, kind="stable")
+    for share in COVERAGE:
+        kept = order[: round(share * len(order))]
+        precision, lowest = scores[kept].mean(), sure[kept].min()
+        times = precision / scores.mean()
+        print(f"silence      surest {share:.0%}: precision {precision:.3f}, {times:.2f} of all's, from {lowest:.2f}")
+    spoke = sure >= answering.THRESHOLD
+    print(f"silence      from {answering.THRESHOLD}: {spoke.mean():.0%} answered, precision {scores[spoke].mean():.3f}")
+
+
+def right(text: str, question: Question) -> float:
+    """F1 of an answer; any to a question without one is wrong."""
+    return token_f1(text, question.answers) if question.answers else 0.0
 
 
 def predicted(question: str, hits: list[Hit], reader: Predictor) -> list[object]:
     """What the reader says of each passage."""
-    pairs = [{"question": question, "context": hit.text} for hit in hits]
-    return reader(pairs, top_k=6, handle_impossible_answer=True) if pairs else []
+    pairs = [{"question": one, "context": text} for one, text in answering.pairs(question, hits)]
+    return reader(pairs, top_k=answering.KEPT, handle_impossible_answer=True) if pairs else []
 
 
 class Replay:
     """A reader that says again what it said."""
 
-    def __init__(self, kept: list[object]) -> None:
+    def __init__(self, kept: list[object], reader: Predictor) -> None:
         self.kept = kept
+        self.thresholds = reader.thresholds
 
     def __call__(self, pairs: list[object], **_: object) -> list[object]:
         return self.kept
@@ -133,11 +173,13 @@ def main() -> None:
     parser.add_argument("squad", type=Path)
     parser.add_argument("--vectors")
     parser.add_argument("--reader")
+    parser.add_argument("--rerank")
+    parser.add_argument("--form", choices=("1.1", "2.0"), default="1.1")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/documents"))
     arguments = parser.parse_args()
-    paragraphs, questions = read_squad(arguments.squad)
+    paragraphs, questions = read_squad(arguments.squad, arguments.form)
     questions = random.Random(arguments.seed).sample(questions, arguments.questions)
     arguments.out.mkdir(parents=True, exist_ok=True)
     source = arguments.out / "paragraphs.jsonl"
@@ -151,10 +193,15 @@ def main() -> None:
         seconds, status = time.perf_counter() - start, kb.status()
         if done.added:
             print(f"index        {status.passages:,} passages, {status.passages / seconds:,.0f} per second")
-        for label, ways in {"words": {"vectors": False}, "vectors": {"words": False}, "both": {}}.items():
-            if label == "words" or arguments.vectors is not None:
-                measure(label, questions, lambda query: [hit.text for hit in kb.search(query, top_k=20, **ways)])  # noqa: B023
-        peer(paragraphs, questions)
+        known = [one for one in questions if one.answers]
+        ways: dict[str, dict[str, Any]] = {"words": {"vectors": False}}
+        if arguments.vectors is not None:
+            ways |= {"vectors": {"words": False}, "both": {}}
+        if arguments.rerank is not None:
+            ways["reranked"] = {"rerank": Predictor.load(arguments.rerank)}
+        for label, way in ways.items():
+            measure(label, known, lambda query: [hit.text for hit in kb.search(query, top_k=20, **way)])  # noqa: B023
+        peers(paragraphs, known)
         if arguments.reader:
             answers(kb, Predictor.load(arguments.reader), questions)
 

@@ -10,7 +10,7 @@ from typing import Any
 # Values of every kind, and those at which readers fail: too large, too deep, of half a character.
 ODD: list[Any] = [
     None, True, False, 0, 1, -1, 2, 10**30, 2**63, 0.5, -0.5, 1e300, "", "x", "0", "../x", "a\0b", "é", [], [0], ["x"],
-    [[]], {}, {"x": 1}, {"0": "a"}, [None], {"": None}, [1, "a"], "x" * 5000,
+    [[]], {}, {"x": 1}, {"0": "a"}, [None], {"": None}, [1, "a"], "x" * 5000, "{x",
 ]  # fmt: skip
 DEEP, HALF, NAN, TWICE, LONG = "\x00deep", "\x00half", "\x00nan", "\x00twice", "\x00long"  # made in the text
 _TEXTS = {

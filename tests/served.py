@@ -122,6 +122,8 @@ class Server:
                 if self.deaf:
                     return
                 self.lines.append(json.loads(line) if line.startswith("{") else {"event": "other", "line": line})
+                if len(self.lines) > 20_000:  # of a million requests nobody asks for the first
+                    del self.lines[:10_000]
 
     def hang_up(self) -> None:
         """Closes the pipe that its log goes to, at its next line."""
@@ -175,6 +177,7 @@ class Load:
     lost: int = 0  # requests that were sent and got no whole answer
     refused: int = 0  # connections that were not made
     pause: float = 0.05  # seconds after a 429
+    first: dict[int, bytes] = field(default_factory=dict)  # the first request that got each status
 
     async def run(self, address: tuple[str, int], *, clients: int, requests: int,
                   body: dict[str, Any] | Sequence[dict[str, Any]], path: str = "/predict",
@@ -183,10 +186,15 @@ class Load:
 
         Of several bodies each request has the next.
         """
-        left = iter(range(requests))
         raw = [json.dumps(each).encode() for each in ([body] if isinstance(body, dict) else body)]
         head = f"POST {path} HTTP/1.1\r\nHost: {address[0]}\r\nContent-Type: application/json\r\nContent-Length: "
         messages = itertools.cycle(f"{head}{len(each)}\r\n\r\n".encode() + each for each in raw)
+        await self.send(address, messages, clients=clients, requests=requests, retry=retry)
+
+    async def send(self, address: tuple[str, int], messages: Iterator[bytes], *, clients: int, requests: int,
+                   retry: bool = False) -> None:  # fmt: skip
+        """The same with whole requests, each as it is to be sent."""
+        left = iter(range(requests))
         await asyncio.gather(*(self._client(address, messages, left, retry) for _ in range(clients)))
 
     async def _client(
@@ -214,8 +222,9 @@ class Load:
         """Asks until the server closes the connection; False if that was without an answer."""
         while next(left, None) is not None:
             begun = time.monotonic()
+            message = next(messages)
             try:
-                writer.write(next(messages))
+                writer.write(message)
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 size = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 await reader.readexactly(size)
@@ -224,6 +233,7 @@ class Load:
                 return False
             status = int(head.split(maxsplit=2)[1])
             self.statuses[status] += 1
+            self.first.setdefault(status, message)
             if status == 429:
                 await asyncio.sleep(self.pause)
             if status == 200:

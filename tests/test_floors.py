@@ -16,7 +16,7 @@ FLOORS = [
     {"config", "hub"},
     {"text", "model"},
     {"data", "compute", "generation"},  # writing needs the network and the vocabulary; tasks need its options
-    {"tasks", "engine", "corpus"},
+    {"tasks", "engine", "corpus", "linear"},
     {"training", "predict", "audit", "evaluation"},
     {"report", "export", "documents", "pretraining"},
     {"finetuning", "serve"},

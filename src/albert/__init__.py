@@ -14,7 +14,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
-    from albert.api import load, train
+    from albert.api import classify, distill, load, train
     from albert.config import AlbertConfig
     from albert.data.reading import DataSource
     from albert.documents import Index
@@ -24,13 +24,26 @@ if TYPE_CHECKING:
 _LAZY = {
     "load": "albert.api",
     "train": "albert.api",
+    "distill": "albert.api",
+    "classify": "albert.api",
     "Index": "albert.documents",
     "Predictor": "albert.predict.predictor",
     "AlbertConfig": "albert.config",
     "DataSource": "albert.data.reading",
     "AlbertError": "albert.errors",
 }
-__all__ = ["AlbertConfig", "AlbertError", "DataSource", "Index", "Predictor", "__version__", "load", "train"]
+__all__ = [
+    "AlbertConfig",
+    "AlbertError",
+    "DataSource",
+    "Index",
+    "Predictor",
+    "__version__",
+    "classify",
+    "distill",
+    "load",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

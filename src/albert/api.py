@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -9,9 +10,12 @@ from albert.data.reading import DataOptions, DataSource, data_options
 from albert.engine import Precision
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
+from albert.hub import STARTER
+from albert.predict.labelling import label_texts
 from albert.predict.open import load_predictor, open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
+from albert.storage.files import named
 from albert.training.progress import ConsoleProgress
 
 
@@ -30,6 +34,10 @@ def train(
     fallback: str | None = None,
     early_exit: bool = False,
     exit_budget: float = 0.003,
+    hybrid: bool = False,
+    cascade: bool = False,
+    cascade_budget: float = 0.003,
+    few_labels: bool | None = None,
     settings: dict[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -42,12 +50,14 @@ def train(
     held out. `init` is a model folder or hub id to start from, the package's starter unless `size` names a network to
     train from scratch, on the vocabulary in the folder `tokenizer` or our English one. `fallback` is a label for texts
     that no other one fits; it is also the answer where none is likely enough. `targets` is a file with a target a line,
-    beside `data` with a source a line, and `dev_targets` the same beside `dev`. `settings` are those of
-    `albert train --set`. Raises `AlbertError`.
+    beside `data` with a source a line, and `dev_targets` the same beside `dev`. With `hybrid` a linear model
+    on words speaks beside the network, and with `cascade` it answers alone where it is sure. `few_labels`: whether a
+    linear head on vectors is learned; None: where a label has few rows. `settings` are those of `albert train --set`.
+    Raises `AlbertError`.
     """
     config = FinetuneConfig(
         train=DataSource.of(data, **options),
-        out=Path(out),
+        out=named(out),
         dev=None if dev is None else str(dev),
         init=None if init is None else str(init),
         tokenizer=None if tokenizer is None else str(tokenizer),
@@ -58,6 +68,49 @@ def train(
         fallback=fallback,
         early_exit=early_exit,
         exit_budget=exit_budget,
+        hybrid=hybrid,
+        cascade=cascade,
+        cascade_budget=cascade_budget,
+        few_labels=few_labels,
+        settings=settings or {},
+    )
+    result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
+    return load_predictor(result.folder)
+
+
+@data_options
+def distill(
+    data: str | Path | DataSource,
+    *,
+    teachers: Sequence[str | Path],
+    out: str | Path,
+    unlabelled: str | Path | None = None,
+    temperature: float = 2.0,
+    teacher_weight: float = 0.7,
+    dev: str | Path | None = None,
+    init: str | Path | None = None,
+    size: str | None = None,
+    settings: dict[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **options: Unpack[DataOptions],
+) -> Predictor:
+    """Fine-tunes a student as `train` does, on labels and on what the fine-tuned `teachers` say.
+
+    Their logits, softened by `temperature`, count `teacher_weight` of the loss; those of several are averaged. Texts of
+    the file `unlabelled` have no other labels. Raises `AlbertError`.
+    """
+    config = FinetuneConfig(
+        train=DataSource.of(data, **options),
+        out=Path(out),
+        dev=None if dev is None else str(dev),
+        init=None if init is None else str(init),
+        size=size,
+        teachers=tuple(map(str, teachers)),
+        unlabelled=None if unlabelled is None else str(unlabelled),
+        temperature=temperature,
+        teacher_weight=teacher_weight,
         settings=settings or {},
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
@@ -71,3 +124,14 @@ def load(name: str | Path, *, precision: Precision = "auto", early_exit: bool = 
     `Predictor.load`. Raises `AlbertError`.
     """
     return open_model(name, precision=precision, early_exit=early_exit)
+
+
+def classify(
+    texts: Sequence[str], labels: Sequence[str] | Mapping[str, str], *, model: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """`{label, score}` of each text without training: the label whose vector is nearest, and the cosine.
+
+    `labels` are names, or names with descriptions; `model` gives the vectors, the starter unless told otherwise. Raises
+    `AlbertError`.
+    """
+    return label_texts(open_model(STARTER if model is None else model), texts, labels)

@@ -88,6 +88,6 @@ def _missing(text: str, path: Path) -> AlbertError:
         ErrorKind.MODEL,
         f"model {text!r}",
         expected="a folder, or a hub id of the form owner/name",
-        got="a file" if os.path.exists(path) else "no such folder",
+        got=("a file" if os.path.exists(path) else "no such folder") if text else "an empty name",
         hint=hint,
     )

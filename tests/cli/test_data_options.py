@@ -35,6 +35,7 @@ SINGLE = {"task", "label", "text_pair", "choices", "stride"}  # single texts, ea
 LEFT_OUT = {
     "check": set(),
     "train": set(),
+    "distill": set(),
     "evaluate": KNOWN,
     "export": KNOWN,
     "predict": UNLABELLED,
@@ -43,12 +44,17 @@ LEFT_OUT = {
     "moderate": SINGLE,
     "embed": SINGLE,
     "rerank": SINGLE,
+    "classify": SINGLE,
 }
 NONE = {  # verbs that read no table: a corpus, documents, texts of the command line, or requests
-    "pretrain", "convert", "prepare", "serve", "serve-key", "demo", "doctor", "settings", "index", "search", "ask",
-    "chat", "mcp", "summarize", "tokenizer", "fill-mask",
+    "pretrain", "convert", "lengthen", "prepare", "serve", "serve-key", "demo", "doctor", "settings", "index", "search",
+    "ask", "chat", "mcp", "summarize", "tokenizer", "fill-mask",
 }  # fmt: skip
-FUNCTIONS: dict[Callable[..., Any], set[str]] = {package.train: set(), Predictor.evaluate: KNOWN}
+FUNCTIONS: dict[Callable[..., Any], set[str]] = {
+    package.train: set(),
+    package.distill: set(),
+    Predictor.evaluate: KNOWN,
+}
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 

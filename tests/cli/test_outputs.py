@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from albert import api
 from albert.data.tables import Table
+from albert.errors import AlbertError
+from albert.storage.files import require_output
 from albert.storage.locks import output_lock
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert, write_reviews
@@ -18,6 +21,8 @@ from served import write_model
 
 FILES = [
     "predict MODEL DATA -o OUT",
+    "embed starter DATA -o OUT",
+    "moderate MODEL DATA -o OUT",
     "evaluate MODEL DATA -o OUT",
     "evaluate MODEL DATA --report OUT",
     "index DATA -o OUT",
@@ -28,6 +33,7 @@ FOLDERS = [
     "prepare CORPUS -o OUT",
     "tokenizer train CORPUS -o OUT",
     "convert MODEL OUT",
+    "lengthen MODEL -o OUT --to 1024",
     "demo -o OUT",
     "evaluate MODEL DATA --squad --submission OUT",
     "evaluate MODEL SHARDS --glue SST-2 --submission OUT",
@@ -164,6 +170,53 @@ def test_odd_outputs(
     assert done.stderr.count("error[") == 1
     assert done.stdout == ""
     assert state(*places) == before
+
+
+@pytest.mark.parametrize(
+    "line", [*FILES, *FOLDERS, "export OUT --dev DATA", "serve OUT", "check OUT", "search OUT lamp"]
+)
+def test_an_empty_name_is_not_the_current_folder(
+    albert: Albert, words: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """As a variable of the shell gives it that is not set."""
+    monkeypatch.chdir(tmp_path)
+    done = albert(*({**words, "OUT": ""}.get(word, word) for word in line.split()))
+    assert done.returncode == USAGE
+    assert done.stderr.count("\n") == 1
+    before = line.split()[line.split().index("OUT") - 1]
+    assert f"the argument after {words.get(before, before)}: expected a value" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("word", ["--out=", "--report=", "--init="])
+def test_an_option_without_its_value_is_refused(albert: Albert, words: dict[str, str], word: str) -> None:
+    done = albert("evaluate", words["MODEL"], words["DATA"], word)
+    assert done.returncode == USAGE
+    assert f"{word[:-1]}: expected a value" in done.stderr
+
+
+def test_an_empty_name_is_refused_from_python_too(words: dict[str, str], tmp_path: Path) -> None:
+    for call in (
+        lambda: api.train(words["DATA"], out="", size="tiny"),
+        lambda: api.train("", out=tmp_path / "m", size="tiny"),
+        lambda: api.load(""),
+        lambda: require_output(""),
+    ):
+        with pytest.raises(AlbertError, match=r'empty name|the name ""'):
+            call()
+
+
+def test_the_current_folder_can_be_named(
+    albert: Albert, words: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (".", "..", "../b/."):
+        place = tmp_path / name.replace("/", "-").replace(".", "d")
+        (place / "a" / "b").mkdir(parents=True)
+        monkeypatch.chdir(place / "a" / "b")
+        done = albert("convert", words["MODEL"], name)
+        assert (done.returncode == 0) == (name != ".."), done.stderr  # which holds a folder
+        assert not [path for path in place.rglob("*") if "lock" in path.name and path.name != ".lock"]
+    assert albert("convert", words["MODEL"], "/").returncode == USAGE
 
 
 def test_a_model_that_cannot_be_added_to_is_not_exported(

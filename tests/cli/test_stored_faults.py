@@ -165,12 +165,25 @@ def test_pairs_are_refused_where_the_network_tells_no_two_texts_apart(
         ({"files": {"config.json": {"size": -1, "sha256": "a"}}}, "size"),
         ({"files": {"config.json": 3}}, "config.json"),
         ({"files": {"../x": {"size": 1, "sha256": "a"}}}, "files of its folder"),
+        ({"files": {"x" * 300: {"size": 1, "sha256": "a"}}}, "config.json is not in"),
         ([], "JSON object"),
     ],
 )
 def test_a_manifest_that_vouches_for_nothing_is_refused(folder: Path, albert: Albert, manifest: Any, part: str) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
     refused(predict(albert, folder), 66, MANIFEST, part)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "é" * 200, "a/" * 3000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused(folder: Path, albert: Albert, name: str) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][name] = {"size": 1, "sha256": "a"}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    refused(predict(albert, folder), 66, "is missing")
+    (folder / MANIFEST).unlink()
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"albert.pooler.weight": name}}))
+    refused(predict(albert, folder), 66, "names the shard")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "spiece.model", "tokenizer_config.json"])

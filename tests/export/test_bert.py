@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,53 @@ def test_the_published_sentence_encoder(sentence_encoder: Path) -> None:
 
 
 # --- serving ---------------------------------------------------------------------------------------------
+
+
+def _unnamed(raw: dict[str, Any]) -> None:
+    raw["post_processor"]["special_tokens"]["[SEP]x"] = raw["post_processor"]["special_tokens"].pop("[SEP]")
+
+
+def _untold(raw: dict[str, Any]) -> None:
+    raw["post_processor"]["special_tokens"] = {}
+
+
+def _another(raw: dict[str, Any]) -> None:
+    raw["post_processor"]["pair"][0]["SpecialToken"]["id"] = "[ENT]"
+
+
+def _nested(raw: dict[str, Any]) -> None:
+    _untold(raw)
+    raw["post_processor"] = {"type": "Sequence", "processors": [raw["post_processor"]]}
+
+
+def _unknown(raw: dict[str, Any]) -> None:
+    raw["model"]["unk_token"] = "[OTHER]"
+
+
+def _without_unknown(raw: dict[str, Any]) -> None:
+    raw["model"]["vocab"]["[UNX]"] = raw["model"]["vocab"].pop("[UNK]")
+
+
+def _of_lists(raw: dict[str, Any]) -> None:
+    raw["post_processor"]["single"][0]["SpecialToken"]["id"] = ["[CLS]"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_unnamed, _untold, _another, _nested, _unknown, _without_unknown, _of_lists],
+    ids=lambda spoil: spoil.__name__,
+)
+def test_a_pipeline_that_would_fail_at_some_text_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], spoil: Callable[[dict[str, Any]], None]
+) -> None:
+    """And the library does not panic, which it would tell in many lines of its own."""
+    write_vocabulary(tmp_path, ["a great lamp"] * 3).save(tmp_path)
+    raw = json.loads((tmp_path / "tokenizer.json").read_text())
+    spoil(raw)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
+    with pytest.raises(AlbertError, match="tokenizer"):
+        WordPieceTokenizer.from_pretrained(tmp_path)
+    assert capfd.readouterr().err == ""
 
 
 def test_bert_is_served(trained: tuple[Path, Path, Predictor], tmp_path: Path) -> None:

@@ -12,13 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import albert
 from albert.config import AlbertConfig
+from albert.data.examples import Example
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind
 from albert.export.onnx import export_onnx
 from albert.export.onnx_engine import OnnxEngine
 from albert.export.onnx_graph import graph_of
 from albert.model import HEADS, AlbertForTask, save_model
+from albert.predict.predictor import Predictor
+from conftest import Albert, write_reviews
 from rows import features
 
 OUTPUTS = {
@@ -110,23 +114,58 @@ def test_int8_stays_near_and_is_small(head: str) -> None:
 
 
 def test_a_shared_block_is_stored_once(tmp_path: Path) -> None:
-    save_model(model("sequence_classification", num_hidden_layers=12, hidden_size=64), tmp_path)
-    done = export_onnx(tmp_path)
-    assert done.path == tmp_path / "onnx" / "model.onnx"
-    assert done.path.stat().st_size == done.size
+    one = model("sequence_classification", num_hidden_layers=12, hidden_size=64)
+    save_model(one, tmp_path)
     nodes = 60_000  # bytes for 12 depths of nodes, whatever the weights
-    assert done.size <= 1.1 * done.weights + nodes
+    weights = (tmp_path / "model.safetensors").stat().st_size
+    assert len(graph_of(one).SerializeToString()) <= 1.1 * weights + nodes
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("onnx")
+    data = write_reviews(folder / "reviews.csv", rows=200)
+    settings = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "initializer_range": 0.1,
+                "lr": 3e-3, "batch_size": 16, "epochs": 8.0, "precision": "fp32"}  # fmt: skip
+    albert.train(data, out=folder / "out", size="tiny", settings=settings, quiet=True)
+    return folder / "out", data
+
+
+@pytest.mark.parametrize(("form", "name"), [("onnx", "model.onnx"), ("onnx-int8", "model_quantized.onnx")])
+def test_a_model_is_exported_and_answers_so(trained: tuple[Path, Path], albert: Albert, form: str, name: str) -> None:
+    folder, data = trained
+    done = albert("export", folder, "--to", form, "--dev", data)
+    assert done.returncode == 0, done.stderr
+    predictor = Predictor.load(folder, precision="fp32")
+    features, _ = predictor.features([Example("a lovely lamp"), Example("a broken chair, number 3")])
+    found = OnnxEngine(folder / "onnx" / name).exits(features).logits
+    for ours, theirs in zip(predictor.engine.logits(features), found, strict=True):
+        assert ours.argmax() == theirs.argmax()
+    assert predictor("a lovely lamp") == Predictor.load(folder, precision="fp32")("a lovely lamp")
+
+
+def test_a_form_that_scores_lower_is_refused(
+    trained: tuple[Path, Path], albert: Albert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, data = trained
+    (folder / "onnx" / "model.onnx").unlink(missing_ok=True)
+    monkeypatch.setattr("albert.export.onnx_engine.OnnxEngine._read", lambda self, values: -values[0])
+    refused = albert("export", folder, "--to", "onnx", "--dev", data)
+    assert refused.returncode == 66, refused.stderr
+    assert "--force" in refused.stderr
+    assert not (folder / "onnx" / "model.onnx").exists()
+    assert albert("export", folder, "--to", "onnx", "--dev", data, "--force").returncode == 0
 
 
 def test_what_the_graph_does_not_know_is_refused(tmp_path: Path) -> None:
     save_model(model("sequence_classification", attention_window=8), tmp_path)
     with pytest.raises(AlbertError, match=r"--to onnx: expected a network without .* got attention_window=8"):
-        export_onnx(tmp_path)
+        export_onnx(tmp_path, "none.csv")
     assert not (tmp_path / "onnx").exists()
 
 
 def test_without_the_extra_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(AlbertError, match=r"needs onnx.*\[onnx\]") as refused:
-        export_onnx(tmp_path)
+        export_onnx(tmp_path, "none.csv")
     assert refused.value.kind is ErrorKind.CONFIG

@@ -207,6 +207,18 @@ def test_the_same_labels_keep_the_head(folder: Path) -> None:
     assert torch.equal(model.head.linear.weight, load_model(folder).head.linear.weight)
 
 
+@pytest.mark.parametrize("head", ["span", "multiple_choice", "embedding"])
+def test_a_head_without_labels_is_kept_by_its_kind(tmp_path: Path, head: str) -> None:
+    config = small_config(num_hidden_groups=2)
+    stored = AlbertForTask(config, head)
+    save_model(stored, tmp_path)
+    model, fresh = start_from(tmp_path, config.with_(id2label=("start", "end")), head, torch.Generator())
+    assert fresh == []
+    assert all(
+        torch.equal(model.state_dict()[name], value) for name, value in stored.head.state_dict(prefix="head.").items()
+    )
+
+
 def test_the_loop_count_may_change_when_layers_are_shared(folder: Path) -> None:
     config = small_config(num_hidden_groups=2, num_hidden_layers=8)
     model, _ = start_from(folder, config, "span", torch.Generator().manual_seed(1))

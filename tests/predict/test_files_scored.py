@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from albert.data.tables import Table
 from albert.engine import Engine
@@ -362,6 +363,43 @@ def test_another_form_of_the_model_begins_anew(model: Predictor, source: Path, i
     scored = score_file(model, str(source), str(interrupted))
     assert scored.resumed == 0
     assert "precision" in scored.remarks[0]
+
+
+@pytest.mark.parametrize("name", ["threads", "torch", "instructions", "compiled kernels"])
+def test_rows_of_another_machine_are_kept_and_told(
+    model: Predictor, source: Path, interrupted: Path, name: str
+) -> None:
+    """Their scores can differ in the last digits, which nobody should have to guess."""
+    note = interrupted.with_name(f"{interrupted.name}.part.json")
+    told = json.loads(note.read_text())
+    assert {*told["machine"]} == {"threads", "torch", "instructions", "compiled kernels"}
+    told["machine"][name] = "another"
+    note.write_text(json.dumps(told))
+    scored = score_file(model, str(source), str(interrupted))
+    assert (scored.rows, scored.resumed) == (25, 10)
+    assert (
+        f"10 rows are of an earlier call, whose scores can differ in the last digits: {name} another then"
+        in scored.remarks[0]
+    )
+
+
+def test_another_number_of_threads_is_told(model: Predictor, source: Path, interrupted: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        scored = score_file(model, str(source), str(interrupted))
+    finally:
+        torch.set_num_threads(before)
+    assert (scored.rows, scored.resumed) == (25, 10)
+    assert f"threads {before} then, {before + 1} now" in scored.remarks[0]
+
+
+@pytest.mark.parametrize("odd", [[], "x", 3, None, {"threads": [1]}, {"x" * 100: "y" * 5000}])
+def test_an_odd_note_of_the_machine_is_no_fault(model: Predictor, source: Path, interrupted: Path, odd: Any) -> None:
+    note = interrupted.with_name(f"{interrupted.name}.part.json")
+    note.write_text(json.dumps({**json.loads(note.read_text()), "machine": odd}))
+    assert score_file(model, str(source), str(interrupted)).rows == 25
+    assert [row["id"] for row in rows_of(interrupted)] == list(range(25))
 
 
 def test_what_changes_an_answer_is_in_the_identity(folder: Path) -> None:

@@ -27,7 +27,7 @@ def test_no_word_is_left_out() -> None:
 def test_the_centre_is_what_others_are_like() -> None:
     topic, other = np.eye(4)[0], np.eye(4)[1]
     vectors = np.stack([topic, topic + 0.1 * other, topic - 0.1 * np.eye(4)[2], other, np.eye(4)[3]])
-    scores = centrality(similarity(vectors))
+    scores = centrality(vectors)
     assert scores.sum() == pytest.approx(1)
     assert scores[:3].min() > scores[3:].max()
 
@@ -37,7 +37,7 @@ def test_what_was_said_already_is_not_said_again() -> None:
     noise = 0.05 * np.eye(6)[2:]
     vectors = np.stack([one, one + noise[0], one + noise[1], two, two + noise[2], two + noise[3]])
     alike = similarity(vectors)
-    first, second = diverse(centrality(alike), alike, 2)
+    first, second = diverse(centrality(vectors), alike, 2)
     assert (first < 3) != (second < 3)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -329,6 +331,35 @@ def test_the_work_of_a_client_that_left_is_dropped(slow: Running) -> None:
     assert status(read_all(first)) == 200
     first.close()
     assert Slow.rows == 1
+
+
+def test_a_client_that_sends_no_more_gets_its_answers(slow: Running) -> None:
+    """Before they are computed, behind each other, to HTTP/1.0 without an interim response, and by http.client."""
+    Slow.seconds = 0.2
+    asked = request(b'{"inputs": "a"}').replace(b"Connection: close\r\n", b"")
+    old = asked.replace(b"HTTP/1.1", b"HTTP/1.0")
+    for sent, wanted in ((asked, [100, 200]), (asked * 2, [100, 200, 200]), (old, [200])):
+        with slow.connect() as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            answers = read_all(connection)
+            assert [int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)] == wanted
+    client = http.client.HTTPConnection(*slow.address, timeout=10)
+    client.request("POST", "/predict", b'{"inputs": "a"}', {"Content-Type": "application/json"})
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.getresponse().status == 200
+    client.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /li", request(b'{"inputs": "a"}')[:-3], request(b"")[:20]])
+def test_who_sends_no_more_before_a_whole_request_is_hung_up_on(server: Running, sent: bytes) -> None:
+    begun = time.monotonic()
+    with server.connect() as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection) == b""
+    assert time.monotonic() - begun < SLOW + 5
+    until(lambda: server.service.under_way == 0)
 
 
 def test_too_many_requests_are_told_when_to_come_back(slow: Running) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 import torch
+from jaxtyping import config as shapes
+from safetensors.torch import load_file
 
 from albert.compute.quantized import save_ranges
 from albert.config import AlbertConfig
@@ -33,12 +36,16 @@ from albert.storage.files import INT8, MANIFEST, write_manifest
 from albert.storage.stored import read_records
 from albert.text.tokenizer import AlbertTokenizer
 from albert.text.vocabulary import train_vocabulary
+from albert.training.resume import changes
 from albert.training.state import LAST, Checkpoints, MetricsLog
 from lines import write_vocabulary
 from mutants import flipped, mutated_bytes, mutated_json
 
 TEXTS = ["the ferry leaves at seven", "a great lamp, bought twice", ""]
+ODD_TEXT = "zzz 漢字 [MASK] \U0001f600 \u0301"  # of what no vocabulary here has
 KINDS = {ErrorKind.MODEL, ErrorKind.CONFIG, ErrorKind.DATA, ErrorKind.UNSAFE}
+VOUCHED, ARRAYS = ("corpus", "checkpoint"), (".npy", ".safetensors")
+PARTS = 4  # of a long form, for as many processes (pytest -n)
 Use = Callable[[Path], Any]
 
 
@@ -94,7 +101,7 @@ def write_published(folder: Path, tokenizer: Any) -> Path:
 
 def answers(folder: Path) -> Any:
     """What a folder's model says, in full precision and, if it can, in int8."""
-    said = [Predictor.load(folder, precision="fp32")(TEXTS, top_k=None)]
+    said = [Predictor.load(folder, precision="fp32")([*TEXTS, ODD_TEXT], top_k=None)]
     if (folder / INT8).exists():
         said.append(Predictor.load(folder, precision="int8")(TEXTS, top_k=None))
     return said
@@ -111,8 +118,13 @@ def corpus_tokens(folder: Path) -> Any:
 
 
 def checkpoint_state(folder: Path) -> Any:
-    path = Checkpoints(folder / "checkpoints").newest(LAST)
-    return None if path is None else Checkpoints.state(path)
+    """Of what verifies the state and the tensors; and what a run that goes on would make of the state as it is."""
+    checkpoints = Checkpoints(folder / "checkpoints")
+    verified = checkpoints.newest(LAST)
+    tensors = {} if verified is None else load_file(verified / "model.safetensors")
+    state = Checkpoints.state(checkpoints.at(LAST, 3))
+    list(changes(state.fingerprint, {"a": "c", "model": '{"x": 1}', "data": "d", "init": None}))
+    return verified is None or [tensor.tolist() for tensor in tensors.values()]
 
 
 def log_total(folder: Path) -> Any:
@@ -161,14 +173,17 @@ def stored(tmp_path_factory: pytest.TempPathFactory, small: AlbertTokenizer) -> 
         prepared = prepare(PrepareConfig(inputs=job.inputs, out=folder, vocabulary=job.vocabulary, workers=1))
         return sample_instance(prepared.folder, prepared.manifest)
 
+    shards = sorted(path.name for path in (base / "corpus").glob("*.npy"))
     run = base / "run"
     network = torch.nn.Linear(2, 2)
     Checkpoints(run / "checkpoints").save(
         LAST, 3, network, None,
-        {"step": 3, "updates": 3, "evaluations": [{"step": 2, "scores": {"accuracy": 0.5}}], "fingerprint": {"a": "b"},
+        {"step": 3, "updates": 3, "evaluations": [{"step": 2, "scores": {"accuracy": 0.5}}],
+         "fingerprint": {"a": "b", "model": '{"x": 2}', "data": "c", "init": "d"},
          "threads": [1]},
     )  # fmt: skip
     (run / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5, "tokens": 7}\n{"step": 2, "dev": {"accuracy": 0.5}}\n')
+    kept = ("state.json", "model.safetensors", MANIFEST)
     part = write_model(base / "part", small)
     (part / "in.jsonl").write_text('{"text": "a lamp"}\n')
     (part / "o.jsonl.part").write_text("")
@@ -187,11 +202,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory, small: AlbertTokenizer) -> 
         ("vectors", published, ["config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"],
          vectors),
         ("manifest", vouched, [MANIFEST], answers),
-        ("corpus", base / "corpus", [MANIFEST, "tokenizer_config.json"], corpus_tokens),
+        ("corpus", base / "corpus", [MANIFEST, "tokenizer_config.json", "spiece.model", *shards], corpus_tokens),
         ("corpus again", base / "corpus", [MANIFEST], again),
         ("begun corpus", begun, ["job.json", *(f"{shard['name']}.json" for shard in manifest["shards"])], again),
-        ("checkpoint", run, ["checkpoints/step-00000003/state.json", f"checkpoints/step-00000003/{MANIFEST}"],
-         checkpoint_state),
+        ("checkpoint", run, [f"checkpoints/step-00000003/{name}" for name in kept], checkpoint_state),
         ("log", run, ["metrics.jsonl"], log_total),
         ("predictions", part, ["o.jsonl.part.json"], scored),
     ]  # fmt: skip
@@ -204,33 +218,45 @@ def copies(stored: list[tuple[str, Path, list[str], Use]], place: Path) -> Itera
             yield what, Path(shutil.copytree(folder, place / f"{number}-{name.replace('/', '-')}")), name, use
 
 
-def fault(folder: Path, use: Use) -> str | None:
-    """What is wrong with how a folder is read or refused: one line (or a list of tensors), and no other exception."""
+def fault(folder: Path, use: Use, said: list[Any] | None = None) -> str | None:
+    """What is wrong with how a folder is read or refused: one line (or a list of tensors), and no other exception.
+
+    What it is read as goes into `said`.
+    """
     try:
-        use(folder)
+        found = use(folder)
+        if said is not None:
+            said.append(found)
     except AlbertError as error:
         if error.kind not in KINDS or ("\n" in str(error).strip() and "tensors" not in str(error)):
             return str(error)
-    except Exception as error:
+    except BaseException as error:
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):  # the latter is Rust's
+            raise
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"
     return None
 
 
-def try_mutants(stored: list[tuple[str, Path, list[str], Use]], place: Path, count: int) -> None:
-    """So many mutants of all stored files, each kind of file as often as another."""
-    rng, faults = random.Random(0), dict[str, str]()
+def try_mutants(stored: list[tuple[str, Path, list[str], Use]], place: Path, count: int, *, seed: int = 0) -> None:
+    """So many mutants of all stored files, each kind of file as often as another.
+
+    Arrays that a manifest vouches for are read as they were, or not at all.
+    """
+    rng, faults = random.Random(seed), dict[str, str]()
     kept = list(copies(stored, place))
-    whole = {
-        folder: {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} for _, folder, *_ in kept
-    }
+    whole = {folder: bytes_of(folder) for _, folder, *_ in kept}
+    truths = {folder: use(folder) for what, folder, name, use in kept if what in VOUCHED and name.endswith(ARRAYS)}
     for number in range(count):
         what, folder, name, use = kept[number % len(kept)]
         raw = whole[folder][folder / name]
-        json_of = name.endswith(".json")
-        mutant = mutated_json(raw, rng) if json_of else mutated_bytes(raw, rng)
+        mutant = mutated_json(raw, rng) if name.endswith(".json") else mutated_bytes(raw, rng)
         (folder / name).write_bytes(mutant)
-        if found := fault(folder, use):
+        said: list[Any] = []
+        found = fault(folder, use, said)
+        if folder in truths and said not in ([], [truths[folder]], [True]):
+            found = "read as something else"
+        if found:
             faults.setdefault(found[-60:], f"mutant {number} of {what}, {name}: {found}: {mutant[:1000]!r}")
         restore(folder, whole[folder])
     assert not faults, "\n".join(faults.values())
@@ -258,10 +284,23 @@ def test_some_mutants_of_stored_files(stored: list[tuple[str, Path, list[str], U
     try_mutants(stored, tmp_path, int(os.environ.get("ALBERT_MUTANTS", "200")))
 
 
+@pytest.fixture
+def in_memory(tmp_path: Path) -> Iterator[Path]:
+    """A place in the machine's memory, if it has one, and shapes unchecked, as users run it: a third of the time."""
+    memory, checked = Path("/dev/shm"), shapes.jaxtyping_disable
+    shapes.update("jaxtyping_disable", True)
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
+        yield Path(folder)
+    shapes.update("jaxtyping_disable", checked)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(36_000)
-def test_many_mutants_of_stored_files(stored: list[tuple[str, Path, list[str], Use]], tmp_path: Path) -> None:
-    try_mutants(stored, tmp_path, int(os.environ.get("ALBERT_MUTANTS", "100000")))
+@pytest.mark.parametrize("part", range(PARTS))
+def test_many_mutants_of_stored_files(
+    stored: list[tuple[str, Path, list[str], Use]], in_memory: Path, part: int
+) -> None:
+    try_mutants(stored, in_memory, int(os.environ.get("ALBERT_MUTANTS", "100000")) // PARTS, seed=1 + part)
 
 
 # --- bits ------------------------------------------------------------------------------------------------
@@ -278,20 +317,20 @@ def exported(tmp_path_factory: pytest.TempPathFactory, small: AlbertTokenizer) -
     return folder
 
 
-def try_flips(folder: Path, count: int, *, vouched: bool) -> dict[str, int]:
+def try_flips(folder: Path, count: int, *, vouched: bool, seed: int = 0) -> dict[str, int]:
     """So many flips of one bit each; how many of each file were refused. With a manifest no answer may change."""
     if not vouched:
         (folder / MANIFEST).unlink()
     whole = {path: path.read_bytes() for path in folder.iterdir()}
-    said, rng, refused, faults = answers(folder), random.Random(0), dict.fromkeys(whole, 0), list[str]()
+    truth, rng, refused, faults = answers(folder), random.Random(seed), dict.fromkeys(whole, 0), list[str]()
     for number in range(count):
         path = list(whole)[number % len(whole)]
         bit = rng.randrange(8 * len(whole[path]))
         path.write_bytes(flipped(whole[path], bit))
-        told: list[Any] = []
-        found = fault(folder, lambda folder, told=told: told.append(answers(folder)))
-        refused[path] += not told
-        if found or (vouched and told and told[0] != said):
+        said: list[Any] = []
+        found = fault(folder, answers, said)
+        refused[path] += not said
+        if found or (vouched and said not in ([], [truth])):
             faults.append(f"bit {bit} of {path.name}: {found or 'another answer'}")
         path.write_bytes(whole[path])
     assert not faults, "\n".join(faults[:20])
@@ -308,7 +347,9 @@ def test_some_flipped_bits(exported: Path, tmp_path: Path, vouched: bool) -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(36_000)
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("vouched", [True, False])
-def test_many_flipped_bits(exported: Path, tmp_path: Path, vouched: bool) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "m"))
-    try_flips(folder, int(os.environ.get("ALBERT_FLIPS", "50000")), vouched=vouched)
+def test_many_flipped_bits(exported: Path, in_memory: Path, vouched: bool, part: int) -> None:
+    folder = Path(shutil.copytree(exported, in_memory / "m"))
+    count = int(os.environ.get("ALBERT_FLIPS", "50000")) // PARTS
+    print(try_flips(folder, count, vouched=vouched, seed=1 + part))

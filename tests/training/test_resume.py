@@ -60,6 +60,19 @@ def test_each_change_is_named_with_both_values(now: Any, expected: tuple[str, ..
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("stored", ["{", "{x", '{"a": 1} {}', "{" * 5000, '{"a": NaN}', '{"a": "\\ud800"}'])
+def test_a_fingerprint_that_is_no_json_is_another_one(stored: str) -> None:
+    found = changes(fingerprint(loop={"seed": 1}) | {"loop": stored}, fingerprint())
+    assert found
+    assert {change.name for change in found} <= {"loop", "a", *LOOP}
+
+
+@pytest.mark.parametrize("stored", [[1], [None, "a"], [["a"]], {"a": 1}, 3])
+def test_a_column_of_another_kind_is_told(stored: Any) -> None:
+    columns = {"text": "text", "text_pair": None, "label": "label", "choices": stored}
+    assert changes(fingerprint(with_extra(columns=columns)), fingerprint())[0].name in ("choices", "a")
+
+
 def test_the_same_is_no_change_and_all_changes_are_told() -> None:
     assert changes(fingerprint(), fingerprint()) == []
     found = changes(fingerprint(), fingerprint(loop={"batch_size": 16, "epochs": 2.0}, init="b"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 from collections.abc import Callable
@@ -23,8 +24,19 @@ def main() -> None:
 def _run() -> None:
     from albert.cli.app import app
 
+    _refuse_empty(["albert", *sys.argv[1:]])
     logging.getLogger("albert").addHandler(logging.lastResort or logging.NullHandler())  # warnings go to stderr
     app(prog_name="albert")
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Raises `AlbertError` (usage) for an argument of no characters: as a name it would mean the current folder."""
+    for before, word in itertools.pairwise(words):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            what = word[:-1] if word else f"the argument after {before}"
+            raise AlbertError(
+                ErrorKind.USAGE, what, expected="a value", got='""', hint="is a variable of the shell empty?"
+            )
 
 
 def _code_of(work: Callable[[], None]) -> int:

@@ -17,6 +17,7 @@ _MAGIC = b"SQLite format 3\0"
 IndexFile = Annotated[Path, typer.Argument(help="The index, a file that `albert index` made.")]
 Paths = Annotated[str | None, typer.Option("--filter", help="Only files whose name matches, such as 'policies/*'.")]
 TopK = Annotated[int, typer.Option("--top-k", min=1, max=1000, help="Passages at most.")]
+Rerank = Annotated[str | None, typer.Option(help="Model of pairs that reads the first 20 passages with the query.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
 
@@ -40,7 +41,7 @@ def index(
     if status or remove is not None:
         if len(places) != 1 or out is not None:
             raise AlbertError(ErrorKind.USAGE, "albert index", expected="one index with --status or --remove")
-        with Index(_there(places[0])) as found:
+        with Index(existing(places[0])) as found:
             removed = None if remove is None else found.remove(remove)
             _print({**({} if removed is None else {"removed": removed}), **_status(found)}, as_json=json)
         return
@@ -74,13 +75,16 @@ def search(
     query: Annotated[str, typer.Argument(help="Words or a question.")],
     top_k: TopK = 10,
     filter: Paths = None,
+    rerank: Rerank = None,
     json: AsJson = False,
 ) -> None:
     """Find the passages that answer a query best, with their places."""
     from albert.documents import Index
 
-    with Index(_there(file)) as found:
-        hits = found.search(query, top_k=top_k, path=filter)
+    existing(file)  # before a model is loaded
+    model = _model(rerank)
+    with Index(file) as found:
+        hits = found.search(query, top_k=top_k, path=filter, rerank=model)
     if json:
         _print_json([_hit(hit) for hit in hits])
     elif not hits:
@@ -97,16 +101,16 @@ def ask(
     threshold: Annotated[float, typer.Option(min=0, max=1, help="No answer is given below this score.")] = 0.5,
     top_k: Annotated[int, typer.Option("--top-k", min=1, max=100, help="Passages that are read.")] = 10,
     filter: Paths = None,
+    rerank: Rerank = None,
     json: AsJson = False,
 ) -> None:
     """Answer a question with a part of a document and its place, or say that there is no answer."""
     from albert.documents import Index
-    from albert.predict.predictor import Predictor
 
-    _there(file)  # before a model is loaded
-    model = None if reader is None else Predictor.load(reader)
+    existing(file)  # before a model is loaded
+    model, second = _model(reader), _model(rerank)
     with Index(file) as found:
-        answer = found.ask(question, reader=model, threshold=threshold, passages=top_k, path=filter)
+        answer = found.ask(question, reader=model, threshold=threshold, passages=top_k, path=filter, rerank=second)
     if json:
         _print_json(_answer(answer))
     else:
@@ -124,10 +128,9 @@ def chat(
     """Talk with an assistant that quotes the documents; an empty line or the end of the input ends it."""
     from albert.documents import Index
     from albert.documents.chat import Assistant
-    from albert.predict.predictor import Predictor
 
-    _there(file)
-    models = [None if name is None else Predictor.load(name) for name in (reader, intents)]
+    existing(file)
+    models = [_model(name) for name in (reader, intents)]
     with Index(file) as found:
         assistant = Assistant(found, reader=models[0], intents=models[1], threshold=threshold)
         while text := _asked():
@@ -153,15 +156,21 @@ def mcp(
     """Offer an index to programs that speak the Model Context Protocol, on standard input and output."""
     from albert.documents import Index
     from albert.documents.tools import serve
-    from albert.predict.predictor import Predictor
 
-    _there(file)
-    model = None if reader is None else Predictor.load(reader)
+    existing(file)
+    model = _model(reader)
     with Index(file) as found:
         serve(found, model)
 
 
-def _there(path: Path) -> Path:
+def _model(name: str | None) -> Any:
+    """A fine-tuned model; None where none was asked for."""
+    from albert.predict.predictor import Predictor
+
+    return None if name is None else Predictor.load(name)
+
+
+def existing(path: Path) -> Path:
     """An index that exists: a typing mistake, or an empty file, makes no new one."""
     from albert.errors import AlbertError, ErrorKind
 
@@ -228,7 +237,9 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _of_hit(number: int, hit: Hit) -> str:
-    ranks = ", ".join(f"{name} {rank}" for name in ("words", "vectors") if (rank := getattr(hit, name)) is not None)
+    ranks = ", ".join(
+        f"{name} {rank}" for name in ("words", "vectors", "reranked") if (rank := getattr(hit, name)) is not None
+    )
     heading = f"  {hit.heading}" if hit.heading else ""
     text = " ".join((hit.text if hit.answer is None else f"{hit.text} {hit.answer}").split())
     return f"{number}. {hit.place}{heading}  ({ranks})\n   {text}"

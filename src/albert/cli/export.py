@@ -22,7 +22,7 @@ def export(
     json: AsJson = False,
     **options: Unpack[LabelledOptions],
 ) -> None:
-    """Make a smaller or faster form of a model, refused where its score falls."""
+    """Make a smaller or faster form of a model, or one for ONNX Runtime; refused where its score falls."""
     from albert.export import target_named
 
     done = target_named(to)(model, DataSource(dev, **options), budget=budget, force=force)

@@ -77,7 +77,7 @@ Settings = Annotated[
 Precision = Annotated[
     str, typer.Option("--precision", help="fp32, bf16, int8, or auto: what this machine is fastest in.")
 ]
-FullDepth = Annotated[bool, typer.Option("--full-depth", help="No early exit, where the model has it.")]
+FullDepth = Annotated[bool, typer.Option("--full-depth", help="No early exit and no cascade, if the model has them.")]
 Output = Annotated[
     str,
     typer.Option("--out", "-o", help="File for the result (.jsonl, .json, .csv, .tsv, also .gz, …); - is stdout."),

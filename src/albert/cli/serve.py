@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from albert.cli.documents import existing
 from albert.cli.options import Precision
 from albert.errors import require_extra
 
@@ -27,6 +28,9 @@ def serve(
     safe_label: Annotated[
         list[str] | None,
         typer.Option(help="A label that flags no text in /v1/moderations; else ok, none, … Repeatable."),
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Documents that `albert index` put into one file, for /search and /ask.")
     ] = None,
     precision: Precision = "auto",
     workers: Annotated[
@@ -63,6 +67,7 @@ def serve(
             safe_labels=tuple(safe_label or SAFE_LABELS),
             precision=precision,
             workers=workers,
+            index=None if index is None else existing(index),
             limits=Limits.parse(
                 limit or (),
                 timeout=timeout,

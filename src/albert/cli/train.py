@@ -38,6 +38,19 @@ def train(
         bool, typer.Option("--early-exit", help="Heads behind every depth, so that easy texts are answered sooner.")
     ] = False,
     exit_budget: Annotated[float, typer.Option(help="Share of dev texts that early exit may answer worse.")] = 0.003,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid", help="A linear model on words beside the network; its weight is learned on dev.")
+    ] = False,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="A linear model on words answers alone where it is sure.")
+    ] = False,
+    cascade_budget: Annotated[
+        float, typer.Option(help="Share of dev texts that words alone may answer worse.")
+    ] = 0.003,
+    few_labels: Annotated[
+        bool | None,
+        typer.Option("--few-labels/--no-few-labels", help="A linear head on vectors; else where a label has few rows."),
+    ] = None,
     settings: Settings = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Train so many times, and tell median and spread.")] = None,
     resume: Resume = False,
@@ -67,6 +80,10 @@ def train(
         fallback=fallback,
         early_exit=early_exit,
         exit_budget=exit_budget,
+        hybrid=hybrid,
+        cascade=cascade,
+        cascade_budget=cascade_budget,
+        few_labels=few_labels,
         settings=dict(parse_setting(item) for item in settings or []),
     )
     progress = ConsoleProgress(quiet=quiet)

@@ -17,13 +17,13 @@ Attend = Callable[..., Tensor]  # of queries, keys and values; gives so many `ro
 
 
 def filled(x: Float[Tensor, "tokens width"], rows: int) -> Float[Tensor, "rows width"]:
-    """With copies of the first row after the others, `rows` in all."""
+    """x with copies of its first row at the end, `rows` in all."""
     missing = rows - len(x)
     return torch.cat([x, x[:1].expand(missing, -1)]) if missing else x
 
 
 class Product(Protocol):
-    """A linear layer; `use` counts the depths at which its block came before in this pass."""
+    """A linear layer. `use` counts the earlier depths of its block in this pass."""
 
     def __call__(self, x: Tensor, use: int, *, add: Tensor | None = None, activation: str | None = None) -> Tensor: ...
 
@@ -38,7 +38,7 @@ class Linear:
 
     @cached_property
     def weight(self) -> Tensor:
-        """As `product` wants it."""
+        """The weight in the layout of `product`."""
         return lay_out(self.source.to(self.bias.dtype))
 
     def __call__(self, x: Tensor, use: int = 0, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
@@ -46,7 +46,7 @@ class Linear:
 
 
 class Norm:
-    """A LayerNorm, computed in float32 whatever its input is."""
+    """A LayerNorm, computed in float32 for any input."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         self.inputs = norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps
@@ -56,7 +56,7 @@ class Norm:
 
 
 class Block:
-    """One block's weights, query, key and value joined."""
+    """The weights of one block, with query, key and value joined."""
 
     def __init__(self, layer: Layer, activation: str, dtype: torch.dtype) -> None:
         attention, ffn = layer.attention, layer.ffn
@@ -75,7 +75,7 @@ class Block:
     def __call__(
         self, x: Float[Tensor, "tokens hidden"], use: int, attend: Attend, *, read: Tensor | None = None
     ) -> Float[Tensor, "read hidden"]:
-        """The block's output, at the pieces `read` if given: then the first of each text."""
+        """The block's output. With `read`, only at these pieces, the first of each text."""
         context = attend(self.qkv(x, use), rows=len(x if read is None else read), first=read is not None)
         y = self.norm(self.output(context, use, add=x if read is None else x[read]))
         return self.norm2(self.outer(self.inner(y, use, activation=self.activation), use, add=y))

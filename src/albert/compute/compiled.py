@@ -1,7 +1,7 @@
-"""Kernels compiled for this machine, once: C++ of ours, the compiler that is there, a cache of the user's.
+"""Kernels compiled once for this machine: our C++, the installed compiler, a cache of the user's.
 
-It takes a few seconds, and says so. Without a compiler, without AVX-512, or with ALBERT_COMPILE=0 there are none, and
-PyTorch's own operators do the same. `albert.compute.library` tells where they are kept.
+Compiling takes a few seconds and prints a message. Without a compiler, without AVX-512, or with ALBERT_COMPILE=0 there
+are no kernels, and PyTorch's own operators do the same. `albert.compute.library` knows where they are kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def reach_arguments(reach: Reach | None) -> tuple[int | None, int]:
 
 @dataclass(frozen=True)
 class Attention:
-    """Each text's attention to itself, texts end to end between `starts`."""
+    """Each text's attention to itself. The texts lie end to end between `starts`."""
 
     function: Callable[..., int]
     size: int
@@ -51,7 +51,9 @@ class Attention:
     reach: Reach | None = None
 
     def __call__(self, qkv: Float[Tensor, "tokens width"], *, rows: int, first: bool) -> Float[Tensor, "rows hidden"]:
-        """With `first` that of each text's first piece alone. Of the `rows` those after the texts repeat the first."""
+        """With `first`, only the attention of each text's first piece. The `rows` after the texts
+        repeat the first row.
+        """
         texts = len(self.starts) - 1
         context = qkv.new_empty(rows, self.heads * self.size)
         shared, half = reach_arguments(self.reach)
@@ -64,12 +66,12 @@ class Attention:
 
 
 def attention(dtype: torch.dtype, size: int) -> Callable[..., int] | None:
-    """What `Attention` calls for heads of this size, where this machine has it."""
+    """The kernel that `Attention` calls for heads of this size, if this machine has it."""
     return None if size % LANES else function_of("attend", dtype)
 
 
 def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"], zero: int) -> Tensor:
-    """round(x * factor of the column) + zero, kept within 0 and 255, as uint8."""
+    """round(x * factor of the column) + zero, limited to 0 to 255, as uint8."""
     function = function_of("quantize", x.dtype)
     if function is None or x.shape[1] % LANES or not x.is_contiguous():
         return (x * factors).round_().add_(zero).clamp_(0, 255).to(torch.uint8)
@@ -79,13 +81,13 @@ def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"],
 
 
 def function_of(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
-    """One of the kernels for numbers of this kind, where this machine has it."""
+    """A kernel for numbers of this type, if this machine has it."""
     return _functions().get(f"{name}_{_NAMES[dtype]}")
 
 
 @cache
 def _functions() -> dict[str, Callable[..., int]]:
-    """What there is, by name."""
+    """The available kernels by name."""
     path = library().path
     if path is None:
         return {}

@@ -1,8 +1,8 @@
-"""The one gate of the fast forms: which networks they compute as the reference does.
+"""The one gate of the fast forms: which networks they compute exactly as the reference does.
 
 Every fast form asks here before it runs: the packed forward pass with its kernels, int8 and early exit, the step of
-training on a CPU, the encoder over full rows. Where the answer is no, the reference network of `albert.model` runs. A
-new field of `AlbertConfig`, or a new head, is refused until its name stands here.
+training on a CPU, the encoder over full rows. If the answer is no, the reference network of `albert.model` runs. A new
+field of `AlbertConfig`, or a new head, is refused until its name is added here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def covers(config: AlbertConfig, head: str | None, *, windows: bool = False) -> 
 
 
 def unknown(config: AlbertConfig, head: str | None, *, windows: bool = False) -> list[str]:
-    """What of a network a fast form does not know, as `name=value`: fields away from their defaults, the head."""
+    """The parts of a network that a fast form does not know, as `name=value`: fields that differ from their defaults,
+    and the head.
+    """
     known = _FIELDS | _WINDOWS if windows or config.attention_window is None else _FIELDS
     others = [each for each in dataclasses.fields(config) if each.name not in known]
     values = [f"{each.name}={getattr(config, each.name)!r}" for each in others

@@ -1,6 +1,6 @@
-"""The encoder over rows of one length, for training on a GPU: weights are cast and joined once, not once a use.
+"""The encoder over rows of one length, for training on a GPU. Weights are cast and joined once, not at every use.
 
-It gives what `network.AlbertModel` gives without dropout: tests/compute/test_dense.py. What follows attention is
+It computes the same as `network.AlbertModel` without dropout (tests/compute/test_dense.py). The part after attention is
 compiled as one piece, which is a third faster on an H100.
 """
 
@@ -62,7 +62,7 @@ class _Reference:
 
 
 class DenseEncoder:
-    """The forward pass of an encoder with the weights as they are now; made anew after every change of them."""
+    """The forward pass of an encoder with its present weights. It must be made again after every change of them."""
 
     def __init__(self, model: AlbertModel, dtype: torch.dtype, *, compiled: bool) -> None:
         self.model = model

@@ -1,9 +1,9 @@
-"""The encoder in one call of C++, with products of our own or, where the processor has AMX, PyTorch's.
+"""The encoder in one call of C++, with our own products or, on processors with AMX, PyTorch's.
 
-Between products there is then no Python: a short text does not pay for it, and threads that compute do not wait for the
-interpreter after every product while others use it (`albert serve`). Our products take a few rows in half of oneDNN's
-time, as they neither look up nor prepare anything, and many rows in the same; AMX, which oneDNN uses, is beyond them.
-oneDNN's are called through the C interface that PyTorch has for compiled models.
+There is no Python between products. So a short text does not pay for it, and computing threads do not wait for the
+interpreter after every product while other threads use it (`albert serve`). Our products take half of oneDNN's time for
+few rows, because they neither look up nor prepare anything, and the same time for many rows. They cannot match AMX,
+which oneDNN uses. oneDNN's products are called through PyTorch's C interface for compiled models.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Embedding(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Network:
-    """What there is to compute: blocks with the number of their uses, the number of heads."""
+    """The network to compute: blocks with their numbers of uses, and the number of heads."""
 
     embeddings: Embeddings
     mapping: Linear | None
@@ -89,7 +89,7 @@ class FusedEncoder:
     """Embeddings and blocks as `PackedModel` computes them, where `fused` says that it can."""
 
     def __init__(self, network: Network, *, ours: bool) -> None:
-        """With `ours` by products of our own, which take any number of rows."""
+        """With `ours`, uses our own products, which take any number of rows."""
         self.ours = ours
         self.network = network
         self._tensors: list[Tensor] = []  # whose memory C++ reads
@@ -103,7 +103,7 @@ class FusedEncoder:
     def embed(
         self, ids: Int[Tensor, " tokens"], types: Int[Tensor, " tokens"], starts: Int[np.ndarray, " bounds"], rows: int
     ) -> Float[Tensor, "rows hidden"] | None:
-        """What the first depth reads; None where it failed, as for ids beyond the table."""
+        """The input of the first depth; None if it failed, for example for ids beyond the table."""
         out = torch.empty(rows, self._hidden, dtype=self.network.dtype)
         ids, types = ids.long().contiguous(), types.long().contiguous()
         failed = self._embed(
@@ -116,7 +116,9 @@ class FusedEncoder:
         self, x: Float[Tensor, "rows hidden"], starts: Int[np.ndarray, " bounds"], depths: Sequence[tuple[Block, int]],
         *, wanted: int, first: bool, reach: Reach | None = None,
     ) -> Float[Tensor, "wanted hidden"] | None:  # fmt: skip
-        """What these depths make of x, the last one with `first` of first pieces alone; None where it failed."""
+        """The output of these depths for x. With `first`, the last depth computes only the first pieces. None if it
+        failed.
+        """
         out = x.new_empty(wanted, self._hidden)
         blocks = (ctypes.c_void_p * len(depths))(
             *(ctypes.addressof(self._blocks[block][use]) for block, use in depths),
@@ -215,7 +217,7 @@ def in_panels(weight: Num[Tensor, "out in"]) -> Num[Tensor, "panels groups colum
 
 
 def fused(network: Network) -> FusedEncoder | None:
-    """The encoder in one call, where this machine and the network's numbers allow it."""
+    """The encoder in one call, if this machine and the network's sizes allow it."""
     products = [product for block in network.uses for product in block.products]
     kind, processor = type(products[0]), torch.cpu.get_capabilities()
     if function_of("encode", network.dtype) is None or any(type(product) is not kind for product in products):

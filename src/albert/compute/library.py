@@ -1,7 +1,7 @@
-"""The compiled file of the kernels: made once a machine, kept where its user alone can write, checked before it runs.
+"""The compiled file of the kernels: made once per machine, kept where only its user can write, checked before it runs.
 
-Beside it lies a note with its SHA-256, or with the reason why it could not be made. The names of both change with the
-sources, the compiler, its options and the processor. Writing takes a lock, so that one process compiles at a time.
+A note beside it has its SHA-256, or the reason why it could not be made. The names of both depend on the sources, the
+compiler, its options and the processor. Writing takes a lock, so that one process compiles at a time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 
 @dataclass(frozen=True)
 class Library:
-    """The file of the kernels, or why there is none; `tried` where they were to be compiled, now or before."""
+    """The file of the kernels, or the reason why there is none. `tried`: an attempt to compile was
+    made, now or before.
+    """
 
     path: Path | None
     reason: str = ""
@@ -45,7 +47,7 @@ class Library:
 
 
 def library() -> Library:
-    """The file, compiled now if this machine has none yet, which it tells, as it tells why it cannot."""
+    """The file. It is compiled now if this machine has none yet. Messages say so, or say why it cannot be."""
     found = look()
     if found.path is not None or found.tried or found.reason:
         return found
@@ -60,7 +62,7 @@ def library() -> Library:
 
 
 def look() -> Library:
-    """What there is, without compiling; neither a path nor a reason where it has not been tried yet."""
+    """The present state, without compiling. It has neither a path nor a reason if nothing has been tried yet."""
     compiler = _compiler()
     if os.environ.get("ALBERT_COMPILE") == "0":
         return Library(None, "ALBERT_COMPILE=0")
@@ -83,7 +85,7 @@ def _compiler() -> str:
 
 
 def _make(compiler: str) -> Library:
-    """Compiles, unless another process does it meanwhile. Raises OSError, `AlbertError`."""
+    """Compiles, unless another process does so meanwhile. Raises OSError, `AlbertError`."""
     path = writable_folder() / _name(compiler)
     with _turn(path.with_name("compile.lock")):
         found = look()
@@ -109,7 +111,7 @@ def _make(compiler: str) -> Library:
 
 @contextlib.contextmanager
 def _turn(lock: Path) -> Iterator[None]:
-    """Waits for other processes that compile. Raises `TimeoutError` where one takes too long, OSError."""
+    """Waits for other processes that compile. Raises `TimeoutError` if one takes too long, and OSError."""
     end = time.monotonic() + SECONDS + 5
     while True:
         with contextlib.ExitStack() as stack:
@@ -126,7 +128,7 @@ def _turn(lock: Path) -> Iterator[None]:
 
 
 def _compile(compiler: str, made: Path) -> str:
-    """Makes the file; the reason why not, "" for none. Raises OSError."""
+    """Makes the file. Returns the reason if it could not, else "". Raises OSError."""
     command = [compiler, *_FLAGS, str(_SOURCES / "kernels.cpp"), "-o", str(made), str(_TORCH)]
     code, said = run_limited(command, SECONDS, env={**os.environ, "TMPDIR": str(made.parent), "LC_ALL": "C"})
     if code is None:
@@ -138,7 +140,7 @@ def _compile(compiler: str, made: Path) -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file is the one that was made, down to the last byte."""
+    """Whether the file is the one that was made, to the last byte."""
     try:
         return is_private(path) and is_private(_note(path)) and sha256(path) == _read(path).get("sha256")
     except OSError:
@@ -146,7 +148,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _failure(path: Path) -> str:
-    """Why the file could not be made a while ago; ALBERT_COMPILE=1 asks to try again."""
+    """Why the file could not be made earlier. ALBERT_COMPILE=1 asks to try again."""
     try:
         fresh = 0 <= time.time() - _note(path).stat().st_mtime < _REMEMBERED
     except OSError:
@@ -172,7 +174,7 @@ def _note(path: Path) -> Path:
 
 
 def _name(compiler: str) -> str:
-    """A name for all that the file depends on: the sources, how and by what it is compiled, what the processor can."""
+    """A name that depends on everything that changes the file: sources, compiler, options and processor."""
     found = os.stat(compiler)
     version = f"{os.path.realpath(compiler)} {found.st_size} {found.st_mtime_ns}"  # to ask it would start it every time
     parts = [path.read_bytes() for path in sorted(_SOURCES.iterdir())]

@@ -1,9 +1,9 @@
-"""The forward pass for inference on a CPU: real tokens alone, flat from the embeddings to the head.
+"""The forward pass for inference on a CPU: only real tokens, flat from the embeddings to the head.
 
-Products see no padding in any layer, weights are cast and laid out once for all depths, and of the last layer only what
-the head reads is computed. Where C++ can be compiled the encoder is one call of it (compute/fused.py); else it goes
-step by step, and attention takes texts of like length together. Equal to the reference by
-tests/compute/test_packed.py; measurements in docs/performance.md.
+Products see no padding in any layer. Weights are cast and laid out once for all depths. In the last layer only the part
+that the head reads is computed. If C++ can be compiled, the encoder is one call (compute/fused.py). Otherwise it runs
+step by step, and attention takes texts of similar length together. tests/compute/test_packed.py holds that it equals
+the reference; docs/performance.md has measurements.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SLACK = 8  # pieces by which texts differ that are padded to one length for att
 
 @dataclass(frozen=True)
 class Packed:
-    """Texts end to end; attention is faster where the longest come first."""
+    """Texts end to end. Attention is faster if the longest come first."""
 
     ids: Int[Tensor, " tokens"]
     types: Int[Tensor, " tokens"]
@@ -45,15 +45,15 @@ class Packed:
 
 
 def bounds(lengths: Int[np.ndarray, " texts"]) -> Int[np.ndarray, " bounds"]:
-    """Where texts of these lengths begin and end, one behind the other."""
+    """Where texts of these lengths begin and end when they lie end to end."""
     return np.append(0, np.cumsum(lengths, dtype=np.int64))
 
 
 class PackedModel:
-    """A model's weights as the forward pass wants them; later changes of its blocks do not reach it.
+    """A model's weights in the form of this forward pass. Later changes of the model's blocks do not affect it.
 
-    `precision` is that of products and of what flows between layers; sums, norms and softmax are float32 in any.
-    Raises `AlbertError` (bad-model) for a network that it does not cover.
+    `precision` is that of products and of the values between layers. Sums, norms and softmax are always float32. Raises
+    `AlbertError` (bad-model) for a network that it does not cover.
     """
 
     def __init__(self, model: AlbertForTask, precision: Literal["fp32", "bf16"]) -> None:
@@ -78,12 +78,12 @@ class PackedModel:
 
     @cached_property
     def fused(self) -> FusedEncoder | None:
-        """The encoder in one call, where it can be: made of the products that there are when it is first wanted."""
+        """The encoder in one call, if possible. It is made at the first use, from the products of that moment."""
         network = Network(self.model.albert.embeddings, self.mapping, self.uses, self.heads, self.dtype)
         return None if self.compiled is None else fused(network)
 
     def watch(self) -> list[dict[str, Watched]]:
-        """Makes every product remember the ranges of its inputs, block by block."""
+        """Makes every product record the ranges of its inputs, block by block."""
         vars(self).pop("fused", None)
         return [watch(block, uses) for block, uses in self.uses.items()]
 
@@ -99,7 +99,7 @@ class PackedModel:
 
     @torch.inference_mode()
     def logits(self, packed: Packed) -> list[np.ndarray]:
-        """What the head says about each text, float32: [labels], or [pieces, labels]."""
+        """The head's logits for each text, float32: [labels], or [pieces, labels]."""
         starts = bounds(packed.lengths)
         states = self._encode(packed, starts, first=self.model.reads_first)
         values = self.read(states, packed.lengths, self.model.head)
@@ -107,15 +107,15 @@ class PackedModel:
 
     @torch.inference_mode()
     def states(self, packed: Packed) -> list[np.ndarray]:
-        """The last hidden states of each text, float32 [pieces, hidden], whatever the head reads."""
+        """The last hidden states of each text, float32 [pieces, hidden], for any head."""
         starts = bounds(packed.lengths)
         values = self._encode(packed, starts, first=False).float().numpy()
         return [values[start:after] for start, after in itertools.pairwise(starts)]
 
     def read(self, states: Float[Tensor, "read hidden"], lengths: np.ndarray, head: Head) -> np.ndarray:
-        """What a head says, float32: [texts, labels] or [tokens, labels].
+        """The head's logits, float32: [texts, labels] or [tokens, labels].
 
-        `states` are those of the texts' first pieces if the model reads no others, else of all.
+        `states` are those of the texts' first pieces if the model reads no others, else of all pieces.
         """
         states = states.float()
         if self.by_piece:
@@ -171,7 +171,7 @@ class PackedModel:
         return block(x, use, attend, read=read)
 
     def rows(self, tokens: int) -> int:
-        """How many rows so many tokens are filled up to: none more where products are our own."""
+        """The number of rows to which `tokens` are padded; no padding with our own products."""
         return tokens if self.fused is not None and self.fused.ours else rows_for(tokens)
 
     def attention(self, starts: np.ndarray, reach: Reach | None = None) -> Attend:
@@ -183,7 +183,7 @@ class PackedModel:
         return partial(_attend, groups=_groups(np.diff(starts), starts, self.dtype), heads=self.heads)
 
     def embed(self, packed: Packed, starts: np.ndarray) -> Float[Tensor, "rows hidden"]:
-        """What the first depth reads, filled up with copies of the first row."""
+        """The input of the first depth, padded with copies of the first row."""
         rows = self.rows(len(packed.ids))
         if self.fused is not None and (found := self.fused.embed(packed.ids, packed.types, starts, rows)) is not None:
             return found

@@ -1,4 +1,4 @@
-"""Products with weights on a CPU: laid out once as oneDNN wants them, with what follows fused into them."""
+"""Products with weights on a CPU: laid out once for oneDNN, with the following operation fused into them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu"
 
 
 def rows_for(tokens: int, sizes: int = 32) -> int:
-    """How many rows products get for so many tokens: at most `sizes` numbers an octave, all multiples of 8.
+    """The number of rows for a product of this many tokens: at most `sizes` numbers per doubling, all multiples of 8.
 
-    oneDNN makes code for each number of rows that it meets and keeps it, some hundred kB every time.
+    oneDNN makes and keeps code for each number of rows, which takes some hundred kB every time.
     """
     step = max(8, (1 << tokens.bit_length() >> 1) // sizes)
     return -(-tokens // step) * step
@@ -37,7 +37,7 @@ def product(
     add: Tensor | None = None,
     activation: str | None = None,
 ) -> Float[Tensor, "tokens out"]:
-    """x W^T + b, and either `add` added or the activation done. The weight is one that was laid out."""
+    """x W^T + b, then `add` is added or the activation applied. The weight must come from `lay_out`."""
     if PACKS and add is not None:
         return onednn._linear_pointwise.binary(x, add, weight, bias, "add")
     if PACKS:

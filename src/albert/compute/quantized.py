@@ -1,7 +1,7 @@
-"""Products in int8: weights a scale a channel, inputs a scale a depth, all from what a sample of texts shows.
+"""Products in int8: a scale per channel for weights, a scale per depth for inputs, both measured on sample texts.
 
-Weights serve every depth, inputs of each depth have ranges of their own. Columns whose inputs are wide take some of
-that width into the weights (SmoothQuant, Xiao et al. 2022, section 4), but for those behind the activation, which leave
+Weights serve every depth; inputs of each depth have their own ranges. Columns with wide inputs move part of that range
+to the weights (SmoothQuant, Xiao et al. 2022, section 4). The inputs after the activation are an exception: they leave
 the product before as uint8.
 """
 
@@ -38,14 +38,14 @@ _HALVED = 63  # without VNNI oneDNN adds two products of uint8 and int8 in 16 bi
 
 @dataclass(frozen=True)
 class Ranges:
-    """How wide the inputs of one product were at each of its uses: the greatest size by column, least and greatest."""
+    """The ranges of one product's inputs at each use: the largest magnitude per column, the minimum and the maximum."""
 
     sizes: Float[Tensor, "uses in"]
     least: Float[Tensor, " uses"]
     greatest: Float[Tensor, " uses"]
 
     def of_any_depth(self) -> Ranges:
-        """The widest at every use, for texts of several depths in one product."""
+        """The widest range for every use, for texts of several depths in one product."""
         return Ranges(
             self.sizes.amax(0).expand_as(self.sizes),
             self.least.amin().expand_as(self.least),
@@ -54,7 +54,7 @@ class Ranges:
 
 
 def save_ranges(path: Path, calibration: Calibration, told: Mapping[str, str]) -> None:
-    """Writes a calibration with what is `told` about it, crash-safely."""
+    """Writes a calibration with the entries of `told`, crash-safely."""
     tensors = {
         f"{number}.{name}.{kind}": tensor.contiguous()
         for number, block in enumerate(calibration)
@@ -66,7 +66,7 @@ def save_ranges(path: Path, calibration: Calibration, told: Mapping[str, str]) -
 
 
 def load_ranges(path: Path) -> Calibration:
-    """Reads what `save_ranges` wrote. Raises `AlbertError` (bad-model) for another file."""
+    """Reads a file of `save_ranges`. Raises `AlbertError` (bad-model) for any other file."""
     raw = read_vouched(path.parent, path.name)
     try:
         tensors = load(raw)
@@ -91,7 +91,7 @@ def _ranges(tensors: Mapping[str, Tensor], name: str) -> Ranges:
 
 
 class Watched:
-    """A product that remembers its inputs' ranges."""
+    """A product that records the ranges of its inputs."""
 
     def __init__(self, product: Product, uses: int) -> None:
         self.product = product
@@ -105,15 +105,15 @@ class Watched:
         return self.product(x, use, add=add, activation=activation)
 
     def ranges(self) -> Ranges:
-        """What was seen at all uses."""
+        """The ranges over all uses."""
         return Ranges(*(torch.stack(values) for values in zip(*self.seen, strict=True)))
 
 
 class QuantizedLinear:
-    """A product in int8, of inputs that come as numbers or, from the product `before`, as uint8 already."""
+    """A product in int8. Its inputs are floats or, from the product `before`, already uint8."""
 
     def __init__(self, linear: Linear, ranges: Ranges, *, smooth: bool, widest: int | None = None) -> None:
-        """`widest` is the greatest weight as a whole number; None takes what this processor multiplies exactly."""
+        """`widest` is the largest weight as a whole number; None takes what this processor multiplies exactly."""
         widest = widest or (_GREATEST if has_int8() else _HALVED)
         weight, self.dtype = linear.source, linear.bias.dtype
         self.reads_whole = not smooth
@@ -143,7 +143,7 @@ class QuantizedLinear:
 
     @cached_property
     def weight(self) -> Tensor:
-        """As oneDNN wants it."""
+        """The weight in oneDNN's layout."""
         return onednn.qlinear_prepack(self.source, None)
 
     def __call__(self, x: Tensor, use: int, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
@@ -161,14 +161,14 @@ class QuantizedLinear:
 
 
 def watch(block: Block, uses: int) -> dict[str, Watched]:
-    """Puts a `Watched` in the place of each of a block's products."""
+    """Replaces each of a block's products by a `Watched`."""
     named = {name: Watched(getattr(block, name), uses) for name in PRODUCTS}
     vars(block).update(named)
     return named
 
 
 def quantize_block(block: Block, ranges: Mapping[str, Ranges]) -> None:
-    """Puts int8 products in the place of a block's."""
+    """Replaces a block's products by int8 products."""
     made = {name: QuantizedLinear(getattr(block, name), ranges[name], smooth=name != "outer") for name in PRODUCTS}
     made["inner"].following = made["outer"]
     vars(block).update(made)

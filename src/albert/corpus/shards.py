@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -240,7 +241,7 @@ def open_shard(folder: Path, info: ShardInfo) -> Shard:
 
 def _fault(path: Path, entry: ShardFile) -> str | None:
     """The first difference between a file and its entry, in words."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # a name may be too long
         return "no such file"
     if path.stat().st_size != entry.size:
         return f"{path.stat().st_size:,} bytes instead of {entry.size:,}"

@@ -72,9 +72,9 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
         near = [] if os.path.isdir(file) else difflib.get_close_matches(file.name, _names(file.parent), n=1)
         raise AlbertError(
             ErrorKind.DATA,
-            path,
+            path or 'the name ""',
             expected="a file",
-            got="a folder" if os.path.isdir(file) else "no such file",
+            got="a folder" if path and os.path.isdir(file) else "no such file",
             hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
         )
     number = 0

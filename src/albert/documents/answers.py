@@ -6,15 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from albert.documents.passages import shown
 from albert.documents.search import Hit, telling
 from albert.predict.predictor import Predictor
 
 PASSAGES = 10  # that are read
-_KEPT = 6  # answers a passage
+KEPT = 6  # answers a passage
 _FLOOR = 1e-9  # of a probability
+_MOST = 50.0  # log odds
 _STEM = 5  # letters of a word that tell it from others
-# An answer's probability is divided by the rank of its passage to this power (benchmarks/documents.py compares others).
+# What search adds to the log of an answer's probability: this share of the BM25 by which its passage is behind the
+# best one or, where words were not searched, this power of its rank (benchmarks/documents.py compares others).
+BM25_WEIGHT = 0.5
 RANK_POWER = 1.5
+# The log of the odds that an answer is right: a constant, and the weights of its probability with what search says, of
+# its odds against "no answer here", and of the BM25 by which the best passage leads (recipes/silence.py fits them).
+RIGHT = (0.47, 0.89, 0.11, 0.13)
+_SURE = 8.0  # odds beyond which a reader that never learned silence tells no more
 THRESHOLD = 0.5  # below it there is no answer
 
 
@@ -42,7 +50,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A part of a passage: `weight` ranks it among those of other passages, `odds` is the log of those against none."""
+    """A part of a passage: `weight` ranks it among those of other passages, `odds` is the log of its being right."""
 
     hit: Hit
     text: str
@@ -57,18 +65,38 @@ def read(question: str, hits: Sequence[Hit], reader: Predictor | None, *, thresh
 
     The answer to a FAQ's question that is much the same counts, too; without a `reader` no other does.
     """
+    asked = [] if reader is None else pairs(question, hits)
+    if reader is None or not asked:
+        return chosen(question, hits, [], threshold=threshold)
+    said = reader([{"question": one, "context": context} for one, context in asked], top_k=KEPT,
+                  handle_impossible_answer=True)  # fmt: skip
+    return chosen(question, hits, said, threshold=threshold, bias=bias_of(reader))
+
+
+def pairs(question: str, hits: Sequence[Hit]) -> list[tuple[str, str]]:
+    """What a reader reads: the question with each passage, under its headings. FAQs are not read."""
+    return [(question, shown(hit.heading, hit.text)[0]) for hit in hits if hit.answer is None]
+
+
+def chosen(
+    question: str,
+    hits: Sequence[Hit],
+    said: Sequence[list[dict[str, object]]],
+    *,
+    threshold: float,
+    bias: float | None = None,
+) -> Answer:
+    """The likeliest answer of what a reader said of `pairs`, and of FAQs, or none."""
     candidates = [_of_faq(question, hit) for hit in hits if hit.answer is not None]
-    texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None] if reader is not None else []
-    if texts and reader is not None:
-        pairs = [{"question": question, "context": hit.text} for _, hit in texts]
-        said = reader(pairs, top_k=_KEPT, handle_impossible_answer=True)
-        for (rank, hit), found in zip(texts, said, strict=True):
-            candidates += _candidates(hit, rank, found)
+    texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None]
+    behind, lead = _behind(hits), _lead(hits)
+    for (rank, hit), found in zip(texts, said, strict=False):  # without a reader nothing is said
+        candidates += _candidates(hit, behind[rank - 1], lead, found, bias=bias)
     best = max(candidates, key=lambda one: one.weight, default=None)
     nearest = tuple(hits)
     if best is None:
         return Answer(question, "", 0.0, nearest[0] if nearest else None, others=nearest[1:])
-    score = 1 / (1 + math.exp(-best.odds))
+    score = 1 / (1 + math.exp(-max(min(best.odds, _MOST), -_MOST)))
     if score < threshold:
         return Answer(question, "", score, nearest[0], others=nearest[1:])
     others = tuple(hit for hit in nearest if hit is not best.hit)
@@ -82,15 +110,52 @@ def _of_faq(question: str, hit: Hit) -> _Candidate:
     return _Candidate(hit, hit.answer or "", hit.start, hit.end, math.log(share), math.log(share / (1 - share)))
 
 
-def _candidates(hit: Hit, rank: int, predictions: list[dict[str, object]]) -> list[_Candidate]:
-    """The parts of one passage. "No answer" is among what the reader says, unless all it says is likelier."""
+def _behind(hits: Sequence[Hit]) -> list[float]:
+    """What search holds against each passage, as a log; one that words did not find is as far behind as any."""
+    known = [hit.bm25 for hit in hits if hit.bm25 is not None]
+    if not known:
+        return [RANK_POWER * math.log(rank) for rank, _ in enumerate(hits, 1)]
+    return [BM25_WEIGHT * (max(known) - (min(known) if hit.bm25 is None else hit.bm25)) for hit in hits]
+
+
+def _lead(hits: Sequence[Hit]) -> float:
+    """How much more BM25 the best passage has than the next one."""
+    known = sorted((hit.bm25 for hit in hits if hit.bm25 is not None), reverse=True)
+    return known[0] - (known[1] if len(known) > 1 else 0) if known else 0.0
+
+
+def _candidates(
+    hit: Hit, behind: float, lead: float, predictions: list[dict[str, object]], *, bias: float | None
+) -> list[_Candidate]:
+    """The parts of one passage. "No answer" is among what the reader says, unless all it says is likelier.
+
+    Parts of the headings, which were shown, are left out. `bias` as `bias_of` gives it.
+    """
     scores = [float(str(one["score"])) for one in predictions]
     null = max(next((s for s, one in zip(scores, predictions, strict=True) if not one["answer"]), min(scores)), _FLOOR)
-    return [
-        _Candidate(
-            hit, str(one["answer"]), hit.start + int(str(one["start"])), hit.start + int(str(one["end"])),
-            math.log(max(score, _FLOOR)) - RANK_POWER * math.log(rank), math.log(max(score, _FLOOR) / null),
-        )
-        for score, one in zip(scores, predictions, strict=True)
-        if one["answer"]
-    ]  # fmt: skip
+    _, before = shown(hit.heading, hit.text)
+    found = []
+    for score, one in zip(scores, predictions, strict=True):
+        start, end, text = int(str(one["start"])) - before, int(str(one["end"])) - before, str(one["answer"])
+        if text and start >= 0:
+            likely = math.log(max(score, _FLOOR))
+            weight, odds = likely - behind, likely - math.log(null)
+            right = _right(weight, odds, lead, bias)
+            found.append(_Candidate(hit, text, hit.start + start, hit.start + end, weight, right))
+    return found
+
+
+def _right(weight: float, odds: float, lead: float, bias: float | None) -> float:
+    """The log of the odds that an answer is right. One that the reader itself would not give loses what it lacks."""
+    constant, *weights = RIGHT
+    known = weight, max(-_SURE, min(odds, _SURE)), lead
+    lacking = 0.0 if bias is None else min(odds - bias, 0)
+    return constant + sum(a * b for a, b in zip(weights, known, strict=True)) + lacking
+
+
+def bias_of(reader: Predictor) -> float | None:
+    """The log of an answer's odds against none from which a reader that learned silence speaks, as tuned on its dev."""
+    if not (tuned := tuple(getattr(reader, "thresholds", ()))):
+        return None
+    share = min(max(tuned[0], _FLOOR), 1 - _FLOOR)  # of no answer
+    return math.log((1 - share) / share)

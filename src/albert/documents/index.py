@@ -13,7 +13,9 @@ from typing import Any
 from albert.documents.answers import PASSAGES, THRESHOLD, Answer, read
 from albert.documents.extracted import Extracted
 from albert.documents.files import extract, files_below
-from albert.documents.passages import passages
+from albert.documents.passages import passages, shown
+from albert.documents.rerank import DEPTH as REREAD
+from albert.documents.rerank import reranked
 from albert.documents.search import DEPTH, Hit, by_vectors, by_words, fused, hits
 from albert.documents.store import Store
 from albert.documents.vectors import Encoder, Matrix, quantized
@@ -88,6 +90,7 @@ class Index:
 
     def remove(self, path: str) -> int:
         """Removes the files whose name is `path`, or below it, or matches it as a pattern (`*`). Returns how many."""
+        path = _readable(path)
         below = path.rstrip("/") + "/"
         with self.store.writing() as connection:
             return connection.execute(
@@ -157,7 +160,8 @@ class Index:
         if not group:
             return
         parts = [(document, passages(document)) for file in group for document in file.documents]
-        texts = [document.text[p.start : p.end] for document, own in parts for p in own]
+        texts = [shown(p.heading or document.title, document.text[p.start : p.end])[0] for document, own in parts
+                 for p in own] if self.encoder is not None else []  # fmt: skip
         vectors = iter(self.encoder(texts)) if self.encoder is not None and texts else None
         with self.store.writing() as connection:
             rest = iter(parts)
@@ -174,28 +178,32 @@ class Index:
     # --- searching -------------------------------------------------------------------------------------
 
     def search(self, query: str, *, top_k: int = 10, path: str | None = None, words: bool = True,
-               vectors: bool = True) -> list[Hit]:  # fmt: skip
+               vectors: bool = True, rerank: Predictor | None = None) -> list[Hit]:  # fmt: skip
         """The passages that answer a query best, by words and, where the index has them, by vectors.
 
-        `path` keeps files whose name matches a pattern such as "policies/*". Raises `AlbertError` (usage).
+        `path` keeps files whose name matches a pattern such as "policies/*"; the model `rerank` reads the first 20 with
+        the query. Raises `AlbertError`: usage, bad-model where that model does not tell how well two texts fit.
         """
+        query, path = _readable(query), None if path is None else _readable(path)
         if not 1 <= top_k <= 1000:
             raise AlbertError(ErrorKind.USAGE, "top_k", expected="a whole number from 1 to 1,000", got=str(top_k))
         depth = max(top_k, DEPTH)
-        ranked: dict[str, list[int]] = {}
-        if words:
-            ranked["words"] = by_words(self.store, query, depth, path)
+        bm25 = by_words(self.store, query, depth, path) if words else {}
+        ranked: dict[str, Iterable[int]] = {"words": bm25}
         if vectors and query.strip() and (encoder := self.encoder) is not None:
             ranked["vectors"] = by_vectors(self.store, self._vectors(), encoder([query])[0], depth, path)
-        return hits(self.store, fused(ranked, top_k))
+        if rerank is None:
+            return hits(self.store, fused(ranked, top_k), bm25)
+        found = hits(self.store, fused(ranked, max(top_k, REREAD)), bm25)
+        return reranked(query, found, rerank)[:top_k]
 
     def ask(
         self, question: str, *, reader: Predictor | None = None, threshold: float = THRESHOLD, passages: int = PASSAGES,
-        path: str | None = None,
+        path: str | None = None, rerank: Predictor | None = None,
     ) -> Answer:  # fmt: skip
         """The answer to a question with its place, or none: see `Answer`.
 
-        `reader` is a model for question answering; without one only a FAQ answers.
+        `reader` is a model for question answering; without one only a FAQ answers. `rerank` as for `search`.
         Raises `AlbertError` (bad-model) for a model of another task.
         """
         if reader is not None and reader.task.pipeline != "question-answering":
@@ -203,7 +211,9 @@ class Index:
                 ErrorKind.MODEL, f"reader with task {reader.task.name}", expected="a model for question answering",
                 hint="albert train SQUAD.json --task qa -o reader",
             )  # fmt: skip
-        return read(question, self.search(question, top_k=passages, path=path), reader, threshold=threshold)
+        return read(
+            question, self.search(question, top_k=passages, path=path, rerank=rerank), reader, threshold=threshold
+        )
 
     @property
     def encoder(self) -> Encoder | None:
@@ -241,6 +251,11 @@ class Index:
             rows = self.store.rows("SELECT passage, scale, numbers FROM vectors ORDER BY passage")
             self._matrix = version, Matrix.of(rows)
         return self._matrix[1]
+
+
+def _readable(text: str) -> str:
+    """Without halves of characters, such as bytes of a command line that are no UTF-8: nothing in an index has any."""
+    return text.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True)

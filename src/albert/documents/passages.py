@@ -34,6 +34,12 @@ def passages(document: Extracted, *, language: str = "en") -> list[Passage]:
     return found
 
 
+def shown(heading: str, text: str) -> tuple[str, int]:
+    """A passage as models see it, under its headings, and where in that the passage begins."""
+    before = f"{heading}: " if heading and heading != text else ""
+    return before + text, len(before)
+
+
 def _sections(document: Extracted) -> Iterator[tuple[int, int]]:
     """From each heading to the next."""
     bounds = sorted({0, len(document.text), *(heading.start for heading in document.headings)})

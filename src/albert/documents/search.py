@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from albert.errors import AlbertError, ErrorKind
 RANK = 60  # k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
 DEPTH = 100  # hits that each way of searching gives
 _TERMS = 64  # of a question; more make it slow and no better
+_RARE = 4000  # passages that BM25 is computed for, about
 _TERM = re.compile(r"\w+")
 # Words that nearly every passage has: they cost time and tell nothing.
 _COMMON_WORDS = """
@@ -33,7 +35,8 @@ class Hit:
     """A passage that a search found, and where it stands.
 
     `start` and `end` are characters of the document's text; `page` counts from 1 in files with pages, `line` in others.
-    `score` is what the ways of searching give together, `words` and `vectors` the rank in each, from 1.
+    `score` is what the ways of searching give together, `bm25` the weight of the shared words. `words` and `vectors`
+    are the rank in each, from 1, and `reranked` that by a model that read it with the query.
     """
 
     passage: int
@@ -48,7 +51,9 @@ class Hit:
     score: float
     words: int | None = None
     vectors: int | None = None
+    reranked: int | None = None
     answer: str | None = None
+    bm25: float | None = None
 
     @property
     def place(self) -> str:
@@ -56,9 +61,9 @@ class Hit:
         return f"{self.path}, page {self.page}" if self.page else f"{self.path}:{self.line}"
 
 
-def match_of(query: str) -> str:
-    """The query in FTS5's syntax: its words joined by OR, each in quotes, so that no character is an operator."""
-    return " OR ".join(f'"{term}"' for term in telling(query)[:_TERMS])
+def match_of(terms: Sequence[str]) -> str:
+    """Words in FTS5's syntax, joined by OR, each in quotes, so that no character is an operator."""
+    return " OR ".join(f'"{term}"' for term in terms)
 
 
 def telling(text: str) -> list[str]:
@@ -67,20 +72,37 @@ def telling(text: str) -> list[str]:
     return [word for word in words if word not in _COMMON] or words
 
 
-def by_words(store: Store, query: str, count: int, paths: str | None) -> list[int]:
-    """The passages with the best BM25, best first."""
-    match = match_of(query)
-    if not match:
-        return []
+def by_words(store: Store, query: str, count: int, paths: str | None) -> dict[int, float]:
+    """The passages with the best BM25 over all words, best first, of those that have one of the rarer words.
+
+    BM25 takes most of the time, and nearly none of it is for passages that have only common words.
+    """
+    terms, rare = _rarest(store, telling(query)[:_TERMS])
+    if not terms:
+        return {}
     found = store.rows(
-        "SELECT rowid FROM words WHERE words MATCH ?"
-        + (f" AND rowid IN ({_OF_PATHS})" if paths else "")
-        + " ORDER BY bm25(words, 0.5, 1.0), rowid LIMIT ?",
-        (match, *([paths] if paths else []), count),
+        "SELECT rowid, -bm25(words, 0.5, 1.0) AS score FROM words WHERE words MATCH ?"
+        + (f" AND +rowid IN ({_OF_WORDS})" if len(rare) < len(terms) else "")
+        + (f" AND +rowid IN ({_OF_PATHS})" if paths else "")
+        + " ORDER BY score DESC, rowid LIMIT ?",
+        (match_of(terms), *([match_of(rare)] if len(rare) < len(terms) else []), *([paths] if paths else []), count),
     )
-    return [row[0] for row in found]
+    return dict(found)
 
 
+def _rarest(store: Store, terms: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that any passage has, rarest first, and as many of them as `_RARE` passages have at most."""
+    counts = {term: store.rows("SELECT count(*) FROM words WHERE words MATCH ?", (match_of([term]),))[0][0]
+              for term in terms}  # fmt: skip
+    known = sorted((term for term in terms if counts[term]), key=counts.__getitem__)
+    sums = itertools.accumulate(counts[term] for term in known)
+    return known, [
+        term for place, (term, total) in enumerate(zip(known, sums, strict=True)) if not place or total <= _RARE
+    ]
+
+
+# A plus before rowid keeps SQLite from asking for every passage by itself.
+_OF_WORDS = "SELECT rowid FROM words WHERE words MATCH ?"
 _OF_PATHS = (
     "SELECT passages.id FROM passages JOIN documents ON documents.id = passages.document "
     "JOIN files ON files.id = documents.file WHERE files.path GLOB ?"
@@ -97,7 +119,7 @@ def by_vectors(store: Store, matrix: Matrix, query: np.ndarray, count: int, path
     return found[:count]
 
 
-def fused(ranked: dict[str, list[int]], count: int) -> list[tuple[int, float, dict[str, int]]]:
+def fused(ranked: Mapping[str, Iterable[int]], count: int) -> list[tuple[int, float, dict[str, int]]]:
     """(passage, score, rank in each list) by the sum of 1 / (60 + rank), best first."""
     ranks: dict[int, dict[str, int]] = {}
     for name, passages in ranked.items():
@@ -108,7 +130,7 @@ def fused(ranked: dict[str, list[int]], count: int) -> list[tuple[int, float, di
     return [(passage, scores[passage], ranks[passage]) for passage in best]
 
 
-def hits(store: Store, found: Sequence[tuple[int, float, dict[str, int]]]) -> list[Hit]:
+def hits(store: Store, found: Sequence[tuple[int, float, dict[str, int]]], bm25: Mapping[int, float]) -> list[Hit]:
     """The passages with what is known of them, in the same order."""
     marks = ",".join("?" * len(found))
     rows = store.rows(
@@ -119,7 +141,9 @@ def hits(store: Store, found: Sequence[tuple[int, float, dict[str, int]]]) -> li
     )
     known = {row[0]: row for row in rows}
     try:
-        return [_hit(known[passage], score, ranks) for passage, score, ranks in found if passage in known]
+        return [
+            _hit(known[passage], score, ranks, bm25.get(passage)) for passage, score, ranks in found if passage in known
+        ]
     except (ValueError, TypeError) as error:
         raise AlbertError(
             ErrorKind.DATA, str(store.path), expected="an index of documents", got=f"a damaged one ({error})",
@@ -127,11 +151,11 @@ def hits(store: Store, found: Sequence[tuple[int, float, dict[str, int]]]) -> li
         ) from None  # fmt: skip
 
 
-def _hit(row: tuple[Any, ...], score: float, ranks: dict[str, int]) -> Hit:
+def _hit(row: tuple[Any, ...], score: float, ranks: dict[str, int], bm25: float | None) -> Hit:
     passage, path, name, title, heading, text, start, end, whole, pages, answer = row
     page = bisect_right(json.loads(pages), start) or None
     line = int(name) if name else whole.count("\n", 0, start) + 1
     return Hit(
         passage, path, title, heading, text, start, end, line, page, score, ranks.get("words"), ranks.get("vectors"),
-        answer,
+        answer=answer, bm25=bm25,
     )  # fmt: skip

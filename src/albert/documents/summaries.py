@@ -25,19 +25,21 @@ def summary(
     if not parts:
         raise AlbertError(ErrorKind.DATA, "summary", expected="a text with sentences", got="none")
     wanted = count if share is None else max(1, math.ceil(share * len(parts)))
-    vectors = encoder([part.text for part in parts])
+    vectors, near = encoder([part.text for part in parts]), None
     if focus.strip():
         near = vectors @ encoder([focus])[0]
         kept = np.sort(np.argsort(-near, kind="stable")[: max(wanted, math.ceil(len(parts) * _FOCUS))])
-        parts, vectors = [parts[i] for i in kept], vectors[kept]
+        parts, vectors, near = [parts[i] for i in kept], vectors[kept], near[kept]
     while len(parts) > _AT_ONCE:  # the most telling ones of each stretch of the text go on
-        parts, vectors = _thinned(parts, vectors, wanted)
+        left = _thinned(parts, vectors, wanted)
+        parts, vectors, near = [parts[i] for i in left], vectors[left], None if near is None else near[left]
         if len(parts) <= wanted:
             return parts
-    return summarize(parts, vectors, wanted)
+    return summarize(parts, vectors, wanted, near=near)
 
 
-def _thinned(parts: list[Sentence], vectors: np.ndarray, wanted: int) -> tuple[list[Sentence], np.ndarray]:
+def _thinned(parts: list[Sentence], vectors: np.ndarray, wanted: int) -> list[int]:
+    """The places of the most telling sentences of each stretch."""
     each = max(_AT_ONCE // 2, math.ceil(wanted * _AT_ONCE / len(parts)))
     kept: list[int] = []
     for start in range(0, len(parts), _AT_ONCE):
@@ -47,4 +49,4 @@ def _thinned(parts: list[Sentence], vectors: np.ndarray, wanted: int) -> tuple[l
             for one in summarize(stretch, vectors[start : start + _AT_ONCE], min(each, len(stretch) // 2 or 1))
         }
         kept += [start + place for place, one in enumerate(stretch) if one.start in chosen]
-    return [parts[i] for i in kept], vectors[kept]
+    return kept

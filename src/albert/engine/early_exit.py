@@ -1,8 +1,8 @@
-"""Early exit at any batch size: texts leave at the depth where the model is sure, and others take their place.
+"""Early exit at any batch size: texts leave at the depth where the model is certain, and others take their place.
 
-Texts at different depths go together through the block that their depths share: all of them where the network has one
-block, else those within a group of layers. What leaves is cut out of the packed tokens, and new texts join behind at
-depth 0. The idea of leaving is PABEE's (Zhou et al. 2020), which stops at a batch of one.
+Texts at different depths share the block of their depths: all of them if the network has one block, else those within a
+group of layers. Texts that leave are cut out of the packed tokens, and new texts join at the end, at depth 0. The idea
+is PABEE's (Zhou et al. 2020), which takes one text at a time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Exits:
 
 
 class EarlyExit:
-    """A packed model with exits, left where the logits are as sure as `threshold`.
+    """A packed model with exits. Texts leave when the certainty of their logits reaches `threshold`.
 
     Raises `AlbertError` (bad-model) for a model without exits, or a network that it does not cover.
     """
@@ -93,7 +93,7 @@ class EarlyExit:
     def _deeper(
         self, x: Float[Tensor, "rows hidden"], starts: np.ndarray, depths: np.ndarray
     ) -> Float[Tensor, "rows hidden"]:
-        """Texts at these depths one depth further, neighbours that the same block takes further together."""
+        """Texts at these depths, one depth further. Neighbours with the same block go through it together."""
         changes = np.flatnonzero(np.diff(self.owners[depths])) + 1  # where the texts of another block begin
         if not len(changes):
             return self.packed.run(x, starts, depths=slice(int(depths[0]), int(depths[0]) + 1))
@@ -111,7 +111,7 @@ class EarlyExit:
     def _judge(
         self, x: Float[Tensor, "tokens hidden"], starts: np.ndarray, places: np.ndarray, depth: int, before: np.ndarray
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """The logits of the texts at `places`, which are all at one depth, and how sure they are."""
+        """The logits of the texts at `places`, which are all at one depth, and their certainty."""
         lengths = np.diff(starts)[places]
         if self.packed.model.reads_first:
             read = starts[places]
@@ -126,9 +126,9 @@ class EarlyExit:
 
 
 def sureness(said: np.ndarray, before: np.ndarray, problem_type: str | None) -> np.ndarray:
-    """How sure each row of logits is: the probability of what it says, of several decisions the least one.
+    """The certainty of each row of logits: the probability of the answer; of several decisions the lowest one.
 
-    Of a number: by how little it moved since the depth `before`, as a negative distance.
+    For a number: minus the distance by which it moved since the depth `before`.
     """
     if problem_type == "regression":
         return np.asarray(-np.abs(said - before).max(1))
@@ -138,7 +138,7 @@ def sureness(said: np.ndarray, before: np.ndarray, problem_type: str | None) -> 
 
 
 def _admit(waiting: deque[int], lengths: np.ndarray, free: int, budget: int) -> list[int]:
-    """The next rows as far as there is room, once there is enough; one at least where nothing is under way."""
+    """The next rows that fit, once there is enough room; at least one if nothing is under way."""
     admitted: list[int] = []
     if free * _ROOM < budget:
         return admitted
@@ -152,7 +152,7 @@ def _admit(waiting: deque[int], lengths: np.ndarray, free: int, budget: int) -> 
 def every_depth(
     packed: PackedModel, features: Features, *, max_tokens: int
 ) -> tuple[list[list[np.ndarray]], Float[np.ndarray, "depths rows"]]:
-    """For each depth the logits of all rows, what there is to leave with, and how sure they are."""
+    """For each depth, the logits of all rows at that depth's exit, and their certainty."""
     early = EarlyExit(packed, np.inf)
     lengths = features.lengths
     found = [[np.zeros(0, np.float32)] * len(features) for _ in early.heads]

@@ -23,9 +23,9 @@ MAX_TOKENS = 8192  # a batch: past the point where larger ones run faster
 
 
 class Engine:
-    """A model made ready for inference in a precision; later changes of its weights may not reach it.
+    """A model prepared for inference in one precision. Later changes of the model's weights may not affect it.
 
-    On a CPU that is the packed forward pass where it covers the network, else the reference on padded batches.
+    On a CPU it is the packed forward pass if that covers the network, else the reference on padded batches.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class Engine:
         calibration: Calibration | None = None,
         exit_threshold: float | None = None,
     ) -> None:
-        """In the packed forward pass also: with a `calibration` products are in int8, and what flows between them in
-        `precision`; with an `exit_threshold` rows leave at the depth where the model is as sure.
+        """With a `calibration`, the packed products are in int8 and the values between them in `precision`. With an
+        `exit_threshold`, rows leave at the depth where the model is this certain.
         """
         self.model = model
         self.device = next(model.parameters()).device
@@ -57,13 +57,13 @@ class Engine:
     def logits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
         """Each row's logits as float32, in the order of `features`, computed in length-sorted batches.
 
-        They are [labels], or [pieces, labels] without padding if the head speaks at every piece. The model's
-        training mode is kept as it was; dropout is off meanwhile.
+        They are [labels], or [pieces, labels] without padding if the head has logits at every piece. The model's
+        training mode is kept; dropout is off during the call.
         """
         return self.exits(features, max_tokens=max_tokens).logits
 
     def exits(self, features: Features, *, max_tokens: int = MAX_TOKENS) -> Exits:
-        """The same, with the depth at which each row left: the last one without early exit."""
+        """The same, with the depth at which each row left; without early exit the last depth."""
         was_training = self.model.training
         if was_training:  # going through all modules takes a third of a short text's time
             self.model.eval()
@@ -99,7 +99,7 @@ class Engine:
 
 
 def calibrate(model: AlbertForTask, features: Features, *, max_tokens: int = MAX_TOKENS) -> Calibration:
-    """The ranges of all inputs of products, in float32, over these texts: what int8 needs to know.
+    """The ranges of all inputs of products over these texts, in float32, as int8 needs them.
 
     Raises `AlbertError` (bad-model) for a network that int8 does not cover.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-TARGETS = {"int8": "int8.export_int8"}
+TARGETS = {"int8": "int8.export_int8", "onnx": "onnx.export_onnx", "onnx-int8": "onnx.export_onnx_int8"}
 LAYOUTS = ("albert", "bert")  # of weights: the families in `model/names.py`
 
 

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
 from pathlib import Path
 
 from albert.compute.quantized import Calibration, save_ranges
 from albert.data.reading import DataSource
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind, require_share
+from albert.export.gate import Export, passed, sample
 from albert.hub import model_folder
 from albert.predict.predictor import Predictor
 from albert.storage.files import INT8, disk_errors, folder_fingerprint, manifest_entries, require_output
 from albert.storage.locks import run_lock
 from albert.storage.replacing import NEXT, copy_file, new_files, settle
-
-_SAMPLE = 256  # the number of texts for calibrating the ranges
-
-
-@dataclass(frozen=True)
-class Export:
-    """A model's score before and after, on its task's metric."""
-
-    path: Path
-    metric: str
-    before: float
-    after: float
 
 
 def export_int8(
@@ -52,25 +39,18 @@ def export_int8(
     source = DataSource.of(dev)
     predictor = Predictor.load(folder, precision="fp32", early_exit=False).fitted(source)
     before = predictor.evaluate(source)
-    examples = [output.example for output in before.facts.outputs]
-    sample = random.Random(0).sample(examples, min(_SAMPLE, len(examples)))
-    features, _ = predictor.features(sample)
-    calibration = calibrate(predictor.model, features)
+    calibration = calibrate(predictor.model, sample(predictor, before))
     predictor.engine = Engine(predictor.model, calibration=calibration)
     after = predictor.evaluate(source)
-    metric = before.metric
-    scores = before.scores[metric], after.scores[metric]
-    if scores[0] - scores[1] > budget and not force:
-        raise AlbertError(
-            ErrorKind.MODEL,
-            f"int8 of {folder}",
-            expected=f"{metric} at most {budget:g} below {scores[0]:.4f}",
-            got=f"{scores[1]:.4f}",
-            hint="stay with bf16, or accept it with --force",
-        )
-    told = {"metric": metric, "before": f"{scores[0]:.6f}", "after": f"{scores[1]:.6f}", "dev": Path(source.path).name}
+    done = passed(f"int8 of {folder}", folder / INT8, before, after, budget=budget, force=force, instead="bf16")
+    told = {
+        "metric": done.metric,
+        "before": f"{done.before:.6f}",
+        "after": f"{done.after:.6f}",
+        "dev": Path(source.path).name,
+    }
     _store(folder, calibration, told, before=version)
-    return Export(folder / INT8, metric, *scores)
+    return done
 
 
 def _store(folder: Path, calibration: Calibration, told: dict[str, str], *, before: str) -> None:

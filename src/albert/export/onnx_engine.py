@@ -15,6 +15,8 @@ from albert.errors import require_extra
 class OnnxEngine:
     """A graph that `albert export` wrote, or its bytes. Raises `AlbertError` (bad-config) without ONNX Runtime."""
 
+    early = None  # what it computes goes through all depths
+
     def __init__(self, graph: Path | bytes) -> None:
         runtime = require_extra("onnxruntime", "onnx")
         options = runtime.SessionOptions()

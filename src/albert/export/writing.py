@@ -10,13 +10,13 @@ import torch
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
 from albert.model.folder import ModelFolder
-from albert.storage.files import TMP
+from albert.storage.files import LINEAR, TMP
 from albert.storage.locks import run_lock
 from albert.storage.replacing import NEXT, new_files, settle
 from albert.text.encodings import Tokenizer
 
-# Files that are copied unchanged: the card, and those of sentence-transformers.
-_BESIDE = ("README.md", "modules.json", "*sentence_*.json", "*_Pooling/config.json")
+# Files that are copied unchanged: the card, the linear model on words, and those of sentence-transformers.
+_BESIDE = ("README.md", LINEAR, "modules.json", "*sentence_*.json", "*_Pooling/config.json")
 
 
 def require_new(out: Path) -> None:

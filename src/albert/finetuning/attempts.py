@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from albert.data.batches import Batch
 from albert.engine import Engine, batch_logits
 from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.finetuning.source import FeatureSource
+from albert.finetuning.teachers import Lesson
 from albert.finetuning.texts import TextConfig
 from albert.model import AlbertForTask
 from albert.storage.files import write_json
@@ -112,7 +113,7 @@ class Attempts:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         task = self.data.task
         dev_scores = DevScores(model, self.data)
-        trainer = self._trainer(model, dev_scores)
+        trainer = self.trainer(model, dev_scores)
         _tell_time(trainer, self.data, self.progress)
         state = trainer.run(resume=resume)
         best = max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, task.metric))
@@ -135,7 +136,8 @@ class Attempts:
     def _lower_rate(self) -> float:
         return self.settings.optimizer.lr / _RESTART_DIVISOR
 
-    def _trainer(self, model: AlbertForTask, evaluate: DevScores) -> Trainer:
+    def trainer(self, model: AlbertForTask, evaluate: Callable[[], dict[str, float]]) -> Trainer:
+        """The loop of one attempt."""
         config, data, settings = self.config, self.data, self.settings
         loop = settings.loop
         return Trainer(
@@ -146,7 +148,7 @@ class Attempts:
             config=loop,
             folder=config.out,
             fingerprint={
-                "data": data.train.fingerprint(),
+                "data": data.identity or data.train.fingerprint(),
                 "dev": data.dev.fingerprint(),
                 "network": json.dumps(model.config.to_dict(), sort_keys=True),
                 "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
@@ -181,15 +183,24 @@ def collapsed(result: FinetuneResult) -> bool:
 class TaskObjective:
     """A task's loss as the loop's objective."""
 
-    def __init__(self, task: Task, shape: LossShape) -> None:
+    def __init__(self, task: Task, shape: LossShape, lesson: Lesson | None = None) -> None:
         self.task = task
         self.shape = shape
+        self.lesson = lesson
         self.weights: Mapping[str, float] = {}
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """The number of values over which the loss is averaged."""
         assert batch.gold is not None
-        return {"loss": self.task.count(batch.gold)}
+        return {
+            "loss": self.task.count(batch.gold) if self.lesson is None else self.lesson.count(self.task, batch.gold)
+        }
+
+    def loss(self, logits: Tensor, gold: Tensor) -> Tensor:
+        """The summed loss of logits, by what teachers say, too, if there are any."""
+        if self.lesson is None:
+            return self.task.loss(logits, gold, self.shape)
+        return self.lesson.loss(self.task, logits, gold, self.shape)
 
     def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The summed loss of a micro-batch."""
@@ -200,7 +211,7 @@ class TaskObjective:
             logits = fast.task_logits(model, batch.input_ids, batch.token_type_ids, batch.attention_mask)
         else:
             logits = batch_logits(model, batch, device)
-        return {"loss": self.task.loss(logits, batch.gold.to(device), self.shape)}
+        return {"loss": self.loss(logits, batch.gold.to(device))}
 
 
 @dataclass(frozen=True)
@@ -221,16 +232,17 @@ class DevScores:
         self.best: Found | None = None
 
     def __call__(self) -> dict[str, float]:
-        found, metric = self._evaluate(), self.data.task.metric
+        found, metric = self.evaluated(), self.data.task.metric
         if self.best is None or merit(found.scores, metric) > merit(self.best.scores, metric):
             self.best = found
         return found.scores
 
     def found(self, scores: dict[str, float]) -> Found:
         """The evaluation with these scores. It is computed again if an earlier process had it."""
-        return self.best if self.best is not None and self.best.scores == scores else self._evaluate()
+        return self.best if self.best is not None and self.best.scores == scores else self.evaluated()
 
-    def _evaluate(self) -> Found:
+    def evaluated(self) -> Found:
+        """What the model says of dev now."""
         data, task = self.data, self.data.task
         logits = Engine(self.model).logits(data.dev)  # as the Predictor will compute
         outputs = Output.each(data.dev_examples, data.dev, logits)

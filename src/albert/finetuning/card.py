@@ -15,7 +15,6 @@ from albert.version import __version__
 if TYPE_CHECKING:
     from albert.finetuning.attempts import FinetuneResult
     from albert.finetuning.dataset import Dataset, FinetuneConfig
-    from albert.finetuning.pairs import Pairs
 
 _TEMPLATE = """---
 library_name: albert-nlp
@@ -32,7 +31,7 @@ metrics:
 | labels | {labels} |
 | started from | {start} |
 | network | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
-| training data | {train}, {train_rows:,} rows |
+{words}| training data | {train}, {train_rows:,} rows |
 | evaluation data | {dev}, {dev_rows:,} rows |
 | trained | {steps:,} steps{threads}, seed {seed}, albert-nlp {version} |
 
@@ -95,8 +94,9 @@ def model_card(
         layers=network.num_hidden_layers,
         hidden=network.hidden_size,
         groups=network.num_hidden_groups,
+        words=_teachers(config) + _words(stored),
         train=Path(config.train.path).name,
-        dev=Path(config.dev).name if config.dev else "held out of it",
+        dev=Path(config.dev).name if config.dev else "held out of the training data",
         train_rows=data.train_rows,
         dev_rows=len(data.dev_examples),
         steps=result.steps,
@@ -113,84 +113,22 @@ def model_card(
     )
 
 
-_TEXT2TEXT = """---
-library_name: albert-nlp
-pipeline_tag: {pipeline}
-metrics:
-- {metric}
----
-# {name}
-
-{family} encoder with a decoder of {decoder_layers} layers in {decoder_groups} group(s): {columns} -> {label}.
-
-| | |
-|---|---|
-| started from | {start} |
-| encoder | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
-| training data | {train}, {train_rows:,} rows |
-| evaluation data | {dev}, {dev_rows:,} rows |
-| trained | {steps:,} steps{threads}, seed {seed}, albert-nlp {version} |
-
-## Evaluation
-
-Written greedily.
-
-{scores}
-| baseline ({baseline_words}) | {baseline:.4f} ({metric}) |
-
-The best checkpoint was chosen on the same evaluation data, so these scores are a little hopeful: judge the
-model on texts that it was neither trained nor chosen on.
-
-## Settings
-
-```
-{settings}
-```
-
-## Use
-
-```python
-import albert
-model = albert.load("{name}")
-model("a text")
-```
-
-## Limits
-
-It rewrites texts like those of its training data. What it writes may be wrong and read well: check what matters.
-"""
+def _teachers(config: FinetuneConfig) -> str:
+    """The row of the table that names the teachers."""
+    if not config.teachers:
+        return ""
+    texts = f", on texts of {Path(config.unlabelled).name}, too" if config.unlabelled else ""
+    return f"| taught by | {', '.join(config.teachers)}{texts} |\n"
 
 
-def text2text_card(
-    network: AlbertConfig, config: FinetuneConfig, settings: dict[str, Any], result: FinetuneResult, data: Pairs
-) -> str:
-    """The card of a model that writes texts."""
-    scores = "| score | dev |\n|---|---|\n" + "\n".join(
-        f"| {name} | {value:.4f} |" for name, value in result.scores.items()
-    )
-    return _TEXT2TEXT.format(
-        name=config.out.name,
-        pipeline=data.task.pipeline,
-        metric=result.metric,
-        family="A BERT" if network.model_type == "bert" else "An ALBERT",
-        decoder_layers=network.decoder_layers,
-        decoder_groups=network.decoder_groups,
-        columns=" + ".join(data.columns.texts()),
-        label=data.columns.label,
-        start=config.init or f"scratch, size {config.size}",
-        layers=network.num_hidden_layers,
-        hidden=network.hidden_size,
-        groups=network.num_hidden_groups,
-        train=Path(config.train.path).name,
-        dev=Path(config.dev).name if config.dev else "held out of it",
-        train_rows=data.train_rows,
-        dev_rows=len(data.dev_examples),
-        steps=result.steps,
-        threads=thread_note(result.threads),
-        seed=settings["seed"],
-        version=__version__,
-        scores=scores,
-        baseline_words=data.baseline[0],
-        baseline=result.baseline,
-        settings="\n".join(f"{name}={value}" for name, value in settings.items()),
-    )
+def _words(stored: StoredTask) -> str:
+    """The rows of the table that tell of a linear model on words."""
+    rows = ""
+    if (own := stored.hybrid) is not None:
+        rows += f"| hybrid | the head counts {own.head:.3g}, a linear model on words {own.words:.3g} |\n"
+    if (alone := stored.cascade) is not None:
+        rows += (
+            f"| cascade | a linear model on words answers alone where it is sure, {alone.share:.1%} of the evaluation "
+            "data |\n"
+        )
+    return rows

@@ -29,6 +29,7 @@ from albert.tasks.losses import LossConfig, LossShape
 from albert.text.encodings import Tokenizer
 
 _SHOWN = 10  # the most labels named in an error
+_COLDEST, _WARMEST = 0.1, 100.0  # temperatures of teachers' logits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +37,18 @@ class FinetuneConfig:
     """What to fine-tune on and from.
 
     `train` is a file and how it is to be read, and `dev` one that is read in the same way; without it a tenth is held
-    out. `init` is a model folder or hub id, the starter
-    unless told otherwise; a `size` instead trains a network of it from scratch, on our English vocabulary or that
-    of the folder `tokenizer`. `metric` is the dev score that decides, else the task's own. `fallback` is the
-    label for texts that no other one fits: also the answer where none is likely enough. `targets` is a file with a
-    target a line beside the source a line of `train`, `dev_targets` that of `dev`. `settings` override the
-    values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
-    depth, to be left so that at most the share `exit_budget` of dev gets worse answers. Raises `AlbertError` (usage)
-    for an `init` and a `size` at once, and an `exit_budget` that is no share.
+    out. `init` is a model folder or hub id, the starter unless told otherwise; a `size` instead trains a network of it
+    from scratch, on our English vocabulary or that of the folder `tokenizer`. `metric` is the dev score that decides,
+    else the task's own. `fallback` is the label for texts that no other one fits: also the answer where none is likely
+    enough. `targets` is a file with a target a line beside the source a line of `train`, `dev_targets` that of `dev`.
+    `settings` override the values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With
+    `early_exit` heads stand behind every depth, to be left so that at most the share `exit_budget` of dev gets worse
+    answers. With `hybrid` a linear model on
+    words speaks beside the head; with `cascade` it answers alone where it is sure, so that at most the share
+    `cascade_budget` of dev gets worse answers. `teachers` are model folders or hub ids whose logits, softened by
+    `temperature`, count `teacher_weight` of the loss; of the texts in the file `unlabelled` they are all there is.
+    `few_labels`: a linear head on vectors, learned from pairs; None where a label has few rows.
+    Raises `AlbertError` (usage) for an `init` and a `size` at once, and numbers out of range.
     """
 
     train: DataSource
@@ -58,6 +63,14 @@ class FinetuneConfig:
     fallback: str | None = None
     early_exit: bool = False
     exit_budget: float = 0.003
+    hybrid: bool = False
+    cascade: bool = False
+    cascade_budget: float = 0.003
+    few_labels: bool | None = None
+    teachers: tuple[str, ...] = ()
+    unlabelled: str | None = None
+    temperature: float = 2.0
+    teacher_weight: float = 0.7
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,6 +78,14 @@ class FinetuneConfig:
         require_share("--exit-budget", self.exit_budget)
         if self.targets is not None and self.train.task is None:
             object.__setattr__(self, "train", replace(self.train, task="text2text"))
+        require_share("--cascade-budget", self.cascade_budget)
+        require_share("--teacher-weight", self.teacher_weight)
+        if not _COLDEST <= self.temperature <= _WARMEST:
+            raise AlbertError(
+                ErrorKind.USAGE, "--temperature", expected=f"{_COLDEST:g} to {_WARMEST:g}", got=f"{self.temperature:g}"
+            )
+        if self.unlabelled is not None and not self.teachers:
+            raise AlbertError(ErrorKind.USAGE, "--unlabelled", expected="a --teacher to label texts", got="none")
         if self.tokenizer is not None and self.size is None:
             object.__setattr__(self, "size", "tiny")
         if self.init is None and self.size is None:
@@ -80,7 +101,11 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything that is read and encoded before training. `baseline` is the score of the task's baseline on dev."""
+    """Everything that is read and encoded before training. `baseline` is the score of the task's baseline.
+
+    `train_examples` are kept where a linear model will read them, too, `taught_examples` (those of `train`) where
+    teachers will. `identity` tells whether a resumed run has the same training rows, where their own digest does not.
+    """
 
     task: Task
     columns: Columns
@@ -95,6 +120,9 @@ class Dataset:
     train_rows: int
     cut: int
     remarks: list[str]
+    train_examples: list[Example] = field(default_factory=list)
+    taught_examples: list[Example] = field(default_factory=list)
+    identity: str | None = None
 
 
 def read_dataset(
@@ -156,6 +184,8 @@ def read_dataset(
         len(train),
         train_cut + dev_cut,
         list(dict.fromkeys(remarks)),
+        plain if config.hybrid or config.cascade else [],
+        list(train) if config.teachers else [],
     )
 
 

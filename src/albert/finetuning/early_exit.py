@@ -61,7 +61,7 @@ class ExitObjective(TaskObjective):
         for depth, (hidden, head) in enumerate(zip(depths, [*model.exits, model.head], strict=True), 1):
             pooled = None if model.albert.pooler is None else model.albert.pooler(hidden, mask)
             logits = model.read(hidden, pooled, mask, head=head)
-            losses.append(depth * self.task.loss(logits, gold, self.shape))  # type: ignore[arg-type]
+            losses.append(depth * self.loss(logits, gold))  # type: ignore[arg-type]
         return {"loss": torch.stack(losses).sum() / sum(range(1, len(losses) + 1))}
 
 
@@ -112,7 +112,10 @@ def least_depth(
     The first two arguments are the results of `every_depth`.
     """
     found: tuple[float | None, np.ndarray] = None, np.full(sure.shape[1], len(by_depth) - 1)
-    for threshold in np.unique(np.quantile(sure[:-1][np.isfinite(sure[:-1])], np.linspace(0, 1, _CANDIDATES))):
+    known = sure[:-1][np.isfinite(sure[:-1])]
+    if not len(known):  # a network of one depth has no exits
+        return found
+    for threshold in np.unique(np.quantile(known, np.linspace(0, 1, _CANDIDATES))):
         left = np.argmax(np.vstack([sure[:-1] >= threshold, np.ones(sure.shape[1], bool)]), axis=0)
         if left.mean() < found[1].mean() and cost(left_at(by_depth, left)) <= budget:
             found = float(threshold), left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,14 @@ import torch
 from albert.compute.covers import unknown
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
+from albert.finetuning import few as few_labels
 from albert.finetuning.attempts import Attempts, FinetuneResult, Settings, TaskObjective, collapsed
 from albert.finetuning.card import model_card
 from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
+from albert.finetuning.hybrid import add_words, require_words_for
 from albert.finetuning.report import Finished, report_on
+from albert.finetuning.teachers import Lesson, add_teachers
 from albert.finetuning.temperature import scale_temperature
 from albert.finetuning.text2text import finetune_text2text
 from albert.machine.memory import peak_memory
@@ -72,14 +76,20 @@ def finetune(
     if config.train.task in WRITING:
         return finetune_text2text(config, resume=resume, overwrite=overwrite, progress=progress)
     start = None if config.init is None else ModelFolder.open(config.init)
+    config = _read_whole(config, start, progress)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
-    network, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
-    settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
+    network, settings = _divided({**defaults, **config.settings})
     check_folder(config.out, resume=resume, overwrite=overwrite)
     tokenizer = settings.text.tokenizer(_tokenizer(config, start))
     data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
         require_exits(data.task)
+    require_words_for(config, data)
+    few = few_labels.wanted(config, None if start is None else start.config, data)
+    if few:
+        network, settings = _divided({**defaults, **few_labels.SETTINGS, **config.settings})
+        network = {"pooling": "mean", **network}
+    data, lesson = add_teachers(config, data, tokenizer, progress)
     _tell(data, progress)
     model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
     if config.early_exit and (missing := unknown(model.config, model.head_name)):
@@ -87,13 +97,12 @@ def finetune(
             ErrorKind.CONFIG, "--early-exit", expected="a network that early exit covers", got=", ".join(missing)
         )
     with disk_errors(config.out), run_lock(config.out), progress:
-        objective = (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss)
-        attempts = Attempts(config, settings, data, progress, objective)
         settle(config.out)
+        attempts = Attempts(config, settings, data, progress, _objective(config, data, lesson, few=few))
         if overwrite and not resume:
             attempts.clear()
-        result = attempts.train(model, resume=resume)
-        if collapsed(result) and not attempts.restarted:
+        result = few_labels.train_few(attempts, model, resume=resume) if few else attempts.train(model, resume=resume)
+        if not few and collapsed(result) and not attempts.restarted:
             model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
             result = attempts.restart(model)
         if result.thresholds:
@@ -107,13 +116,41 @@ def finetune(
             model.config = noted(model.config, early_exit=StoredExit(leaving.threshold, leaving.depth))
             data.remarks.append(leaving.in_words(result.metric, result.scores[result.metric]))
             progress.on_message(data.remarks[-1])
+        result, beside = add_words(model, tokenizer, config, data, result, progress)
         final = attempts.settings.as_dict()
         card = model_card(model.config, config, final, result, data, calibration=calibration)
-        write_model_folder(config.out, model, tokenizer, card)
+        write_model_folder(config.out, model, tokenizer, card, *beside)
         if (peak := peak_memory()) is not None:
             progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
         progress.on_message(report_on(Finished(config, data, model.config, final, result, tokenizer)))
     return result
+
+
+def _read_whole(config: FinetuneConfig, start: ModelFolder | None, progress: ConsoleProgress) -> FinetuneConfig:
+    """With a start that has attention windows, texts are as long as it reads, unless a length or a stride is given."""
+    source = config.train
+    if start is None or start.config.attention_window is None:
+        return config
+    if source.max_length is not None or source.stride is not None:
+        return config
+    length = start.config.max_position_embeddings
+    progress.on_message(
+        f"texts are read whole up to {length:,} pieces: {start.name} has attention windows of "
+        f"{start.config.attention_window} pieces (--max-length or --stride choose otherwise)"
+    )
+    return dataclasses.replace(config, train=dataclasses.replace(source, max_length=length))
+
+
+def _objective(config: FinetuneConfig, data: Dataset, lesson: Lesson | None, *, few: bool) -> TaskObjective:
+    if few:
+        return few_labels.PairObjective(data.task, data.loss)
+    return (ExitObjective if config.early_exit else TaskObjective)(data.task, data.loss, lesson)
+
+
+def _divided(values: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
+    """Values by name as those of the network, and each component's own."""
+    network, *parts = divide_settings(values, *COMPONENTS)
+    return network, Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
 
 
 def _tokenizer(config: FinetuneConfig, start: ModelFolder | None) -> Tokenizer:

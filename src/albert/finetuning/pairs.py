@@ -78,8 +78,11 @@ def read_pairs(config: FinetuneConfig, tokenizer: Tokenizer, *, positions: int, 
 
 
 def _require_no_labels(config: FinetuneConfig) -> None:
-    given = {"--choices": config.train.choices, "--stride": config.train.stride, "--fallback": config.fallback,
-             "--early-exit": config.early_exit or None}  # fmt: skip
+    given = {
+        "--choices": config.train.choices, "--stride": config.train.stride, "--fallback": config.fallback,
+        "--early-exit": config.early_exit or None, "--hybrid": config.hybrid or None,
+        "--cascade": config.cascade or None, "--few-labels": config.few_labels or None, "--teacher": config.teachers or None,
+    }  # fmt: skip
     for option, value in given.items():
         if value is not None:
             raise AlbertError(ErrorKind.USAGE, option, expected="a task with labels", got=Text2Text.name)

@@ -35,6 +35,8 @@ def report_on(run: Finished) -> str:
     """
     path = run.config.out / NAME
     try:
+        if path.is_symlink():  # nobody named it, and what it leads to is not ours to write
+            path.unlink()
         write_report(path, _facts(run))
     except AlbertError as error:
         return f"no report: {error.what}; {error.hint or error.got}"
@@ -74,7 +76,7 @@ def _about(run: Finished) -> dict[str, str]:
     config, rows = run.config, len(run.data.dev_examples)
     return {
         "training data": f"{Path(config.train.path).name}, {run.data.train_rows:,} rows",
-        "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of it'}, {rows:,} rows",
+        "evaluation data": f"{Path(config.dev).name if config.dev else 'held out of the training data'}, {rows:,} rows",
         "started from": config.init or f"scratch, size {config.size}",
         "seed": str(run.settings["seed"]),
     }

@@ -17,10 +17,10 @@ from albert.data.batches import IGNORED, training_steps, within_budget
 from albert.data.pairs import PairBatch, PairFeatures
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult
-from albert.finetuning.card import text2text_card
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.pairs import Pairs, read_pairs
 from albert.finetuning.texts import TextConfig
+from albert.finetuning.written_card import text2text_card
 from albert.generation.options import GREEDY
 from albert.machine.memory import peak_memory
 from albert.model import AlbertForText2Text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ _NEXT_SENTENCE_LABELS = ("next", "random")
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a tensor lies in the folder, without its values."""
+    """A tensor's place in the folder, without its values."""
 
     file: Path
     key: str
@@ -58,7 +59,7 @@ class _ShardIndex:
 
 
 def load_encoder(name: str | Path | ModelFolder) -> AlbertModel:
-    """Loads the encoder of a folder or hub id, whatever head stands on it; a pooler only if it is stored.
+    """Loads the encoder of a folder or hub id, with any head. The model has a pooler only if the folder stores one.
 
     Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config, unsafe (a pickle).
     """
@@ -162,18 +163,19 @@ def start_text2text(
 def start_from(
     name: str | Path | ModelFolder, config: AlbertConfig, head: str, generator: torch.Generator, *, exits: bool = False
 ) -> tuple[AlbertForTask, list[str]]:
-    """A model for fine-tuning: the encoder of a checkpoint below a head for `config`'s labels.
+    """A model for fine-tuning: the encoder of a checkpoint with a head for `config`'s labels.
 
-    `config` may change the checkpoint's in what has no tensors (dropout, loop count of shared layers). The
-    stored head is kept if it is of this kind and has the same labels, else drawn anew. Returns the model
-    and what was drawn anew, in words.
+    `config` may differ from the checkpoint's in fields without tensors (dropout, loop count of shared layers). The
+    stored head is kept if it is of this kind and has the same labels, if it has labels; otherwise a new one is drawn.
+    Returns the model and the names of the new parts, in words.
     """
     folder, config = ModelFolder.open(name), config.with_(decoder=None)
     require_vouched(folder)
     stored = _stored_tensors(folder.path, config)
     wanted = transformers_names(config, head)
     family = FAMILIES[config.model_type]
-    same_labels = folder.config.id2label == config.id2label
+    own_kind = not HEADS[head].labelled and folder.architecture == family.architecture(head)
+    same_labels = own_kind or folder.config.id2label == config.id2label
     fresh = {
         ours: theirs
         for ours, theirs in wanted.items()
@@ -195,8 +197,8 @@ def save_model(
 ) -> None:
     """Writes `config.json` and `model.safetensors`; transformers loads both.
 
-    The layout is that of `config.model_type`. Shared parts are written once a group, as transformers has them. In
-    ALBERT's layout a network without an embedding mapping gets an identity, because transformers always has one.
+    The layout is that of `config.model_type`. Shared parts are written once per group, as in transformers. In ALBERT's
+    layout, a network without an embedding mapping gets an identity, because transformers always has one.
     """
     config = model.config
     family = FAMILIES[config.model_type]
@@ -234,14 +236,14 @@ def _default_labels(count: int) -> tuple[str, ...]:
 
 
 def _rows(weight: _Stored | None) -> int:
-    """How many labels a stored classifier has; two where that cannot be told."""
+    """The number of labels of a stored classifier; two if it is unknown."""
     return weight.shape[0] if weight is not None and len(weight.shape) == 2 else 2
 
 
 def require_vouched(folder: ModelFolder) -> None:
-    """Raises `AlbertError` (bad-model) for files other than the manifest says; of ours without one it is told.
+    """Raises `AlbertError` (bad-model) for files that differ from the manifest. Warns if a folder of ours has none.
 
-    Published folders have no manifest, and nobody expects one there.
+    Published folders need no manifest.
     """
     path = folder.path
     if manifest_entries(path) is None:
@@ -255,7 +257,7 @@ def require_vouched(folder: ModelFolder) -> None:
 
 
 def _stored_tensors(folder: Path, config: AlbertConfig) -> dict[str, _Stored]:
-    """Every tensor in the folder by its full name (the family's put in front of a bare encoder's names)."""
+    """Every tensor in the folder by its full name. Names of an encoder alone get the family's prefix."""
     files = _weight_files(folder)
     stored = {_modern(name): tensor for file in files for name, tensor in _tensors_of(file).items()}
     bare = f"{FAMILIES[config.model_type].prefix}." if "embeddings.word_embeddings.weight" in stored else ""
@@ -288,10 +290,10 @@ def _weight_files(folder: Path) -> list[Path]:
         for name in sorted(names):
             if entries is not None and name not in entries:
                 raise damaged(folder, f"{name} is not in {MANIFEST}")
-            if Path(name).name != name or not (folder / name).is_file():
+            if Path(name).name != name or not os.path.isfile(folder / name):  # a name may be too long
                 raise AlbertError(
                     ErrorKind.MODEL,
-                    f"{folder / _INDEX} names the shard {name!r}",
+                    f"{folder / _INDEX} names the shard {name!r:.80}",
                     got="no such file beside it",
                 )
         return [folder / name for name in sorted(names)]
@@ -363,14 +365,16 @@ def _check(
 
 
 def _allocate(module: nn.Module) -> None:
-    """Memory in the place of the meta device: `Module.to_empty` imports sympy for it, half a second."""
+    """Replaces tensors on the meta device by memory. `Module.to_empty` would import sympy for this, which takes half a
+    second.
+    """
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):
             setattr(part, name, nn.Parameter(torch.empty(parameter.shape)))
 
 
 def _fill(module: nn.Module, wanted: dict[str, str], stored: dict[str, _Stored]) -> None:
-    """Copies the stored values in, as float32; allocates what is still on the meta device."""
+    """Copies the stored values as float32, and allocates what is still on the meta device."""
     if any(parameter.is_meta for parameter in module.parameters()):
         _allocate(module)
     targets = module.state_dict()

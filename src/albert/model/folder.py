@@ -1,4 +1,4 @@
-"""A model folder, found by its name once and its config.json read once, then handed on."""
+"""A model folder: found by its name once, its config.json read once, then handed on."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NEXT_SENTENCE = "BertForNextSentencePrediction"
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """`name` is what the user wrote, `path` holds the files, `stored` is what its config.json says.
+    """`name` is the user's name for it, `path` has the files, `stored` is the content of its config.json.
 
-    `state` tells whether the files were replaced since.
+    `state` detects whether the files have been replaced since.
     """
 
     name: str
@@ -35,9 +35,10 @@ class ModelFolder:
 
     @classmethod
     def open(cls, name: str | Path | ModelFolder) -> ModelFolder:
-        """Finds the folder of a path, "starter" or a hub id, and reads its config.json; an open one is given back.
+        """Finds the folder of a path, "starter" or a hub id, and reads its config.json. An open folder is returned as
+        it is.
 
-        Raises `AlbertError`: bad-model where there is none, bad-config for a config.json that is no JSON object.
+        Raises `AlbertError`: bad-model if there is none, bad-config for a config.json that is not a JSON object.
         """
         if isinstance(name, ModelFolder):
             return name
@@ -53,12 +54,12 @@ class ModelFolder:
 
     @cached_property
     def config(self) -> AlbertConfig:
-        """The network. Raises `AlbertError` (bad-config)."""
+        """The network's configuration. Raises `AlbertError` (bad-config)."""
         return AlbertConfig.from_dict(self.stored, source=str(self.path / "config.json"))
 
     @property
     def architecture(self) -> str:
-        """transformers' class for the model; "none" where the folder does not say."""
+        """transformers' class for the model; "none" if the folder does not name one."""
         return str((self.stored.get("architectures") or ["none"])[0])
 
     @property
@@ -68,7 +69,7 @@ class ModelFolder:
 
     @cached_property
     def head(self) -> str:
-        """The name in `HEADS` of its head. Raises `AlbertError` (bad-model) for none that we know."""
+        """The name of its head in `HEADS`. Raises `AlbertError` (bad-model) for an unknown head."""
         if self.writes:
             raise AlbertError(
                 ErrorKind.MODEL, f"{self.path}: a network that writes texts", expected="an encoder with a head",
@@ -89,10 +90,10 @@ class ModelFolder:
 
     @property
     def pretrained(self) -> bool:
-        """Whether it fills masks, and is not fine-tuned for a task."""
+        """Whether it fills masks and is not fine-tuned for a task."""
         return not self.writes and self.head in ("masked_lm", "pretraining")
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any of its files."""
+        """A value that changes with any of its files."""
         return folder_fingerprint(self.path)

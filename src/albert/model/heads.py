@@ -1,4 +1,4 @@
-"""What stands on the encoder: a head a task family, and `AlbertForTask`, the encoder with one of them."""
+"""The heads on the encoder, one per family of tasks, and `AlbertForTask`, the encoder with one of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _alike(names: Mapping[str, str]) -> Names:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a head may read: the encoder's output, the word embeddings, and how many rows are choices of one question.
+    """The input of a head: the encoder's output, the word embeddings, and how many rows are choices of one question.
 
     `mask` is 1 at real positions and 0 at padding (None: no padding).
     """
@@ -37,10 +37,10 @@ class Encoded:
 
 
 class Head(nn.Module):
-    """A head, and what others must know of it.
+    """A head, and its properties.
 
-    `architecture` is transformers' class, `names` gives a module's name in its checkpoints by family, and `tied_bias`
-    our name of the masked-language-model bias. `needs_pooler`: it reads the pooled vector. `by_piece`: it has logits at
+    `architecture` is transformers' class. `names` gives a module's name in checkpoints, by family. `tied_bias` is our
+    name of the masked-language-model bias. `needs_pooler`: it reads the pooled vector. `by_piece`: it has logits at
     every position. `labelled`: its size is the number of labels.
     """
 
@@ -87,7 +87,7 @@ class MaskedLMHead(Head):
         return nn.functional.linear(x, words.to(x.dtype), self.bias.to(x.dtype))
 
     def transform(self, hidden: Float[Tensor, "*positions hidden"]) -> Float[Tensor, "*positions embedding"]:
-        """What is compared with the embeddings."""
+        """The vectors that are compared with the embeddings."""
         x: Tensor = self.norm(self.activation(self.dense(hidden)))
         return x
 
@@ -139,7 +139,7 @@ class PreTrainingHead(Head):
 
 
 class SequenceClassificationHead(Head):
-    """One score a label (one in all for regression) from the pooled vector."""
+    """One score per label (a single one for regression) from the pooled vector."""
 
     architecture = "AlbertForSequenceClassification"
     names = _alike({"head.linear": "classifier"})
@@ -156,7 +156,7 @@ class SequenceClassificationHead(Head):
 
 
 class TokenClassificationHead(Head):
-    """One score a label at every position."""
+    """One score per label at every position."""
 
     architecture = "AlbertForTokenClassification"
     names = _alike({"head.linear": "classifier"})
@@ -192,7 +192,7 @@ class SpanHead(Head):
 
 
 class MultipleChoiceHead(Head):
-    """One score a choice; each choice is a sequence of its own."""
+    """One score per choice. Each choice is a sequence of its own."""
 
     architecture = "AlbertForMultipleChoice"
     names = _alike({"head.linear": "classifier"})
@@ -211,7 +211,7 @@ class MultipleChoiceHead(Head):
 
 
 class EmbeddingHead(Head):
-    """The mean of the last hidden states over the pieces of a text: a vector for it, without weights of its own."""
+    """A vector of a text: the mean of the last hidden states over its pieces. It has no weights."""
 
     architecture = "AlbertModel"
     needs_pooler = False
@@ -253,9 +253,9 @@ class AlbertForTask(nn.Module):
     def __init__(
         self, config: AlbertConfig, head: str, *, exits: bool = False, generator: torch.Generator | None = None
     ) -> None:
-        """With `exits` a head of the same kind stands behind every depth but the last, too (PABEE, Zhou et al. 2020).
+        """With `exits`, every depth but the last also has a head of the same kind (PABEE, Zhou et al. 2020).
 
-        Raises `AlbertError` (bad-config) where a depth is several blocks.
+        Raises `AlbertError` (bad-config) if a depth consists of several blocks.
         """
         super().__init__()
         if exits and config.inner_group_num != 1:
@@ -296,11 +296,11 @@ class AlbertForTask(nn.Module):
         choices: int = 1,
         head: Head | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """The logits of the head, or of another of its kind, from what the encoder gives."""
+        """The logits of the head, or of another head of its kind, from the encoder's output."""
         words = self.albert.embeddings.word.weight
         return (head or self.head).read(Encoded(hidden, pooled, attention_mask, words, choices))
 
     @property
     def reads_first(self) -> bool:
-        """Whether the head reads the first position of the last layer alone."""
+        """Whether the head reads only the first position of the last layer."""
         return self.head.needs_pooler and not self.head.by_piece and self.config.pooling == "cls"

@@ -18,10 +18,10 @@ _EMBEDDINGS = {
 
 @dataclass(frozen=True)
 class Family:
-    """What transformers calls the tensors of one family of models.
+    """transformers' names for the tensors of one family of models.
 
-    `block` is where the blocks stand, of a group and the place in it. `redundant` tensors may be stored without being
-    read: position ids, and the decoder that is tied to the word embeddings.
+    `block` is the name of a block, by its group and its position in the group. `redundant` tensors may be stored
+    without being read: position ids, and the decoder that is tied to the word embeddings.
     """
 
     prefix: str

@@ -26,7 +26,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """What the encoder gives: a vector a position, and the pooled one if the model has a pooler."""
+    """The encoder's output: one vector per position, and the pooled vector if the model has a pooler."""
 
     last_hidden_state: Float[Tensor, "batch seq hidden"]
     pooler_output: Float[Tensor, "batch hidden"] | None
@@ -108,7 +108,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """H -> I -> H with residual and LayerNorm. One dropout, after the second Linear, as Google's code has."""
+    """H -> I -> H with residual and LayerNorm. One dropout, after the second Linear, as in Google's code."""
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Encoder(nn.Module):
             yield x
 
     def layers(self) -> Iterator[Layer]:
-        """The block of each depth: the same ones again and again."""
+        """The block of each depth; shared blocks repeat."""
         for iteration in range(self.num_layers):
             yield from self.groups[iteration * len(self.groups) // self.num_layers]  # type: ignore[misc]
 

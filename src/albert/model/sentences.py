@@ -1,4 +1,4 @@
-"""Folders that sentence-transformers wrote: what becomes of vectors and scores there, as far as ours do the same."""
+"""Folders of sentence-transformers: how they make vectors and scores, as far as ours do the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def embeds(folder: Path) -> bool:
 
 
 def length_limit(folder: Path) -> int | None:
-    """How many pieces of a text count there, if the folder says so.
+    """How many pieces of a text the folder's model reads, if it says so.
 
     Raises `AlbertError` (bad-model) unless a text's vector is the mean over its pieces, as ours is.
     """
@@ -46,7 +46,7 @@ def length_limit(folder: Path) -> int | None:
 
 
 def activation(folder: Path) -> str | None:
-    """What a cross-encoder's folder does to its one score: "Sigmoid", "Identity", or None where it does not say.
+    """The function that a cross-encoder's folder applies to its score: "Sigmoid", "Identity", or None if it names none.
 
     Raises `AlbertError` (bad-model) for another function.
     """

@@ -6,12 +6,14 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Unpack
 
 import numpy as np
+import torch
 
+from albert.compute.library import library
 from albert.data.reading import DataSource, RowOptions, TextOptions
 from albert.data.sources import suffix_of
 from albert.data.tables import Row, Table
@@ -246,10 +248,20 @@ def _to_stream(scorer: _Scorer, file: IO[bytes]) -> int:
     return rows
 
 
+def _machine() -> dict[str, Any]:
+    """What can change the last digits of a score and nothing else: rows of two such calls may be in one file."""
+    return {
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "compiled kernels": library().path is not None,
+    }
+
+
 def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]:
     """(rows in the file, rows that an earlier call had written)."""
-    part, note = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json")
-    done, size, remark = _position(part, note, job)
+    part, note, machine = out.with_name(out.name + ".part"), out.with_name(out.name + ".part.json"), _machine()
+    done, size, remark = _position(part, note, job, machine)
     scorer.remarks.extend(remark)
     rows = done
     try:
@@ -262,7 +274,7 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
                 os.fsync(file.fileno())
                 rows += count
                 if count:
-                    write_json(note, {**job, "rows": rows, "bytes": file.tell()})
+                    write_json(note, {**job, "machine": machine, "rows": rows, "bytes": file.tell()})
             if head := scorer.records.head(rows):
                 file.seek(0)
                 file.write(head)
@@ -282,15 +294,20 @@ def _to_file(scorer: _Scorer, out: Path, job: dict[str, Any]) -> tuple[int, int]
 class _Done:
     rows: int
     bytes: int
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
-def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, list[str]]:
-    """(rows, bytes) that an interrupted call of the same job has written safely, and a remark if it was another job."""
+def _position(part: Path, note: Path, job: dict[str, Any], machine: dict[str, Any]) -> tuple[int, int, list[str]]:
+    """(rows, bytes) that an interrupted call of the same job has written safely, and a remark if it was another job.
+
+    A call on another machine goes on, and a remark says so.
+    """
     try:
         if not (is_plain(note) and is_plain(part)):
             return 0, 0, []
         stored = read_object(note)
-        done = typed(_Done, {name: stored.pop(name, None) for name in ("rows", "bytes")}, str(note))
+        own = {name: stored.pop(name) for name in ("rows", "bytes", "machine") if name in stored}
+        done = typed(_Done, own, str(note))
         rows, size = done.rows, done.bytes
         if part.stat().st_size < size:
             return 0, 0, []
@@ -299,4 +316,10 @@ def _position(part: Path, note: Path, job: dict[str, Any]) -> tuple[int, int, li
     if other := [name for name in {**job, **stored} if stored.get(name) != job.get(name)]:
         what = ", ".join(other)
         return 0, 0, [f"{rows:,} rows of an earlier call with another {what} were not used: all are computed again"]
+    then = done.machine
+    if other := [name for name in {**machine, **then} if then.get(name) != machine.get(name)]:
+        told = ", ".join(
+            f"{name:.40} {then.get(name, 'unknown')!s:.40} then, {machine.get(name)} now" for name in other
+        )
+        return rows, size, [f"{rows:,} rows are of an earlier call, whose scores can differ in the last digits: {told}"]
     return rows, size, []

@@ -47,6 +47,7 @@ class VectorRecords:
         return (self.head(0) if first else b"") + table.tobytes()
 
     def end(self) -> bytes:
+        """Nothing stands after the last row."""
         return b""
 
     def head(self, rows: int) -> bytes:

@@ -33,6 +33,7 @@ from albert.predict.evaluation import Evaluation, evaluated
 from albert.predict.inputs import Input, as_example
 from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.rank import cosines, pair_scores, ranked
+from albert.predict.words import Read, Words, computed
 from albert.storage.files import INT8, MANIFEST, folder_fingerprint, manifest_entries, sha256
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
@@ -62,6 +63,7 @@ class Predictor:
         exit_threshold: float | None = None,
         fingerprint: str = "",
         name: str = "model",
+        words: Words | None = None,
     ) -> None:
         """`columns` are those of training. Without them, the columns of a file are found by their names."""
         self.model = model.eval()
@@ -74,6 +76,7 @@ class Predictor:
         self.thresholds = thresholds  # thresholds of decisions, tuned on dev
         self.fingerprint = fingerprint  # identifies the files it came from
         self.name = name  # folder or hub id
+        self.words = words  # a linear model beside the head
         self.labels = model.config.id2label
         self._aside = ThreadPoolExecutor(1)  # one thread, kept: every new thread may take memory of its own and keep it
         self.cut = 0  # the number of texts so far that were cut
@@ -86,22 +89,30 @@ class Predictor:
         precision: Precision | Literal["int8"] = "auto",
         early_exit: bool = True,
         hardening: bool = True,
+        cascade: bool | None = None,
     ) -> Self:
         """Loads a model folder or hub id. One without our task settings is read as transformers reads it (`task_of`).
 
         `precision`: fp32, bf16, int8 if the model was exported so, or "auto", the fastest on this machine. A model
         trained with early exit leaves early unless `early_exit` is false. One trained with hardening hardens its texts
-        unless `hardening` is false.
+        unless `hardening` is false. One trained with `cascade` lets words alone answer; None: as `early_exit` says.
 
         Raises `AlbertError` (bad-model) when the model has no task to predict.
         """
         folder = ModelFolder.open(name)
         with folder.unchanged():
-            return cls._load(folder, precision, early_exit=early_exit, hardening=hardening)
+            cascade = early_exit if cascade is None else cascade
+            return cls._load(folder, precision, early_exit=early_exit, hardening=hardening, cascade=cascade)
 
     @classmethod
     def _load(
-        cls, folder: ModelFolder, precision: Precision | Literal["int8"], *, early_exit: bool, hardening: bool
+        cls,
+        folder: ModelFolder,
+        precision: Precision | Literal["int8"],
+        *,
+        early_exit: bool,
+        hardening: bool,
+        cascade: bool,
     ) -> Self:
         model, path, name = load_model(folder), folder.path, folder.name
         config, source = model.config, str(path / "config.json")
@@ -133,6 +144,7 @@ class Predictor:
             exit_threshold=stored.early_exit.threshold if early_exit else None,
             fingerprint=_fingerprint(path, int8=calibration is not None),
             name=name,
+            words=Words.load(path, stored, task, config, tokenizer, cascade=cascade),
         )
 
     def __call__(
@@ -251,9 +263,16 @@ class Predictor:
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         """The head's output for each example. While a portion is computed, the next ones are encoded."""
         portions = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
-        encoded = (self._aside.map if len(portions) > 1 else map)(self.encode, portions)
-        for portion, features in zip(portions, encoded, strict=True):
-            yield from Output.each(portion, features, self.engine.logits(features))
+        prepared = (self._aside.map if len(portions) > 1 else map)(self._prepare, portions)
+        for rest, features, read in prepared:
+            found = Output.each(rest, features, self.engine.logits(features)) if rest else []
+            yield from found if read is None else read.joined(found)
+
+    def _prepare(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Features, Read | None]:
+        """The examples that the network reads, encoded, and what a linear model says of all, if there is one."""
+        read = None if self.words is None else self.words.read(examples)
+        rest = examples if read is None else read.rest
+        return rest, self.encode(rest), read
 
     def features(self, examples: Sequence[Example]) -> tuple[Features, int]:
         """The examples as the model reads them, and how many were cut.
@@ -311,11 +330,8 @@ class Predictor:
         features = self.encode(examples)
         self.task.targets(examples, features, self.labels)
         remarks = tuple(self.task.remarks(examples, features))
-        found = self.engine.exits(features)
-        if self.engine.early is not None:
-            depths = self.config.num_hidden_layers
-            remarks += (f"early exit: texts left at depth {found.depths.mean():.2f} of {depths} on average",)
-        return Output.each(examples, features, found.logits), remarks
+        outputs, told = computed(self, examples, features)
+        return outputs, (*remarks, *told)
 
     def columns_of(self, table: Table) -> Columns:
         """The columns of a table that hold this model's texts: those of training, or the only one there is.
@@ -352,6 +368,7 @@ class Predictor:
             "precision": f"int8 and {self.engine.precision}" if self.engine.int8 else self.engine.precision,
             "device": self.engine.device.type,
             "early exit": None if early is None else early.threshold,
+            "cascade": self.words is not None and self.words.cascade is not None,
             "hardening": None if hardening is None else hardening.to_dict(),
             "lengths": dataclasses.asdict(self.lengths),
             "thresholds": self.thresholds,

@@ -1,7 +1,8 @@
 """Extractive summaries: the most central sentences of a text, chosen by an encoder's vectors.
 
-A sentence is central if many others are similar to it (after LexRank, Erkan and Radev 2004). A central sentence is
-chosen if it differs from the sentences chosen before (maximal marginal relevance, Carbonell and Goldstein 1998).
+A sentence is central if it is similar to the mean of all sentences (the centroid of Radev et al. 2004, with vectors). A
+central sentence is chosen if it differs from the sentences chosen before (maximal marginal relevance, Carbonell and
+Goldstein 1998). benchmarks/summaries.py compares this with LexRank.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from sentencex import segment
 
-_DAMPING = 0.85  # LexRank's damping
 _RELEVANCE = 0.7  # the weight of centrality against novelty
-_ROUNDS = 50
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,21 @@ def sentences(text: str, *, language: str = "en") -> list[Sentence]:
     return found
 
 
-def summarize(parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], count: int) -> list[Sentence]:
-    """At most `count` of the sentences, in the order of the text, from one vector per sentence."""
+def summarize(
+    parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], count: int,
+    *, near: Float[np.ndarray, " sentences"] | None = None,
+) -> list[Sentence]:  # fmt: skip
+    """At most `count` of the sentences, in the order of the text, from one vector per sentence.
+
+    `near` weighs each sentence by its similarity to a subject.
+    """
     if not parts:
         return []
     alike = similarity(vectors)
-    scores = centrality(alike)
+    scores = centrality(vectors)
+    if near is not None:
+        scores = scores * np.maximum(near, 1e-6)
+        scores /= scores.sum()
     chosen = diverse(scores, alike, count)
     return [Sentence(parts[i].text, parts[i].start, parts[i].end, float(scores[i])) for i in sorted(chosen)]
 
@@ -60,18 +68,9 @@ def similarity(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, "n n
     return np.maximum(alike, 0.0, out=alike)
 
 
-def centrality(alike: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
-    """The centrality of each sentence: it is high if the sentence is similar to central ones. The sum is 1.
-
-    LexRank divides by a sentence's similarity to all, which makes an odd sentence among many as central as they are.
-    """
-    count = len(alike)
-    others = alike.copy()
-    np.fill_diagonal(others, 0)
-    scores = np.full(count, 1 / count)
-    for _ in range(_ROUNDS):
-        spread = others @ scores
-        scores = _DAMPING * spread / max(spread.sum(), 1e-12) + (1 - _DAMPING) / count
+def centrality(vectors: Float[np.ndarray, "n hidden"]) -> Float[np.ndarray, " n"]:
+    """The similarity of each sentence to the mean of all, from vectors of length 1. The sum is 1."""
+    scores = np.maximum(vectors @ vectors.mean(0), 1e-6)
     return np.asarray(scores / scores.sum())
 
 

@@ -73,6 +73,7 @@ class Predicting(Work):
         return prediction.get("embedding", prediction[self.predictor.task.answer]), prediction["score"]
 
     def identity(self) -> dict[str, Any]:
+        """The model, and the options of this work."""
         return {**self.predictor.identity(), **asdict(self.options)}
 
     def remarks(self) -> tuple[str, ...]:
@@ -101,6 +102,7 @@ class Moderating(Work):
         return (tuple(each[name] for name in self.added) for each in found)
 
     def identity(self) -> dict[str, Any]:
+        """The model, and the options of this work."""
         return {**self.predictor.identity(), "safe labels": self.safe}
 
 
@@ -127,6 +129,7 @@ class Fitting(Work):
         return ((score,) for score in self.predictor.fits(self.query, texts, raw_scores=self.raw).tolist())
 
     def identity(self) -> dict[str, Any]:
+        """The model, and the options of this work."""
         return {**self.predictor.identity(), "query": self.query, "raw scores": self.raw}
 
 
@@ -153,9 +156,11 @@ class Embedding(Work):
         return self.model.cut
 
     def columns(self, table: Table) -> Columns:
+        """The column of the texts."""
         return Columns(text_column(table, self._text))
 
     def values(self, examples: Sequence[Example]) -> Iterable[tuple[Any, ...]]:
+        """The vector of each text."""
         table = self._embed([example.text for example in examples])
         return ((row,) for row in (table if self.arrays else as_lists(table)))
 
@@ -163,4 +168,5 @@ class Embedding(Work):
         return self.model.embed(texts, normalize=self.normalize, dimensions=self.dimensions)
 
     def identity(self) -> dict[str, Any]:
+        """The model, and the options of this work."""
         return {**self.model.identity(), "normalize": self.normalize, "dimensions": self.dimensions}

@@ -61,6 +61,7 @@ class Writer(Predictor):
         self.trained = True
         self.lengths = lengths
         self.thresholds = ()
+        self.words = None
         self.generation = generation
         self.fingerprint = fingerprint
         self.name = name
@@ -86,8 +87,9 @@ class Writer(Predictor):
         precision: Precision | Literal["int8"] = "auto",
         early_exit: bool = True,
         hardening: bool = True,
+        cascade: bool | None = None,
     ) -> Self:
-        """Loads a model folder or hub id. It computes in fp32, and `early_exit` changes nothing.
+        """Loads a model folder or hub id. It computes in fp32; `early_exit` and `cascade` change nothing.
 
         Raises `AlbertError`: bad-model for one without a decoder, usage for another precision.
         """

@@ -20,11 +20,12 @@ from albert.storage.stored import read_object, read_plain, typed
 
 MANIFEST = "manifest.json"
 INT8 = "int8.safetensors"
+LINEAR = "linear.safetensors"
 # Files of a model's or tokenizer's folder that can change an answer.
 MODEL_FILES = (
-    "config.json", "model.safetensors", "model.safetensors.index.json", "exits.safetensors", INT8, "spiece.model",
-    "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json",
-    "modules.json", "sentence_bert_config.json",
+    "config.json", "model.safetensors", "model.safetensors.index.json", "exits.safetensors", INT8, LINEAR,
+    "spiece.model", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json",
+    "special_tokens_map.json", "modules.json", "sentence_bert_config.json",
 )  # fmt: skip
 TMP = ".tmp-"
 _EDITABLE = (MANIFEST, "README.md", "curves.png")  # a manifest does not list these
@@ -141,13 +142,22 @@ def stream(out: Path | str) -> Iterator[IO[bytes]]:
         yield stack.enter_context(os.fdopen(1, "wb", closefd=False) if str(out) == "-" else open_writer(Path(out)))
 
 
+def named(name: str | Path) -> Path:
+    """The path of a name. Raises `AlbertError` (usage) for an empty one, which would mean the current folder."""
+    if not str(name):
+        raise AlbertError(
+            ErrorKind.USAGE, 'the name ""', expected="a file or folder", got="none", hint=". is the current folder"
+        )
+    return Path(name)
+
+
 def require_output(out: Path | str, *, inputs: Iterable[Path | str] = ()) -> None:
     """Checks an output before any work is done.
 
     Raises `AlbertError`: disk if `out` cannot be a file, usage if it is one of the inputs.
     """
     with disk_errors(out):
-        target = None if str(out) == "-" else target_of(out)
+        target = None if str(out) == "-" else target_of(named(out))
         if target is not None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 target.with_name(f"{TMP}{target.name}{_LONGEST}").lstat()  # a name may be too long
@@ -302,8 +312,8 @@ def verify_manifest(folder: Path, needed: Iterable[str] = ()) -> str | None:
             return f"{name} is not in {MANIFEST}"
     for name, entry in entries.items():
         file = folder / name
-        if not file.is_file():
-            return f"{name} is missing"
+        if not os.path.isfile(file):  # a name may be too long
+            return f"{name:.80} is missing"
         if file.stat().st_size == entry.size:
             found = FileEntry(entry.size, sha256(file))
         else:

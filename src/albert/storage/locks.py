@@ -95,8 +95,9 @@ def run_lock(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def output_lock(out: Path) -> Iterator[None]:
     """Locks an output with a lock file beside it, removed at the end. Raises `AlbertError` (locked) as `run_lock`."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f"{out.name}.lock")
+    place = Path(os.path.abspath(out))  # . and .. have no name of their own
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = place.parent / f"{place.name}.lock"
     with _named(beside, f"{out} is being written", "choose another output"):
         try:
             yield

@@ -25,6 +25,24 @@ class StoredExit:
 
 
 @dataclass(frozen=True)
+class StoredHybrid:
+    """What the head's logits and those of the linear model count in their sum, to which `shift` is added."""
+
+    head: float
+    words: float
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class StoredCascade:
+    """How sure the linear model must be to answer alone, what its logits count, and of dev what share it answered."""
+
+    threshold: float
+    words: float
+    share: float
+
+
+@dataclass(frozen=True)
 class StoredTask:
     """The entries of "extra". Each may be missing in a model from elsewhere."""
 
@@ -36,6 +54,8 @@ class StoredTask:
     stride: int | None = None
     thresholds: tuple[float, ...] = ()
     early_exit: StoredExit = StoredExit()
+    hybrid: StoredHybrid | None = None
+    cascade: StoredCascade | None = None
 
     @classmethod
     def of(cls, extra: Mapping[str, Any], source: str) -> StoredTask:

@@ -58,6 +58,7 @@ class WordPieceTokenizer(Tokenizer):
         self._harden = None if hardening is None else Hardener(hardening, spell=self.spelling)
         table = pipeline.get_vocab()
         _require(self.names, table)
+        _require({"unk": pipeline.model.unk_token}, pipeline.get_vocab(with_added_tokens=False))
         self.special = Specials(**{kind: table[name] for kind, name in self.names.items()})
         self.vocabulary = [""] * (max(table.values()) + 1)  # a vocabulary may leave ids out
         for piece, token in table.items():
@@ -207,10 +208,28 @@ def build_pipeline(vocabulary: Sequence[str], names: Mapping[str, str] = _NAMES,
 def _from_json(raw: dict[str, Any]) -> Pipeline:
     if (kind := model_kind(raw)) != "WordPiece":
         raise _unusable("a WordPiece tokenizer", str(kind))
+    _require_template(raw.get("post_processor"))
     try:
         return Pipeline.from_str(json.dumps(raw))
     except Exception as error:  # the library has no exception type of its own
         raise _unusable("a WordPiece tokenizer", str(error)[:200]) from None
+
+
+def _require_template(processor: Any) -> None:
+    """Raises `AlbertError` (bad-model) for a template with a token that it does not tell: the library would panic."""
+    if not isinstance(processor, dict):
+        return
+    for part in processor["processors"] if isinstance(processor.get("processors"), list) else ():
+        _require_template(part)
+    told = processor.get("special_tokens")
+    if not isinstance(told, dict):  # then it is no template
+        return
+    for side in (processor.get("single"), processor.get("pair")):
+        for piece in side if isinstance(side, list) else ():
+            special = piece.get("SpecialToken") if isinstance(piece, dict) else None
+            name = special.get("id") if isinstance(special, dict) else None
+            if isinstance(name, str) and name not in told:
+                raise _unusable("a template whose special tokens are told", f"{name!r:.80} without its id")
 
 
 def _read_vocabulary(folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from albert.errors import AlbertError, ErrorKind
+from albert.storage.stored import parse
 
 _ROWS = {"data": "training rows", "dev": "dev rows", "corpus": "corpus"}
 _OPTIONS = {"init": "--init", "teacher": "--teacher"}
@@ -92,7 +94,10 @@ def _opened(value: Any) -> Any:
     """The entries of a JSON text with an object; a missing entry is an empty object."""
     if value is None:
         return {}
-    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+    if isinstance(value, str) and value.startswith("{"):
+        with contextlib.suppress(AlbertError):
+            return parse(value.encode("utf-8", "replace"), "", finite=False)
+    return value
 
 
 def _leaves(path: tuple[str, ...], before: Any, now: Any, defaults: Mapping[str, Any]) -> Iterator[Change]:
@@ -108,7 +113,7 @@ def _leaves(path: tuple[str, ...], before: Any, now: Any, defaults: Mapping[str,
 
 def _remedy(path: tuple[str, ...], before: Any) -> str:
     if path in _OF_TRAIN:
-        value = ",".join(before) if isinstance(before, list) else before
+        value = _told(before) if isinstance(before, list) else before
         return f"without {_OF_TRAIN[path]}" if before in (None, []) else f"{_OF_TRAIN[path]} {value}"
     if before is _ABSENT or isinstance(before, dict) or path[:1] == ("id2label",) or path[:1] == ("problem_type",):
         return ""

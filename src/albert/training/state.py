@@ -7,6 +7,7 @@ the newest one that verifies.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Container, Iterator
@@ -171,6 +172,7 @@ class MetricsLog:
         These are all records from `step` on, except evaluations that the checkpoint already has.
         """
         if not self.path.exists():
+            self.path.unlink(missing_ok=True)  # a link to nowhere, where a file would be made
             return
         kept = []
         for raw, record in self._records():
@@ -180,7 +182,7 @@ class MetricsLog:
 
     def write(self, record: dict[str, Any]) -> None:
         """Appends a record, and gives it to the mirror."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with open(self.path, "a", encoding="utf-8", opener=_open_itself) as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
         if self.mirror is not None:
             self.mirror(record)
@@ -193,6 +195,11 @@ class MetricsLog:
     def _records(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Each complete line, as text and as its record."""
         return read_records(self.path)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """A file, not what a link in its place leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:

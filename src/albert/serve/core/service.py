@@ -18,6 +18,7 @@ from albert.errors import AlbertError
 from albert.predict.vectors import finished
 from albert.serve.core.admission import Admission
 from albert.serve.core.call import Call
+from albert.serve.core.documents import Documents
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.keys import Keys, RateLimit
 from albert.serve.core.limits import Limits
@@ -52,10 +53,12 @@ class Service:
         rate: RateLimit | None = None,
         load: Loader = Hosted.load,
         workers: int | None = None,
+        documents: Documents | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.metrics = Metrics()
         self.keys = keys
+        self.documents = documents
         self.rate = rate
         self.models = {model.name: model for model in models}
         self.default = models[0].name
@@ -186,12 +189,20 @@ class Service:
         self.count(call, len(examples))
         texts = [[example.text, example.text_pair or "", *example.choices] for example in examples]
         self.measure(call, [text for part in texts for text in part], model.max_length)
-        features = await self.encoded(call, examples, [sum(map(len, part)) for part in texts], model.encode)
-        _require_uncut(call, model, truncate)
-        if piecewise:
-            self.measure_pieces(call.tokens)
-        rows = await self.queue.run(model.logits_lane, features, call)
-        return model.outputs(examples, features, rows)
+        words = model.predictor.words
+        read = None if words is None else await self.text(call, words.read, examples)
+        rest = examples if read is None else read.rest
+        rows: list[np.ndarray] = []
+        features = Features.build([])
+        if rest:
+            texts = [[example.text, example.text_pair or "", *example.choices] for example in rest]
+            features = await self.encoded(call, rest, [sum(map(len, part)) for part in texts], model.encode)
+            _require_uncut(call, model, truncate)
+            if piecewise:
+                self.measure_pieces(call.tokens)
+            rows = await self.queue.run(model.logits_lane, features, call)
+        outputs = model.outputs(rest, features, rows)
+        return outputs if read is None else read.joined(outputs)
 
     async def vectors(
         self, call: Call, model: Hosted, texts: Sequence[str], *, truncate: bool | None = None, normalize: bool = True,

@@ -7,8 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from albert.errors import AlbertError
 from albert.predict.predictor import Predictor
 from albert.serve.core.hosted import Hosted
+from albert.serve.http.guard import CALL
 from albert.serve.http.routes import ERRORS, answer, service_of
 from albert.version import __version__
 
@@ -31,6 +33,16 @@ class AboutModel(BaseModel):
     card: str  # Markdown, "" without one
 
 
+class AboutIndex(BaseModel):
+    """The documents that are searched and asked."""
+
+    name: str
+    files: int
+    documents: int
+    passages: int
+    vectors: str | None
+
+
 class About(BaseModel):
     """All models and the limits. A request without a model's name gets the first model."""
 
@@ -38,6 +50,7 @@ class About(BaseModel):
     max_inputs: int
     max_body: int
     models: list[AboutModel]
+    index: AboutIndex | None
 
 
 @router.get(PATH, response_model=About)
@@ -49,9 +62,23 @@ async def about(request: Request) -> Response:
             "version": __version__,
             "max_inputs": service.limits.max_inputs,
             "max_body": service.limits.max_body,
+            "index": await _index(request),
             "models": [_told(model) for model in service.models.values()],
         }
     )
+
+
+async def _index(request: Request) -> dict[str, Any] | None:
+    """What the index holds; None where there is none, or where it cannot be read now."""
+    service = service_of(request)
+    if service.documents is None:
+        return None
+    try:
+        status = await service.in_thread(request.scope[CALL], service.documents.status)
+    except AlbertError:
+        return None
+    facts = {name: getattr(status, name) for name in ("files", "documents", "passages", "vectors")}
+    return {"name": service.documents.name, **facts}
 
 
 def _told(model: Hosted) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from albert.serve.http.status import HttpRefusal, body_of, status_of
 _FLUSH = 5.0  # seconds for the last bytes to leave when a connection ends
 _SLICE = 16_384  # bytes parsed in one go, so that limits are noticed soon
 _READ = 32_768  # bytes read in one go, before other connections get their turn
+_LOOK = 0.1  # seconds between two checks whether a client that sends no more has left
 _REST = 4  # bodies of the largest size that may still arrive after the answer
 
 
@@ -46,6 +47,7 @@ class Connection(HttpToolsProtocol):
     _whole = False  # the newest request has arrived in full
     _over = False  # nothing more is read
     _held_back = False  # the next answer waits until the client has taken this one
+    _half_closed: asyncio.TimerHandle | None = None  # for a client that sends no more: the next check whether it left
     _replaying = False
     _head = 0  # bytes of URL and headers, then of trailers
     _lines = 0  # lines of headers, then of trailers
@@ -69,7 +71,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Leaves the crowd, stops the timers, and tells the running requests that their client is gone."""
         self.crowd.left(self)
-        for timer in (self._reading, self._writing, self._ending):
+        for timer in (self._reading, self._writing, self._ending, self._half_closed):
             if timer is not None:
                 timer.cancel()
         self._unset_keepalive_if_required()
@@ -249,6 +251,33 @@ class Connection(HttpToolsProtocol):
         self._framing -= len(rest)
         if rest:
             self._parse(rest)
+
+    # --- clients that send no more -------------------------------------------------------------------------
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Goes on where whole requests are to be answered, to a client that still reads; True keeps the connection.
+
+        One that has left looks the same until something is sent to it, which it then resets: so it gets an interim
+        response, which HTTP/1.1 allows. TLS knows no half-closed connections.
+        """
+        if self._half_closed is not None:
+            return True
+        tls = self.transport.get_extra_info("ssl_object") is not None
+        if tls or self._over or not self._whole or not (self._answering or self._held_back):
+            return False
+        self._finish()
+        cycle = self._active
+        if cycle is not None and not cycle.response_started and cycle.scope["http_version"] != "1.0":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._see_whether_gone()
+        return True
+
+    def _see_whether_gone(self) -> None:
+        """Again and again, since asyncio does not look at a connection that is at its end."""
+        if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self._half_closed = self.loop.call_later(_LOOK, self._see_whether_gone)
 
     # --- what ends the reading -------------------------------------------------------------------------------
 

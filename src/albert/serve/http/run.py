@@ -19,6 +19,7 @@ import uvicorn
 
 from albert.errors import AlbertError, ErrorKind, require_ranges
 from albert.predict.moderation import SAFE_LABELS
+from albert.serve.core.documents import Documents
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.keys import Keys, RateLimit
 from albert.serve.core.limits import Limits
@@ -42,7 +43,10 @@ _LAST_WORDS = 0.2  # seconds for the log when the process ends at once
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig:
-    """What to serve, where and to whom. `rate` is requests per second and key; `burst` is how many may come at once."""
+    """What to serve, where and to whom. `index` is a file of documents to search and ask.
+
+    `rate` is requests per second and key; `burst` is how many may come at once.
+    """
 
     models: tuple[Source, ...]
     host: str = "127.0.0.1"
@@ -56,6 +60,7 @@ class ServeConfig:
     safe_labels: tuple[str, ...] = SAFE_LABELS
     precision: str = "auto"
     workers: int | None = None
+    index: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -115,6 +120,7 @@ def serve(config: ServeConfig) -> None:
         rate=None if config.rate is None else RateLimit(config.rate, config.burst),
         load=load,
         workers=config.workers,
+        documents=None if config.index is None else Documents(config.index),
     )
     hosts = None if keys is not None else frozenset({"localhost", *map(str.lower, config.hosts)})
     sys.setswitchinterval(_SWITCH)

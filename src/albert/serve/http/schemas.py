@@ -34,6 +34,12 @@ Dimensions = Annotated[
 TopK = Annotated[int, Field(ge=1, le=100)]
 
 
+Question = Annotated[str, Field(min_length=1, max_length=10_000, description="Words or a question.")]
+Filter = Annotated[
+    str | None, Field(max_length=1000, description="Only files whose name matches this pattern, such as policies/*.")
+]
+
+
 class _Request(BaseModel):
     """Unknown fields are ignored, because clients of other servers send some."""
 
@@ -145,6 +151,23 @@ class SummarizeRequest(_Request):
     sentences: int = Field(3, ge=1, le=100)
 
 
+class SearchRequest(_Request):
+    """A search: the words, how many passages, and which paths."""
+
+    query: Question
+    top_k: TopK = 10
+    filter: Filter = None
+
+
+class AskRequest(_Request):
+    """A question about the documents."""
+
+    question: Question
+    threshold: float = Field(0.5, ge=0, le=1, description="No answer is given below this score.")
+    top_k: TopK = Field(10, description="Passages that are read, at most as many as inputs are allowed.")
+    filter: Filter = None
+
+
 class AnyRequest(_Request):
     """A request to the server's base URL: the fields of any other endpoint."""
 
@@ -244,6 +267,38 @@ class Answer(BaseModel):
     answer: str | None = None
     choice: str | None = None
     index: int | None = None
+
+
+class Passage(BaseModel):
+    """A part of a document, and the rank that each way of searching gave it."""
+
+    passage: int
+    path: str
+    title: str
+    heading: str
+    text: str
+    start: int
+    end: int
+    line: int
+    page: int | None
+    score: float
+    words: int | None
+    vectors: int | None
+    reranked: int | None
+    answer: str | None
+    bm25: float | None
+    place: str
+
+
+class DocumentAnswer(BaseModel):
+    """An answer with its place, or none with the nearest passages; `start` and `end` are characters of the passage."""
+
+    answer: str | None
+    score: float
+    start: int | None
+    end: int | None
+    passage: Passage | None
+    others: list[Passage]
 
 
 class Entity(BaseModel):

@@ -3,6 +3,7 @@
 import { ApiError, call, hasKey, keepKey } from "./api.js";
 import { card } from "./card.js";
 import { count, make } from "./dom.js";
+import { DOCUMENTS } from "./documents.js";
 import { taskPanel } from "./panel.js";
 import { TASKS, modelsFor } from "./tasks.js";
 
@@ -38,11 +39,12 @@ function build(about) {
   const [first] = about.models;
   at("title").textContent = about.models.length === 1 ? first.name : count(about.models.length, "model");
   document.title = `${at("title").textContent} · albert serve`;
-  for (const task of TASKS) {
+  const tasks = about.index ? [...DOCUMENTS, ...TASKS] : TASKS;
+  for (const task of tasks) {
     if (modelsFor(task, about.models).length) add(task.id, task.name, () => taskPanel(task, about, locked));
   }
   add("about", "About", () => aboutPanel(about));
-  const wanted = TASKS.find((task) => modelsFor(task, [first]).length);
+  const wanted = tasks.find((task) => modelsFor(task, [first]).length);
   select(tabs.querySelector(`#tab-${CSS.escape(location.hash.slice(1) || wanted.id)}`) ?? at(`tab-${wanted.id}`));
   at("main").hidden = false;
 }

@@ -19,7 +19,7 @@ class Panel {
     this.locked = locked;
     this.models = modelsFor(task, about.models);
     this.model = this.models[0];
-    this.several = about.models.length > 1;
+    this.several = about.models.length > 1 && !task.index;
     this.asking = null; // aborts the request under way
     this.timer = 0;
     this.inputs = new Map();
@@ -40,9 +40,9 @@ class Panel {
     if (this.several) form.append(this.chooser());
     for (const field of this.task.fields) form.append(this.field(field));
     form.addEventListener("input", () => this.changed());
-    form.append(make("div", { class: "row" },
-      make("button", { type: "submit", class: "primary" }, "Ask"),
-      make("button", { type: "button", onclick: () => this.fillIn() }, "Try an example")));
+    const example = make("button", { type: "button", onclick: () => this.fillIn() }, "Try an example");
+    form.append(make("div", { class: "row" }, make("button", { type: "submit", class: "primary" }, "Ask"),
+      ...(this.task.fields.some((field) => field.example) ? [example] : [])));
     return form;
   }
 

@@ -265,5 +265,6 @@ export const TASKS = [classify, entities, answers, choices, similarity, rerank, 
 
 /** The models that a tab can use. */
 export function modelsFor(task, models) {
+  if (task.index) return models; // the server knows which of them reads
   return models.filter((model) => model.endpoints.includes(task.endpoint) && (task.suits?.(model) ?? true));
 }

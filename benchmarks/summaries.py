@@ -1,0 +1,79 @@
+"""One-sentence summaries of SciTLDR's abstracts: ROUGE of ours beside LEAD and sumy's LexRank and TextRank.
+
+    python benchmarks/summaries.py TASKS/scitldr --part test
+
+A summary is scored by the best F-measure over the abstract's reference summaries (rouge-score, stemmed). Needs
+`pip install '.[documents-peers]'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import re
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from albert.documents.summaries import summary
+from albert.documents.vectors import Encoder
+from albert.predict.summary import sentences
+
+NAMES = ("rouge1", "rouge2", "rougeL")
+
+
+class Tokenizer:
+    """Our sentences for sumy, which would fetch its own rules from the network."""
+
+    def to_sentences(self, text: str) -> list[str]:
+        return [part.text for part in sentences(text)]
+
+    def to_words(self, text: str) -> list[str]:
+        return re.findall(r"\w+", text.lower())
+
+
+def of_sumy(name: str) -> Callable[[str], str]:
+    """A summariser of sumy."""
+    from sumy.parsers.plaintext import PlaintextParser
+    from sumy.summarizers.lex_rank import LexRankSummarizer
+    from sumy.summarizers.text_rank import TextRankSummarizer
+
+    make = {"LexRank": LexRankSummarizer, "TextRank": TextRankSummarizer}[name]()
+    return lambda text: " ".join(map(str, make(PlaintextParser.from_string(text, Tokenizer()).document, 1)))
+
+
+def main() -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scitldr", type=Path)
+    parser.add_argument("--part", default="test")
+    parser.add_argument("--model", default="starter")
+    arguments = parser.parse_args()
+    with lzma.open(arguments.scitldr / f"{arguments.part}.jsonl.xz", "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    encoder, scorer = Encoder(arguments.model), RougeScorer(list(NAMES), use_stemmer=True)
+    ways: dict[str, Callable[[str], str]] = {
+        "ours": lambda text: summary(text, encoder, count=1)[0].text,
+        "LEAD": lambda text: sentences(text)[0].text,
+        **{name: of_sumy(name) for name in ("LexRank", "TextRank")},
+    }
+    cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
+    print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, {len(rows):,} abstracts")
+    for way, summarise in ways.items():
+        start = time.perf_counter()
+        said = [summarise(row["source"]) for row in rows]
+        seconds = time.perf_counter() - start
+        best = [[max(scorer.score(target, text)[name].fmeasure for target in row["targets"]) for name in NAMES]
+                for text, row in zip(said, rows, strict=True)]  # fmt: skip
+        means = [statistics.mean(column) for column in zip(*best, strict=True)]
+        scores = "  ".join(f"{name} {mean:.3f}" for name, mean in zip(NAMES, means, strict=True))
+        print(f"{way:10} {scores}   {1e3 * seconds / len(rows):.1f} ms a text", flush=True)
+
+
+if __name__ == "__main__":
+    main()

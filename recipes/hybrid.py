@@ -1,0 +1,175 @@
+"""A linear model beside a fine-tuned network, set by set: the hybrid, and the cascade with its throughput.
+
+    python recipes/hybrid.py TASKS --models runs/results --only "RTE,MRPC"        minutes each
+    python recipes/hybrid.py TASKS --models runs/results --only "AG News" --cascade
+
+TASKS is the folder of the task sets, --models that of `recipes/results.py`, whose model of each set is read as it is.
+The linear model learns the training rows. What each counts is learned on dev and scored on test. Where dev is the test
+part (GLUE), each fifth is scored by what was learned on the other four. "linear" is the new linear model alone, and
+"baseline" that of `baselines.py`, as far as --models has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from baselines import examples_of, ranked
+from tasksets import SETS, TaskSet
+
+from albert.data.examples import Example, read_examples
+from albert.data.sources import Problems
+from albert.data.tables import Table
+from albert.finetuning.hybrid import FOLDS, folds, gold_of, least_sure, scale_of, weigh
+from albert.linear import fit
+from albert.predict.predictor import Predictor
+from albert.predict.words import Words, certainty, hardened, hardener_of
+from albert.tasks import Task
+from albert.tasks.base import Output
+from albert.tasks.stored import StoredCascade, StoredHybrid
+
+
+def scores_of(wanted: TaskSet, task: Task, labels: tuple[str, ...], outputs: list[Output]) -> float:
+    """The set's score of these outputs."""
+    if wanted.metric == "map":
+        from albert.tasks.metrics import softmax
+
+        likely = [float(softmax(output.pooled)[labels.index("1")]) for output in outputs]
+        return ranked(likely, [output.example for output in outputs], "1")["map"]
+    return task.score(outputs, labels, task.tune(outputs, labels))[wanted.metric]
+
+
+def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
+    """Every figure of a set."""
+    files = wanted.files(arguments.tasks, arguments.models / "data")
+    predictor = Predictor.load(arguments.models / f"{name}-model", cascade=False)
+    task, labels = predictor.task, predictor.labels
+    _, train, _ = examples_of(wanted, files)
+    parts = {"dev": rows(predictor, files.dev), "test": rows(predictor, files.test)}
+    begun = time.monotonic()
+    kind = task.problem_type
+    harden = hardener_of(predictor.tokenizer)
+    model = fit(
+        hardened(train, harden), gold_of(task, train, labels), outputs=len(labels), numbers=kind == "regression"
+    )
+    seconds = time.monotonic() - begun
+    head: dict[str, list[Output]] = {}
+    words: dict[str, np.ndarray] = {}
+    for part, examples in parts.items():
+        head[part] = head["dev"] if part == "test" and files.dev == files.test else list(predictor.outputs(examples))
+        words[part] = model.logits(hardened(examples, harden))
+    gold = gold_of(task, parts["dev"], labels)
+    pooled = np.stack([output.pooled for output in head["dev"]])
+    base = Words(model, kind, harden)
+
+    def learned(own: np.ndarray) -> StoredHybrid | None:
+        """What is learned on these rows of dev; None where words do not help the score there."""
+        found = weigh(kind, pooled[own], words["dev"][own], gold[own])
+        places = np.flatnonzero(own)
+        alone = [head["dev"][place] for place in places]
+        mixed = [replace(base, hybrid=found).beside(head["dev"][place], words["dev"][place]) for place in places]
+        return None if scores_of(wanted, task, labels, mixed) < scores_of(wanted, task, labels, alone) else found
+
+    if files.dev == files.test:
+        fold = folds(len(gold))
+        parted = [learned(fold != n) for n in range(FOLDS)]
+        chosen = [parted[n] for n in fold]
+    else:
+        chosen = [learned(np.ones(len(gold), bool))] * len(parts["test"])
+    whole = weigh(kind, pooled, words["dev"], gold)
+    joined = [
+        replace(base, hybrid=own).beside(output, row)
+        for output, row, own in zip(head["test"], words["test"], chosen, strict=True)
+    ]
+    alone = [Output(example, [row]) for example, row in zip(parts["test"], words["test"], strict=True)]
+    found = {
+        "albert": scores_of(wanted, task, labels, head["test"]), "linear": scores_of(wanted, task, labels, alone),
+        "hybrid": scores_of(wanted, task, labels, joined), "head": whole.head, "words": whole.words,
+        "seconds": seconds, "bytes": len(model.to_bytes()),
+    }  # fmt: skip
+    if arguments.cascade:
+        found |= cascaded(predictor, base, pooled, words, gold, head, parts)
+    return found
+
+
+def cascaded(
+    predictor: Predictor, base: Words, pooled: np.ndarray, words: dict[str, np.ndarray], gold: np.ndarray,
+    head: dict[str, list[Output]], parts: dict[str, list[Example]],
+) -> dict[str, Any]:  # fmt: skip
+    """Accuracy and texts a second with words alone where they are sure, beside the network alone."""
+    kind = base.problem_type
+    scale = scale_of(kind, words["dev"], gold)
+    sure = certainty(words["dev"], scale, kind)
+    worse = (words["dev"].argmax(1) != gold) & (pooled.argmax(1) == gold)
+    net = (words["dev"].argmax(1) != gold).astype(int) - (pooled.argmax(1) != gold)
+    labels = predictor.labels
+    found: dict[str, Any] = {}
+    right = gold_of(predictor.task, parts["test"], labels)
+    for rule, harm in (("worse", worse), ("net", net)):
+        threshold = least_sure(sure, harm, budget=arguments.budget)
+        taken = certainty(words["test"], scale, kind) >= threshold
+        said = np.where(taken, words["test"].argmax(1), [output.pooled.argmax() for output in head["test"]])
+        found |= {f"{rule} share": float(taken.mean()), f"{rule} accuracy": float(np.mean(said == right))}
+        predictor.words = replace(base, cascade=StoredCascade(threshold, scale, 0.0))
+        found[f"{rule} rate"] = rate(predictor, parts["test"])
+    predictor.words = None
+    found["network accuracy"] = float(np.mean([output.pooled.argmax() for output in head["test"]] == right))
+    found["network rate"] = rate(predictor, parts["test"])
+    return found
+
+
+def rate(predictor: Predictor, examples: list[Example]) -> float:
+    """Texts a second, the best of three passes over at most 3,000: neighbours on the machine take turns."""
+    part, best = examples[:3000], 0.0
+    for _ in range(3):
+        begun = time.monotonic()
+        list(predictor.outputs(part))
+        best = max(best, len(part) / (time.monotonic() - begun))
+    return best
+
+
+def rows(predictor: Predictor, path: Path) -> list[Example]:
+    """A file's rows as the model reads them."""
+    table = Table(path)
+    columns = replace(predictor.columns_of(table), label=predictor.columns.label)
+    return list(read_examples(table, columns, predictor.task.parse_gold, Problems(str(path))))
+
+
+def line(name: str, found: dict[str, Any]) -> str:
+    """The set's row of the table."""
+    simple = arguments.models / f"{name}-linear.json"
+    baseline = json.loads(simple.read_text())["scores"][SETS[name].metric] if simple.exists() else None
+    best = max(found["albert"], found["linear"])
+    return (
+        f"| {name} | {SETS[name].metric} | {found['albert']:.3f} | {'–' if baseline is None else f'{baseline:.3f}'} | "
+        f"{found['linear']:.3f} | {found['hybrid']:.3f} | {found['hybrid'] - best:+.3f} | {found['head']:.2f} | "
+        f"{found['words']:.2f} | {found['bytes'] / 2**20:.1f} | {found['seconds']:.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", type=Path)
+    parser.add_argument("--models", type=Path, default=Path("runs/results"))
+    parser.add_argument("--only", required=True, help="names of sets, with commas between")
+    parser.add_argument("--cascade", action="store_true")
+    parser.add_argument("--budget", type=float, default=0.003)
+    parser.add_argument("--out", type=Path, default=Path("runs/hybrid"))
+    arguments = parser.parse_args()
+    print(f"{time.strftime('%Y-%m-%d')}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    head = ["set", "score", "albert", "baseline", "linear", "hybrid", "over the better", "head", "words", "MiB",
+            "seconds"]  # fmt: skip
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|", flush=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for each in arguments.only.split(","):
+        result = measured(each, SETS[each])
+        (arguments.out / f"{each}{'-cascade' if arguments.cascade else ''}.json").write_text(json.dumps(result))
+        print(line(each, result), flush=True)
+        if arguments.cascade:
+            print(json.dumps({key: value for key, value in result.items() if " " in key}), flush=True)
