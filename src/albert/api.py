@@ -12,7 +12,7 @@ from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.hub import STARTER
 from albert.predict.labelling import label_texts
-from albert.predict.open import open_model
+from albert.predict.open import load_predictor, open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import PretrainedModel
 from albert.storage.files import named
@@ -28,6 +28,8 @@ def train(
     init: str | Path | None = None,
     tokenizer: str | Path | None = None,
     size: str | None = None,
+    targets: str | Path | None = None,
+    dev_targets: str | Path | None = None,
     metric: str | None = None,
     fallback: str | None = None,
     early_exit: bool = False,
@@ -47,7 +49,8 @@ def train(
     Columns and task are guessed where the options, those of `DataSource`, do not name them; without `dev` a tenth is
     held out. `init` is a model folder or hub id to start from, the package's starter unless `size` names a network to
     train from scratch, on the vocabulary in the folder `tokenizer` or our English one. `fallback` is a label for texts
-    that no other one fits; it is also the answer where none is likely enough. With `hybrid` a linear model
+    that no other one fits; it is also the answer where none is likely enough. `targets` is a file with a target a line,
+    beside `data` with a source a line, and `dev_targets` the same beside `dev`. With `hybrid` a linear model
     on words speaks beside the network, and with `cascade` it answers alone where it is sure. `few_labels`: whether a
     linear head on vectors is learned; None: where a label has few rows. `settings` are those of `albert train --set`.
     Raises `AlbertError`.
@@ -59,6 +62,8 @@ def train(
         init=None if init is None else str(init),
         tokenizer=None if tokenizer is None else str(tokenizer),
         size=size,
+        targets=None if targets is None else str(targets),
+        dev_targets=None if dev_targets is None else str(dev_targets),
         metric=metric,
         fallback=fallback,
         early_exit=early_exit,
@@ -70,7 +75,7 @@ def train(
         settings=settings or {},
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
-    return Predictor.load(result.folder)
+    return load_predictor(result.folder)
 
 
 @data_options
@@ -109,14 +114,14 @@ def distill(
         settings=settings or {},
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
-    return Predictor.load(result.folder)
+    return load_predictor(result.folder)
 
 
 def load(name: str | Path, *, precision: Precision = "auto", early_exit: bool = True) -> Predictor | PretrainedModel:
     """Loads a model from a folder, a hub id, or "starter", the pre-trained model that the package ships.
 
-    A fine-tuned one predicts, a pre-trained one fills masks. `precision` and `early_exit` as for `Predictor.load`.
-    Raises `AlbertError`.
+    A fine-tuned one predicts or writes texts, a pre-trained one fills masks. `precision` and `early_exit` as for
+    `Predictor.load`. Raises `AlbertError`.
     """
     return open_model(name, precision=precision, early_exit=early_exit)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from albert.errors import AlbertError, ErrorKind
+from albert.sizes import BERT_NETWORK, SIZES, DecoderConfig
 from albert.storage.files import read_vouched
 from albert.storage.stored import parse, typed
 
@@ -53,6 +54,8 @@ class AlbertConfig:
     to either side and the global ones. Global positions read all positions, and all positions read them. They are the
     first `global_tokens` and, with `global_question`, the whole first text of a pair. None is full attention.
 
+    A `decoder` makes a network that reads a text and writes another one; None is the encoder alone.
+
     Raises `AlbertError` (bad-config) for values out of range or in conflict with each other.
     """
 
@@ -79,6 +82,7 @@ class AlbertConfig:
     attention_window: int | None = None
     global_tokens: int = 1
     global_question: bool = True
+    decoder: DecoderConfig | None = None
     model_type: ModelType = "albert"
     id2label: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -90,6 +94,17 @@ class AlbertConfig:
     @property
     def num_labels(self) -> int:
         return len(self.id2label)
+
+    @property
+    def decoder_layers(self) -> int:
+        """How often the decoder's blocks are run; 0 without a decoder."""
+        return 0 if self.decoder is None else self.decoder.decoder_layers or self.num_hidden_layers
+
+    @property
+    def decoder_groups(self) -> int:
+        """How many groups of blocks the decoder has; 0 without a decoder."""
+        wanted = 0 if self.decoder is None else self.decoder.decoder_groups
+        return wanted or min(self.num_hidden_groups, self.decoder_layers)
 
     @classmethod
     def named(cls, size: str, **overrides: Any) -> Self:
@@ -119,10 +134,10 @@ class AlbertConfig:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "config.json") -> Self:
-        """Reads Hugging Face's keys. Missing keys get the class defaults of transformers (for
-        ALBERT those of xxlarge).
-        """
+        """Reads Hugging Face's keys. Missing keys get transformers' class defaults (for ALBERT those of xxlarge)."""
         family = raw.get("model_type", "albert")
+        writes = isinstance(family, str) and family.endswith(_WRITING)
+        family = family.removesuffix(_WRITING) if writes else family
         windowed = isinstance(family, str) and family.endswith(_WINDOWED)
         family = family.removesuffix(_WINDOWED) if windowed else family
         if family not in list(_TRANSFORMERS_DEFAULTS):
@@ -149,6 +164,7 @@ class AlbertConfig:
                         hint=f"did you mean {suggestion[0]!r}?",
                     )
         values |= {key: own[key] for key in _OWN if key in own}
+        values["decoder"] = _stored_decoder(raw, writes, source)
         if windowed != (values.get("attention_window") is not None):
             window = "an attention_window" if windowed else "none"
             raise AlbertError(
@@ -191,7 +207,7 @@ class AlbertConfig:
 
         `labelled=False` leaves the labels out: transformers sizes its SOP and QA heads by their number.
         """
-        own_names = {*_OWN, "model_type", "id2label", "problem_type"}
+        own_names = {*_OWN, "decoder", "model_type", "id2label", "problem_type"}
         network = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own_names}
         labels: dict[str, Any] = {}
         if labelled and self.id2label:
@@ -202,17 +218,19 @@ class AlbertConfig:
         windowed = self.attention_window is not None
         own = {name: getattr(self, name) for name in _OWN if windowed or name not in _WINDOW}
         if self.model_type == "bert":
-            own = {name: value for name, value in own.items() if name not in _BERT_NETWORK}
+            own = {name: value for name, value in own.items() if name not in BERT_NETWORK}
             network["classifier_dropout"] = network.pop("classifier_dropout_prob")
             network = {name: value for name, value in network.items() if name not in _OF_ALBERT}
         else:
             network |= {"bos_token_id": CLS_ID, "eos_token_id": SEP_ID}
+        decoder = {"decoder": asdict(self.decoder)} if self.decoder is not None else {}
         return {
-            "model_type": self.model_type + (_WINDOWED if windowed else ""),
+            "model_type": self.model_type + (_WINDOWED if windowed else "") + (_WRITING if decoder else ""),
             "architectures": [architecture or f"{self.model_type.capitalize()}Model"],
             **network,
             "tie_word_embeddings": True,
             **labels,
+            **decoder,
             "albert": own,
         }
 
@@ -260,7 +278,7 @@ class AlbertConfig:
                 self.embedding_size,
             )
         if self.model_type == "bert":
-            for name, wanted in {**_BERT_NETWORK, "inner_group_num": 1}.items():
+            for name, wanted in {**BERT_NETWORK, "inner_group_num": 1}.items():
                 if getattr(self, name) != wanted:
                     raise _bad(name, f"{wanted!r} in the layout of BERT", getattr(self, name))
         window = self.attention_window
@@ -268,6 +286,8 @@ class AlbertConfig:
             raise _bad("attention_window", "an even number of positions from 2 to 65,536", window)
         if self.global_tokens > self.max_position_embeddings:
             raise _bad("global_tokens", f"at most the {self.max_position_embeddings:,} positions", self.global_tokens)
+        if self.decoder is not None:
+            self._check_decoder(self.decoder)
         if self.pad_token_id >= self.vocab_size:
             raise _bad("pad_token_id", f"an id below vocab_size {self.vocab_size:,}", self.pad_token_id)
         if len(set(self.id2label)) != len(self.id2label):
@@ -275,13 +295,22 @@ class AlbertConfig:
         if (count := self.approximate_parameters()) > _MAX_PARAMETERS:
             raise _bad("the whole", f"at most {_MAX_PARAMETERS:,} parameters", f"{count:,}")
 
+    def _check_decoder(self, decoder: DecoderConfig) -> None:
+        if self.sharing in ("attention", "ffn"):
+            raise _bad("sharing", "all or none beside a decoder", self.sharing)
+        if self.decoder_groups > self.decoder_layers:
+            raise _bad("decoder_groups", f"at most {self.decoder_layers} decoder layers", self.decoder_groups)
+        if decoder.share_with_encoder and self.decoder_groups != self.num_hidden_groups:
+            expected = f"{self.num_hidden_groups}, the encoder's, with share_with_encoder"
+            raise _bad("decoder_groups", expected, self.decoder_groups)
+
     def approximate_parameters(self) -> int:
-        """The number of weights in embeddings and blocks, without biases: enough to refuse absurd sizes before
-        allocation.
-        """
+        """The number of weights in embeddings and blocks, without biases: for refusing absurd sizes."""
         embeddings = self.embedding_size * (self.vocab_size + self.max_position_embeddings + self.hidden_size)
         block = self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
-        return embeddings + block * self.num_hidden_groups * self.inner_group_num
+        cross = 4 * self.hidden_size**2
+        blocks = block * self.num_hidden_groups + (block + cross) * self.decoder_groups
+        return embeddings + blocks * self.inner_group_num
 
 
 @dataclass(frozen=True)
@@ -296,6 +325,7 @@ class _Stored:
 _WINDOW = ("attention_window", "global_tokens", "global_question")
 _OWN = ("sharing", "embedding_projection", "pooling", *_WINDOW, "extra")  # under "albert" in config.json
 _WINDOWED = "-windowed"  # behind the model type: transformers would leave the windows out, and so refuses the folder
+_WRITING = "-text2text"  # behind it, where there is a decoder: transformers refuses the folder for the same reason
 # transformers' AlbertConfig() has the shape of xxlarge-v1, its BertConfig() that of base.
 _TRANSFORMERS_DEFAULTS: dict[str, dict[str, Any]] = {
     "albert": {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16_384},
@@ -303,7 +333,6 @@ _TRANSFORMERS_DEFAULTS: dict[str, dict[str, Any]] = {
         "vocab_size": 30_522, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
     },
 }  # fmt: skip
-_BERT_NETWORK: dict[str, Any] = {"sharing": "none", "embedding_projection": False}
 _OF_ALBERT = {"embedding_size", "num_hidden_groups", "inner_group_num"}  # keys that BERT's config.json lacks
 # Keys that change the network, and the only value that is supported.
 _VARIANTS: dict[str, Any] = {
@@ -314,7 +343,7 @@ _IGNORED_KEYS = {
     "tie_word_embeddings", "transformers_version", "dtype", "torch_dtype", "position_embedding_type",
     "output_past", "gap_size", "net_structure_type", "num_memory_blocks", "down_scale_factor",
     "finetuning_task", "_name_or_path", "use_cache", "num_labels", "language", "is_decoder", "add_cross_attention",
-    "classifier_dropout",
+    "classifier_dropout", "decoder",
 }  # fmt: skip
 
 
@@ -324,6 +353,17 @@ def _refuse_variants(raw: dict[str, Any], source: str) -> None:
             raise AlbertError(ErrorKind.CONFIG, f"{source}: {key}", expected=repr(ours), got=repr(raw[key]))
 
 
+def _stored_decoder(raw: dict[str, Any], writes: bool, source: str) -> DecoderConfig | None:
+    """The section "decoder", which stands there exactly where the model type says so."""
+    section = raw.get("decoder")
+    if writes != (section is not None):
+        raise AlbertError(
+            ErrorKind.CONFIG, f"{source}: model_type {raw.get('model_type')!r}",
+            expected='a section "decoder"' if writes else 'no section "decoder"', got=f"{section!r:.100}",
+        )  # fmt: skip
+    return None if section is None else typed(DecoderConfig, section, f"{source}: decoder", kind=ErrorKind.CONFIG)
+
+
 def _from_bert(raw: dict[str, Any]) -> dict[str, Any]:
     """BERT's keys under ALBERT's names, and those that BERT does not have."""
     defaults = _TRANSFORMERS_DEFAULTS["bert"]
@@ -331,7 +371,7 @@ def _from_bert(raw: dict[str, Any]) -> dict[str, Any]:
     dropout = raw.get("classifier_dropout")
     if dropout is None:  # transformers takes the hidden layers' then
         dropout = raw.get("hidden_dropout_prob", defaults["hidden_dropout_prob"])
-    made = {"embedding_size": hidden, "num_hidden_groups": layers, "classifier_dropout_prob": dropout, **_BERT_NETWORK}
+    made = {"embedding_size": hidden, "num_hidden_groups": layers, "classifier_dropout_prob": dropout, **BERT_NETWORK}
     return {**raw, **made, "hidden_size": hidden, "num_hidden_layers": layers}
 
 
@@ -358,42 +398,3 @@ def _bad(name: str, expected: str, got: object) -> AlbertError:
 def _nearest(name: str, known: Any) -> str | None:
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"did you mean {found[0]!r}?" if found else "known: " + ", ".join(sorted(known))
-
-
-def _published(hidden: int, layers: int, heads: int) -> dict[str, Any]:
-    """Paper, Table 1: FFN 4H, E = 128."""
-    return {
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "intermediate_size": 4 * hidden,
-    }
-
-
-_V1 = {"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
-_V1_XXLARGE = {"hidden_act": "gelu"}  # its json has dropout 0
-_BERT = {
-    **_BERT_NETWORK,
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.1,
-    "attention_probs_dropout_prob": 0.1,
-    "vocab_size": 30_522,
-}
-
-# xlarge: the published jsons say 16 heads (HF, Paddle), the paper's H/64 rule 32. We follow the jsons.
-SIZES: dict[str, dict[str, Any]] = {
-    "tiny": _published(128, 2, 2),
-    "mini": _published(256, 4, 4),
-    "small": _published(384, 6, 6),
-    "base": _published(768, 12, 12),
-    "large": _published(1024, 24, 16),
-    "xlarge": _published(2048, 24, 16),
-    "xxlarge": _published(4096, 12, 64),
-    "base-v1": _published(768, 12, 12) | _V1,
-    "large-v1": _published(1024, 24, 16) | _V1,
-    "xlarge-v1": _published(2048, 24, 16) | _V1,
-    "xxlarge-v1": _published(4096, 12, 64) | _V1_XXLARGE,
-    "bert-base": _published(768, 12, 12) | _BERT | {"embedding_size": 768},
-    "bert-large": _published(1024, 24, 16) | _BERT | {"embedding_size": 1024},
-}
-SIZES |= {f"{size}-v2": SIZES[size] for size in ("base", "large", "xlarge", "xxlarge")}

@@ -23,7 +23,7 @@ from albert.export import LAYOUTS
 from albert.finetuning.dataset import FinetuneConfig
 from albert.model.names import FAMILIES
 from albert.predict.predictor import Predictor
-from albert.tasks import NAMES, TASKS
+from albert.tasks import NAMES, TASKS, WRITING, task_named
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert
 from served import write_model
@@ -39,6 +39,8 @@ LEFT_OUT = {
     "evaluate": KNOWN,
     "export": KNOWN,
     "predict": UNLABELLED,
+    "generate": UNLABELLED,
+    "translate": UNLABELLED,
     "moderate": SINGLE,
     "embed": SINGLE,
     "rerank": SINGLE,
@@ -89,7 +91,7 @@ def test_a_function_lists_them(function: Callable[..., Any]) -> None:
 
 
 def test_choices_come_from_the_registries() -> None:
-    assert tuple(TASKS) == NAMES == tuple(task.name for task in TASKS.values())
+    assert (*TASKS, *WRITING) == NAMES == tuple(task_named(name).name for name in NAMES)
     assert tuple(FAMILIES) == LAYOUTS == get_args(ModelType)
     assert "albert or bert" in next(option for option in COMMANDS["convert"].params if option.name == "to").help
     assert "int8" in next(option for option in COMMANDS["export"].params if option.name == "to").help

@@ -15,6 +15,7 @@ import pytest
 import kill_at
 from conftest import write_reviews
 from corpora import counting_corpus
+from rewriting import write_pairs
 
 FORKS = multiprocessing.get_context("forkserver")  # of a process that has imported what takes seconds
 FORKS.set_forkserver_preload(
@@ -22,6 +23,7 @@ FORKS.set_forkserver_preload(
 )
 SETTINGS = {
     "train": ["epochs=3", "batch_size=16", "average=0.3"],
+    "text2text": ["epochs=3", "batch_size=16", "average=0.3", "num_hidden_layers=1"],
     "pretrain": [
         "steps=12",
         "batch_size=8",
@@ -45,7 +47,8 @@ class Run:
         self.folder = folder
         self.output = folder.with_name(f"{folder.name}.txt")
         settings = [word for setting in SETTINGS[verb] + NETWORK for word in ("--set", setting)]
-        self.arguments = [verb, str(data), "-o", str(folder), "--size", "tiny", "--resume", "--quiet", *settings]
+        words = ["train", "--task", verb, "--metric", "exact_match"] if verb == "text2text" else [verb]
+        self.arguments = [*words, str(data), "-o", str(folder), "--size", "tiny", "--resume", "--quiet", *settings]
 
     def _start(self, boundary: int) -> ForkServerProcess:
         process = FORKS.Process(target=kill_at.redirected, args=(self.output, boundary, self.arguments))
@@ -74,12 +77,14 @@ class Run:
         return weights, [{k: v for k, v in record.items() if k != "seconds"} for record in records]
 
 
-@pytest.fixture(scope="module", params=["train", "pretrain"])
+@pytest.fixture(scope="module", params=["train", "pretrain", "text2text"])
 def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Path, Run, int]:
     """The uninterrupted run, and how many write boundaries it passes."""
     folder = tmp_path_factory.mktemp("kill")
     if request.param == "train":
         data = write_reviews(folder / "reviews.csv", rows=60)
+    elif request.param == "text2text":
+        data = write_pairs(folder / "pairs.csv", rows=60)
     else:
         data = counting_corpus(folder / "shards")
     run = Run(request.param, folder / "whole", data)

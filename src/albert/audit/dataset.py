@@ -27,7 +27,7 @@ from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError
 from albert.hub import STARTER
-from albert.tasks import Lengths, Task, guess_task, task_named
+from albert.tasks import WRITING, Lengths, Task, guess_task, task_named
 from albert.text.encodings import Tokenizer
 from albert.text.hardening.hardener import SURROGATE
 from albert.text.open import open_tokenizer
@@ -109,30 +109,33 @@ def audit(config: AuditConfig, *, tokenizer: Tokenizer | None = None) -> Audit:
     findings = [finding for part in read.values() for finding in part.findings]
     if pieces is not None:
         findings += _unusable(task, train, columns)
-        findings += _findings(splits, pieces, lengths=lengths)
+        findings += _findings(splits, pieces, lengths=lengths, labelled=task.name not in WRITING)
     return Audit(
         task.name,
         reason,
         columns,
         [SplitFacts(name, tables[name].path, len(part.examples), part.bad) for name, part in read.items()],
-        count_labels(train),
+        {} if task.name in WRITING else count_labels(train),
         lengths,
         pieces,
         sorted(findings, key=lambda finding: list(Severity).index(finding.severity)),
     )
 
 
-def _findings(splits: Mapping[str, Sequence[Example]], pieces: PieceCounts, *, lengths: Lengths) -> list[Finding]:
+def _findings(
+    splits: Mapping[str, Sequence[Example]], pieces: PieceCounts, *, lengths: Lengths, labelled: bool
+) -> list[Finding]:
+    """All of them; those on labels where rows have labels rather than texts to write."""
     everything = [example for examples in splits.values() for example in examples]
     train = next(iter(splits.values()))
     return [
-        *label_findings(splits),
+        *(label_findings(splits) if labelled else []),
         *number_findings(everything),
         *duplicate_findings(splits),
         *text_findings(everything),
         *span_findings(everything),
         *piece_findings(train, pieces, max_length=lengths.max_length, fate=lengths.fate()),
-        *learned_findings(train),
+        *(learned_findings(train) if labelled else []),
     ]
 
 

@@ -55,7 +55,7 @@ def evaluate(
     from albert.cli import evaluations as run
     from albert.cli.gates import check_gates, parse_gates
     from albert.hub import model_files
-    from albert.predict.predictor import Predictor
+    from albert.predict.open import load_predictor
     from albert.report import write_report
     from albert.storage.files import require_folder, require_output
 
@@ -72,7 +72,7 @@ def evaluate(
     if glue is not None:
         check_gates(gates, run.run_glue(model, glue, run.require_data(data), submission=submission, as_json=json))
         return
-    predictor = Predictor.load(
+    predictor = load_predictor(
         model,
         precision=precision,  # type: ignore[arg-type]
         early_exit=not full_depth,

@@ -39,7 +39,7 @@ def predict(
     require_output(out, inputs=(data, *model_files(model)))
     Form.of(out, output_format)  # refuses before anything is imported, too
     from albert.predict.files import score_file
-    from albert.predict.predictor import Predictor
+    from albert.predict.open import load_predictor
     from albert.tasks import DecodeOptions
 
     options = DecodeOptions(
@@ -49,7 +49,7 @@ def predict(
         no_answer=no_answer,
         raw_scores=raw_scores,
     )
-    predictor = Predictor.load(model, precision=precision, early_exit=not full_depth)  # type: ignore[arg-type]
+    predictor = load_predictor(model, precision=precision, early_exit=not full_depth)  # type: ignore[arg-type]
     source = DataSource(data, **reading)
     predictor = predictor.fitted(source)
     scored = score_file(predictor, source, out, options=options, output_format=output_format)

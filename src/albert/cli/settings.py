@@ -11,14 +11,14 @@ import typer
 from albert.cli.options import AsJson
 from albert.errors import AlbertError, ErrorKind
 
-_VERBS = ("train", "pretrain")
+_VERBS = ("train", "text2text", "pretrain")
 
 
 def settings(
-    verb: Annotated[str, typer.Argument(help="train or pretrain.")] = "train",
+    verb: Annotated[str, typer.Argument(help="train, text2text (train --task text2text) or pretrain.")] = "train",
     json: AsJson = False,
 ) -> None:
-    """List the settings that `--set name=value` takes in train or pretrain, with their defaults."""
+    """List the settings that `--set name=value` takes in a training, with their defaults."""
     found = list(_found(verb))
     if json:
         from json import dumps
@@ -41,6 +41,8 @@ def _found(verb: str) -> Iterator[dict[str, Any]]:
     match verb:
         case "train":
             from albert.finetuning.finetune import COMPONENTS, DEFAULTS
+        case "text2text":
+            from albert.finetuning.text2text import COMPONENTS, DEFAULTS
         case "pretrain":
             from albert.pretraining.pretrain import COMPONENTS, DEFAULTS
         case _:

@@ -23,6 +23,10 @@ def train(
     size: Annotated[
         str | None, typer.Option(help="Train a network of this size from scratch instead: tiny, mini, small, base, …")
     ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="File with a target a line, beside one with a source a line (text2text).")
+    ] = None,
+    dev_targets: Annotated[str | None, typer.Option(help="The same beside the file of --dev.")] = None,
     metric: Annotated[
         str | None, typer.Option(help="Dev score that decides, e.g. macro_f1 or mcc; else the task's own.")
     ] = None,
@@ -62,7 +66,7 @@ def train(
     from albert.training.progress import ConsoleProgress
     from albert.training.settings import parse_setting
 
-    require_folder(out, inputs=filter(None, (data, dev)))
+    require_folder(out, inputs=filter(None, (data, dev, targets, dev_targets)))
     config = FinetuneConfig(
         train=DataSource(data, **options),
         out=out,
@@ -70,6 +74,8 @@ def train(
         init=init,
         tokenizer=tokenizer,
         size=size,
+        targets=targets,
+        dev_targets=dev_targets,
         metric=metric,
         fallback=fallback,
         early_exit=early_exit,

@@ -193,15 +193,20 @@ class Features:
 
 
 def within_budget(order: Sequence[int] | np.ndarray, lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Cuts `order` into runs whose padded size (rows times the longest row) is at most `max_tokens`."""
+    """Cuts `order` into runs whose padded size (rows times the longest row) is at most `max_tokens`.
+
+    `lengths` is [rows], or [rows, sides] for rows of several parts, each padded to the longest of its side.
+    """
     runs: list[np.ndarray] = []
-    start, longest = 0, 0
+    start = 0
     order = np.asarray(order)
-    for position, index in enumerate(order):
-        longest_with = max(longest, int(lengths[index]))
-        if position > start and longest_with * (position - start + 1) > max_tokens:
+    sides = lengths[order].reshape(len(order), -1)
+    longest = [0] * sides.shape[1]
+    for position, row in enumerate(sides.tolist()):
+        longest_with = [max(pair) for pair in zip(longest, row, strict=True)]
+        if position > start and sum(longest_with) * (position - start + 1) > max_tokens:
             runs.append(order[start:position])
-            start, longest_with = position, int(lengths[index])
+            start, longest_with = position, row
         longest = longest_with
     if start < len(order):
         runs.append(order[start:])
@@ -214,15 +219,17 @@ def training_steps(
     """One epoch: for each optimiser step its micro-batches, each an array of indices into `lengths`.
 
     Each index occurs once. A step has `batch_size` rows of similar length (the last step fewer), out of pools drawn at
-    random. A step with more than `max_tokens` padded tokens is divided.
+    random. A step with more than `max_tokens` padded tokens is divided. `lengths` as `within_budget` reads them; rows
+    of several sides are similar in their sums.
     """
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
     steps: list[np.ndarray] = []
+    sums = lengths.reshape(len(lengths), -1).sum(1)
     pool = batch_size * POOL_BATCHES
     for start in range(0, len(order), pool):
         part = order[start : start + pool]
-        part = part[np.argsort(lengths[part], kind="stable")]
+        part = part[np.argsort(sums[part], kind="stable")]
         steps.extend(part[i : i + batch_size] for i in range(0, len(part), batch_size))
     return [within_budget(steps[i], lengths, max_tokens) for i in rng.permutation(len(steps))]
 

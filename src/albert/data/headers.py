@@ -24,9 +24,22 @@ LABEL_NAMES = (
     "score", "rating", "stars", "is_duplicate", "spans", "entities", "answers", "answer",
 )  # fmt: skip
 CHOICES_NAMES = ("choices", "options", "endings", "choice")  # a column of lists
+# Of tables of texts and what is made of them: translations, summaries, answers in other words.
+REWRITE_NAMES = (
+    ("source", "target"), ("src", "tgt"), ("input", "output"), ("text", "summary"), ("document", "summary"),
+    ("article", "summary"), ("article", "highlights"), ("source", "translation"), ("text", "translation"),
+    ("text", "target"), ("prompt", "completion"), ("input", "target"),
+)  # fmt: skip
 _OTHER_NAMES = ("id", "idx", "index", "guid", "timestamp", "date", "url", "split", "lang", "prediction", "predictions")
 KNOWN_NAMES = frozenset(
-    (*TEXT_NAMES, *LABEL_NAMES, *CHOICES_NAMES, *_OTHER_NAMES, *itertools.chain.from_iterable(PAIR_NAMES))
+    (
+        *TEXT_NAMES,
+        *LABEL_NAMES,
+        *CHOICES_NAMES,
+        *_OTHER_NAMES,
+        *itertools.chain.from_iterable(PAIR_NAMES),
+        *itertools.chain.from_iterable(REWRITE_NAMES),
+    )
 )
 UNNAMED = "index"  # the first column of tables from pandas and R
 _PANDAS_UNNAMED = re.compile(r"Unnamed: \d+")

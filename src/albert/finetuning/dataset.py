@@ -40,7 +40,8 @@ class FinetuneConfig:
     out. `init` is a model folder or hub id, the starter unless told otherwise; a `size` instead trains a network of it
     from scratch, on our English vocabulary or that of the folder `tokenizer`. `metric` is the dev score that decides,
     else the task's own. `fallback` is the label for texts that no other one fits: also the answer where none is likely
-    enough. `settings` override the values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With
+    enough. `targets` is a file with a target a line beside the source a line of `train`, `dev_targets` that of `dev`.
+    `settings` override the values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With
     `early_exit` heads stand behind every depth, to be left so that at most the share `exit_budget` of dev gets worse
     answers. With `hybrid` a linear model on
     words speaks beside the head; with `cascade` it answers alone where it is sure, so that at most the share
@@ -56,6 +57,8 @@ class FinetuneConfig:
     init: str | None = None
     tokenizer: str | None = None
     size: str | None = None
+    targets: str | None = None
+    dev_targets: str | None = None
     metric: str | None = None
     fallback: str | None = None
     early_exit: bool = False
@@ -73,6 +76,8 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", DataSource.of(self.train))  # a path alone is a source without options
         require_share("--exit-budget", self.exit_budget)
+        if self.targets is not None and self.train.task is None:
+            object.__setattr__(self, "train", replace(self.train, task="text2text"))
         require_share("--cascade-budget", self.cascade_budget)
         require_share("--teacher-weight", self.teacher_weight)
         if not _COLDEST <= self.temperature <= _WARMEST:

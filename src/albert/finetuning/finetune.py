@@ -20,6 +20,7 @@ from albert.finetuning.hybrid import add_words, require_words_for
 from albert.finetuning.report import Finished, report_on
 from albert.finetuning.teachers import Lesson, add_teachers
 from albert.finetuning.temperature import scale_temperature
+from albert.finetuning.text2text import finetune_text2text
 from albert.machine.memory import peak_memory
 from albert.model import AlbertForTask
 from albert.model.checkpoint import start_from
@@ -27,6 +28,7 @@ from albert.model.folder import ModelFolder
 from albert.storage.files import disk_errors
 from albert.storage.locks import run_lock
 from albert.storage.replacing import settle
+from albert.tasks import WRITING
 from albert.tasks.stored import StoredExit, StoredTask, noted
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
@@ -71,6 +73,8 @@ def finetune(
     Raises `AlbertError` with the exit codes of `ErrorKind`; for bad data nothing is written.
     """
     progress = progress or ConsoleProgress(quiet=True)
+    if config.train.task in WRITING:
+        return finetune_text2text(config, resume=resume, overwrite=overwrite, progress=progress)
     start = None if config.init is None else ModelFolder.open(config.init)
     config = _read_whole(config, start, progress)
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)

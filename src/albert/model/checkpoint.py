@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
+from albert.model.decoder import ARCHITECTURE, AlbertForText2Text
 from albert.model.folder import NEXT_SENTENCE, ModelFolder
 from albert.model.heads import HEADS, AlbertForTask
-from albert.model.names import FAMILIES, Family, transformers_names
+from albert.model.names import FAMILIES, Family, text2text_names, transformers_names
 from albert.model.network import AlbertModel, initialize
 from albert.storage.files import (
     MANIFEST,
@@ -69,7 +70,7 @@ def load_encoder(name: str | Path | ModelFolder) -> AlbertModel:
 
 def _load_encoder(folder: ModelFolder) -> AlbertModel:
     require_vouched(folder)
-    config = folder.config
+    config = folder.config.with_(decoder=None)
     stored = _stored_tensors(folder.path, config)
     pooler = f"{FAMILIES[config.model_type].pooler}.weight" in stored
     with torch.device("meta"):
@@ -118,6 +119,47 @@ def _load_model(folder: ModelFolder) -> AlbertForTask:
     return model.eval()
 
 
+def load_text2text(name: str | Path | ModelFolder) -> AlbertForText2Text:
+    """Loads a network with a decoder. Raises `AlbertError`: bad-model (with a diff of the tensors), bad-config."""
+    folder = ModelFolder.open(name)
+    with folder.unchanged():
+        require_vouched(folder)
+        with torch.device("meta"):
+            model = AlbertForText2Text(folder.config)
+        stored, wanted = _stored_tensors(folder.path, folder.config), text2text_names(folder.config)
+        _check(model, wanted, stored, folder.path, family=FAMILIES[folder.config.model_type])
+        _fill(model, wanted, stored)
+    return model.eval()
+
+
+def start_text2text(
+    name: str | Path | ModelFolder, config: AlbertConfig, generator: torch.Generator
+) -> tuple[AlbertForText2Text, list[str]]:
+    """A network with a decoder around the encoder of a checkpoint.
+
+    Of the head that names pieces, and of the decoder of such a network, what is stored is kept; else the decoder's
+    self-attention and feed-forward network begin as the encoder's, and the rest is drawn anew. Returns the model and
+    what was drawn anew, in words.
+    """
+    folder = ModelFolder.open(name)
+    require_vouched(folder)
+    stored = _stored_tensors(folder.path, config)
+    encoder = transformers_names(config, "masked_lm")
+    wanted = text2text_names(config)
+    same = folder.config.decoder == config.decoder
+    kept = {ours: theirs for ours, theirs in wanted.items()
+            if ours.startswith("albert.") or (theirs in stored and (same or ours in encoder))}  # fmt: skip
+    with torch.device("meta"):
+        model = AlbertForText2Text(config)
+    _check(model, kept, stored, folder.path, family=FAMILIES[config.model_type], ignore_heads=True)
+    _allocate(model)
+    initialize(model, config, generator)
+    _fill(model, kept, stored)
+    if not same:
+        model.start_as_encoder()
+    return model, sorted({part for ours in set(wanted) - set(kept) if (part := model.drawn_part(ours))})
+
+
 def start_from(
     name: str | Path | ModelFolder, config: AlbertConfig, head: str, generator: torch.Generator, *, exits: bool = False
 ) -> tuple[AlbertForTask, list[str]]:
@@ -127,7 +169,7 @@ def start_from(
     stored head is kept if it is of this kind and has the same labels, if it has labels; otherwise a new one is drawn.
     Returns the model and the names of the new parts, in words.
     """
-    folder = ModelFolder.open(name)
+    folder, config = ModelFolder.open(name), config.with_(decoder=None)
     require_vouched(folder)
     stored = _stored_tensors(folder.path, config)
     wanted = transformers_names(config, head)
@@ -150,7 +192,9 @@ def start_from(
     return model, sorted({ours.rsplit(".", 1)[0] for ours in fresh})
 
 
-def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
+def save_model(
+    model: AlbertForTask | AlbertForText2Text | AlbertModel, folder: Path, *, dtype: torch.dtype = torch.float32
+) -> None:
     """Writes `config.json` and `model.safetensors`; transformers loads both.
 
     The layout is that of `config.model_type`. Shared parts are written once per group, as in transformers. In ALBERT's
@@ -159,12 +203,16 @@ def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch
     config = model.config
     family = FAMILIES[config.model_type]
     head: str | None = None
+    names: dict[str, str] | None = None
     if isinstance(model, AlbertForTask):
         state, head, labelled = model.state_dict(), model.head_name, model.head.labelled
+    elif isinstance(model, AlbertForText2Text):
+        names, labelled = text2text_names(config), False
+        state = {name: tensor for name, tensor in model.state_dict().items() if name in names}  # shared parts once
     else:
         state, labelled = {f"albert.{name}": tensor for name, tensor in model.state_dict().items()}, False
     exits = {name: tensor.detach().to("cpu", dtype) for name, tensor in state.items() if name.startswith("exits.")}
-    names = transformers_names(config, head)
+    names = names or transformers_names(config, head)
     tensors = {names[ours]: tensor.detach().to("cpu", dtype) for ours, tensor in state.items() if ours not in exits}
     if family.mapping and not config.embedding_projection:
         tensors[f"{family.mapping}.weight"] = torch.eye(config.hidden_size, dtype=dtype)
@@ -175,7 +223,8 @@ def save_model(model: AlbertForTask | AlbertModel, folder: Path, *, dtype: torch
     if exits:  # apart, since transformers knows no such weights
         write_file(folder / EXITS, save(exits, metadata={"format": "pt"}))
     write_file(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
-    write_json(folder / "config.json", config.to_dict(architecture=family.architecture(head), labelled=labelled))
+    architecture = ARCHITECTURE if config.decoder is not None else family.architecture(head)
+    write_json(folder / "config.json", config.to_dict(architecture=architecture, labelled=labelled))
 
 
 # --- what is stored ------------------------------------------------------------------------------------

@@ -62,9 +62,19 @@ class ModelFolder:
         """transformers' class for the model; "none" if the folder does not name one."""
         return str((self.stored.get("architectures") or ["none"])[0])
 
+    @property
+    def writes(self) -> bool:
+        """Whether the network has a decoder, and writes texts."""
+        return self.config.decoder is not None
+
     @cached_property
     def head(self) -> str:
         """The name of its head in `HEADS`. Raises `AlbertError` (bad-model) for an unknown head."""
+        if self.writes:
+            raise AlbertError(
+                ErrorKind.MODEL, f"{self.path}: a network that writes texts", expected="an encoder with a head",
+                hint="predict with `albert predict` or `albert generate`",
+            )  # fmt: skip
         family = FAMILIES[self.config.model_type]
         heads = {family.architecture(head): head for head in HEADS}
         if family.prefix == "bert":
@@ -81,7 +91,7 @@ class ModelFolder:
     @property
     def pretrained(self) -> bool:
         """Whether it fills masks and is not fine-tuned for a task."""
-        return self.head in ("masked_lm", "pretraining")
+        return not self.writes and self.head in ("masked_lm", "pretraining")
 
     @property
     def fingerprint(self) -> str:

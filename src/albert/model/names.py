@@ -40,7 +40,7 @@ class Family:
     def is_head_name(self, name: str) -> bool:
         """Whether a tensor's name belongs to a head, whichever it is."""
         theirs = (theirs for head in HEADS.values() for theirs in head.names[self.prefix].values())
-        return name.split(".")[0] in {part.split(".")[0] for part in theirs}
+        return name.split(".")[0] in {"decoder", *(part.split(".")[0] for part in theirs)}
 
 
 FAMILIES = {
@@ -94,6 +94,26 @@ FAMILIES = {
 def transformers_names(config: AlbertConfig, head: str | None) -> dict[str, str]:
     """Our name -> theirs for every tensor of the encoder (ours below "albert.") and of `head`, if one is named."""
     return dict(_names(config, head))
+
+
+def text2text_names(config: AlbertConfig) -> dict[str, str]:
+    """The same for a network with a decoder, whose own tensors have our names: transformers knows none like it.
+
+    Parts that it shares with the encoder are named once, there.
+    """
+    assert config.decoder is not None
+    own: dict[str, tuple[str, ...]] = {"cross": ("query", "key", "value", "output", "norm")}
+    if not config.decoder.share_with_encoder:
+        own |= {"attention": own["cross"], "ffn": ("inner", "outer", "norm")}
+    names = [
+        f"decoder.groups.{group}.{inner}.{part}.{module}.{tensor}"
+        for group in range(config.decoder_groups)
+        for inner in range(config.inner_group_num)
+        for part, modules in own.items()
+        for module in modules
+        for tensor in ("weight", "bias")
+    ]
+    return transformers_names(config, "masked_lm") | {name: name for name in names}
 
 
 def _names(config: AlbertConfig, head: str | None) -> Iterator[tuple[str, str]]:

@@ -45,9 +45,10 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(
-        self, input_ids: Int[Tensor, "batch seq"], token_type_ids: Int[Tensor, "batch seq"]
+        self, input_ids: Int[Tensor, "batch seq"], token_type_ids: Int[Tensor, "batch seq"], *, start: int = 0
     ) -> Float[Tensor, "batch seq embedding"]:
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        """`start` is the position of the first piece."""
+        positions = torch.arange(start, start + input_ids.shape[1], device=input_ids.device)
         x = self.word(input_ids) + self.token_type(token_type_ids) + self.position(positions)
         return self.dropout(self.norm(x))
 
@@ -77,17 +78,32 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch seq hidden"], mask: Bool[Tensor, "batch 1 #seq seq"] | None
     ) -> Float[Tensor, "batch seq hidden"]:
-        context = F.scaled_dot_product_attention(
-            self._by_head(self.query(x)),
-            self._by_head(self.key(x)),
-            self._by_head(self.value(x)),
-            attn_mask=mask,
-            dropout_p=self.attention_dropout if self.training else 0.0,
-        )
-        context = context.transpose(1, 2).flatten(2)
-        return self.norm(x + self.dropout(self.output(context)))
+        return self.add(x, self.read(self.by_head(self.query(x)), *self.keys_values(x), mask))
 
-    def _by_head(self, x: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch heads seq head"]:
+    def read(
+        self,
+        query: Float[Tensor, "batch heads seq head"],
+        keys: Float[Tensor, "batch heads keys head"],
+        values: Float[Tensor, "batch heads keys head"],
+        mask: Bool[Tensor, "#batch 1 #seq keys"] | None,
+    ) -> Float[Tensor, "batch heads seq head"]:
+        """What each position reads of the values; the mask is true where it may."""
+        dropout = self.attention_dropout if self.training else 0.0
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, dropout_p=dropout)
+
+    def add(
+        self, x: Float[Tensor, "batch seq hidden"], context: Float[Tensor, "batch heads seq head"]
+    ) -> Float[Tensor, "batch seq hidden"]:
+        """Output projection, residual and LayerNorm."""
+        return self.norm(x + self.dropout(self.output(context.transpose(1, 2).flatten(2))))
+
+    def keys_values(
+        self, x: Float[Tensor, "batch seq hidden"]
+    ) -> tuple[Float[Tensor, "batch heads seq head"], Float[Tensor, "batch heads seq head"]]:
+        """What others read of `x`: its keys and its values."""
+        return self.by_head(self.key(x)), self.by_head(self.value(x))
+
+    def by_head(self, x: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch heads seq head"]:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 

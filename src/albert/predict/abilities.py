@@ -19,6 +19,7 @@ _OF_PIPELINE = {  # transformers' names for families of tasks
     "sentence-similarity": VECTORS | {"rerank"},
 }
 _NEEDED = {
+    "generate": "a model that writes texts, as `albert train --task text2text` makes",
     "embed": "a model for similarity or retrieval, or a pre-trained one",
     "rerank": "a model for similarity or retrieval, or one that gives a pair of texts a number",
     "moderations": "a model that gives a text labels",

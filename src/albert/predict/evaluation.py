@@ -12,7 +12,6 @@ from albert.data.reading import DataSource
 from albert.data.sources import Problems
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
-from albert.predict.words import computed
 from albert.storage.files import as_json, write_output
 from albert.tasks.facts import Facts, resolved
 
@@ -56,11 +55,7 @@ class Evaluation:
 def evaluated(predictor: Predictor, source: DataSource) -> Evaluation:
     """What `Predictor.evaluate` gives, with the predictor's columns and lengths."""
     table, columns, examples, told = _read(predictor, source)
-    features = predictor.encode(examples)
-    predictor.task.targets(examples, features, predictor.labels)  # refuses labels that the model does not know
-    remarks = (*told, *predictor.task.remarks(examples, features))
-    outputs, told = computed(predictor, examples, features)
-    remarks += told
+    outputs, remarks = predictor.judged(examples)
     scores = predictor.task.score(outputs, predictor.labels, predictor.thresholds)
     baseline = predictor.task.baseline(examples, examples, predictor.labels)
     facts = Facts(
@@ -73,11 +68,11 @@ def evaluated(predictor: Predictor, source: DataSource) -> Evaluation:
         tokenizer=predictor.tokenizer,
         lengths=predictor.lengths,
         about={"evaluation data": f"{table.path}, {len(examples):,} rows"},
-        settings=predictor.model.config.to_dict(),
+        settings=predictor.config.to_dict(),
         sources=(resolved(source, predictor.task, columns, predictor.lengths),),
         thresholds=predictor.thresholds,
         metrics=Path(predictor.name) / "metrics.jsonl",
-        remarks=remarks,
+        remarks=(*told, *remarks),
     )
     return Evaluation(
         path=table.path,
@@ -87,7 +82,7 @@ def evaluated(predictor: Predictor, source: DataSource) -> Evaluation:
         baseline=baseline[1],
         interval=(facts.interval.low, facts.interval.high),
         calibration_error=facts.calibration_error,
-        remarks=remarks,
+        remarks=(*told, *remarks),
         facts=facts,
     )
 

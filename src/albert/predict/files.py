@@ -201,7 +201,7 @@ class _Scorer:
             *self.reader.counts(),
             (self.records.nulls, "numbers that JSON lacks (NaN, infinity), written as null"),
         )
-        return (*self.reader.remarks(), *self.remarks, *in_words(counts))
+        return (*self.reader.remarks(), *self.remarks, *in_words(counts), *self.work.remarks())
 
     def _read_through(self, form: Form) -> Iterable[str]:
         """The columns of all rows. Raises `AlbertError` (bad-data) where one cannot be written, before any is computed.

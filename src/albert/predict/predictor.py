@@ -30,9 +30,10 @@ from albert.model.sentences import length_limit
 from albert.predict import vectors
 from albert.predict.abilities import abilities_of, require_ability, require_length, require_texts
 from albert.predict.evaluation import Evaluation, evaluated
+from albert.predict.inputs import Input, as_example
 from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.rank import cosines, pair_scores, ranked
-from albert.predict.words import Read, Words
+from albert.predict.words import Read, Words, computed
 from albert.storage.files import INT8, MANIFEST, folder_fingerprint, manifest_entries, sha256
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
@@ -41,10 +42,8 @@ from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
 
-Input = str | tuple[str, str] | dict[str, Any]
 _told = logging.getLogger("albert")
 _CHUNK = 1024  # the number of examples computed at a time
-_KEYS = (("text", "question"), ("text_pair", "context"))
 
 
 class Predictor:
@@ -181,7 +180,7 @@ class Predictor:
         )
         single = isinstance(inputs, (str, dict, tuple))
         items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
-        predictions = self.predict([_example(item) for item in items], options)
+        predictions = self.predict([as_example(item) for item in items], options)
         if single:
             return predictions[0]
         return predictions if top_k != 1 or self.task.plural else [best[0] for best in predictions]
@@ -281,7 +280,7 @@ class Predictor:
         Raises `AlbertError` (bad-data) for pairs of texts if the model cannot tell two texts apart.
         """
         features, cut = self.task.features(self.tokenizer, examples, self.lengths)
-        if self.model.config.type_vocab_size < 2 and features.types.any():
+        if self.config.type_vocab_size < 2 and features.types.any():
             raise AlbertError(
                 ErrorKind.DATA, "a pair of texts", expected="single texts, as the model has one token type", got="two"
             )
@@ -301,7 +300,7 @@ class Predictor:
         if source.task not in (None, self.task.name):
             raise AlbertError(ErrorKind.USAGE, f"task {source.task}", expected=f"{self.task.name}, the model's own")
         lengths = self.lengths.adjusted(source.max_length, source.stride)
-        limit = min(self.tokenizer.max_length, self.model.config.max_position_embeddings)
+        limit = min(self.tokenizer.max_length, self.config.max_position_embeddings)
         if source.max_length is not None:
             require_length(source.max_length, limit)
         other = copy.copy(self)
@@ -326,6 +325,14 @@ class Predictor:
         self.cut = fitted.cut
         return evaluation
 
+    def judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
+        """The outputs for examples with gold, and remarks on them. Raises `AlbertError` for labels that are unknown."""
+        features = self.encode(examples)
+        self.task.targets(examples, features, self.labels)
+        remarks = tuple(self.task.remarks(examples, features))
+        outputs, told = computed(self, examples, features)
+        return outputs, (*remarks, *told)
+
     def columns_of(self, table: Table) -> Columns:
         """The columns of a table that hold this model's texts: those of training, or the only one there is.
 
@@ -348,6 +355,10 @@ class Predictor:
             hint="rename the columns, or give a file with the texts alone"
             + (f"; {table.advice}" if table.advice else ""),
         )
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the answers so far."""
+        return ()
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes an answer: the model's files, and how they are computed."""
@@ -387,14 +398,3 @@ def _calibration(folder: Path, precision: str) -> Calibration | None:
         _told.warning(f"{path} is not used, as {MANIFEST} does not vouch for it: export the model again")
         return None
     return load_ranges(path) if wanted and path.is_file() else None
-
-
-def _example(item: Input) -> Example:
-    if isinstance(item, str):
-        return Example(item)
-    if isinstance(item, dict):
-        text, pair = (item.get(name, item.get(other)) for name, other in _KEYS)
-        if not isinstance(text, str):
-            raise AlbertError(ErrorKind.USAGE, "input", expected='{"text": …}', got=", ".join(map(str, item)))
-        return Example(text, pair, choices=tuple(item.get("choices", ())))
-    return Example(*item)

@@ -42,6 +42,10 @@ class Work(ABC):
     def identity(self) -> dict[str, Any]:
         """All that changes a value, JSON-ready."""
 
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the values so far."""
+        return ()
+
 
 class Predicting(Work):
     """Predictions: the best one and its score, or a list of them."""
@@ -71,6 +75,9 @@ class Predicting(Work):
     def identity(self) -> dict[str, Any]:
         """The model, and the options of this work."""
         return {**self.predictor.identity(), **asdict(self.options)}
+
+    def remarks(self) -> tuple[str, ...]:
+        return self.predictor.remarks()
 
 
 class Moderating(Work):

@@ -25,7 +25,9 @@ _CLASSES = {
     "regression": "regression.Regression",
     "classification": "classification.Classification",
 }
-NAMES = tuple(_CLASSES)
+_WRITING = {"text2text": "text2text.Text2Text"}  # of networks with a decoder; no data asks for them by itself
+WRITING = tuple(_WRITING)
+NAMES = (*_CLASSES, *WRITING)
 _OF_BASE = ("DecodeOptions", "Lengths", "Prediction", "Task")
 
 
@@ -35,7 +37,7 @@ def task_named(name: str) -> Task:
 
     if name not in NAMES:
         raise AlbertError(ErrorKind.CONFIG, f"task {name!r}", expected="one of " + ", ".join(NAMES))
-    return _tasks()[name]
+    return _writing()[name] if name in WRITING else _tasks()[name]
 
 
 def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na: bool = False) -> Task:
@@ -53,7 +55,16 @@ def guess_task(values: Sequence[Any], columns: Columns | None = None, *, keep_na
 @cache
 def _tasks() -> dict[str, Task]:
     """`TASKS`: one instance of each."""
-    places = {name: place.split(".") for name, place in _CLASSES.items()}
+    return _made(_CLASSES)
+
+
+@cache
+def _writing() -> dict[str, Task]:
+    return _made(_WRITING)
+
+
+def _made(classes: dict[str, str]) -> dict[str, Task]:
+    places = {name: place.split(".") for name, place in classes.items()}
     return {name: getattr(import_module(f"albert.tasks.{module}"), kind)() for name, (module, kind) in places.items()}
 
 
@@ -65,4 +76,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["NAMES", "TASKS", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]
+__all__ = ["NAMES", "TASKS", "WRITING", "DecodeOptions", "Lengths", "Prediction", "Task", "guess_task", "task_named"]

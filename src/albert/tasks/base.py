@@ -15,6 +15,7 @@ from torch import Tensor
 from albert.data.batches import Features, Gold
 from albert.data.examples import Columns, Example
 from albert.errors import AlbertError, ErrorKind, require_whole
+from albert.generation.options import GREEDY, GenerationOptions
 from albert.tasks.losses import PLAIN, LossConfig, LossShape
 from albert.tasks.review import Review
 from albert.text.encodings import Encoding, Tokenizer
@@ -36,6 +37,7 @@ class DecodeOptions:
     - `no_answer`: whether "" is an answer; None for as trained.
     - `raw_scores`: logits in place of probabilities, for labels and numbers.
     - `thresholds`: the task's own thresholds, from `tune`.
+    - `generation`: how texts are written.
 
     Raises `AlbertError` (usage) for values out of range.
     """
@@ -46,6 +48,7 @@ class DecodeOptions:
     no_answer: bool | None = None
     raw_scores: bool = False
     thresholds: tuple[float, ...] = ()
+    generation: GenerationOptions = GREEDY
 
     def __post_init__(self) -> None:
         if self.aggregation not in AGGREGATIONS:
@@ -89,12 +92,26 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A text that a model wrote: how likely it is, also piece by piece, and whether a limit on length `cut` it."""
+
+    text: str
+    score: float
+    pieces: tuple[tuple[str, float], ...] = ()
+    cut: bool = False
+
+
+@dataclass(frozen=True)
 class Output:
-    """The head's output for each row of an example, and the places of the rows' pieces if the task `points`."""
+    """The head's output for each row of an example, and the places of the rows' pieces if the task `points`.
+
+    For a network that writes texts, the texts stand in place of logits, best first.
+    """
 
     example: Example
     logits: list[np.ndarray]  # a row: [labels], or [pieces, labels]
     offsets: list[np.ndarray] = field(default_factory=list)  # a row: [pieces, 2]
+    written: tuple[Written, ...] = ()
 
     @property
     def pooled(self) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from albert.errors import AlbertError, ErrorKind
-from albert.model import AlbertForTask, save_model
+from albert.model import AlbertForTask, AlbertForText2Text, save_model
 from albert.storage.files import write_file
 from albert.storage.replacing import NEXT, new_files
 from albert.text.encodings import Tokenizer
@@ -29,7 +29,7 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def write_model_folder(
-    out: Path, model: AlbertForTask, tokenizer: Tokenizer, card: str, *beside: tuple[str, bytes]
+    out: Path, model: AlbertForTask | AlbertForText2Text, tokenizer: Tokenizer, card: str, *beside: tuple[str, bytes]
 ) -> None:
     """Writes all files of a model folder, with those of `beside`. They replace an earlier model at once."""
     with new_files(out) as staged:

@@ -9,7 +9,7 @@ from typing import Any
 
 from albert.errors import AlbertError, ErrorKind
 
-_NOT_SETTABLE = {"id2label", "problem_type", "extra", "vocab_size"}
+_NOT_SETTABLE = {"id2label", "problem_type", "extra", "vocab_size", "decoder"}
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

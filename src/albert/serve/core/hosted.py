@@ -85,6 +85,11 @@ class Hosted:
         Raises `AlbertError` as `Predictor.load` does.
         """
         folder = ModelFolder.open(source.path)
+        if folder.writes:
+            raise AlbertError(
+                ErrorKind.MODEL, f"{source.path}: a model that writes texts", expected="one that the server has",
+                hint="write with `albert generate`, or in Python with albert.load",
+            )  # fmt: skip
         hosted = cls(source, open_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
         hosted.fingerprint = folder.fingerprint
         hosted.card = _card(folder.path / "README.md")

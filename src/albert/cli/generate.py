@@ -1,0 +1,111 @@
+"""`albert generate` and `albert translate`: texts for the rows of a file, by a model that writes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Unpack
+
+import typer
+
+from albert.cli.options import Model, Output, OutputFormat, Rows, data_options
+from albert.cli.scores import tell_scored
+from albert.data.reading import DataSource, TextOptions
+
+Beam = Annotated[int, typer.Option(min=1, max=64, help="Hypotheses that are followed at a time; 1 writes greedily.")]
+Best = Annotated[int, typer.Option(min=1, max=64, help="Texts a row, the best first; at most the beam, or drawn.")]
+LengthPenalty = Annotated[float, typer.Option(help="Above 0 favours longer texts; hypotheses compete by it.")]
+Exhaustive = Annotated[bool, typer.Option("--exhaustive", help="Search on until no other text can win.")]
+Sample = Annotated[bool, typer.Option("--sample", help="Draw pieces at random; each option below does so, too.")]
+Temperature = Annotated[float | None, typer.Option(help="Below 1 draws likelier pieces more often.")]
+TopK = Annotated[int | None, typer.Option(help="Draw among the so many likeliest pieces.")]
+TopP = Annotated[float | None, typer.Option(help="Draw among the fewest pieces with this share of the probability.")]
+Seed = Annotated[int, typer.Option(help="Of what is drawn.")]
+NoRepeat = Annotated[int, typer.Option(help="No so many pieces in a row come twice; 0 lets them.")]
+Repetition = Annotated[float, typer.Option(help="Above 1 makes pieces less likely that are there already.")]
+Prefix = Annotated[str, typer.Option(help="How every text begins.")]
+MinLength = Annotated[int, typer.Option(help="Pieces of the shortest text.")]
+MaxNew = Annotated[int, typer.Option(help="Pieces of the longest text.")]
+TokenScores = Annotated[bool, typer.Option("--token-scores", help="The log-probability of each piece, too; as JSON.")]
+
+
+@data_options
+def generate(
+    model: Model,
+    data: Rows = "-",
+    out: Output = "-",
+    beam: Beam = 1,
+    best: Best = 1,
+    length_penalty: LengthPenalty = 1.0,
+    exhaustive: Exhaustive = False,
+    sample: Sample = False,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = 0,
+    no_repeat_ngram: NoRepeat = 0,
+    repetition_penalty: Repetition = 1.0,
+    prefix: Prefix = "",
+    min_new: MinLength = 1,
+    max_new: MaxNew = 256,
+    token_scores: TokenScores = False,
+    output_format: OutputFormat = None,
+    **reading: Unpack[TextOptions],
+) -> None:
+    """Write a text for every row of a file: streaming, all input columns kept, an interrupted call goes on."""
+    drawn = {"temperature": temperature, "sampling_top_k": top_k, "top_p": top_p}
+    given = {name: value for name, value in drawn.items() if value is not None}
+    options = {
+        "beam": beam, "length_penalty": length_penalty, "early_stop": not exhaustive, "sample": sample or bool(given),
+        "seed": seed, "no_repeat_ngram": no_repeat_ngram, "repetition_penalty": repetition_penalty, "prefix": prefix,
+        "min_length": min_new, "max_length": max_new, "token_scores": token_scores, **given,
+    }  # fmt: skip
+    _write(model, data, out, best=best, options=options, output_format=output_format, reading=reading)
+
+
+@data_options
+def translate(
+    model: Model,
+    data: Rows = "-",
+    out: Output = "-",
+    beam: Beam = 4,
+    best: Best = 1,
+    length_penalty: LengthPenalty = 1.0,
+    prefix: Prefix = "",
+    max_new: MaxNew = 256,
+    output_format: OutputFormat = None,
+    **reading: Unpack[TextOptions],
+) -> None:
+    """Translate every row of a file by beam search: `albert generate` under the name that translators look for."""
+    options = {"beam": beam, "length_penalty": length_penalty, "prefix": prefix, "max_length": max_new}
+    _write(model, data, out, best=best, options=options, output_format=output_format, reading=reading)
+
+
+def _write(
+    model: str,
+    data: str,
+    out: str,
+    *,
+    best: int,
+    options: dict[str, Any],
+    output_format: str | None,
+    reading: TextOptions,
+) -> None:
+    from albert.hub import model_files
+    from albert.storage.files import require_output
+    from albert.storage.records import Form
+
+    require_output(out, inputs=(data, *model_files(model)))
+    Form.of(out, output_format)  # refuses before anything is imported, too
+    from albert.generation.options import GenerationOptions
+    from albert.predict.files import score_file
+    from albert.predict.open import open_predictor
+    from albert.tasks import DecodeOptions
+
+    # With scores of each piece a row gets all that is known of its texts, as a list.
+    generation = GenerationOptions(**options)
+    generation.require_answers(best)
+    count = None if generation.token_scores and best == generation.beam == 1 else best
+    predictor = open_predictor(model, "generate")
+    source = DataSource(data, **reading)
+    decoding = DecodeOptions(top_k=count, generation=generation)
+    scored = score_file(predictor, source, out, options=decoding, output_format=output_format)
+    tell_scored(scored, out, predictor.lengths.max_length)

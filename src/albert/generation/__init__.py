@@ -1,0 +1,7 @@
+"""Writing with a decoder: greedy, by beam search, or drawn at random; tensors in, hypotheses out."""
+
+from albert.generation.options import GenerationOptions
+from albert.generation.rules import Alphabet
+from albert.generation.search import Hypothesis, generate
+
+__all__ = ["Alphabet", "GenerationOptions", "Hypothesis", "generate"]

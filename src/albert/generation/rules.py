@@ -1,0 +1,92 @@
+"""What may be written next, and how likely it is: special pieces, repetitions and lengths are ruled here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from albert.errors import AlbertError, ErrorKind
+from albert.generation.options import GenerationOptions
+from albert.text.encodings import Tokenizer
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The pieces that begin and end a text, and those that no text has."""
+
+    begin: int
+    end: int
+    never: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, vocab_size: int) -> Alphabet:
+        """That of a tokenizer beside a network with so many pieces: [CLS] begins, [SEP] ends."""
+        special = tokenizer.special
+        spare = range(tokenizer.vocab_size, vocab_size)
+        return cls(special.cls, special.sep, (special.pad, special.unk, special.cls, special.mask, *spare))
+
+
+def spell(prefix: str, tokenizer: Tokenizer, *, room: int) -> list[int]:
+    """The pieces of a forced beginning.
+
+    Raises `AlbertError` (usage) for one that the vocabulary cannot spell, or that leaves no room behind it.
+    """
+    plain = tokenizer.with_hardening(None)
+    ids = [int(token) for token in plain.ids([prefix])[0]] if prefix else []
+    if tokenizer.special.unk in ids:
+        raise AlbertError(
+            ErrorKind.USAGE, f"prefix {prefix!r:.80}", expected="characters that the vocabulary has",
+            got=f"{plain.decode(ids)!r:.80} of it", hint="leave the others out",
+        )  # fmt: skip
+    if len(ids) >= room:
+        raise AlbertError(
+            ErrorKind.USAGE, f"prefix {prefix!r:.80}", expected=f"fewer than {room} pieces", got=str(len(ids))
+        )
+    return ids
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of one call."""
+
+    options: GenerationOptions
+    alphabet: Alphabet
+
+    @cached_property
+    def _never(self) -> Tensor:
+        return torch.tensor(self.alphabet.never, dtype=torch.long)
+
+    def log_probabilities(
+        self, logits: Float[Tensor, "rows vocab"], written: Int[Tensor, "rows seq"]
+    ) -> Float[Tensor, "rows vocab"]:
+        """Of each next piece, minus infinity where it may not come; `written` begins with the begin piece."""
+        logits = logits.float().index_fill_(1, self._never.to(logits.device), -torch.inf)
+        if self.options.repetition_penalty != 1:
+            logits = self._penalised(logits, written[:, 1:])
+        scores = logits.log_softmax(1)
+        if written.shape[1] - 1 < self.options.min_length:
+            scores[:, self.alphabet.end] = -torch.inf
+        if self.options.no_repeat_ngram:
+            for row, pieces in enumerate(written[:, 1:].tolist()):
+                scores[row, _repeating(pieces, self.options.no_repeat_ngram)] = -torch.inf
+        return scores
+
+    def _penalised(
+        self, logits: Float[Tensor, "rows vocab"], written: Int[Tensor, "rows pieces"]
+    ) -> Float[Tensor, "rows vocab"]:
+        there = logits.gather(1, written)
+        penalty = self.options.repetition_penalty
+        return logits.scatter(1, written, torch.where(there > 0, there / penalty, there * penalty))
+
+
+def _repeating(pieces: list[int], size: int) -> list[int]:
+    """The pieces that would make the last `size` ones a repetition."""
+    begin = pieces[len(pieces) - size + 1 :] if size > 1 else []
+    if len(pieces) < size - 1:
+        return []
+    places = range(len(pieces) - size + 1)
+    return [pieces[place + size - 1] for place in places if pieces[place : place + size - 1] == begin]

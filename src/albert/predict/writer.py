@@ -1,0 +1,221 @@
+"""`Writer`: a network with a decoder, its tokenizer and its task, ready for texts. It answers with texts."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from albert.compute.precision import Precision
+from albert.config import AlbertConfig
+from albert.data.batches import Features, inference_batches
+from albert.data.examples import Columns, Example
+from albert.data.reading import DataSource
+from albert.errors import AlbertError, ErrorKind
+from albert.generation import Alphabet, GenerationOptions, Hypothesis, generate
+from albert.generation.options import GREEDY
+from albert.generation.rules import spell
+from albert.model import AlbertForText2Text, load_text2text
+from albert.model.folder import ModelFolder
+from albert.model.sentences import length_limit
+from albert.predict.abilities import EVERY
+from albert.predict.inputs import Input, as_example
+from albert.predict.predictor import Predictor
+from albert.tasks import WRITING, DecodeOptions, Lengths, Prediction, task_named
+from albert.tasks.base import Output, Written
+from albert.tasks.stored import StoredTask, as_trained, lengths_of
+from albert.tasks.text2text import Text2Text
+from albert.text.encodings import Tokenizer
+from albert.text.open import open_tokenizer
+
+_PIECES = 4096  # of sources with their padding at a time, by the width of the beam
+
+
+class Writer(Predictor):
+    """Writes with a model folder that `albert train --task text2text` wrote. Call it with a text or a list of them.
+
+    `generation` is how it writes where a call does not say. `limited` counts the texts so far that ended because a
+    limit on length was reached.
+    """
+
+    def __init__(
+        self,
+        model: AlbertForText2Text,
+        tokenizer: Tokenizer,
+        task: Text2Text,
+        columns: Columns,
+        *,
+        lengths: Lengths,
+        generation: GenerationOptions = GREEDY,
+        fingerprint: str = "",
+        name: str = "model",
+    ) -> None:
+        self.network = model.eval()
+        self.tokenizer = tokenizer
+        self.task = task
+        self.columns = columns
+        self.trained = True
+        self.lengths = lengths
+        self.thresholds = ()
+        self.words = None
+        self.generation = generation
+        self.fingerprint = fingerprint
+        self.name = name
+        self.labels = ()
+        self.cut = 0
+        self.limited = 0
+        self._alphabet = Alphabet.of(tokenizer, model.config.vocab_size)
+        self._aside = ThreadPoolExecutor(1)
+
+    @property
+    def config(self) -> AlbertConfig:
+        return self.network.config
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        return EVERY | {"generate"}
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path | ModelFolder,
+        *,
+        precision: Precision | Literal["int8"] = "auto",
+        early_exit: bool = True,
+        hardening: bool = True,
+        cascade: bool | None = None,
+    ) -> Self:
+        """Loads a model folder or hub id. It computes in fp32; `early_exit` and `cascade` change nothing.
+
+        Raises `AlbertError`: bad-model for one without a decoder, usage for another precision.
+        """
+        if precision not in ("auto", "fp32"):
+            raise AlbertError(
+                ErrorKind.USAGE, f"--precision {precision}", expected="auto or fp32 for a model that writes texts"
+            )
+        folder = ModelFolder.open(name)
+        if not folder.writes:
+            raise AlbertError(ErrorKind.MODEL, folder.name, expected="a model that writes texts", got="one without")
+        with folder.unchanged():
+            return cls._open(folder, hardening=hardening)
+
+    @classmethod
+    def _open(cls, folder: ModelFolder, *, hardening: bool) -> Self:
+        model, source = load_text2text(folder), str(folder.path / "config.json")
+        stored = StoredTask.of(model.config.extra, source)
+        if stored.task is not None and stored.task not in WRITING:
+            raise AlbertError(ErrorKind.MODEL, f"{source}: task", expected=" or ".join(WRITING), got=stored.task)
+        task = as_trained(task_named(stored.task or Text2Text.name), stored, source)
+        assert isinstance(task, Text2Text)
+        tokenizer = open_tokenizer(folder.path, config=model.config)
+        tokenizer = tokenizer if hardening else tokenizer.with_hardening(None)
+        limit = min(
+            tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder.path) or sys.maxsize
+        )
+        lengths = lengths_of(stored, model.config.extra, task, limit, source)
+        if lengths.max_length > model.config.max_position_embeddings:
+            raise AlbertError(
+                ErrorKind.MODEL, f"{source}: max_length", got=f"{lengths.max_length:,}",
+                expected=f"at most its {model.config.max_position_embeddings:,} positions",
+            )  # fmt: skip
+        columns = stored.columns or Columns("source", label="target")
+        return cls(model, tokenizer, task, columns, lengths=lengths, fingerprint=folder.fingerprint, name=folder.name)
+
+    def writing(self, **options: Any) -> Self:
+        """The same model that writes so where a call does not say: options of `GenerationOptions` by name."""
+        other = copy.copy(self)
+        other.generation = dataclasses.replace(self.generation, **options)
+        return other
+
+    def __call__(  # type: ignore[override]
+        self, inputs: Input | Sequence[Input], *, top_k: int = 1, options: GenerationOptions | None = None
+    ) -> list[Any]:
+        """One input: up to `top_k` texts for it, the best first. A list: the best text each, or a list each.
+
+        An input is a text, or a pair of them. Each answer is {"text": …, "score": …}, and the score is the
+        log-probability by the length in pieces.
+        """
+        single = isinstance(inputs, (str, dict, tuple))
+        items: Sequence[Any] = [inputs] if single else inputs  # type: ignore[assignment]
+        wanted = DecodeOptions(top_k=top_k, generation=options or self.generation)
+        predictions = self.predict([as_example(item) for item in items], wanted)
+        if single:
+            return predictions[0]
+        return predictions if top_k != 1 else [best[0] for best in predictions]
+
+    def predict(self, examples: Sequence[Example], options: DecodeOptions | None = None) -> list[list[Prediction]]:
+        """The texts for each example, the best first. Raises `AlbertError` (usage) for raw scores, or too many texts.
+
+        `top_k` None asks for all that the beam finds.
+        """
+        options = options or DecodeOptions(generation=self.generation)
+        if options.raw_scores:
+            raise AlbertError(
+                ErrorKind.USAGE, "raw scores", expected="a model with labels", got="one that writes texts"
+            )
+        outputs = self.write(examples, options.generation, options.top_k)
+        return [self.task.decode(output, (), options) for output in outputs]
+
+    def write(self, examples: Sequence[Example], generation: GenerationOptions, count: int | None = 1) -> list[Output]:
+        """Up to `count` texts for each example, all of the beam's for None."""
+        features = self.encode(examples)
+        room = min(generation.max_length, self.config.max_position_embeddings - 1)
+        prefix = spell(generation.prefix, self.tokenizer, room=room)
+        wanted = generation.beam if count is None else count
+        width = max(generation.beam, wanted)
+        written: list[tuple[Written, ...]] = [()] * len(examples)
+        for rows in inference_batches(features.lengths, max_tokens=max(1, _PIECES // width)):
+            for row, found in zip(rows, self._generate(features, rows, generation, prefix, wanted), strict=True):
+                written[row] = tuple(map(self._written, found))
+                self.limited += found[0].cut if found else False
+        return [Output(example, [], written=texts) for example, texts in zip(examples, written, strict=True)]
+
+    def _generate(
+        self, features: Features, rows: Any, generation: GenerationOptions, prefix: list[int], count: int
+    ) -> list[list[Hypothesis]]:
+        batch = features.batch(rows)
+        device = next(self.network.parameters()).device
+        ids, mask, types = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.token_type_ids))
+        return generate(self.network, ids, mask, types, alphabet=self._alphabet, options=generation, prefix=prefix,
+                        count=count)  # fmt: skip
+
+    def _written(self, found: Hypothesis) -> Written:
+        names = [self.tokenizer.vocabulary[piece] for piece in found.pieces]
+        names += [] if found.cut else [self.tokenizer.vocabulary[self._alphabet.end]]
+        pieces = tuple(zip(names, found.token_scores, strict=True))
+        return Written(self.tokenizer.decode(found.pieces), found.score, pieces, found.cut)
+
+    def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
+        yield from self.write(examples, self.generation)
+
+    def judged(self, examples: Sequence[Example]) -> tuple[list[Output], tuple[str, ...]]:
+        outputs = self.write(examples, self.generation)
+        assert isinstance(self.task, Text2Text)
+        return outputs, (*self.remarks(), *self.task.signatures(outputs))
+
+    def fitted(self, source: DataSource) -> Self:
+        for option, value in (("--stride", source.stride), ("--choices", source.choices)):
+            if value is not None:  # a text that is read in parts would be answered in parts
+                raise AlbertError(ErrorKind.USAGE, option, expected="a model with labels", got="one that writes texts")
+        return super().fitted(source)
+
+    def remarks(self) -> tuple[str, ...]:
+        """How many texts so far a limit on length ended."""
+        return (f"{self.limited:,} texts reached the limit on length and end there",) if self.limited else ()
+
+    def identity(self) -> dict[str, Any]:
+        hardening = self.tokenizer.hardening
+        return {
+            "model": self.fingerprint,
+            "device": next(self.network.parameters()).device.type,
+            "hardening": None if hardening is None else hardening.to_dict(),
+            "lengths": dataclasses.asdict(self.lengths),
+            "texts": dataclasses.asdict(self.columns),
+        }
+
+    def __repr__(self) -> str:
+        return f"Writer({self.task.name}, {self.tokenizer.vocab_size:,} pieces)"
