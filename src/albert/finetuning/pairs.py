@@ -81,7 +81,8 @@ def _require_no_labels(config: FinetuneConfig) -> None:
     given = {
         "--choices": config.train.choices, "--stride": config.train.stride, "--fallback": config.fallback,
         "--early-exit": config.early_exit or None, "--hybrid": config.hybrid or None,
-        "--cascade": config.cascade or None, "--few-labels": config.few_labels or None, "--teacher": config.teachers or None,
+        "--cascade": config.cascade or None, "--few-labels": config.few_labels or None,
+        "--teacher": config.teachers or None,
     }  # fmt: skip
     for option, value in given.items():
         if value is not None:
