@@ -48,7 +48,7 @@ def test_a_path_is_not(asked: list[str], name: str) -> None:
     if os.path.isdir(name):
         assert model_folder(name) == Path(name)
         return
-    with pytest.raises(AlbertError, match=r"no such folder|a file") as caught:
+    with pytest.raises(AlbertError, match=r"no such folder|a file|an empty name") as caught:
         model_folder(name)
     assert caught.value.kind is ErrorKind.MODEL
     assert asked == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import rewriting
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert, write_reviews
 from served import write_model
@@ -149,6 +150,10 @@ VERBS = [
     Verb("moderate MODEL INPUT -o OUT.jsonl", ".csv", codes=GOOD),
     Verb("moderate MODEL INPUT", ".txt", codes=GOOD),
     Verb("moderate INPUT REVIEWS -o OUT", code=66, said="bad-model"),
+    Verb("generate WRITER INPUT --text text -o OUT.jsonl", ".csv", codes=GOOD),
+    Verb("generate INPUT REVIEWS -o OUT.jsonl", code=66, said="bad-model"),
+    Verb("translate WRITER INPUT --text text -o OUT.jsonl", ".csv", codes=GOOD),
+    Verb("translate INPUT REVIEWS -o OUT.jsonl", code=66, said="bad-model"),
     Verb("classify INPUT --labels good,bad --model ENCODER -o OUT.jsonl", ".csv", codes=GOOD),
     Verb("classify REVIEWS --labels good,bad --model INPUT -o OUT.jsonl", code=66, said="bad-model"),
     Verb(f"distill INPUT --teacher MODEL -o OUT {_QUICK}", ".csv", said="bad-data"),
@@ -182,6 +187,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer)
     encoder = write_model(folder / "encoder", "similarity", tokenizer)
     return {
         "ENCODER": str(encoder),
+        "WRITER": str(rewriting.write_model(folder / "writer")),
         "REVIEWS": str(reviews),
         "REVIEWS_TXT": str(folder / "text.txt"),
         "MODEL": str(model),

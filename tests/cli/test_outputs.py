@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import rewriting
 from albert import api
 from albert.data.tables import Table
 from albert.errors import AlbertError
@@ -26,9 +27,13 @@ FILES = [
     "evaluate MODEL DATA -o OUT",
     "evaluate MODEL DATA --report OUT",
     "index DATA -o OUT",
+    "classify DATA --labels good,bad -o OUT",
+    "generate WRITER DATA --text text -o OUT",
+    "translate WRITER DATA --text text -o OUT --max-new 4",
 ]
 FOLDERS = [
     "train DATA -o OUT --size tiny",
+    "distill DATA --teacher MODEL -o OUT --size tiny",
     "pretrain SHARDS -o OUT",
     "prepare CORPUS -o OUT",
     "tokenizer train CORPUS -o OUT",
@@ -137,7 +142,14 @@ def words(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer) 
         (folder / name).mkdir()
     (folder / "corpus" / "text.txt").write_text("A fine day.\n")
     model = write_model(folder / "model", "classification", tokenizer)
-    return {"DATA": str(data), "CORPUS": str(folder / "corpus"), "SHARDS": str(folder / "shards"), "MODEL": str(model)}
+    writer = rewriting.write_model(folder / "writer")
+    return {
+        "WRITER": str(writer),
+        "DATA": str(data),
+        "CORPUS": str(folder / "corpus"),
+        "SHARDS": str(folder / "shards"),
+        "MODEL": str(model),
+    }
 
 
 def state(*folders: Path) -> dict[str, bytes]:

@@ -200,7 +200,7 @@ def within_budget(order: Sequence[int] | np.ndarray, lengths: np.ndarray, max_to
     runs: list[np.ndarray] = []
     start = 0
     order = np.asarray(order)
-    sides = lengths[order].reshape(len(order), -1)
+    sides = lengths[order][:, None] if lengths.ndim == 1 else lengths[order]
     longest = [0] * sides.shape[1]
     for position, row in enumerate(sides.tolist()):
         longest_with = [max(pair) for pair in zip(longest, row, strict=True)]

@@ -235,6 +235,7 @@ class PairSource:
         return math.ceil(len(self.pairs) / self.config.batch_size)
 
     def micro_batches(self, step: int) -> list[Any]:
+        """The micro-batches of a step; the order of an epoch is drawn from (seed, epoch)."""
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             config = self.config

@@ -104,6 +104,7 @@ class Attention(nn.Module):
         return self.by_head(self.key(x)), self.by_head(self.value(x))
 
     def by_head(self, x: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch heads seq head"]:
+        """The parts of each position that the heads read."""
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
