@@ -14,6 +14,8 @@ import pytest
 
 from conftest import Albert, write_reviews
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 QUICK = ["--size", "tiny"] + [
     word
     for setting in (

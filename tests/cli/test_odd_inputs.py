@@ -14,6 +14,8 @@ from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert, write_reviews
 from served import write_model
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 ROWS = {
     ".csv": ("text,label\n", "a fine lamp,good\n"),
     ".tsv": ("text\tlabel\n", "a fine lamp\tgood\n"),

@@ -20,6 +20,8 @@ from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert, write_reviews
 from served import write_model
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 FILES = [
     "predict MODEL DATA -o OUT",
     "embed starter DATA -o OUT",

@@ -18,6 +18,8 @@ from albert.predict.predictor import Predictor
 from conftest import Albert
 from served import PRETRAINED, Running
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 TEXTS = ["the cat sleeps", "rain", "a dog barks at the cat " * 30, "", "a dog", "naïve café"]
 
 

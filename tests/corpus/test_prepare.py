@@ -33,6 +33,8 @@ from albert.storage.locks import run_lock
 from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 KILL_AT = Path(kill_at.__file__)
 PARAGRAPHS = [
     ["The boat left at nine. Dr. Smith was late!", "Nobody waited for him."],

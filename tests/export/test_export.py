@@ -16,6 +16,8 @@ from albert.predict.predictor import Predictor
 from albert.storage.files import INT8, MANIFEST
 from conftest import Albert, write_reviews
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

@@ -25,6 +25,8 @@ from albert.predict.predictor import Predictor
 from conftest import Albert, write_reviews
 from rows import features
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 OUTPUTS = {
     "masked_lm": ["logits"], "pretraining": ["prediction_logits", "sop_logits"], "span": ["start_logits", "end_logits"],
     "embedding": ["sentence_embedding"],

@@ -26,6 +26,8 @@ from albert.tasks.losses import PLAIN
 from albert.text.tokenizer import AlbertTokenizer
 from served import write_model
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 
 @pytest.fixture(scope="module")
 def start(tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -22,6 +22,8 @@ from albert.linear import NAME, fit
 from albert.predict.predictor import Predictor
 from albert.storage.files import write_manifest
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 TINY: dict[str, Any] = {
     "epochs": 1.0, "num_hidden_layers": 1, "hidden_size": 32, "embedding_size": 16, "num_attention_heads": 2,
     "intermediate_size": 32, "seed": 0, "lr": 1e-3,

@@ -24,6 +24,8 @@ from albert.predict.predictor import Predictor
 from albert.tasks import task_named
 from albert.tasks.losses import PLAIN
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 SCRATCH: dict[str, Any] = {**TINY, "epochs": 8.0, "lr": 3e-3, "patience": 0}
 
 

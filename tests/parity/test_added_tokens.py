@@ -24,6 +24,8 @@ from albert.text.wordpiece import WordPieceTokenizer
 from conftest import write_reviews
 from lines import varied_lines, write_vocabulary
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 Added = transformers.AddedToken
 TOKENS: dict[str, list[Any]] = {
     "words": ["covid19", "lamp"],  # the second one is a piece already

@@ -25,6 +25,8 @@ from conftest import Albert
 from lines import write_vocabulary
 from served import Running
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 SIZES = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
     "max_position_embeddings": 96, "initializer_range": 0.3,

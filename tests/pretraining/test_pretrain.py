@@ -32,6 +32,8 @@ from albert.text.vocabulary import train_vocabulary
 from conftest import Albert
 from corpora import VOCABULARY, counting_corpus
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 SMALL = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 2,
          "max_position_embeddings": 64, "max_length": 32, "batch_size": 8, "max_tokens": 128, "precision": "fp32",
          "held_out": 0.1, "lr": 3e-3, "short_sequences": 0.1}  # fmt: skip

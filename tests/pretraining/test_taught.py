@@ -23,6 +23,8 @@ from albert.text.tokenizer import AlbertTokenizer
 from albert.training.loop import Trainer
 from corpora import VOCABULARY, counting_corpus
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 NETWORK: dict[str, Any] = {
     "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 2,
     "num_hidden_groups": 2, "max_position_embeddings": 64,

@@ -30,6 +30,8 @@ from albert.text.tokenizer import AlbertTokenizer
 from conftest import Albert, write_reviews
 from reports import facts_of
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 QUICK = {"epochs": 2.0, "batch_size": 16, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
 

@@ -16,6 +16,8 @@ from attacks import ATTACKS
 from albert.text.tokenizer import AlbertTokenizer
 from served import Server, write_model
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 BOUND = 150_000_000  # bytes of memory beyond what the server has at first
 QUICK = ("endless trailers", "bodies that trickle", "answers that nobody reads", "silence", "endless bodies")
 LIMITS = {"max_connections": 64, "header_timeout": 2, "body_timeout": 2, "write_timeout": 3, "max_unsent": 30_000_000}

@@ -30,6 +30,8 @@ from albert.text.tokenizer import AlbertTokenizer
 from browsers import contrast, launched, opened
 from served import PRETRAINED, Server, write_model
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 MODELS = ["classification", "regression", "ner", "qa", "choice", "similarity", PRETRAINED]
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 FACES = "🎓👩‍🚀 Łódź: "  # 7 code points in 10 UTF-16 units before what is looked for

@@ -32,6 +32,8 @@ from albert.training.track import tensorboard
 from conftest import Albert, write_reviews
 from served import write_model
 
+pytestmark = pytest.mark.ci  # minutes altogether
+
 NUMBERS = [
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.EFBIG,
     errno.EACCES,
