@@ -54,6 +54,9 @@ bench-training: .venv/installed-dev
 clean:
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# Packages that come as source are built in an environment of their own: their set-up may ask for more than is here.
+export PIP_USE_PEP517 := 1
+
 # A clone may sit anywhere and be installed again after a change of pyproject.toml.
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
