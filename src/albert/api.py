@@ -103,7 +103,7 @@ def distill(
     """
     config = FinetuneConfig(
         train=DataSource.of(data, **options),
-        out=Path(out),
+        out=named(out),
         dev=None if dev is None else str(dev),
         init=None if init is None else str(init),
         size=size,

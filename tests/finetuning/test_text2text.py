@@ -16,7 +16,7 @@ from albert.finetuning.attempts import FinetuneResult
 from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.finetuning.pairs import read_pairs
-from albert.finetuning.text2text import PairSource
+from albert.finetuning.source import PairSource
 from albert.model import AlbertForTask, load_text2text, save_model
 from albert.predict.writer import Writer
 from albert.text.tokenizer import AlbertTokenizer

@@ -1,4 +1,4 @@
-"""`albert distill`: a student that learns from labels and from what teachers say."""
+"""`albert distill`: a student that learns from labels and from the answers of teachers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from typing import Annotated, Unpack
 
 import typer
 
-from albert.cli.options import AsJson, Overwrite, Quiet, Resume, Settings, data_options
-from albert.cli.scores import print_scores
+from albert.cli.options import (
+    AsJson,
+    DevFile,
+    EarlyExit,
+    Fallback,
+    Init,
+    Metric,
+    Overwrite,
+    Quiet,
+    Resume,
+    Settings,
+    Size,
+    Vocabulary,
+    data_options,
+)
+from albert.cli.scores import print_run
 from albert.data.reading import DataOptions, DataSource
 
 
@@ -22,19 +36,13 @@ def distill(
     unlabelled: Annotated[str | None, typer.Option(help="File of texts without labels that teachers label.")] = None,
     temperature: Annotated[float, typer.Option(help="Softens the teachers' logits.")] = 2.0,
     teacher_weight: Annotated[float, typer.Option(help="The teachers' share of the loss; labels have the rest.")] = 0.7,
-    dev: Annotated[str | None, typer.Option(help="File to evaluate on; else a tenth is held out.")] = None,
-    init: Annotated[str | None, typer.Option(help="Model folder or hub id to start from; else our starter.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Vocabulary folder for training from scratch.")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Train a network of this size from scratch instead: tiny, mini, small, base, …")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Dev score that decides, e.g. macro_f1 or mcc; else the task's own.")
-    ] = None,
-    fallback: Annotated[str | None, typer.Option(help="Label for texts that no other one fits.")] = None,
-    early_exit: Annotated[
-        bool, typer.Option("--early-exit", help="Heads behind every depth, so that easy texts are answered sooner.")
-    ] = False,
+    dev: DevFile = None,
+    init: Init = None,
+    tokenizer: Vocabulary = None,
+    size: Size = None,
+    metric: Metric = None,
+    fallback: Fallback = None,
+    early_exit: EarlyExit = False,
     settings: Settings = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -67,5 +75,4 @@ def distill(
         settings=dict(parse_setting(item) for item in settings or []),
     )
     result = finetune(config, resume=resume, overwrite=overwrite, progress=ConsoleProgress(quiet=quiet))
-    facts = {"folder": str(result.folder), "metric": result.metric, "baseline": result.baseline}
-    print_scores({**facts, "scores": result.scores}, as_json=json)
+    print_run(result, as_json=json)

@@ -1,4 +1,4 @@
-"""`albert index`, `search`, `ask`, `chat` and `mcp`: documents in one file, and what they say."""
+"""`albert index`, `search`, `ask`, `chat` and `mcp`: documents in one file, searched and asked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def index(
     remove: Annotated[str | None, typer.Option(help="Remove this file, folder or pattern from the index.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Put the documents of a folder into an index: new and changed files are read, those that are gone leave."""
+    """Put the documents of a folder into an index: new and changed files are read, deleted ones are removed."""
     from albert.documents import Index
     from albert.documents.files import files_below
     from albert.errors import AlbertError, ErrorKind

@@ -35,7 +35,7 @@ def evaluate(
         typer.Option(help="Score attacked texts too: homoglyph,invisible,reorder,delete,leetspeak, or some of them."),
     ] = None,
     budget: Annotated[str, typer.Option(help="Places of a text that an attack changes, e.g. 3 or 1..5.")] = "1..5",
-    trials: Annotated[int, typer.Option(help="Attacked forms of a text, of which the worst counts.", min=1)] = 1,
+    trials: Annotated[int, typer.Option(help="Attacked forms per text; the worst one counts.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Of the attacks.")] = 0,
     no_hardening: Annotated[
         bool, typer.Option("--no-hardening", help="Read texts as they are, although the model hardens them.")

@@ -10,21 +10,27 @@ from albert.cli.options import Model, Output, OutputFormat, Rows, data_options
 from albert.cli.scores import tell_scored
 from albert.data.reading import DataSource, TextOptions
 
-Beam = Annotated[int, typer.Option(min=1, max=64, help="Hypotheses that are followed at a time; 1 writes greedily.")]
-Best = Annotated[int, typer.Option(min=1, max=64, help="Texts a row, the best first; at most the beam, or drawn.")]
+Beam = Annotated[int, typer.Option(min=1, max=64, help="Number of hypotheses followed at a time; 1 writes greedily.")]
+Best = Annotated[
+    int, typer.Option(min=1, max=64, help="Texts per row, best first; at most the beam, unless they are drawn.")
+]
 LengthPenalty = Annotated[float, typer.Option(help="Above 0 favours longer texts; hypotheses compete by it.")]
-Exhaustive = Annotated[bool, typer.Option("--exhaustive", help="Search on until no other text can win.")]
-Sample = Annotated[bool, typer.Option("--sample", help="Draw pieces at random; each option below does so, too.")]
-Temperature = Annotated[float | None, typer.Option(help="Below 1 draws likelier pieces more often.")]
-TopK = Annotated[int | None, typer.Option(help="Draw among the so many likeliest pieces.")]
-TopP = Annotated[float | None, typer.Option(help="Draw among the fewest pieces with this share of the probability.")]
-Seed = Annotated[int, typer.Option(help="Of what is drawn.")]
-NoRepeat = Annotated[int, typer.Option(help="No so many pieces in a row come twice; 0 lets them.")]
-Repetition = Annotated[float, typer.Option(help="Above 1 makes pieces less likely that are there already.")]
+Exhaustive = Annotated[bool, typer.Option("--exhaustive", help="Go on searching until no other text can win.")]
+Sample = Annotated[
+    bool, typer.Option("--sample", help="Draw pieces at random; --temperature, --top-k and --top-p do so, too.")
+]
+Temperature = Annotated[
+    float | None, typer.Option(help="Sharpens the draws: below 1, more likely pieces are drawn more often.")
+]
+TopK = Annotated[int | None, typer.Option(help="Draw among this many most likely pieces.")]
+TopP = Annotated[float | None, typer.Option(help="Draw among the fewest pieces that together have this probability.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+NoRepeat = Annotated[int, typer.Option(help="No run of this many pieces comes twice; 0: no such rule.")]
+Repetition = Annotated[float, typer.Option(help="Above 1, pieces that were written before become less likely.")]
 Prefix = Annotated[str, typer.Option(help="How every text begins.")]
-MinLength = Annotated[int, typer.Option(help="Pieces of the shortest text.")]
-MaxNew = Annotated[int, typer.Option(help="Pieces of the longest text.")]
-TokenScores = Annotated[bool, typer.Option("--token-scores", help="The log-probability of each piece, too; as JSON.")]
+MinLength = Annotated[int, typer.Option(help="Length of the shortest text, in pieces.")]
+MaxNew = Annotated[int, typer.Option(help="Length of the longest text, in pieces.")]
+TokenScores = Annotated[bool, typer.Option("--token-scores", help="Also the log-probability of each piece, as JSON.")]
 
 
 @data_options
@@ -74,7 +80,7 @@ def translate(
     output_format: OutputFormat = None,
     **reading: Unpack[TextOptions],
 ) -> None:
-    """Translate every row of a file by beam search: `albert generate` under the name that translators look for."""
+    """Translate every row of a file by beam search: the same as `albert generate` with a beam of 4."""
     options = {"beam": beam, "length_penalty": length_penalty, "prefix": prefix, "max_length": max_new}
     _write(model, data, out, best=best, options=options, output_format=output_format, reading=reading)
 

@@ -35,7 +35,7 @@ DATA: dict[str, Any] = {
     "stride": Annotated[
         int | None,
         typer.Option(
-            "--stride", min=0, help="Divide longer texts into windows that share so many pieces; else the task's own."
+            "--stride", min=0, help="Divide longer texts into windows that share this many pieces; else the task's own."
         ),
     ],
     "format": Annotated[
@@ -85,6 +85,25 @@ Output = Annotated[
 Rows = Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")]
 OutputFormat = Annotated[
     str | None, typer.Option("--output-format", help="jsonl, json, csv or tsv; else by the name of --out.")
+]
+DevFile = Annotated[str | None, typer.Option("--dev", help="File to evaluate on; else a tenth is held out.")]
+Init = Annotated[str | None, typer.Option("--init", help="Model folder or hub id to start from; else our starter.")]
+Vocabulary = Annotated[str | None, typer.Option("--tokenizer", help="Vocabulary folder for training from scratch.")]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", help="Train a network of this size from scratch instead: tiny, mini, small, base, …"),
+]
+Metric = Annotated[
+    str | None, typer.Option("--metric", help="Dev score that decides, e.g. macro_f1 or mcc; else the task's own.")
+]
+Fallback = Annotated[
+    str | None,
+    typer.Option(
+        "--fallback", help="Label for texts that no other one fits: also the answer where none is likely enough."
+    ),
+]
+EarlyExit = Annotated[
+    bool, typer.Option("--early-exit", help="Heads behind every depth, so that easy texts are answered sooner.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]

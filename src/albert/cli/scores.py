@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from albert.finetuning.attempts import FinetuneResult
     from albert.predict.files import Scored
 
 
@@ -26,6 +27,12 @@ def print_scores(result: dict[str, Any], *, as_json: bool) -> None:
         print(f"{'ECE':12} {result['calibration_error']:.4f}")
     if "folder" in result:
         print(f"model -> {result['folder']}", file=sys.stderr)
+
+
+def print_run(result: FinetuneResult, *, as_json: bool) -> None:
+    """The scores of a fine-tuning on dev, and where the model lies."""
+    facts = {"folder": str(result.folder), "metric": result.metric, "baseline": result.baseline}
+    print_scores({**facts, "scores": result.scores}, as_json=as_json)
 
 
 def tell_cut(count: int, length: int) -> None:

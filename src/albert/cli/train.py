@@ -8,8 +8,22 @@ from typing import Annotated, Unpack
 
 import typer
 
-from albert.cli.options import AsJson, Overwrite, Quiet, Resume, Settings, data_options
-from albert.cli.scores import print_scores
+from albert.cli.options import (
+    AsJson,
+    DevFile,
+    EarlyExit,
+    Fallback,
+    Init,
+    Metric,
+    Overwrite,
+    Quiet,
+    Resume,
+    Settings,
+    Size,
+    Vocabulary,
+    data_options,
+)
+from albert.cli.scores import print_run
 from albert.data.reading import DataOptions, DataSource
 
 
@@ -17,26 +31,17 @@ from albert.data.reading import DataOptions, DataSource
 def train(
     data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],
-    dev: Annotated[str | None, typer.Option(help="File to evaluate on; else a tenth is held out.")] = None,
-    init: Annotated[str | None, typer.Option(help="Model folder or hub id to start from; else our starter.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Vocabulary folder for training from scratch.")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Train a network of this size from scratch instead: tiny, mini, small, base, …")
-    ] = None,
+    dev: DevFile = None,
+    init: Init = None,
+    tokenizer: Vocabulary = None,
+    size: Size = None,
     targets: Annotated[
         str | None, typer.Option(help="File with a target a line, beside one with a source a line (text2text).")
     ] = None,
     dev_targets: Annotated[str | None, typer.Option(help="The same beside the file of --dev.")] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Dev score that decides, e.g. macro_f1 or mcc; else the task's own.")
-    ] = None,
-    fallback: Annotated[
-        str | None,
-        typer.Option(help="Label for texts that no other one fits: also the answer where none is likely enough."),
-    ] = None,
-    early_exit: Annotated[
-        bool, typer.Option("--early-exit", help="Heads behind every depth, so that easy texts are answered sooner.")
-    ] = False,
+    metric: Metric = None,
+    fallback: Fallback = None,
+    early_exit: EarlyExit = False,
     exit_budget: Annotated[float, typer.Option(help="Share of dev texts that early exit may answer worse.")] = 0.003,
     hybrid: Annotated[
         bool, typer.Option("--hybrid", help="A linear model on words beside the network; its weight is learned on dev.")
@@ -49,10 +54,13 @@ def train(
     ] = 0.003,
     few_labels: Annotated[
         bool | None,
-        typer.Option("--few-labels/--no-few-labels", help="A linear head on vectors; else where a label has few rows."),
+        typer.Option(
+            "--few-labels/--no-few-labels",
+            help="Learn a linear head on vectors. Default: only where a label has few rows.",
+        ),
     ] = None,
     settings: Settings = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Train so many times, and tell median and spread.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Train this many times, and print median and range.")] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -94,8 +102,7 @@ def train(
         _print_seeds(found.summary, str(found.best.folder), as_json=json)
         return
     result = finetune(config, resume=resume, overwrite=overwrite, progress=progress)
-    facts = {"folder": str(result.folder), "metric": result.metric, "baseline": result.baseline}
-    print_scores({**facts, "scores": result.scores}, as_json=json)
+    print_run(result, as_json=json)
 
 
 def _print_seeds(summary: dict[str, dict[str, float]], best: str, *, as_json: bool) -> None:

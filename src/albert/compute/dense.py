@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,20 +19,7 @@ from albert.compute.covers import covers
 from albert.model.network import AlbertModel, Layer
 
 
-class Depths(Protocol):
-    """The hidden states behind each depth; `mask` is true at real positions."""
-
-    def depths(
-        self,
-        ids: Int[Tensor, "rows length"],
-        types: Int[Tensor, "rows length"],
-        mask: Bool[Tensor, "rows 1 1 length"] | None = None,
-    ) -> Iterator[Float[Tensor, "rows length hidden"]]:
-        """The hidden states behind each depth, from the first layer on."""
-        ...
-
-
-def encoder_over_rows(model: AlbertModel, dtype: torch.dtype, *, compiled: bool) -> Depths:
+def encoder_over_rows(model: AlbertModel, dtype: torch.dtype, *, compiled: bool) -> DenseEncoder | _Reference:
     """The fast form where it covers the network, else the reference."""
     if covers(model.config, None):
         return DenseEncoder(model, dtype, compiled=compiled)
@@ -54,11 +40,16 @@ class _Reference:
         mask: Bool[Tensor, "rows 1 1 length"] | None = None,
     ) -> Iterator[Float[Tensor, "rows length hidden"]]:
         real = torch.ones_like(ids).bool() if mask is None else mask[:, 0, 0]
-        with torch.autocast(ids.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            if windowed.applies(self.model):
-                yield from windowed.depths(self.model, ids, types, real)
-            else:
-                yield from self.model.depths(ids, attention_mask=real.long(), token_type_ids=types)
+        if windowed.applies(self.model):
+            steps = windowed.depths(self.model, ids, types, real)
+        else:
+            steps = self.model.depths(ids, attention_mask=real.long(), token_type_ids=types)
+        while True:  # autocast ends before each yield: what the caller does in between keeps its own precision
+            with torch.autocast(ids.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+                x = next(steps, None)
+            if x is None:
+                return
+            yield x
 
 
 class DenseEncoder:

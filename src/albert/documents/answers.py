@@ -1,4 +1,4 @@
-"""Answers to questions: the passages that a search found are read together, and silence is one of the answers."""
+"""Answers to questions: the passages of a search are read together, and "no answer" is one of the candidates."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def chosen(
     threshold: float,
     bias: float | None = None,
 ) -> Answer:
-    """The likeliest answer of what a reader said of `pairs`, and of FAQs, or none."""
+    """The most likely answer among the reader's predictions for `pairs` and the FAQs, or none."""
     candidates = [_of_faq(question, hit) for hit in hits if hit.answer is not None]
     texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None]
     behind, lead = _behind(hits), _lead(hits)
@@ -111,7 +111,7 @@ def _of_faq(question: str, hit: Hit) -> _Candidate:
 
 
 def _behind(hits: Sequence[Hit]) -> list[float]:
-    """What search holds against each passage, as a log; one that words did not find is as far behind as any."""
+    """How far each passage is behind the best one, as a log. A passage that words did not find counts as the last."""
     known = [hit.bm25 for hit in hits if hit.bm25 is not None]
     if not known:
         return [RANK_POWER * math.log(rank) for rank, _ in enumerate(hits, 1)]
@@ -119,7 +119,7 @@ def _behind(hits: Sequence[Hit]) -> list[float]:
 
 
 def _lead(hits: Sequence[Hit]) -> float:
-    """How much more BM25 the best passage has than the next one."""
+    """The BM25 of the best passage less that of the next one."""
     known = sorted((hit.bm25 for hit in hits if hit.bm25 is not None), reverse=True)
     return known[0] - (known[1] if len(known) > 1 else 0) if known else 0.0
 
@@ -127,7 +127,7 @@ def _lead(hits: Sequence[Hit]) -> float:
 def _candidates(
     hit: Hit, behind: float, lead: float, predictions: list[dict[str, object]], *, bias: float | None
 ) -> list[_Candidate]:
-    """The parts of one passage. "No answer" is among what the reader says, unless all it says is likelier.
+    """The candidates of one passage. The reader predicts "no answer", too, unless all its predictions are more likely.
 
     Parts of the headings, which were shown, are left out. `bias` as `bias_of` gives it.
     """

@@ -63,7 +63,7 @@ class Assistant:
         self._asked = ""
 
     def __call__(self, text: str) -> Reply:
-        """The reply to what a person says."""
+        """The reply to a person's message."""
         text = " ".join(text.split())
         for pattern, kind, words in (
             (_GREETING, Kind.GREETING, "Hello. Ask me something about the documents."),

@@ -76,7 +76,7 @@ class Index:
     # --- keeping current -------------------------------------------------------------------------------
 
     def add(self, *places: str | Path, tell: Callable[[Added], None] = lambda _: None) -> Added:
-        """Adds the files of these folders or files, those that changed anew, and removes those that are gone.
+        """Adds new files of these folders or files, reads changed ones again, and removes deleted ones.
 
         `tell` hears how far it is after every transaction. A file that cannot be read is skipped and named among the
         problems; what the index had of it goes. Raises `AlbertError`.
@@ -254,7 +254,7 @@ class Index:
 
 
 def _readable(text: str) -> str:
-    """Without halves of characters, such as bytes of a command line that are no UTF-8: nothing in an index has any."""
+    """The text without lone surrogates, which stand for bytes that are not UTF-8. No text in an index has any."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -23,7 +23,7 @@ def require_reranker(model: Predictor) -> None:
     if model.task.pipeline != "text-classification" or _column(model) is None:
         raise AlbertError(
             ErrorKind.MODEL, f"reranking with task {model.task.name}",
-            expected=f"a model that gives pairs a number, or two labels of which one is {', '.join(FITTING)}",
+            expected=f"a model that gives pairs a number, or two labels, one of them {', '.join(FITTING)}",
             got=", ".join(model.labels[:5]) or "another",
         )  # fmt: skip
 

@@ -67,13 +67,13 @@ def match_of(terms: Sequence[str]) -> str:
 
 
 def telling(text: str) -> list[str]:
-    """The words of a text without those that every text has, in small letters; all of them where no other is left."""
+    """The words of a text in small letters, without very common ones; all words if only common ones are left."""
     words = list(dict.fromkeys(_TERM.findall(text.lower())))
     return [word for word in words if word not in _COMMON] or words
 
 
 def by_words(store: Store, query: str, count: int, paths: str | None) -> dict[int, float]:
-    """The passages with the best BM25 over all words, best first, of those that have one of the rarer words.
+    """The passages with the best BM25 over all words, best first. Only passages with one of the rarer words count.
 
     BM25 takes most of the time, and nearly none of it is for passages that have only common words.
     """

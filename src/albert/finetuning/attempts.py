@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from albert.compute import train_step as fast
+from albert.config import AlbertConfig
 from albert.data.batches import Batch
 from albert.engine import Engine, batch_logits
 from albert.finetuning.dataset import Dataset, FinetuneConfig
@@ -25,12 +26,12 @@ from albert.storage.files import write_json
 from albert.tasks.base import Output, Task
 from albert.tasks.losses import LossConfig, LossShape
 from albert.training.average import AverageConfig
-from albert.training.best import merit
+from albert.training.best import best_scores, merit
+from albert.training.folder import clear_run
 from albert.training.loop import Trainer
 from albert.training.optimizer import OptimizerConfig, build_optimizer
 from albert.training.parts import LoopConfig
 from albert.training.progress import ConsoleProgress, duration
-from albert.training.state import Checkpoints
 
 _RESTART_DIVISOR = 5.0
 _SAME = 0.01  # logits that differ by less count as equal
@@ -75,6 +76,21 @@ class Settings:
         """All settings by name."""
         return {name: value for part in dataclasses.asdict(self).values() for name, value in part.items()}
 
+    def fingerprint(self, network: AlbertConfig, init: str | None) -> dict[str, str]:
+        """What a resumed run must have in common with its beginning, beside its data."""
+        parts: dict[str, Any] = {
+            "network": network.to_dict(),
+            "optimizer": dataclasses.asdict(self.optimizer),
+            "loss": dataclasses.asdict(self.loss),
+            "loop": {**dataclasses.asdict(self.loop), "save_seconds": 0},
+        }
+        return {
+            **{name: json.dumps(part, sort_keys=True) for name, part in parts.items()},
+            "init": init or "",
+            **({"text": json.dumps(chosen, sort_keys=True)} if (chosen := self.text.chosen()) else {}),
+            **({"average": str(self.average.average)} if self.average.average else {}),
+        }
+
 
 class Attempts:
     """Trains in the folder `config.out`, and once more at a lower rate if the first attempt learned nothing."""
@@ -93,7 +109,6 @@ class Attempts:
         self.data = data
         self.progress = progress
         self.note = config.out / "restarted.json"  # written at the restart, so that a killed restart can go on
-        self.checkpoints = Checkpoints(config.out / "checkpoints")
 
     @property
     def restarted(self) -> bool:
@@ -102,9 +117,8 @@ class Attempts:
 
     def clear(self) -> None:
         """Removes what an earlier run left."""
-        self.checkpoints.clear()
-        for path in (self.config.out / "metrics.jsonl", self.note):
-            path.unlink(missing_ok=True)
+        clear_run(self.config.out)
+        self.note.unlink(missing_ok=True)
 
     def train(self, model: AlbertForTask, *, resume: bool) -> FinetuneResult:
         """Trains the model, which then has its best weights."""
@@ -116,7 +130,7 @@ class Attempts:
         trainer = self.trainer(model, dev_scores)
         _tell_time(trainer, self.data, self.progress)
         state = trainer.run(resume=resume)
-        best = max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, task.metric))
+        best = best_scores(state, task.metric)
         found = dev_scores.found(best)
         baseline = self.data.baseline[1]
         return FinetuneResult(
@@ -150,14 +164,8 @@ class Attempts:
             fingerprint={
                 "data": data.identity or data.train.fingerprint(),
                 "dev": data.dev.fingerprint(),
-                "network": json.dumps(model.config.to_dict(), sort_keys=True),
-                "optimizer": json.dumps(dataclasses.asdict(settings.optimizer), sort_keys=True),
-                "loss": json.dumps(dataclasses.asdict(settings.loss), sort_keys=True),
-                "loop": json.dumps({**dataclasses.asdict(loop), "save_seconds": 0}, sort_keys=True),
-                "init": config.init or "",
+                **settings.fingerprint(model.config, config.init),
                 **({"early_exit": "yes"} if config.early_exit else {}),
-                **({"text": json.dumps(chosen, sort_keys=True)} if (chosen := settings.text.chosen()) else {}),
-                **({"average": str(settings.average.average)} if settings.average.average else {}),
             },
             defaults=dataclasses.asdict(TextConfig()),
             progress=self.progress,
@@ -197,7 +205,7 @@ class TaskObjective:
         }
 
     def loss(self, logits: Tensor, gold: Tensor) -> Tensor:
-        """The summed loss of logits, by what teachers say, too, if there are any."""
+        """The summed loss of logits. If there are teachers, their logits count, too."""
         if self.lesson is None:
             return self.task.loss(logits, gold, self.shape)
         return self.lesson.loss(self.task, logits, gold, self.shape)
@@ -242,7 +250,7 @@ class DevScores:
         return self.best if self.best is not None and self.best.scores == scores else self.evaluated()
 
     def evaluated(self) -> Found:
-        """What the model says of dev now."""
+        """The outputs and scores of the present model on dev."""
         data, task = self.data, self.data.task
         logits = Engine(self.model).logits(data.dev)  # as the Predictor will compute
         outputs = Output.each(data.dev_examples, data.dev, logits)

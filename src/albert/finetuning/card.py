@@ -1,4 +1,4 @@
-"""The card of a fine-tuned model (the README.md of its folder): data, settings and results."""
+"""The cards of fine-tuned models (the README.md of their folders): data, settings and results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albert.config import AlbertConfig
-from albert.tasks import task_named
+from albert.tasks.labels import listed
 from albert.tasks.stored import StoredTask
 from albert.training.folder import thread_note
 from albert.version import __version__
@@ -15,8 +15,9 @@ from albert.version import __version__
 if TYPE_CHECKING:
     from albert.finetuning.attempts import FinetuneResult
     from albert.finetuning.dataset import Dataset, FinetuneConfig
+    from albert.finetuning.pairs import Pairs
 
-_TEMPLATE = """---
+_BEGINNING = """---
 library_name: albert-nlp
 pipeline_tag: {pipeline}
 metrics:
@@ -24,20 +25,14 @@ metrics:
 ---
 # {name}
 
-{family} model for {task}: {columns} -> {label}.
-
-| | |
-|---|---|
-| labels | {labels} |
-| started from | {start} |
-| network | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
-{words}| training data | {train}, {train_rows:,} rows |
+"""
+_RUN = """| training data | {train}, {train_rows:,} rows |
 | evaluation data | {dev}, {dev_rows:,} rows |
 | trained | {steps:,} steps{threads}, seed {seed}, albert-nlp {version} |
 
 ## Evaluation
 
-{scores}
+{written}{scores}
 | baseline ({baseline_words}) | {baseline:.4f} ({metric}) |
 
 The best checkpoint was chosen on the same evaluation data, so these scores are slightly optimistic. Judge the model
@@ -59,9 +54,38 @@ model("a text")
 
 ## Limits
 
-The model knows only what its training data shows. It does not work for other languages, other kinds of text, or labels
-without examples. Long texts: {long}. Probabilities: {calibration}.
 """
+_LABELS = (
+    _BEGINNING
+    + """{family} model for {task}: {columns} -> {label}.
+
+| | |
+|---|---|
+| labels | {labels} |
+| started from | {start} |
+| network | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
+{words}"""
+    + _RUN
+    + """\
+The model knows only what its training data shows. It does not work for other languages, other kinds of text, or
+labels without examples. Long texts: {long}. Probabilities: {calibration}.
+"""
+)
+_TEXTS = (
+    _BEGINNING
+    + """{family} encoder with a decoder of {decoder_layers} layers in {decoder_groups} group(s): {columns} -> {label}.
+
+| | |
+|---|---|
+| started from | {start} |
+| encoder | {layers} layers, hidden size {hidden}, {groups} group(s) of shared layers |
+"""
+    + _RUN
+    + """\
+The model rewrites texts like those of its training data. A text that it writes may be wrong and still read well:
+check what matters.
+"""
+)
 
 
 def model_card(
@@ -74,43 +98,65 @@ def model_card(
     calibration: str = "",
 ) -> str:
     """The card as Markdown with the metadata block of model hubs. `calibration` says what was done for calibration."""
-    scores = "| score | dev |\n|---|---|\n" + "\n".join(
-        f"| {name} | {value:.4f} |" for name, value in result.scores.items()
-    )
     settings = {**settings, **dataclasses.asdict(data.lengths)}
     stored = StoredTask.of(network.extra, "config.json")
     assert stored.task is not None
-    assert stored.columns is not None
-    shown = ", ".join(network.id2label[:50]) + (", …" if len(network.id2label) > 50 else "")
-    return _TEMPLATE.format(
-        name=config.out.name,
-        family="A BERT" if network.model_type == "bert" else "An ALBERT",
+    return _LABELS.format(
+        **_run(network, config, settings, result, data),
         task=stored.task,
-        pipeline=task_named(stored.task).pipeline,
-        columns=" + ".join(filter(None, (stored.columns.text, stored.columns.text_pair))),
-        label=stored.columns.label,
-        labels=shown,
-        start=config.init or f"scratch, size {config.size}",
-        layers=network.num_hidden_layers,
-        hidden=network.hidden_size,
-        groups=network.num_hidden_groups,
+        labels=listed(network.id2label, 50),
         words=_teachers(config) + _words(stored),
-        train=Path(config.train.path).name,
-        dev=Path(config.dev).name if config.dev else "held out of the training data",
-        train_rows=data.train_rows,
-        dev_rows=len(data.dev_examples),
-        steps=result.steps,
-        threads=thread_note(result.threads),
-        seed=settings["seed"],
-        version=__version__,
-        scores=scores,
-        baseline_words=data.baseline[0],
-        baseline=result.baseline,
-        metric=result.metric,
-        settings="\n".join(f"{name}={value}" for name, value in settings.items()),
+        written="",
         long=data.lengths.rule(),
         calibration=calibration or "the model's own confidence, not calibrated",
     )
+
+
+def text2text_card(
+    network: AlbertConfig, config: FinetuneConfig, settings: dict[str, Any], result: FinetuneResult, data: Pairs
+) -> str:
+    """The card of a model that writes texts."""
+    return _TEXTS.format(
+        **_run(network, config, settings, result, data),
+        decoder_layers=network.decoder_layers,
+        decoder_groups=network.decoder_groups,
+        written="Written greedily.\n\n",
+    )
+
+
+def _run(
+    network: AlbertConfig,
+    config: FinetuneConfig,
+    settings: dict[str, Any],
+    result: FinetuneResult,
+    data: Dataset | Pairs,
+) -> dict[str, Any]:
+    """What every card tells of a run."""
+    scores = "".join(f"| {name} | {value:.4f} |\n" for name, value in result.scores.items())
+    return {
+        "name": config.out.name,
+        "family": "A BERT" if network.model_type == "bert" else "An ALBERT",
+        "pipeline": data.task.pipeline,
+        "columns": " + ".join(data.columns.texts()),
+        "label": data.columns.label,
+        "start": config.init or f"scratch, size {config.size}",
+        "layers": network.num_hidden_layers,
+        "hidden": network.hidden_size,
+        "groups": network.num_hidden_groups,
+        "train": Path(config.train.path).name,
+        "dev": Path(config.dev).name if config.dev else "held out of the training data",
+        "train_rows": data.train_rows,
+        "dev_rows": len(data.dev_examples),
+        "steps": result.steps,
+        "threads": thread_note(result.threads),
+        "seed": settings["seed"],
+        "version": __version__,
+        "scores": "| score | dev |\n|---|---|\n" + scores.rstrip("\n"),
+        "baseline_words": data.baseline[0],
+        "baseline": result.baseline,
+        "metric": result.metric,
+        "settings": "\n".join(f"{name}={value}" for name, value in settings.items()),
+    }
 
 
 def _teachers(config: FinetuneConfig) -> str:

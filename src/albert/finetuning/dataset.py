@@ -25,6 +25,7 @@ from albert.errors import AlbertError, ErrorKind, require_share
 from albert.finetuning.texts import TextConfig
 from albert.hub import STARTER
 from albert.tasks import Lengths, Task, guess_task, task_named
+from albert.tasks.labels import listed
 from albert.tasks.losses import LossConfig, LossShape
 from albert.text.encodings import Tokenizer
 
@@ -141,14 +142,14 @@ def read_dataset(
     lengths = task.lengths.adjusted(source.max_length, source.stride)
     remarks: list[str] = []
     parse_gold = task.parser(label_values(table, columns))
-    train = _examples(table, columns, parse_gold, remarks)
+    train = read_part(table, columns, parse_gold, remarks)
     labels = task.labels(train, column=columns.label)
     if config.fallback is not None and config.fallback not in labels:
         raise AlbertError(
             ErrorKind.DATA,
             f"{source.path}: --fallback {config.fallback}",
             expected="one of the labels in the training part",
-            got=", ".join(labels[:_SHOWN]) + ", …" * (len(labels) > _SHOWN),
+            got=listed(labels, _SHOWN),
         )
     held_out = config.dev is None
     if config.dev is None:
@@ -156,7 +157,7 @@ def read_dataset(
     else:
         dev_table = Table(source.at(config.dev), wanted=columns.names())
         require_alike(dev_table, table)
-        dev = _examples(dev_table, columns, parse_gold, remarks)
+        dev = read_part(dev_table, columns, parse_gold, remarks)
     if not train or not dev:
         raise AlbertError(
             ErrorKind.DATA,
@@ -208,9 +209,13 @@ def _guess(table: Table, columns: Columns) -> Task:
     return guess_task(label_values(table, columns), columns, keep_na=table.source.keep_na)
 
 
-def _examples(
+def read_part(
     table: Table, columns: Columns, parse_gold: Callable[[Any, Example], Any], remarks: list[str]
 ) -> list[Example]:
+    """The rows of a file as examples with gold; what is odd in it goes to `remarks`.
+
+    Raises `AlbertError` (bad-data) with every bad row, or for a file without rows.
+    """
     require_columns(table, columns)
     problems = Problems(table.path)
     examples = list(read_examples(table, columns, parse_gold, problems))

@@ -26,7 +26,7 @@ from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.model import AlbertForTask
 from albert.tasks.base import Output
 from albert.tasks.similarity import SCALE
-from albert.training.best import merit
+from albert.training.best import best_scores
 
 ENOUGH = 16  # rows a label from which on the head is learned with the network (docs/hybrids.md)
 _SMALL = 0.02  # the pooler's weight: values of a normalised state stay where tanh is the identity to 1e-4
@@ -36,14 +36,14 @@ SETTINGS: dict[str, Any] = {"lr": 1e-4, "epochs": 10.0, "batch_size": 32, "patie
 
 
 def rows_a_label(data: Dataset) -> float:
-    """The median over the labels of how many training rows they have."""
+    """The median number of training rows per label."""
     assert isinstance(data.train.gold, np.ndarray)
     counts = Counter(data.train.gold[data.train.example_bounds()[:-1]].tolist())
     return float(np.median([counts.get(label, 0) for label in range(len(data.labels))]))
 
 
 def wanted(config: FinetuneConfig, start: AlbertConfig | None, data: Dataset) -> bool:
-    """Whether labels are to be learned on vectors: as told, else where there are few rows and nothing speaks against.
+    """Whether labels are learned on vectors: as the option says, else if there are few rows and nothing prevents it.
 
     Raises `AlbertError` (usage) where it is asked for and cannot be.
     """
@@ -58,7 +58,7 @@ def wanted(config: FinetuneConfig, start: AlbertConfig | None, data: Dataset) ->
 
 
 def _against(config: FinetuneConfig, start: AlbertConfig | None, data: Dataset) -> str:
-    """What speaks against vectors, in words; nothing where they can be."""
+    """The reason against vectors, in words; "" if there is none."""
     if start is None:
         return "a network from scratch"
     if data.task.problem_type != "single_label_classification" or data.task.head != "sequence_classification":
@@ -97,7 +97,7 @@ class Head:
 
     @classmethod
     def fitted(cls, vectors: Float[np.ndarray, "texts hidden"], gold: Int[np.ndarray, " texts"], labels: int) -> Head:
-        """The one of these vectors; a label without rows is never said."""
+        """Fits the head on these vectors. A label without rows is never predicted."""
         from sklearn.linear_model import LogisticRegression
 
         own = np.unique(gold)
@@ -144,7 +144,7 @@ class VectorScores:
 
 
 def train_few(attempts: Attempts, model: AlbertForTask, *, resume: bool) -> FinetuneResult:
-    """Tunes the encoder on pairs, fits the head, and gives what the classifier then says of dev."""
+    """Tunes the encoder on pairs, fits the head, and scores the resulting classifier on dev."""
     data = attempts.data
     vectors = AlbertForTask(model.config, "embedding")
     vectors.albert.embeddings, vectors.albert.encoder = model.albert.embeddings, model.albert.encoder
@@ -159,7 +159,7 @@ def train_few(attempts: Attempts, model: AlbertForTask, *, resume: bool) -> Fine
     state = attempts.trainer(vectors, scores).run(resume=resume)
     scores.head().put(model)
     found = DevScores(model, data).evaluated()
-    best = max((entry["scores"] for entry in state.evaluations), key=lambda one: merit(one, data.task.metric))
+    best = best_scores(state, data.task.metric)
     return FinetuneResult(
         attempts.config.out, data.task.metric, {**best, **found.scores}, data.baseline[1], state.step, found.outputs,
         found.thresholds, tuple(state.threads),

@@ -18,6 +18,7 @@ from albert.finetuning.dataset import Dataset, FinetuneConfig, read_dataset
 from albert.finetuning.early_exit import ExitObjective, choose_exit, require_exits
 from albert.finetuning.hybrid import add_words, require_words_for
 from albert.finetuning.report import Finished, report_on
+from albert.finetuning.start import require_same_sizes, require_token_types, starting_tokenizer
 from albert.finetuning.teachers import Lesson, add_teachers
 from albert.finetuning.temperature import scale_temperature
 from albert.finetuning.text2text import finetune_text2text
@@ -29,10 +30,9 @@ from albert.storage.files import disk_errors
 from albert.storage.locks import run_lock
 from albert.storage.replacing import settle
 from albert.tasks import WRITING
+from albert.tasks.labels import listed
 from albert.tasks.stored import StoredExit, StoredTask, noted
 from albert.text.encodings import Tokenizer
-from albert.text.open import open_tokenizer
-from albert.text.tokenizer import AlbertTokenizer
 from albert.training.folder import check_folder, write_model_folder
 from albert.training.progress import ConsoleProgress
 from albert.training.settings import divide_settings
@@ -55,11 +55,6 @@ DEFAULTS = {
 }
 COMPONENTS = (AlbertConfig, *Settings.kinds())  # whose fields `--set` takes
 
-_SHAPES = {
-    "embedding_size", "hidden_size", "intermediate_size", "num_hidden_groups", "inner_group_num",
-    "max_position_embeddings", "type_vocab_size", "sharing", "embedding_projection", "model_type", "pad_token_id",
-}  # fmt: skip
-
 
 def finetune(
     config: FinetuneConfig,
@@ -80,7 +75,7 @@ def finetune(
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
     network, settings = _divided({**defaults, **config.settings})
     check_folder(config.out, resume=resume, overwrite=overwrite)
-    tokenizer = settings.text.tokenizer(_tokenizer(config, start))
+    tokenizer = settings.text.tokenizer(starting_tokenizer(config, start))
     data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
     if config.early_exit:
         require_exits(data.task)
@@ -153,12 +148,6 @@ def _divided(values: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
     return network, Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
 
 
-def _tokenizer(config: FinetuneConfig, start: ModelFolder | None) -> Tokenizer:
-    if start is not None:
-        return open_tokenizer(start.path, config=start.config)
-    return open_tokenizer(config.tokenizer) if config.tokenizer else AlbertTokenizer.english()
-
-
 def _defaults(network: AlbertConfig) -> dict[str, Any]:
     """The settings for a checkpoint of this size and family."""
     if network.hidden_size > _SMALL:
@@ -202,21 +191,12 @@ def _build_model(
         model = AlbertForTask(shape, data.task.head, exits=config.early_exit, generator=generator)
     else:
         progress.on_message(f"starting from {start.name}")
-        if fixed := sorted(set(network) & _SHAPES):
-            raise AlbertError(
-                ErrorKind.CONFIG,
-                f"{', '.join(fixed)} of {start.name}",
-                expected="the sizes that its weights have",
-                hint="leave the setting out, or train from scratch with --size",
-            )
+        require_same_sizes(start, network)
         shape = start.config.with_(**network, **described)
         model, fresh = start_from(start, shape, data.task.head, generator, exits=config.early_exit)
         if fresh:
             progress.on_message(f"new random weights, not in {start.name}: {', '.join(fresh)}")
-    if shape.type_vocab_size < 2 and data.train.types.any():
-        raise AlbertError(
-            ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
-        )
+    require_token_types(shape, data.train.types)
     if shape.max_position_embeddings < data.lengths.max_length:
         raise AlbertError(
             ErrorKind.CONFIG,
@@ -250,6 +230,4 @@ def _tell(data: Dataset, progress: ConsoleProgress) -> None:
 
 
 def _listed(labels: Sequence[str]) -> str:
-    if len(labels) == 1:
-        return "a number"
-    return f"{len(labels)} labels (" + ", ".join(labels[:6]) + (", …)" if len(labels) > 6 else ")")
+    return "a number" if len(labels) == 1 else f"{len(labels)} labels ({listed(labels, 6)})"

@@ -1,4 +1,4 @@
-"""Joins a linear model on words to a trained network: what each counts, and when words alone may answer.
+"""Joins a linear model on words to a trained network: the weight of each, and when the linear model answers alone.
 
 Both are learned on dev, which neither has read. Scores on dev are cross-fitted: each fifth of it is scored with what
 was learned on the other four.
@@ -57,7 +57,7 @@ def fit_words(data: Dataset, tokenizer: Tokenizer) -> Words:
 
 
 def weigh(kind: str | None, head: np.ndarray, words: np.ndarray, gold: np.ndarray) -> StoredHybrid:
-    """What the logits of each, [texts, labels], count so that the gold values are likeliest; of numbers, nearest."""
+    """The weights of both models' logits, [texts, labels], that make the gold values most likely (numbers: nearest)."""
     if kind == "regression":
         return _least_squares(head[:, 0], words[:, 0], gold)
     from scipy.optimize import minimize
@@ -161,7 +161,7 @@ def join(
     cascade: bool,
     budget: float,
 ) -> Joined:
-    """Learns on dev how the linear model is used; the result's outputs and scores are those of dev, cross-fitted."""
+    """Learns on dev how the linear model is used. The outputs and scores in the result are cross-fitted on dev."""
     logits = words.logits([output.example for output in result.outputs])
     told = []
     if hybrid:
@@ -239,7 +239,7 @@ def least_sure(sure: np.ndarray, worse: np.ndarray, *, budget: float) -> float:
 
 
 def scale_of(kind: str | None, logits: np.ndarray, gold: np.ndarray) -> float:
-    """The factor at which the probabilities of words alone hold."""
+    """The factor of the linear model's logits that calibrates its probabilities."""
     if kind == "regression":
         return 1.0
     from scipy.optimize import minimize_scalar
@@ -251,7 +251,7 @@ def scale_of(kind: str | None, logits: np.ndarray, gold: np.ndarray) -> float:
 
 
 def _alone(outputs: Sequence[Output], logits: np.ndarray, scale: float) -> list[Output]:
-    """What words alone say of the same examples."""
+    """The outputs of the linear model alone for the same examples."""
     scaled = (logits * scale).astype(np.float32)
     return [Output(output.example, [row]) for output, row in zip(outputs, scaled, strict=True)]
 

@@ -13,9 +13,7 @@ from albert.data.examples import (
     Columns,
     Example,
     hold_out,
-    read_examples,
     require_alike,
-    require_columns,
     require_named,
 )
 from albert.data.headers import REWRITE_NAMES
@@ -23,7 +21,7 @@ from albert.data.pairs import PairFeatures, features_of
 from albert.data.sources import Problems, text_lines
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
-from albert.finetuning.dataset import FinetuneConfig
+from albert.finetuning.dataset import FinetuneConfig, read_part
 from albert.tasks import Lengths, Task, task_named
 from albert.tasks.text2text import Text2Text
 from albert.text.encodings import Tokenizer
@@ -114,12 +112,12 @@ def _read(
         return LINES, train, dev
     table = Table(config.train)
     columns = _columns(table)
-    train = _examples(table, columns, task, remarks)
+    train = read_part(table, columns, task.parse_gold, remarks)
     if config.dev is None:
         return columns, train, None
     other = Table(config.train.at(config.dev), wanted=columns.names())
     require_alike(other, table)
-    return columns, train, _examples(other, columns, task, remarks)
+    return columns, train, read_part(other, columns, task.parse_gold, remarks)
 
 
 def _columns(table: Table) -> Columns:
@@ -148,17 +146,6 @@ def _guess(table: Table, text: str | None, label: str | None) -> tuple[str, str]
     return found
 
 
-def _examples(table: Table, columns: Columns, task: Task, remarks: list[str]) -> list[Example]:
-    require_columns(table, columns)
-    problems = Problems(table.path)
-    examples = list(read_examples(table, columns, task.parse_gold, problems))
-    problems.raise_if_any()
-    remarks.extend((*table.remarks, *problems.remarks))
-    if not examples:
-        raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
-    return examples
-
-
 def _lines(sources: str, targets: str, encoding: str) -> list[Example]:
     """The examples of two files of lines. Raises `AlbertError` (bad-data) where they are not equally long."""
     first, second = Problems(sources), Problems(targets)
@@ -184,7 +171,7 @@ def _lines(sources: str, targets: str, encoding: str) -> list[Example]:
 
 
 def _numbered(path: str, encoding: str, problems: Problems) -> Iterator[str]:
-    """Every line, a bad one as an empty text, so that those behind it keep their places."""
+    """Every line; some text stands for a line that cannot be read, so that those behind it keep their places."""
     expected = 1
     for number, line in text_lines(path, encoding=encoding, problems=problems):
         yield from [" bad "] * (number - expected)

@@ -1,31 +1,36 @@
-"""Encoded examples as batches for the training loop."""
+"""Encoded rows as batches for the training loop."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
-from albert.data.batches import Features, training_steps
+from albert.data.batches import Batch, Features, training_steps
+from albert.data.pairs import PairBatch, PairFeatures
 from albert.training.parts import LoopConfig
 
 
-class FeatureSource:
-    """Batches of encoded examples in memory; the order of an epoch is drawn from (seed, epoch)."""
+class EpochSource(ABC):
+    """Batches of units in memory, each within a budget of padded pieces; (seed, epoch) draws the order of an epoch."""
 
-    def __init__(self, features: Features, config: LoopConfig) -> None:
-        self.features = features
+    def __init__(self, lengths: np.ndarray, config: LoopConfig) -> None:
+        """`lengths` are the padded pieces of each unit, [units], or of each of its sides, [units, sides]."""
+        self.lengths = lengths
         self.config = config
-        self.bounds = features.unit_bounds()
-        longest = np.maximum.reduceat(features.lengths, self.bounds[:-1])
-        self.lengths = longest * np.diff(self.bounds)  # the padded pieces of each unit
         self._epoch = -1
         self._steps: list[list[Any]] = []
 
     @property
     def steps_per_epoch(self) -> int:
+        """How many steps go through all units once."""
         return math.ceil(len(self.lengths) / self.config.batch_size)
+
+    @abstractmethod
+    def batch(self, units: np.ndarray) -> Any:
+        """The batch of these units."""
 
     def micro_batches(self, step: int) -> list[Any]:
         """The micro-batches of a step."""
@@ -40,7 +45,29 @@ class FeatureSource:
                 epoch=epoch,
             )
             self._epoch = epoch
-        return [self.features.batch(self._rows(units)) for units in self._steps[index]]
+        return [self.batch(units) for units in self._steps[index]]
 
-    def _rows(self, units: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.arange(self.bounds[unit], self.bounds[unit + 1]) for unit in units])
+
+class FeatureSource(EpochSource):
+    """Encoded examples. A unit is the rows of one example that belong together."""
+
+    def __init__(self, features: Features, config: LoopConfig) -> None:
+        self.features = features
+        self.bounds = features.unit_bounds()
+        longest = np.maximum.reduceat(features.lengths, self.bounds[:-1])
+        super().__init__(longest * np.diff(self.bounds), config)
+
+    def batch(self, units: np.ndarray) -> Batch:
+        rows = [np.arange(self.bounds[unit], self.bounds[unit + 1]) for unit in units]
+        return self.features.batch(np.concatenate(rows))
+
+
+class PairSource(EpochSource):
+    """Sources with their targets, whose pieces both count."""
+
+    def __init__(self, pairs: PairFeatures, config: LoopConfig) -> None:
+        super().__init__(pairs.lengths, config)
+        self.pairs = pairs
+
+    def batch(self, units: np.ndarray) -> PairBatch:
+        return self.pairs.batch(units)

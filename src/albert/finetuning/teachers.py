@@ -1,4 +1,4 @@
-"""What teachers add to fine-tuning: their logits on labelled and unlabelled texts, learned beside the labels.
+"""Fine-tuning with teachers: their logits on labelled and unlabelled texts are learned beside the labels.
 
 Source: Hinton, Vinyals, Dean 2015, section 2: both distributions are softened by a temperature T, and the loss between
 them counts T squared. Of several labels each is softened by itself; of a number the distance is squared.
@@ -25,6 +25,7 @@ from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.predict.predictor import Predictor
 from albert.predict.words import require_words
 from albert.tasks.base import Task
+from albert.tasks.labels import listed
 from albert.tasks.losses import LossShape
 from albert.text.encodings import Tokenizer
 from albert.training.progress import ConsoleProgress
@@ -84,7 +85,7 @@ class Lesson:
 def add_teachers(
     config: FinetuneConfig, data: Dataset, tokenizer: Tokenizer, progress: ConsoleProgress
 ) -> tuple[Dataset, Lesson | None]:
-    """The training rows with what the teachers say of them, and unlabelled rows behind; as they are without teachers.
+    """The training rows with the teachers' logits, followed by the unlabelled rows; unchanged without teachers.
 
     Raises `AlbertError`: usage for another task and for teachers with other labels, bad-data for unlabelled texts that
     cannot be read.
@@ -138,8 +139,8 @@ def _teacher(name: str, data: Dataset) -> Predictor:
         raise AlbertError(
             ErrorKind.USAGE,
             f"--teacher {name}: labels",
-            expected="those of the data: " + _listed(data.labels),
-            got=f"none for {_listed(missing)}" if missing else f"others: {_listed(other)}",
+            expected="those of the data: " + listed(data.labels, _SHOWN),
+            got=f"none for {listed(missing, _SHOWN)}" if missing else f"others: {listed(other, _SHOWN)}",
             hint="fine-tune the teacher on data with the same labels",
         )
     return teacher
@@ -177,7 +178,3 @@ def _texts(source: DataSource, columns: Columns) -> list[Example]:
     if not found:
         raise AlbertError(ErrorKind.DATA, table.path, expected="rows of data", got="a header alone")
     return found
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:_SHOWN]) + (", …" if len(labels) > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""What may be written next, and how likely it is: special pieces, repetitions and lengths are ruled here."""
+"""Which pieces may be written next, and how likely they are: special pieces, repetitions, lengths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from albert.text.encodings import Tokenizer
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The pieces that begin and end a text, and those that no text has."""
+    """The pieces that begin and end a text, and those that are never written."""
 
     begin: int
     end: int
@@ -24,7 +24,7 @@ class Alphabet:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, vocab_size: int) -> Alphabet:
-        """That of a tokenizer beside a network with so many pieces: [CLS] begins, [SEP] ends."""
+        """The alphabet of a tokenizer, for a network with `vocab_size` pieces. [CLS] begins a text, [SEP] ends it."""
         special = tokenizer.special
         spare = range(tokenizer.vocab_size, vocab_size)
         return cls(special.cls, special.sep, (special.pad, special.unk, special.cls, special.mask, *spare))
@@ -63,7 +63,10 @@ class Rules:
     def log_probabilities(
         self, logits: Float[Tensor, "rows vocab"], written: Int[Tensor, "rows seq"]
     ) -> Float[Tensor, "rows vocab"]:
-        """Of each next piece, minus infinity where it may not come; `written` begins with the begin piece."""
+        """The log-probability of each next piece, minus infinity if it is forbidden.
+
+        `written` starts with the begin piece.
+        """
         logits = logits.float().index_fill_(1, self._never.to(logits.device), -torch.inf)
         if self.options.repetition_penalty != 1:
             logits = self._penalised(logits, written[:, 1:])

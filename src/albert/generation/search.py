@@ -1,4 +1,4 @@
-"""Beam search, of which greedy writing is the narrowest, and drawing at random.
+"""Beam search (with a beam of 1: greedy writing) and drawing at random.
 
 A text's answers do not depend on the others in its batch: candidates whose scores differ by rounding alone are taken in
 the order of their pieces' ids, and draws come from the seed and the text itself.
@@ -72,7 +72,7 @@ def generate(
 
 
 class _Beam:
-    """Beam search over the texts of a memory, from which those that are done leave."""
+    """Beam search over the texts of a memory. Finished texts leave the batch."""
 
     def __init__(self, model: AlbertForText2Text, memory: Memory, rules: Rules, prefix: list[int], limit: int) -> None:
         self.options = rules.options
@@ -128,7 +128,7 @@ class _Beam:
             )
 
     def _divide(self, place: int, candidates: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-        """Notes the candidates that end, if they are among the best; gives the beam of those that go on."""
+        """Keeps the candidates that end, if they are among the best, and returns the beam of the others."""
         live = []
         for rank, (total, row, piece) in enumerate(candidates):
             if piece != self.end:

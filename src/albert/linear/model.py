@@ -1,4 +1,4 @@
-"""The linear model: what it says of texts, and its file."""
+"""The linear model: its logits for texts, and its file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from albert.storage.files import LINEAR, read_vouched
 NAME = LINEAR
 _PORTION = 4096  # texts whose vectors are in memory at a time
 _BLOCKS_OF_PAIR = 4  # first, second, what they share, where they differ
-_COSINE = 10.0  # a pair's cosine counts so much, one number among thousands
+_COSINE = 10.0  # the factor of a pair's cosine, which is one number among thousands
 _KINDS = {"buckets": np.int64, "rarity": np.float32, "weights": np.float16, "bias": np.float32}
 
 
@@ -46,7 +46,7 @@ class LinearModel:
         return len(self.weights) != len(self.terms)
 
     def logits(self, examples: Sequence[Example]) -> Float[np.ndarray, "texts outputs"]:
-        """What it says of each example, which reads the whole text, however long."""
+        """Its logits for each example. It reads the whole text, however long."""
         found = [np.zeros((0, self.outputs), np.float32)]
         for start in range(0, len(examples), _PORTION):
             part = examples[start : start + _PORTION]
@@ -61,7 +61,7 @@ class LinearModel:
 
     @classmethod
     def load(cls, folder: Path, *, outputs: int, pairs: bool) -> LinearModel:
-        """Reads the file of a model folder with so many outputs. Raises `AlbertError` (bad-model) for another."""
+        """Reads the file of a model folder. Raises `AlbertError` (bad-model) for another number of outputs."""
         try:
             return _checked(load(read_vouched(folder, NAME)), outputs=outputs, pairs=pairs)
         except (SafetensorError, KeyError, ValueError, TypeError) as error:

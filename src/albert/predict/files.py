@@ -13,7 +13,7 @@ from typing import IO, Any, Unpack
 import numpy as np
 import torch
 
-from albert.compute.library import library
+from albert.compute.library import look
 from albert.data.reading import DataSource, RowOptions, TextOptions
 from albert.data.sources import suffix_of
 from albert.data.tables import Row, Table
@@ -254,7 +254,7 @@ def _machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "compiled kernels": library().path is not None,
+        "compiled kernels": look().path is not None,
     }
 
 

@@ -14,7 +14,7 @@ from albert.storage.records import Form, Record
 
 FORM = Form("npy")
 _MAGIC = b"\x93NUMPY\x01\x00"
-_HEAD = 128  # bytes, of which numpy wants a multiple of 64
+_HEAD = 128  # bytes; numpy wants a multiple of 64
 
 
 def form_of(out: str, output_format: str | None = None) -> Form:

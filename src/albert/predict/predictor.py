@@ -209,12 +209,7 @@ class Predictor:
         dimensions than there are.
         """
         require_ability(self.abilities, "embed", self.task.name)
-        table, cut = vectors.embed(
-            texts, tokenizer=self.tokenizer, max_length=self.max_length, vectors=self.vectors,
-            size=self.config.hidden_size, normalize=normalize, dimensions=dimensions,
-        )  # fmt: skip
-        self.cut += cut
-        return table
+        return vectors.embed(self, texts, normalize=normalize, dimensions=dimensions)
 
     def vectors(self, features: Features) -> list[np.ndarray]:
         """The vector of each row, as the head of a model for similarity or retrieval gives it."""

@@ -77,12 +77,7 @@ class PretrainedModel:
 
         Of `dimensions` the first are kept. Raises `AlbertError` (usage) for more than there are.
         """
-        table, cut = vectors.embed(
-            texts, tokenizer=self.tokenizer, max_length=self.max_length, vectors=self.vectors,
-            size=self.config.hidden_size, normalize=normalize, dimensions=dimensions,
-        )  # fmt: skip
-        self.cut += cut
-        return table
+        return vectors.embed(self, texts, normalize=normalize, dimensions=dimensions)
 
     def vectors(self, features: Features) -> list[np.ndarray]:
         """The mean over the pieces of each row."""

@@ -6,12 +6,13 @@ hidden states over the pieces of the text, [CLS] and [SEP] among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from albert.config import AlbertConfig
 from albert.data.batches import Features, within_budget
 from albert.engine import Engine
 from albert.engine.forward import MAX_TOKENS
@@ -44,31 +45,44 @@ def finished(
     return np.asarray(table, np.float32)
 
 
-def embed(
-    texts: Sequence[str],
-    *,
-    tokenizer: Tokenizer,
-    max_length: int,
-    vectors: Callable[[Features], list[np.ndarray]],
-    size: int,
-    normalize: bool = True,
-    dimensions: int | None = None,
-) -> tuple[Float[np.ndarray, "texts size"], int]:
-    """A vector a text, and how many texts were cut; `vectors` gives those of rows, of `size` numbers.
+@runtime_checkable
+class Embedder(Protocol):
+    """A model with vectors. `cut` counts the texts so far that were cut."""
 
-    Raises `AlbertError` (usage) for more `dimensions` than there are.
-    """
+    cut: int
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Its tokenizer."""
+
+    @property
+    def config(self) -> AlbertConfig:
+        """Its network, whose hidden size is that of the vectors."""
+
+    @property
+    def max_length(self) -> int:
+        """The pieces that it reads at once."""
+
+    def vectors(self, features: Features) -> list[np.ndarray]:
+        """The vector of each row."""
+
+
+def embed(
+    model: Embedder, texts: Sequence[str], *, normalize: bool = True, dimensions: int | None = None
+) -> Float[np.ndarray, "texts size"]:
+    """A vector a text. Raises `AlbertError` (usage) for more `dimensions` than there are."""
     require_texts(texts)
+    size = model.config.hidden_size
     if dimensions is not None and not 1 <= dimensions <= size:
         raise AlbertError(ErrorKind.USAGE, "dimensions", expected=f"1 to {size}", got=str(dimensions))
-    found, cut = [np.zeros((0, dimensions or size), np.float32)], 0
+    found = [np.zeros((0, dimensions or size), np.float32)]
     for start in range(0, len(texts), _PORTION):
-        features, more = text_features(tokenizer, texts[start : start + _PORTION], max_length)
-        cut += more
+        features, cut = text_features(model.tokenizer, texts[start : start + _PORTION], model.max_length)
+        model.cut += cut
         for rows in within_budget(np.arange(len(features)), features.lengths, MAX_TOKENS):
             part = features.part(int(rows[0]), int(rows[-1]) + 1)
-            found.append(finished(vectors(part), normalize=normalize, dimensions=dimensions))
-    return np.concatenate(found), cut
+            found.append(finished(model.vectors(part), normalize=normalize, dimensions=dimensions))
+    return np.concatenate(found)
 
 
 def as_lists(table: np.ndarray) -> Any:

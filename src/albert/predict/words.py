@@ -1,4 +1,4 @@
-"""What a linear model on words adds to the head: its logits, or answers of its own where it is sure."""
+"""A linear model on words beside the head: it adds its logits, or answers alone where it is sure."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Words:
         return self.model.logits(hardened(examples, self.harden))
 
     def read(self, examples: Sequence[Example]) -> Read:
-        """What the linear model says of the examples."""
+        """The linear model's logits for the examples, and which of them it answers alone."""
         logits = self.logits(examples)
         sure = np.zeros(len(examples), bool)
         if self.cascade is not None and len(examples):
@@ -123,7 +123,7 @@ def certainty(logits: np.ndarray, factor: float, problem_type: str | None) -> np
 def computed(
     predictor: Predictor, examples: Sequence[Example], features: Features
 ) -> tuple[list[Output], tuple[str, ...]]:
-    """What a model says of encoded examples, and where it left early or did not read at all, in words."""
+    """The outputs for encoded examples, and remarks on early exit and on texts that the linear model answered alone."""
     read = None if predictor.words is None else predictor.words.read(examples)
     told: tuple[str, ...] = ()
     rest = list(examples)
@@ -142,6 +142,6 @@ def computed(
 
 
 def require_words(task: Task, what: str, kind: ErrorKind = ErrorKind.USAGE) -> None:
-    """Raises `AlbertError` for a task whose answers are no labels and numbers of whole texts."""
+    """Raises `AlbertError` for a task without labels or numbers for whole texts."""
     if task.pipeline != "text-classification":
         raise AlbertError(kind, what, expected="labels or numbers to learn", got=f"task {task.name}")

@@ -1,4 +1,4 @@
-"""What is done with the rows of a file: predicted, moderated, or turned into vectors."""
+"""Work on the rows of a file: prediction, moderation, ranking, vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from albert.tasks import DecodeOptions, Prediction
 
 
 class Work(ABC):
-    """A piece of work on rows: `added` are the columns that a row gets, `wanted` those that it is asked for."""
+    """Work on rows. `added` are the names of the new columns, `wanted` those of the columns that it reads."""
 
     added: tuple[str, ...]
     wanted: tuple[str, ...]
@@ -43,7 +43,7 @@ class Work(ABC):
         """All that changes a value, JSON-ready."""
 
     def remarks(self) -> tuple[str, ...]:
-        """What is to be known of the values so far."""
+        """Remarks on the values so far."""
         return ()
 
 
@@ -69,7 +69,7 @@ class Predicting(Work):
         return (self._best(best[0]) if self._single else (best,) for best in found)
 
     def _best(self, prediction: Prediction) -> tuple[Any, ...]:
-        """What is predicted of a row: the vector of a text, where that is all there is."""
+        """The prediction of a row; for vectors, the vector itself."""
         return prediction.get("embedding", prediction[self.predictor.task.answer]), prediction["score"]
 
     def identity(self) -> dict[str, Any]:

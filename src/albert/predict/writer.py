@@ -27,7 +27,7 @@ from albert.predict.inputs import Input, as_example
 from albert.predict.predictor import Predictor
 from albert.tasks import WRITING, DecodeOptions, Lengths, Prediction, task_named
 from albert.tasks.base import Output, Written
-from albert.tasks.stored import StoredTask, as_trained, lengths_of
+from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.tasks.text2text import Text2Text
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
@@ -36,10 +36,10 @@ _PIECES = 4096  # of sources with their padding at a time, by the width of the b
 
 
 class Writer(Predictor):
-    """Writes with a model folder that `albert train --task text2text` wrote. Call it with a text or a list of them.
+    """A model that `albert train --task text2text` trained. Call it with a text or a list of texts.
 
-    `generation` is how it writes where a call does not say. `limited` counts the texts so far that ended because a
-    limit on length was reached.
+    `generation` are its options unless a call gives others. `limited` counts the texts so far that reached a limit on
+    length.
     """
 
     def __init__(
@@ -117,16 +117,12 @@ class Writer(Predictor):
             tokenizer.max_length, model.config.max_position_embeddings, length_limit(folder.path) or sys.maxsize
         )
         lengths = lengths_of(stored, model.config.extra, task, limit, source)
-        if lengths.max_length > model.config.max_position_embeddings:
-            raise AlbertError(
-                ErrorKind.MODEL, f"{source}: max_length", got=f"{lengths.max_length:,}",
-                expected=f"at most its {model.config.max_position_embeddings:,} positions",
-            )  # fmt: skip
+        require_fit(stored, task, task.head, lengths, model.config, source)
         columns = stored.columns or Columns("source", label="target")
         return cls(model, tokenizer, task, columns, lengths=lengths, fingerprint=folder.fingerprint, name=folder.name)
 
     def writing(self, **options: Any) -> Self:
-        """The same model that writes so where a call does not say: options of `GenerationOptions` by name."""
+        """The same model with other defaults: options of `GenerationOptions` by name."""
         other = copy.copy(self)
         other.generation = dataclasses.replace(self.generation, **options)
         return other

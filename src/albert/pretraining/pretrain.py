@@ -33,7 +33,7 @@ from albert.storage.files import disk_errors
 from albert.storage.locks import run_lock
 from albert.storage.replacing import settle
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.folder import check_folder, write_model_folder
+from albert.training.folder import check_folder, clear_run, write_model_folder
 from albert.training.loop import Trainer
 from albert.training.optimizer import build_optimizer
 from albert.training.progress import ConsoleProgress, duration
@@ -97,8 +97,7 @@ def pretrain(
         course = Course.of(config, settings, model, corpus, tokenizer, world, progress, begins=begins)
         trainer = _build_trainer(config, settings, model, course, corpus, world, progress)
         if overwrite and not resume and world.leads:
-            trainer.checkpoints.clear()
-            (config.out / "metrics.jsonl").unlink(missing_ok=True)
+            clear_run(config.out)
         if config.tensorboard and world.leads:
             trainer.log.mirror = tensorboard(config.out)
         if trainer.total >= _WORTH_COMPILING and world.device.type == "cpu":

@@ -10,6 +10,11 @@ from albert.data.sources import Problems
 from albert.errors import AlbertError, ErrorKind
 
 
+def listed(labels: Sequence[str], most: int) -> str:
+    """The first labels with commas between; a last "…" says that there are more than `most`."""
+    return ", ".join(labels[:most]) + (", …" if len(labels) > most else "")
+
+
 def require_count(found: Collection[str], most: int, *, column: str, what: str) -> None:
     """Raises `AlbertError` (bad-data) for a column with no labels, or with implausibly many."""
     if not 1 <= len(found) <= most:
@@ -35,7 +40,7 @@ def require_known(used: Iterable[tuple[Example, str]], labels: Sequence[str]) ->
         problems.add(
             int(number),
             f"label {label!r} is not in the training data",
-            expected="one of " + ", ".join(labels[:10]) + (", …" if len(labels) > 10 else ""),
+            expected="one of " + listed(labels, 10),
             got=f"{label!r}" + (f" (did you mean {near[0]!r}?)" if near else ""),
         )
     if problems:

@@ -19,7 +19,7 @@ from albert.tasks.review import Review, Verdict
 
 
 class Text2Text(Task):
-    """A network with a decoder writes the targets. Gold is a tuple of references, of which one is enough.
+    """A network with a decoder writes the targets. Gold is a tuple of references; matching one of them is enough.
 
     A row's loss is over its target's pieces and the end piece behind them.
     """

@@ -16,6 +16,11 @@ def merit(scores: dict[str, float], metric: str) -> tuple[float, float]:
     return scores[metric], -scores.get("loss", 0.0)
 
 
+def best_scores(state: RunState, metric: str) -> dict[str, float]:
+    """The best scores of a run, of equal ones the first."""
+    return max((entry["scores"] for entry in state.evaluations), key=lambda scores: merit(scores, metric))
+
+
 def merits(state: RunState, metric: str | None) -> list[tuple[float, float]]:
     """The merit of every evaluation so far; none without a metric."""
     return [merit(entry["scores"], metric) for entry in state.evaluations] if metric else []

@@ -10,6 +10,7 @@ from albert.model import AlbertForTask, AlbertForText2Text, save_model
 from albert.storage.files import write_file
 from albert.storage.replacing import NEXT, new_files
 from albert.text.encodings import Tokenizer
+from albert.training.state import Checkpoints
 
 
 def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -26,6 +27,12 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             got=", ".join(used),
             hint="go on with it by --resume, replace it by --overwrite, or choose another folder",
         )
+
+
+def clear_run(out: Path) -> None:
+    """Removes the checkpoints and the log of an earlier run."""
+    Checkpoints(out / "checkpoints").clear()
+    (out / "metrics.jsonl").unlink(missing_ok=True)
 
 
 def write_model_folder(
