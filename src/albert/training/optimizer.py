@@ -123,7 +123,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         others = [group for group in groups if not group["orthogonal"]]
         self.parts = (
             torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, betas=betas, eps=eps, foreach=True),
+            torch.optim.AdamW(others, betas=betas, eps=eps, fused=True),
         )
         super().__init__([group for part in self.parts for group in part.param_groups], {})
 
@@ -200,7 +200,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig, *, groups: int) -
         return Lamb(parameter_groups, betas=betas, eps=config.eps)
     if config.optimizer == "muon":
         return MuonWithAdamW(parameter_groups, betas=betas, eps=config.eps)
-    return torch.optim.AdamW(parameter_groups, betas=betas, eps=config.eps, foreach=True)
+    return torch.optim.AdamW(parameter_groups, betas=betas, eps=config.eps, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
