@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -28,7 +29,11 @@ class ErrorKind(Enum):
 
 
 class AlbertError(ValueError):
-    """A mistake outside our code. Text: `error[CODE] what: expected, got. hint: …`; the kind gives the exit code."""
+    """A mistake outside our code. Text: `error[CODE] what: expected, got. hint: …`; the kind gives the exit code.
+
+    Each of `lines` stands on a line of its own. Line breaks and other characters that are not printable, such as those
+    of a hostile file name, are shown as escapes.
+    """
 
     def __init__(
         self,
@@ -38,17 +43,19 @@ class AlbertError(ValueError):
         expected: str | None = None,
         got: str | None = None,
         hint: str | None = None,
+        lines: Sequence[str] = (),
     ) -> None:
         self.kind = kind
         self.what = what
         self.expected = expected
         self.got = got
         self.hint = hint
+        self.lines = tuple(lines)
         super().__init__(str(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors cross processes by pickle, which would call the class with the message alone."""
-        return _rebuilt, (self.kind, self.what, self.expected, self.got, self.hint)
+        return _rebuilt, (self.kind, self.what, self.expected, self.got, self.hint, self.lines)
 
     def __str__(self) -> str:
         facts = []
@@ -59,9 +66,10 @@ class AlbertError(ValueError):
         text = f"error[{self.kind.code}] {self.what}"
         if facts:
             text += ": " + ", ".join(facts)
-        if self.hint:
-            text += f". hint: {self.hint}"
-        return text
+        hint = [f"hint: {self.hint}"] if self.hint else []
+        if not self.lines:
+            return _printable(". ".join([text, *hint]))
+        return "\n".join(map(_printable, [text, *(f"  {line}" for line in self.lines), *hint]))
 
 
 def require_ranges(owner: object, *ranges: tuple[str, float, float]) -> None:
@@ -100,5 +108,11 @@ def require_extra(module: str, extra: str) -> Any:
         ) from error
 
 
-def _rebuilt(kind: ErrorKind, what: str, expected: str | None, got: str | None, hint: str | None) -> AlbertError:
-    return AlbertError(kind, what, expected=expected, got=got, hint=hint)
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _rebuilt(
+    kind: ErrorKind, what: str, expected: str | None, got: str | None, hint: str | None, lines: tuple[str, ...]
+) -> AlbertError:
+    return AlbertError(kind, what, expected=expected, got=got, hint=hint, lines=lines)

@@ -228,7 +228,7 @@ def fault(folder: Path, use: Use, said: list[Any] | None = None) -> str | None:
         if said is not None:
             said.append(found)
     except AlbertError as error:
-        if error.kind not in KINDS or ("\n" in str(error).strip() and "tensors" not in str(error)):
+        if error.kind not in KINDS or len(str(error).splitlines()) != 1 + len(error.lines) + bool(error.lines):
             return str(error)
     except BaseException as error:
         if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):  # the latter is Rust's

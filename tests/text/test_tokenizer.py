@@ -230,6 +230,8 @@ def test_saved_and_loaded_gives_the_same(tmp_path: Path, normalizer: Normalizer)
         ("spiece.model", b""),
         ("spiece.model", b"\x00\x01garbage"),
         ("spiece.model", ENGLISH.model[:5000]),
+        ("spiece.model", ENGLISH.model.replace(b"[MASK]", b"[M\xc1SK]", 1)),
+        ("spiece.model", ENGLISH.model.replace("▁the".encode(), "▁".encode() + b"th\xe5", 1)),
         ("tokenizer.json", b"{"),
         ("tokenizer.json", b"[]"),
         ("tokenizer.json", b'{"model": {"type": "BPE", "vocab": {}}}'),

@@ -53,12 +53,12 @@ class Problems:
             return
         if self.count == 1:
             raise AlbertError(ErrorKind.DATA, self.lines[0], hint="nothing was written; mend the line and rerun")
-        listed = "\n  ".join(self.lines)
-        more = f"\n  … and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
+        more = [f"… and {self.count - _SHOWN} more"] if self.count > _SHOWN else []
         raise AlbertError(
             ErrorKind.DATA,
-            f"{self.path}: {self.count} bad lines\n  {listed}{more}\n",
+            f"{self.path}: {self.count} bad lines",
             hint="nothing was written; mend these lines and rerun",
+            lines=[*self.lines, *more],
         )
 
 

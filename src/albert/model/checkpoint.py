@@ -354,13 +354,13 @@ def _check(
         if theirs not in known and not optional:
             lines.append(f"+ {theirs}: unexpected, {list(entry.shape)}")
     if lines:
-        shown = "\n  ".join(lines[:20])
-        more = f"\n  … and {len(lines) - 20} more" if len(lines) > 20 else ""
+        more = [f"… and {len(lines) - 20} more"] if len(lines) > 20 else []
         raise AlbertError(
             ErrorKind.MODEL,
             f"{folder}: {len(lines)} of its tensors are not those of its config.json "
-            f"(- missing, + unexpected, ! different):\n  {shown}{more}\n",
+            "(- missing, + unexpected, ! different)",
             hint="check that config.json and the weights belong together",
+            lines=[*lines[:20], *more],
         )
 
 

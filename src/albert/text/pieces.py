@@ -78,6 +78,11 @@ class PieceEncoder:
                 ErrorKind.MODEL, "spiece.model", expected="a unigram model without byte fallback or suffixes"
             )
         self.vocabulary = [piece.piece for piece in self.proto.pieces]
+        for token, piece in enumerate(self.vocabulary):
+            if not isinstance(piece, str):  # protobuf gives the bytes of what is no text
+                raise AlbertError(
+                    ErrorKind.MODEL, f"piece {token} of spiece.model", expected="text in UTF-8", got=repr(piece)
+                )
         self._ids = {
             piece.piece: token
             for token, piece in enumerate(self.proto.pieces)
