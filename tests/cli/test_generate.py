@@ -14,7 +14,6 @@ from albert.errors import AlbertError
 from albert.predict import files
 from albert.predict.predictor import Predictor
 from albert.predict.writer import Writer
-from albert.serve.core.hosted import Hosted, Source
 from conftest import Albert
 from rewriting import pairs, write_model, write_pairs
 
@@ -106,8 +105,6 @@ def test_other_work_on_a_writer_is_refused_in_one_line(albert: Albert, model: Pa
         done = albert(*verb, input="drei [MASK]\n")
         assert done.returncode in (2, 66), (verb, done.stderr)
         assert "Traceback" not in done.stderr
-    with pytest.raises(AlbertError, match="writes texts"):
-        Hosted.load(Source.parse(str(model)))
     with pytest.raises(AlbertError, match="writes texts"):
         Predictor.load(model)
 

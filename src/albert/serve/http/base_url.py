@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from albert.serve.core.hosted import Hosted
 from albert.serve.core.refusals import invalid, unsupported
-from albert.serve.http import routes
+from albert.serve.http import generation, routes
 from albert.serve.http import schemas as shape
 
 router = APIRouter(route_class=routes.ReadRoute, responses=routes.ERRORS)
@@ -29,6 +29,11 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     "embed": {name: name for name in ("normalize", "truncate", "truncation_direction", "dimensions", "prompt_name")},
     "similarity": {},
     "rerank": {},
+    "generate": {
+        "max_new_tokens": "max_length", "num_beams": "beam", "do_sample": "sample", "temperature": "temperature",
+        "top_k": "sampling_top_k", "top_p": "top_p", "seed": "seed", "no_repeat_ngram_size": "no_repeat_ngram",
+        "repetition_penalty": "repetition_penalty", "num_return_sequences": "top_k",
+    },
 }  # fmt: skip
 # Parameters of Hugging Face's clients that a refusal may name; it repeats nothing else of a request.
 _OTHERS = frozenset(
@@ -46,6 +51,8 @@ async def any_task(body: shape.AnyRequest, request: Request) -> Response:
     sent = body.model_dump(exclude={"parameters"}, exclude_unset=True)
     fields = {**sent, **_options(ability, body.parameters or {})}
     match ability:
+        case "generate":
+            return await generation.generate(_read(generation.GenerateRequest, fields), request)
         case "predict":
             return await _labels(fields, request, nested=body.parameters is not None)
         case "embed":
@@ -71,7 +78,7 @@ def _ability(body: shape.AnyRequest, model: Hosted) -> str:
         return "similarity" if "source_sentence" in inputs else "answer"
     if "fill-mask" in model.abilities and (body.parameters is not None or _has_masks(inputs, model.tokenizer.mask)):
         return "fill-mask"
-    found = next((name for name in ("predict", "entities", "embed") if name in model.abilities), None)
+    found = next((name for name in ("generate", "predict", "entities", "embed") if name in model.abilities), None)
     if found is None:
         raise unsupported(f"model {model.name} needs more than a text; it answers at /{min(model.abilities)}")
     return found

@@ -1,0 +1,191 @@
+"""`/generate` and `/translate`: texts by models that write, at once or as server-sent events while they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+from pydantic_core import from_json, to_json
+
+from albert.data.examples import Example
+from albert.errors import AlbertError
+from albert.generation.options import MAX_BEAM, GenerationOptions
+from albert.predict.draft import Draft
+from albert.serve.core.hosted import HostedWriter
+from albert.serve.core.refusals import Refusal, invalid
+from albert.serve.http import schemas as shape
+from albert.serve.http.routes import ERRORS, ReadRoute, answer, listed, model_for
+from albert.serve.http.status import body_of, error_type_of
+from albert.tasks import DecodeOptions
+
+PATHS = frozenset({"/generate", "/translate"})
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The texts, or with `stream` the events `piece`, `text`, `answer` and `error`.",
+          "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+}  # fmt: skip
+router = APIRouter(route_class=ReadRoute, responses={**ERRORS, **_EVENTS})
+
+
+class GenerateRequest(shape.BaseRequest):
+    """Texts for /generate, and how to answer them; the options are those of the Python API."""
+
+    inputs: shape.Texts
+    stream: bool = Field(False, description="Server-sent events while the texts are written.")
+    truncate: shape.Truncate = None
+    top_k: int = Field(1, ge=1, le=MAX_BEAM, description="Texts for each input, at most the beam unless drawn.")
+    beam: int = Field(1, ge=1, le=MAX_BEAM, description="Hypotheses followed at a time; 1 writes greedily.")
+    length_penalty: float = Field(1.0, ge=-10, le=10, description="Above 0 favours longer texts.")
+    early_stop: bool = Field(True, description="False: search on until no other text can win.")
+    sample: bool = Field(False, description="Draw pieces at random.")
+    temperature: float = Field(1.0, ge=0.01, le=100, description="Below 1 sharpens the draws.")
+    sampling_top_k: int = Field(0, ge=0, le=1_000_000, description="Draw among so many likeliest pieces; 0: all.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Draw among the fewest pieces with this probability.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the draws.")
+    no_repeat_ngram: int = Field(0, ge=0, le=65_536, description="No run of so many pieces comes twice; 0: it may.")
+    repetition_penalty: float = Field(1.0, ge=0.1, le=10, description="Above 1 makes pieces that are there unlikely.")
+    prefix: str = Field("", max_length=1000, description="How every text begins.")
+    min_length: int = Field(1, ge=0, le=65_536, description="Pieces of the shortest text.")
+    max_length: int = Field(256, ge=1, le=65_536, description="Pieces of the longest text.")
+    token_scores: bool = Field(False, description="Also the log-probability of each piece.")
+
+    def generation(self) -> GenerationOptions:
+        """The options as they are used. Raises `Refusal` (invalid) for values at odds with each other."""
+        names = {field.name for field in dataclasses.fields(GenerationOptions)}
+        try:
+            return GenerationOptions(**self.model_dump(include=names))
+        except AlbertError as error:
+            raise invalid(f"{error.what}: expected {error.expected}") from None
+
+
+class TranslateRequest(GenerateRequest):
+    """Texts for /translate: as /generate, with a beam of 4."""
+
+    beam: int = Field(4, ge=1, le=MAX_BEAM, description="Hypotheses followed at a time; 1 writes greedily.")
+
+
+@router.post("/generate", response_model=list[shape.WrittenText] | list[list[shape.WrittenText]])
+async def generate(body: GenerateRequest, request: Request) -> Response:
+    """The texts for a text, the best first. A list of texts gets a list for each text.
+
+    With `stream`, an event `piece` has what text `index` goes on with. Of a beam, or of several draws, an event `text`
+    has each text as it ends. The last event is `answer`, with the whole answer, or `error`.
+    """
+    return await _generated(body, request)
+
+
+@router.post("/translate", response_model=list[shape.WrittenText] | list[list[shape.WrittenText]])
+async def translate(body: TranslateRequest, request: Request) -> Response:
+    """The same as /generate with a beam of 4."""
+    return await _generated(body, request)
+
+
+async def _generated(body: GenerateRequest, request: Request) -> Response:
+    service, call, model = model_for(request, body.model, "generate")
+    assert isinstance(model, HostedWriter)
+    options = DecodeOptions(top_k=body.top_k, generation=body.generation())
+    examples = [Example(text) for text in listed(body.inputs)]
+    draft = await service.draft(
+        call, model, examples, options=options.generation, count=body.top_k, truncate=body.truncate
+    )
+
+    async def whole() -> Any:
+        found = await service.text(call, model.decode, draft.outputs(examples), options)
+        return found[0] if isinstance(body.inputs, str) else found
+
+    if body.stream:
+        return _Stream(_events(_News(draft), partial(service.desk.write, model, draft, call), whole, request.scope))
+    await service.desk.write(model, draft, call)
+    return answer(await whole())
+
+
+class _News:
+    """What a client has not been told of a draft. A client that reads slowly gets more at a time."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.some = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._texts = [""] * len(draft.features)
+        self._told = list(self._texts)
+        self._ended = 0  # hypotheses of which the client knows
+
+    def look(self) -> None:
+        """Takes note of what is written now, in the thread that writes."""
+        if self.draft.grows:
+            self._texts = self.draft.texts()
+        self._loop.call_soon_threadsafe(self.some.set)
+
+    def end(self, work: asyncio.Future[None]) -> None:
+        """Takes note of the end. An error is looked at, since a client that left may never ask for it."""
+        if not work.cancelled():
+            work.exception()
+        self.some.set()
+
+    def events(self) -> Iterator[bytes]:
+        """How texts go on; where they do not grow, the texts that ended."""
+        for index, (text, told) in enumerate(zip(self._texts, self._told, strict=True)):
+            if len(text) > len(told):
+                self._told[index] = text
+                yield _event("piece", {"index": index, "text": text[len(told) :]})
+        ended = [] if self.draft.grows else self.draft.ended[self._ended :]
+        self._ended += len(ended)
+        for index, found in ended:
+            yield _event("text", {"index": index, "text": self.draft.said(found).text, "score": found.score})
+
+
+async def _events(
+    news: _News, write: Callable[[Callable[[], None]], Awaitable[None]], whole: Callable[[], Awaitable[Any]], scope: Any
+) -> AsyncIterator[bytes]:
+    """What is new while it is written, then the whole answer or an error. Writing ends with whoever reads this.
+
+    Raises `Refusal` where nothing is written yet.
+    """
+    work = asyncio.ensure_future(write(news.look))
+    work.add_done_callback(news.end)
+    begun = False
+    try:
+        while not work.done():
+            await news.some.wait()
+            news.some.clear()
+            for event in news.events():
+                begun = True
+                yield event
+        await work
+        for event in news.events():
+            yield event
+        yield _event("answer", await whole())
+    except Refusal as refusal:
+        if not begun:
+            raise
+        scope["albert.error"] = error_type_of(refusal)
+        yield _event("error", from_json(body_of(refusal)))
+    finally:
+        work.cancel()
+
+
+def _event(name: str, data: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), to_json(data))
+
+
+class _Stream(Response):
+    """Events as they come. A refusal before the first one is a response with its own status."""
+
+    def __init__(self, events: AsyncIterator[bytes]) -> None:
+        super().__init__(media_type="text/event-stream")
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async with contextlib.aclosing(self._events) as events:  # type: ignore[type-var]
+            first = await anext(events)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            async for event in events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+            await send({"type": "http.response.body"})
