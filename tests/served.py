@@ -29,10 +29,9 @@ from albert.serve.http.accept import Listener
 from albert.serve.http.crowd import Crowd
 from albert.serve.http.run import settings
 from albert.storage.files import write_manifest
-from albert.tasks import TASKS, WRITING
+from albert.tasks import TASKS, WRITING, task_named
 from albert.tasks.stored import StoredTask
 from albert.text.tokenizer import AlbertTokenizer
-from albert.training.folder import write_model_folder
 
 PRETRAINED = "words"  # the name of the model that has learned no task
 LABELS = {
@@ -65,10 +64,7 @@ def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, s
     if task in WRITING:
         stored = StoredTask(task=task, metric="chrf", columns=Columns("source", label="target"), max_length=64)
         config = config.with_(decoder=DecoderConfig(), extra=stored.extra())
-        writer = AlbertForText2Text(config, generator=torch.Generator().manual_seed(seed))
-        write_model_folder(folder, writer, tokenizer, "# Writes\n")
-        return folder
-    if task is not None:
+    elif task is not None:
         lengths = TASKS[task].lengths
         stride = None if lengths.stride is None else 16
         config = config.with_(
@@ -76,9 +72,15 @@ def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, s
             problem_type=TASKS[task].problem_type,
             extra={"task": task, "max_length": 64, "stride": stride, "columns": {"text": "text"}},
         )
-    head = "pretraining" if task is None else TASKS[task].head
+    head = "pretraining" if task is None else task_named(task).head
+    drawn = torch.Generator().manual_seed(seed)
+    model = (
+        AlbertForTask(config, head, generator=drawn)
+        if config.decoder is None
+        else AlbertForText2Text(config, generator=drawn)
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(AlbertForTask(config, head, generator=torch.Generator().manual_seed(seed)), folder)
+    save_model(model, folder)
     tokenizer.save(folder)
     write_manifest(folder)
     return folder

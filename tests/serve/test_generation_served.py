@@ -144,8 +144,9 @@ def test_long_sources_are_cut_and_told_or_refused(client: httpx.Client) -> None:
 
 
 def test_parameters_of_other_clients(client: httpx.Client) -> None:
-    wanted = post(client, "/generate", inputs=TEXTS[0], beam=3, max_length=9)
-    assert post(client, "/", inputs=TEXTS[0], parameters={"num_beams": 3, "max_new_tokens": 9}) == wanted
+    wanted = [text["text"] for (text,) in post(client, "/generate", inputs=TEXTS, beam=3, max_length=9)]
+    found = post(client, "/", inputs=TEXTS, parameters={"num_beams": 3, "max_new_tokens": 9})
+    assert [text["generated_text"] for text in found] == wanted
     assert "no option" in post(client, "/", 422, inputs="a", parameters={"stop": ["x"]})["error"]
 
 

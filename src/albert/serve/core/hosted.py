@@ -94,7 +94,7 @@ class Hosted:
         Raises `AlbertError` as `Predictor.load` does.
         """
         folder = ModelFolder.open(source.path)
-        kind = HostedWriter if folder.writes else Hosted
+        kind = HostedWriter if folder.writes else cls
         hosted = kind(source, open_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
         hosted.fingerprint = folder.fingerprint
         hosted.card = _card(folder.path / "README.md")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,8 +17,10 @@ from albert.data.examples import Example
 from albert.errors import AlbertError
 from albert.generation.options import MAX_BEAM, GenerationOptions
 from albert.predict.draft import Draft
+from albert.serve.core.call import Call
 from albert.serve.core.hosted import HostedWriter
 from albert.serve.core.refusals import Refusal, invalid
+from albert.serve.core.service import Service
 from albert.serve.http import schemas as shape
 from albert.serve.http.routes import ERRORS, ReadRoute, answer, listed, model_for
 from albert.serve.http.status import body_of, error_type_of
@@ -86,22 +88,51 @@ async def translate(body: TranslateRequest, request: Request) -> Response:
 
 
 async def _generated(body: GenerateRequest, request: Request) -> Response:
-    service, call, model = model_for(request, body.model, "generate")
-    assert isinstance(model, HostedWriter)
-    options = DecodeOptions(top_k=body.top_k, generation=body.generation())
-    examples = [Example(text) for text in listed(body.inputs)]
-    draft = await service.draft(
-        call, model, examples, options=options.generation, count=body.top_k, truncate=body.truncate
-    )
+    if not body.stream:
+        return answer(await texts(body, request))
+    work = await _Work.begin(body, request)
+    return _Stream(_events(work, request.scope))
 
-    async def whole() -> Any:
-        found = await service.text(call, model.decode, draft.outputs(examples), options)
-        return found[0] if isinstance(body.inputs, str) else found
 
-    if body.stream:
-        return _Stream(_events(_News(draft), partial(service.desk.write, model, draft, call), whole, request.scope))
-    await service.desk.write(model, draft, call)
-    return answer(await whole())
+async def texts(body: GenerateRequest, request: Request) -> Any:
+    """The texts for a text, or a list of them for each of a list."""
+    work = await _Work.begin(body, request)
+    await work.write()
+    return await work.answer()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A request of texts, encoded and within the limits."""
+
+    body: GenerateRequest
+    service: Service
+    call: Call
+    model: HostedWriter
+    examples: list[Example]
+    options: DecodeOptions
+    draft: Draft
+
+    @classmethod
+    async def begin(cls, body: GenerateRequest, request: Request) -> _Work:
+        """Raises `Refusal` for what cannot be written."""
+        service, call, model = model_for(request, body.model, "generate")
+        assert isinstance(model, HostedWriter)
+        generation = body.generation()
+        examples = [Example(text) for text in listed(body.inputs)]
+        draft = await service.draft(call, model, examples, options=generation, count=body.top_k, truncate=body.truncate)
+        options = DecodeOptions(top_k=body.top_k, generation=generation)
+        return cls(body, service, call, model, examples, options, draft)
+
+    async def write(self, told: Callable[[], None] = lambda: None) -> None:
+        """Writes to the end. Raises `Refusal`."""
+        await self.service.desk.write(self.model, self.draft, self.call, told)
+
+    async def answer(self) -> Any:
+        """All that is written."""
+        outputs = self.draft.outputs(self.examples)
+        found = await self.service.text(self.call, self.model.decode, outputs, self.options)
+        return found[0] if isinstance(self.body.inputs, str) else found
 
 
 class _News:
@@ -139,34 +170,33 @@ class _News:
             yield _event("text", {"index": index, "text": self.draft.said(found).text, "score": found.score})
 
 
-async def _events(
-    news: _News, write: Callable[[Callable[[], None]], Awaitable[None]], whole: Callable[[], Awaitable[Any]], scope: Any
-) -> AsyncIterator[bytes]:
+async def _events(work: _Work, scope: Any) -> AsyncIterator[bytes]:
     """What is new while it is written, then the whole answer or an error. Writing ends with whoever reads this.
 
     Raises `Refusal` where nothing is written yet.
     """
-    work = asyncio.ensure_future(write(news.look))
-    work.add_done_callback(news.end)
+    news = _News(work.draft)
+    writing = asyncio.ensure_future(work.write(news.look))
+    writing.add_done_callback(news.end)
     begun = False
     try:
-        while not work.done():
+        while not writing.done():
             await news.some.wait()
             news.some.clear()
             for event in news.events():
                 begun = True
                 yield event
-        await work
+        await writing
         for event in news.events():
             yield event
-        yield _event("answer", await whole())
+        yield _event("answer", await work.answer())
     except Refusal as refusal:
         if not begun:
             raise
         scope["albert.error"] = error_type_of(refusal)
         yield _event("error", from_json(body_of(refusal)))
     finally:
-        work.cancel()
+        writing.cancel()
 
 
 def _event(name: str, data: Any) -> bytes:
