@@ -392,6 +392,28 @@ def test_keys_and_rates_count_here(folder: Path) -> None:
         post(client, "/translate", 429, inputs="vier")
 
 
+def test_a_server_that_stops_ends_what_takes_too_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an error that says so: what is written, what waits for room, and what comes to the desk after that."""
+    Steps(monkeypatch, 0.1)
+    service = Service(hosted(folder), limits=Limits(max_written=60))
+    with Running(service) as running, running.client() as client, running.client() as second:
+        errors: list[Any] = []
+        waiting = threading.Thread(target=lambda: errors.append(post(second, "/generate", 504, **LONG)))
+        with client.stream("POST", "/generate", json={**LONG, "stream": True}) as response:
+            lines = response.iter_lines()
+            assert next(lines) == "event: piece"
+            waiting.start()
+            while not service.desk._waiting:
+                time.sleep(0.01)
+            loop = service.desk._waiting[0].given.get_loop()
+            loop.call_soon_threadsafe(service.desk.end_by, time.monotonic() + 0.3)
+            assert "event: error" in list(lines)
+        waiting.join()
+        assert errors[0]["error"] == "not done in time"
+        post(client, "/generate", 504, **LONG)
+        assert idle(service)
+
+
 def test_sigterm_lets_streams_end(folder: Path) -> None:
     """The last event arrives, and the process ends with 0."""
     with Server.start(folder) as server, server.client() as client:

@@ -31,6 +31,7 @@ class _Place:
     model: HostedWriter
     size: int  # pieces
     call: Call
+    patience: asyncio.Timeout | None = None  # while it waits
     given: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -47,6 +48,15 @@ class Desk:
         self.queue = queue
         self._writing: list[_Place] = []
         self._waiting: deque[_Place] = deque()
+        self._end = float("inf")
+
+    def end_by(self, moment: float) -> None:
+        """Brings all deadlines forward to a moment of `time.monotonic`: the server stops then, whatever is written."""
+        self._end = moment
+        for place in (*self._writing, *self._waiting):
+            place.call.deadline = min(place.call.deadline, moment)
+            if place.patience is not None and not place.given.done():
+                place.patience.reschedule(place.call.deadline)
 
     async def write(
         self, model: HostedWriter, draft: Draft, call: Call, told: Callable[[], None] = lambda: None
@@ -64,6 +74,7 @@ class Desk:
 
     @contextlib.asynccontextmanager
     async def _place(self, place: _Place) -> AsyncIterator[None]:
+        place.call.deadline = min(place.call.deadline, self._end)
         self._admit(place)
         self._waiting.append(place)
         begun = time.monotonic()
@@ -95,7 +106,7 @@ class Desk:
 
 async def _in_time(place: _Place) -> None:
     try:
-        async with asyncio.timeout(place.call.left):
+        async with asyncio.timeout(place.call.left) as place.patience:
             await place.given
     except TimeoutError:
         raise expired() from None

@@ -105,6 +105,7 @@ def _json_of(function: Callable[..., Any], *arguments: Any) -> bytes:
 
 
 def listed(inputs: str | list[str]) -> list[str]:
+    """The texts of a request, also if there is a single one."""
     return [inputs] if isinstance(inputs, str) else inputs
 
 
