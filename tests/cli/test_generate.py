@@ -55,6 +55,18 @@ def test_several_texts_their_scores_and_their_pieces(albert: Albert, model: Path
             assert one["score"] == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-6)
 
 
+def test_pieces_with_the_parts_of_the_source_behind_them(albert: Albert, model: Path) -> None:
+    text = "drei  Null Fünf"
+    done = albert("generate", model, "--alignments", input=f"{text}\n")
+    (best,) = rows_of(done.stdout)[0]["predictions"]
+    assert "".join(piece["token"] for piece in best["alignments"]).replace("▁", " ").strip() == best["text"]
+    for piece in best["alignments"]:
+        shares = [source["weight"] for source in piece["sources"]]
+        assert shares == sorted(shares, reverse=True)
+        assert 0.05 < sum(shares) <= 1 + 1e-6
+        assert all(text[source["start"] : source["end"]].strip() for source in piece["sources"])
+
+
 def test_draws_are_the_same_in_any_company(albert: Albert, model: Path) -> None:
     together = albert("generate", model, "--temperature", 1.5, "--seed", 3, input="drei Null\neins Neun Neun\nvier\n")
     alone = albert("generate", model, "--temperature", 1.5, "--seed", 3, input="eins Neun Neun\n")

@@ -24,7 +24,7 @@ from albert.serve.core.hosted import Hosted, HostedWriter, Source
 from albert.serve.core.keys import Keys, RateLimit, new_key
 from albert.serve.core.limits import Limits
 from albert.serve.core.service import Service
-from albert.serve.http.generation import GenerateRequest
+from albert.serve.http.texts import GenerateRequest
 from albert.text.tokenizer import AlbertTokenizer
 from rewriting import write_model
 from served import Running, Server, read_all
@@ -37,7 +37,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"beam": 3, "length_penalty": -1.0, "early_stop": False},
     DRAWN,
     {"no_repeat_ngram": 2, "repetition_penalty": 1.3},
-    {"prefix": "9-", "min_length": 5, "max_length": 8, "token_scores": True},
+    {"prefix": "9-", "min_length": 5, "max_length": 8, "token_scores": True, "alignments": True},
 ]
 
 

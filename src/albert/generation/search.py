@@ -201,19 +201,20 @@ class _Beam(Search):
         """Whether a text is finished: enough hypotheses ended, none goes on, or the limit is reached."""
         found = self.found[self.texts[place]]
         if live and self.rows.length < self.limit:
-            return len(found) >= self.width and (self._stops_early() or not self._may_win(live[0][0], found))
+            return len(found) >= self.width and (self.width == 1 or not self._may_win(live[0][0], found))
         if not found:
             for row, total in enumerate(self.totals[place].tolist()):
                 if total > -np.inf:
                     self._note(place, row, total, ended=False)
         return True
 
-    def _stops_early(self) -> bool:
-        return self.options.early_stop or self.width == 1
-
     def _may_win(self, total: float, found: list[Hypothesis]) -> bool:
-        """Whether the best that goes on could still come among the best that ended."""
-        longest = self.limit + 1 if self.options.length_penalty > 0 else self.rows.length + 2
+        """Whether the best that goes on could still come among the best that ended, or with an early stop is there now.
+
+        Without this a network that is sure of a text would be stopped by the unlikely ends beside it.
+        """
+        favoured = self.options.length_penalty > 0 and not self.options.early_stop
+        longest = self.limit + 1 if favoured else self.rows.length + 2
         worst = sorted(one.score for one in found)[-self.width]
         return self.options.normalized(total, longest) > worst
 

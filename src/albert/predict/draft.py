@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Sequence
 
 from albert.data.batches import Features, inference_batches
 from albert.data.examples import Example
 from albert.generation import Alphabet, GenerationOptions, Hypothesis, Search, begin
+from albert.generation.alignment import alignment
 from albert.model import AlbertForText2Text
 from albert.tasks.base import Output, Written
 from albert.text.encodings import Tokenizer
@@ -49,11 +51,12 @@ class Draft:
         self._batches = deque(inference_batches(features.lengths, max_tokens=max(1, _PIECES // self.width)))
         self._rows: list[int] = []  # of the batch that is being written
         self._search: Search | None = None
+        self._unaligned: deque[tuple[int, list[Hypothesis]]] = deque()
 
     @property
     def done(self) -> bool:
         """Whether every text is finished."""
-        return self._search is None and not self._batches
+        return self._search is None and not self._batches and not self._unaligned
 
     @property
     def grows(self) -> bool:
@@ -65,7 +68,7 @@ class Draft:
         """How many pieces the next step reads or writes."""
         if self._search is not None:
             return len(self._search.rows.written)
-        return int(self.features.lengths[self._batches[0]].sum()) if self._batches else 0
+        return int(self.features.lengths[self._batches[0]].sum()) if self._batches else 1
 
     @property
     def sound(self) -> bool:
@@ -73,19 +76,34 @@ class Draft:
         return self._search is None or not bool(self._search.rows.next.isnan().any())
 
     def step(self) -> None:
-        """Reads a batch, or goes on by one piece of each of its texts."""
-        if self._search is None:
+        """Reads a batch, goes on by one piece of each of its texts, or aligns those of a source."""
+        if self._unaligned:
+            row, best = self._unaligned.popleft()
+            self.written[row] = tuple(self._aligned(row, found) for found in best)
+        elif self._search is None:
             self._rows = self._batches.popleft().tolist()
             self._search = self._begin()
-            return
-        before = [len(found) for found in self._search.found]
-        self._search.step()
-        for row, found, seen in zip(self._rows, self._search.found, before, strict=True):
+        else:
+            self._go_on(self._search)
+
+    def _go_on(self, search: Search) -> None:
+        before = [len(found) for found in search.found]
+        search.step()
+        for row, found, seen in zip(self._rows, search.found, before, strict=True):
             self.ended += [(row, each) for each in found[seen:]]
-        if self._search.done:
-            for row, best in zip(self._rows, self._search.best(), strict=True):
+        if search.done:
+            for row, best in zip(self._rows, search.best(), strict=True):
                 self.written[row] = tuple(map(self.said, best))
+                if self.options.alignments:
+                    self._unaligned.append((row, best))
             self._search = None
+
+    def _aligned(self, row: int, found: Hypothesis) -> Written:
+        batch, device = self.features.batch([row]), next(self.model.parameters()).device
+        ids, types = batch.input_ids.to(device), batch.token_type_ids.to(device)
+        written = (self.alphabet.begin, *found.pieces)
+        sources = alignment(self.model, ids, types, self.features.offsets_of(row), written)
+        return dataclasses.replace(self.said(found), sources=tuple(sources))
 
     def texts(self) -> list[str]:
         """What each text says so far, where texts grow; each begins with what it said before."""

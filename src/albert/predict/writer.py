@@ -56,7 +56,7 @@ class Writer(Predictor):
     ) -> None:
         self.network = model.eval()
         self.tokenizer = tokenizer
-        self.task = task
+        self.task = task.with_places()  # for alignments; it costs little beside the writing
         self.columns = columns
         self.trained = True
         self.lengths = lengths

@@ -16,6 +16,7 @@ from albert.serve.core.hosted import Hosted
 from albert.serve.core.refusals import invalid, unsupported
 from albert.serve.http import generation, routes
 from albert.serve.http import schemas as shape
+from albert.serve.http.texts import GenerateRequest
 
 router = APIRouter(route_class=routes.ReadRoute, responses=routes.ERRORS)
 # For each task, the allowed `parameters` and the fields of our requests that they set.
@@ -119,7 +120,7 @@ async def _labels(fields: dict[str, Any], request: Request, *, nested: bool) -> 
 
 async def _texts(fields: dict[str, Any], request: Request, *, named: bool) -> Response:
     """Texts that are written. Hugging Face's servers name a text by their task, and give one for each of a list."""
-    body = _read(generation.GenerateRequest, fields)
+    body = _read(GenerateRequest, fields)
     if body.stream or not named:
         return await generation.generate(body, request)
     found = await generation.texts(body, request)

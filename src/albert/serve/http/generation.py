@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
 from pydantic_core import from_json, to_json
 
 from albert.data.examples import Example
-from albert.errors import AlbertError
-from albert.generation.options import MAX_BEAM, GenerationOptions
 from albert.predict.draft import Draft
 from albert.serve.core.call import Call
 from albert.serve.core.hosted import HostedWriter
-from albert.serve.core.refusals import Refusal, invalid
+from albert.serve.core.refusals import Refusal
 from albert.serve.core.service import Service
-from albert.serve.http import schemas as shape
 from albert.serve.http.routes import ERRORS, ReadRoute, answer, listed, model_for
 from albert.serve.http.status import body_of, error_type_of
+from albert.serve.http.texts import GenerateRequest, TranslateRequest, WrittenText
 from albert.tasks import DecodeOptions
 
 PATHS = frozenset({"/generate", "/translate"})
@@ -34,44 +30,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(route_class=ReadRoute, responses={**ERRORS, **_EVENTS})
 
 
-class GenerateRequest(shape.BaseRequest):
-    """Texts for /generate, and how to answer them; the options are those of the Python API."""
-
-    inputs: shape.Texts
-    stream: bool = Field(False, description="Server-sent events while the texts are written.")
-    truncate: shape.Truncate = None
-    top_k: int = Field(1, ge=1, le=MAX_BEAM, description="Texts for each input, at most the beam unless drawn.")
-    beam: int = Field(1, ge=1, le=MAX_BEAM, description="Hypotheses followed at a time; 1 writes greedily.")
-    length_penalty: float = Field(1.0, ge=-10, le=10, description="Above 0 favours longer texts.")
-    early_stop: bool = Field(True, description="False: search on until no other text can win.")
-    sample: bool = Field(False, description="Draw pieces at random.")
-    temperature: float = Field(1.0, ge=0.01, le=100, description="Below 1 sharpens the draws.")
-    sampling_top_k: int = Field(0, ge=0, le=1_000_000, description="Draw among so many likeliest pieces; 0: all.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Draw among the fewest pieces with this probability.")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the draws.")
-    no_repeat_ngram: int = Field(0, ge=0, le=65_536, description="No run of so many pieces comes twice; 0: it may.")
-    repetition_penalty: float = Field(1.0, ge=0.1, le=10, description="Above 1 makes pieces that are there unlikely.")
-    prefix: str = Field("", max_length=1000, description="How every text begins.")
-    min_length: int = Field(1, ge=0, le=65_536, description="Pieces of the shortest text.")
-    max_length: int = Field(256, ge=1, le=65_536, description="Pieces of the longest text.")
-    token_scores: bool = Field(False, description="Also the log-probability of each piece.")
-
-    def generation(self) -> GenerationOptions:
-        """The options as they are used. Raises `Refusal` (invalid) for values at odds with each other."""
-        names = {field.name for field in dataclasses.fields(GenerationOptions)}
-        try:
-            return GenerationOptions(**self.model_dump(include=names))
-        except AlbertError as error:
-            raise invalid(f"{error.what}: expected {error.expected}") from None
-
-
-class TranslateRequest(GenerateRequest):
-    """Texts for /translate: as /generate, with a beam of 4."""
-
-    beam: int = Field(4, ge=1, le=MAX_BEAM, description="Hypotheses followed at a time; 1 writes greedily.")
-
-
-@router.post("/generate", response_model=list[shape.WrittenText] | list[list[shape.WrittenText]])
+@router.post("/generate", response_model=list[WrittenText] | list[list[WrittenText]])
 async def generate(body: GenerateRequest, request: Request) -> Response:
     """The texts for a text, the best first. A list of texts gets a list for each text.
 
@@ -81,7 +40,7 @@ async def generate(body: GenerateRequest, request: Request) -> Response:
     return await _generated(body, request)
 
 
-@router.post("/translate", response_model=list[shape.WrittenText] | list[list[shape.WrittenText]])
+@router.post("/translate", response_model=list[WrittenText] | list[list[WrittenText]])
 async def translate(body: TranslateRequest, request: Request) -> Response:
     """The same as /generate with a beam of 4."""
     return await _generated(body, request)
@@ -187,9 +146,10 @@ async def _events(work: _Work, scope: Any) -> AsyncIterator[bytes]:
                 begun = True
                 yield event
         await writing
+        whole = _event("answer", await work.answer())
         for event in news.events():
             yield event
-        yield _event("answer", await work.answer())
+        yield whole
     except Refusal as refusal:
         if not begun:
             raise
@@ -207,7 +167,7 @@ class _Stream(Response):
     """Events as they come. A refusal before the first one is a response with its own status."""
 
     def __init__(self, events: AsyncIterator[bytes]) -> None:
-        super().__init__(media_type="text/event-stream")
+        super().__init__(media_type="text/event-stream", headers={"x-accel-buffering": "no"})  # nginx passes them on
         del self.headers["content-length"]
         self._events = events
 

@@ -23,6 +23,7 @@ from albert.serve.core.refusals import invalid, too_large
 from albert.serve.core.service import Service
 from albert.serve.http import schemas as shape
 from albert.serve.http.guard import CALL, JSON
+from albert.serve.http.texts import Said
 from albert.tasks import DecodeOptions
 from albert.version import __version__
 
@@ -123,7 +124,7 @@ async def embed(body: shape.EmbedRequest, request: Request) -> Response:
     return answer(await service.text(call, as_lists, table))
 
 
-@router.post("/predict", response_model=list[shape.Said] | list[list[shape.Said]])
+@router.post("/predict", response_model=list[Said] | list[list[Said]])
 async def predict(body: shape.PredictRequest, request: Request) -> Response:
     """Every label with its score, best first: for a text, a pair [a, b], or each item of a batch [[a], [b, c]]. A model
     that writes gives its text.

@@ -200,25 +200,6 @@ class Prediction(BaseModel):
     label: str
 
 
-class TokenScore(BaseModel):
-    """A piece of a text that was written, and its log-probability."""
-
-    token: str
-    logprob: float
-
-
-class WrittenText(BaseModel):
-    """A text that was written, with its log-probability by its length. `cut`: it reached the limit on length."""
-
-    text: str
-    score: float
-    cut: bool | None = None
-    tokens: list[TokenScore] | None = None
-
-
-Said = Prediction | WrittenText
-
-
 class Rank(BaseModel):
     """A text's position in the request, with its score."""
 
