@@ -414,6 +414,7 @@ def test_a_server_that_stops_ends_what_takes_too_long(folder: Path, monkeypatch:
         assert idle(service)
 
 
+@pytest.mark.ci
 def test_sigterm_lets_streams_end(folder: Path) -> None:
     """The last event arrives, and the process ends with 0."""
     with Server.start(folder) as server, server.client() as client:
