@@ -21,14 +21,16 @@ from typing import Any
 import httpx
 import torch
 
-from albert.config import AlbertConfig
-from albert.model import AlbertForTask, save_model
+from albert.config import AlbertConfig, DecoderConfig
+from albert.data.examples import Columns
+from albert.model import AlbertForTask, AlbertForText2Text, save_model
 from albert.serve.core.service import Service
 from albert.serve.http.accept import Listener
 from albert.serve.http.crowd import Crowd
 from albert.serve.http.run import settings
 from albert.storage.files import write_manifest
-from albert.tasks import TASKS
+from albert.tasks import TASKS, WRITING, task_named
+from albert.tasks.stored import StoredTask
 from albert.text.tokenizer import AlbertTokenizer
 
 PRETRAINED = "words"  # the name of the model that has learned no task
@@ -59,7 +61,10 @@ def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, s
             **sizes,
         }
     )
-    if task is not None:
+    if task in WRITING:
+        stored = StoredTask(task=task, metric="chrf", columns=Columns("source", label="target"), max_length=64)
+        config = config.with_(decoder=DecoderConfig(), extra=stored.extra())
+    elif task is not None:
         lengths = TASKS[task].lengths
         stride = None if lengths.stride is None else 16
         config = config.with_(
@@ -67,9 +72,15 @@ def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, s
             problem_type=TASKS[task].problem_type,
             extra={"task": task, "max_length": 64, "stride": stride, "columns": {"text": "text"}},
         )
-    head = "pretraining" if task is None else TASKS[task].head
+    head = "pretraining" if task is None else task_named(task).head
+    drawn = torch.Generator().manual_seed(seed)
+    model = (
+        AlbertForTask(config, head, generator=drawn)
+        if config.decoder is None
+        else AlbertForText2Text(config, generator=drawn)
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(AlbertForTask(config, head, generator=torch.Generator().manual_seed(seed)), folder)
+    save_model(model, folder)
     tokenizer.save(folder)
     write_manifest(folder)
     return folder
@@ -77,7 +88,7 @@ def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, s
 
 def write_models(folder: Path, tokenizer: AlbertTokenizer) -> list[str]:
     """A model of every family, as arguments of `albert serve`; the first is a classifier."""
-    names = ["classification", *(name for name in TASKS if name != "classification"), PRETRAINED]
+    names = ["classification", *(name for name in TASKS if name != "classification"), *WRITING, PRETRAINED]
     for name in names:
         write_model(folder / name, None if name == PRETRAINED else name, tokenizer)
     return [str(folder / name) for name in names]
@@ -226,8 +237,7 @@ class Load:
             try:
                 writer.write(message)
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                size = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-                await reader.readexactly(size)
+                await _read_body(reader, head)
             except (OSError, asyncio.IncompleteReadError):
                 self.lost += 1
                 return False
@@ -241,6 +251,17 @@ class Load:
             if b"connection: close" in head:
                 return True
         return True
+
+
+async def _read_body(reader: asyncio.StreamReader, head: bytes) -> None:
+    """The rest of an answer: as long as its head says, or in chunks."""
+    size = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    if size:
+        await reader.readexactly(int(size))
+        return
+    while int(await reader.readuntil(b"\r\n"), 16):
+        await reader.readuntil(b"\n\n\r\n")
+    await reader.readexactly(2)
 
 
 class Running:

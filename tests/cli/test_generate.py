@@ -14,7 +14,6 @@ from albert.errors import AlbertError
 from albert.predict import files
 from albert.predict.predictor import Predictor
 from albert.predict.writer import Writer
-from albert.serve.core.hosted import Hosted, Source
 from conftest import Albert
 from rewriting import pairs, write_model, write_pairs
 
@@ -54,6 +53,18 @@ def test_several_texts_their_scores_and_their_pieces(albert: Albert, model: Path
         for one in row["predictions"]:
             logprobs = [piece["logprob"] for piece in one["tokens"]]
             assert one["score"] == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-6)
+
+
+def test_pieces_with_the_parts_of_the_source_behind_them(albert: Albert, model: Path) -> None:
+    text = "drei  Null Fünf"
+    done = albert("generate", model, "--alignments", input=f"{text}\n")
+    (best,) = rows_of(done.stdout)[0]["predictions"]
+    assert "".join(piece["token"] for piece in best["alignments"]).replace("▁", " ").strip() == best["text"]
+    for piece in best["alignments"]:
+        shares = [source["weight"] for source in piece["sources"]]
+        assert shares == sorted(shares, reverse=True)
+        assert 0.05 < sum(shares) <= 1 + 1e-6
+        assert all(text[source["start"] : source["end"]].strip() for source in piece["sources"])
 
 
 def test_draws_are_the_same_in_any_company(albert: Albert, model: Path) -> None:
@@ -106,8 +117,6 @@ def test_other_work_on_a_writer_is_refused_in_one_line(albert: Albert, model: Pa
         done = albert(*verb, input="drei [MASK]\n")
         assert done.returncode in (2, 66), (verb, done.stderr)
         assert "Traceback" not in done.stderr
-    with pytest.raises(AlbertError, match="writes texts"):
-        Hosted.load(Source.parse(str(model)))
     with pytest.raises(AlbertError, match="writes texts"):
         Predictor.load(model)
 

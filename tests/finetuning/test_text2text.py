@@ -265,3 +265,23 @@ def test_its_beam_its_prefix_and_its_pieces(trained: tuple[Path, FinetuneResult]
     cut = writer.writing(max_length=2)
     assert cut("drei Null eins")[0]["cut"]
     assert cut.limited == 1
+
+
+@pytest.mark.ci
+def test_its_figures_come_from_their_words(trained: tuple[Path, FinetuneResult]) -> None:
+    """What a figure looks at most is its word, which of two or three words would be rare by chance."""
+    writer = Writer.load(trained[1].folder).writing(alignments=True)
+    right = []
+    for source, target in pairs(1000)[700:800]:
+        words = [range(start, start + len(word)) for word, start in _places(source)]
+        (answer,) = writer(source)
+        figures = [piece for piece in answer["alignments"] if piece["token"].strip("▁-")]
+        if answer["text"] == target and len(figures) == len(words):
+            right += [piece["sources"][0]["start"] in word for piece, word in zip(figures, words, strict=True)]
+    assert len(right) > 100
+    assert np.mean(right) > 0.8
+
+
+def _places(source: str) -> list[tuple[str, int]]:
+    words = source.split(" ")
+    return [(word, sum(map(len, words[:place])) + place) for place, word in enumerate(words)]

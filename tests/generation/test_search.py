@@ -130,6 +130,22 @@ def test_answers_are_sorted_and_none_comes_twice(beam: int, seed: int, penalty: 
         assert len({one.pieces for one in answers}) == len(answers)
 
 
+def test_a_sure_text_is_not_stopped_by_unlikely_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three ends stand in the beam before the sixth piece, each far less likely than what goes on."""
+
+    def sure(self: Rules, logits: Tensor, written: Tensor) -> Tensor:
+        place = written.shape[1] - 1
+        scores = torch.full_like(logits, -20.0)
+        scores[:, 3] = -5.0 if place < 6 else -0.01
+        scores[:, 10 + place] = -0.01
+        return scores
+
+    monkeypatch.setattr(Rules, "log_probabilities", sure)
+    for beam in (1, 3):
+        best = write(build(), sources([4]), beam=beam)[0][0]
+        assert best.pieces == (10, 11, 12, 13, 14, 15)
+
+
 def test_waiting_for_better_ones_finds_no_worse_ones() -> None:
     model, rows = build(seed=4), sources([5, 8, 2])
     early = write(model, rows, beam=3)

@@ -108,6 +108,7 @@ def reset(target: Target) -> None:
     target.each(talk)
 
 
+STREAM = {"inputs": ["a b"] * 16, "min_length": 120, "max_length": 120, "stream": True, "model": "writer"}
 CHUNKED = "Transfer-Encoding: chunked"
 ATTACKS: dict[str, Callable[[Target], None]] = {
     "silence": lambda t: once(t, b""),
@@ -124,6 +125,7 @@ ATTACKS: dict[str, Callable[[Target], None]] = {
     "a body that never comes": lambda t: once(t, t.head("/predict", "Content-Length: 10", "Expect: 100-continue")),
     "ten thousand at once": lambda t: once(t, b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 10_000),
     "answers that nobody reads": lambda t: once(t, t.request({"inputs": ["a b " * 4000] * 3}, "/tokenize") * 20),
+    "streams that nobody reads": lambda t: once(t, t.request(STREAM, "/generate") * 4),
     "small answers that nobody reads": lambda t: endless(t, b"", t.head("/docs", method="GET") * 20, narrow=True),
     "garbage": lambda t: once(t, b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03" * 50 + b"\r\n\r\n", reads=True),
     "resets": reset,

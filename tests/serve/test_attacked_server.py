@@ -19,21 +19,24 @@ from served import Server, write_model
 pytestmark = pytest.mark.ci  # minutes altogether
 
 BOUND = 150_000_000  # bytes of memory beyond what the server has at first
-QUICK = ("endless trailers", "bodies that trickle", "answers that nobody reads", "silence", "endless bodies")
+QUICK = ("endless trailers", "bodies that trickle", "answers that nobody reads", "silence", "endless bodies",
+         "streams that nobody reads")  # fmt: skip
 LIMITS = {"max_connections": 64, "header_timeout": 2, "body_timeout": 2, "write_timeout": 3, "max_unsent": 30_000_000}
 SECONDS = float(os.environ.get("ALBERT_ATTACK_SECONDS", "20"))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer) -> Path:
-    folder = tmp_path_factory.mktemp("attacked") / "m"
-    return write_model(folder, "classification", tokenizer, max_position_embeddings=512)
+    folder = tmp_path_factory.mktemp("attacked")
+    write_model(folder / "writer", "text2text", tokenizer)
+    write_model(folder / "m", "classification", tokenizer, max_position_embeddings=512)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
     limits = [part for name, value in LIMITS.items() for part in ("--limit", f"{name}={value}")]
-    with Server.start(folder, "--drain", 12, *limits) as server:
+    with Server.start(folder / "m", folder / "writer", "--drain", 12, *limits) as server:
         yield server
 
 

@@ -127,6 +127,16 @@ def test_fill_mask(folder: Path) -> None:
             assert np.asarray(plain.post("/", json={"inputs": "no mask"}).json()).shape == (1, 32)
 
 
+def test_texts_that_are_written(folder: Path) -> None:
+    with serving(folder, "text2text") as (url, _):
+        client, model = InferenceClient(base_url=url), loaded(folder, "text2text")
+        assert client.translation(TEXTS[0]).translation_text == model(TEXTS[0])[0]["text"]
+        found: Any = client.summarization(TEXTS[1], generate_parameters={"num_beams": 2, "max_new_tokens": 5})
+        assert found.summary_text == model.writing(beam=2, max_length=5)(TEXTS[1])[0]["text"]  # type: ignore[union-attr]
+        with pytest.raises(huggingface_hub.errors.HfHubHTTPError, match="parameters"):
+            client.translation(TEXTS[0], src_lang="en", tgt_lang="de")
+
+
 def test_questions_entities_and_ranks(folder: Path) -> None:
     context = "The cat is under the table."
     with serving(folder, "qa", "ner", "regression") as (url, running):

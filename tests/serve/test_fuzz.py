@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from albert.tasks import TASKS
+from albert.tasks import TASKS, WRITING
 from albert.text.tokenizer import AlbertTokenizer
 from mutants import mutated_json
 from served import PRETRAINED, Load, Running, Server, write_models
@@ -39,6 +39,8 @@ VALID = {
     "/entities": {"inputs": "a b", "aggregation": "max", "model": "ner"},
     "/fill-mask": {"inputs": "a [MASK]", "top_k": 2, "model": PRETRAINED},
     "/summarize": {"inputs": "A. B. C. D.", "sentences": 2},
+    "/generate": {"inputs": ["a"], "top_k": 2, "beam": 2, "max_length": 9, "stream": True, "model": "text2text"},
+    "/translate": {"inputs": "a b", "max_length": 9, "token_scores": True, "prefix": "a", "model": "text2text"},
     "/v1/embeddings": {"input": "a", "encoding_format": "base64", "model": PRETRAINED},
     "/v1/moderations": {"input": ["a"], "model": "multilabel"},
 }
@@ -52,7 +54,7 @@ def server(every_model: tuple[Running, Path]) -> Running:
 def fuzz(server: Running, examples: int) -> None:
     """Each operation with so many drawn requests."""
     schema = schemathesis.openapi.from_url(f"http://{server.address[0]}:{server.address[1]}/openapi.json")
-    names = st.none() | st.sampled_from([*TASKS, PRETRAINED])
+    names = st.none() | st.sampled_from([*TASKS, *WRITING, PRETRAINED])
     for found in schema.get_all_operations():
         operation = found.ok()
 

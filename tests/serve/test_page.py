@@ -32,12 +32,12 @@ from served import PRETRAINED, Server, write_model
 
 pytestmark = pytest.mark.ci  # minutes altogether
 
-MODELS = ["classification", "regression", "ner", "qa", "choice", "similarity", PRETRAINED]
+MODELS = ["classification", "regression", "ner", "qa", "choice", "similarity", "text2text", PRETRAINED]
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 FACES = "🎓👩‍🚀 Łódź: "  # 7 code points in 10 UTF-16 units before what is looked for
 STYLE = (Path(albert.serve.http.__file__).parent / "page" / "page.css").read_text(encoding="utf-8")
-TABS = ["Classify", "Entities", "Answers", "Choices", "Similarity", "Search", "Fill in", "Moderate", "Summary",
-        "Pieces", "About"]  # fmt: skip
+TABS = ["Classify", "Entities", "Answers", "Choices", "Similarity", "Search", "Fill in", "Write", "Moderate",
+        "Summary", "Pieces", "About"]  # fmt: skip
 UNHEARD = """() => [...document.querySelectorAll("input, select, textarea, button, pre, [tabindex]")].filter(each =>
     !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()).map(each => each.outerHTML)"""
 

@@ -166,7 +166,7 @@ def test_a_model_that_was_idle_has_no_claim_on_the_past() -> None:
     async def test(queue: ComputeQueue) -> None:
         record = Recorder(1e-4)
         busy, idle = Lane("busy", record), Lane("idle", record)
-        busy.spent = 100.0
+        busy.account.spent = 100.0
         first = queue.run(busy, rows_of(*[20] * 10, mark=1), call())
         second = queue.run(idle, rows_of(*[20] * 10, mark=2), call())
         await asyncio.gather(first, second)

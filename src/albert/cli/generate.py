@@ -30,6 +30,7 @@ Repetition = Annotated[float, typer.Option(help="Above 1, pieces that were writt
 Prefix = Annotated[str, typer.Option(help="How every text begins.")]
 MinLength = Annotated[int, typer.Option(help="Length of the shortest text, in pieces.")]
 MaxNew = Annotated[int, typer.Option(help="Length of the longest text, in pieces.")]
+Alignments = Annotated[bool, typer.Option("--alignments", help="Also the source's parts behind each piece, as JSON.")]
 TokenScores = Annotated[bool, typer.Option("--token-scores", help="Also the log-probability of each piece, as JSON.")]
 
 
@@ -53,6 +54,7 @@ def generate(
     min_new: MinLength = 1,
     max_new: MaxNew = 256,
     token_scores: TokenScores = False,
+    alignments: Alignments = False,
     output_format: OutputFormat = None,
     **reading: Unpack[TextOptions],
 ) -> None:
@@ -62,7 +64,7 @@ def generate(
     options = {
         "beam": beam, "length_penalty": length_penalty, "early_stop": not exhaustive, "sample": sample or bool(given),
         "seed": seed, "no_repeat_ngram": no_repeat_ngram, "repetition_penalty": repetition_penalty, "prefix": prefix,
-        "min_length": min_new, "max_length": max_new, "token_scores": token_scores, **given,
+        "min_length": min_new, "max_length": max_new, "token_scores": token_scores, "alignments": alignments, **given,
     }  # fmt: skip
     _write(model, data, out, best=best, options=options, output_format=output_format, reading=reading)
 
@@ -106,10 +108,11 @@ def _write(
     from albert.predict.open import open_predictor
     from albert.tasks import DecodeOptions
 
-    # With scores of each piece a row gets all that is known of its texts, as a list.
+    # With facts of each piece a row gets all that is known of its texts, as a list.
     generation = GenerationOptions(**options)
     generation.require_answers(best)
-    count = None if generation.token_scores and best == generation.beam == 1 else best
+    facts = generation.token_scores or generation.alignments
+    count = None if facts and best == generation.beam == 1 else best
     predictor = open_predictor(model, "generate")
     source = DataSource(data, **reading)
     decoding = DecodeOptions(top_k=count, generation=generation)

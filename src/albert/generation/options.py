@@ -16,14 +16,14 @@ class GenerationOptions:
     """How texts are to be written; by default greedily, always the likeliest next piece.
 
     `beam` hypotheses are followed at a time. They compete by log-probability over length to the power of
-    `length_penalty` (Wu et al. 2016 have a like form); the search ends with as many finished ones, or with
-    `early_stop=False` only when no other can win any more. With `sample` pieces are drawn at random: from
-    probabilities sharpened by a `temperature` below 1, among the `sampling_top_k` likeliest (0: all) and among the
-    fewest that have the share `top_p` of the probability (Holtzman et al. 2020). The same `seed` and text give the
-    same draws, whatever else is in the batch. No `no_repeat_ngram` pieces in a row come twice (0: they may).
+    `length_penalty` (Wu et al. 2016 have a like form); the search ends with as many finished ones that are better than
+    those in the making, or with `early_stop=False` only when no other can win any more. With `sample` pieces are drawn
+    at random: from probabilities sharpened by a `temperature` below 1, among the `sampling_top_k` likeliest (0: all)
+    and among the fewest that have the share `top_p` of the probability (Holtzman et al. 2020). The same `seed` and text
+    give the same draws, whatever else is in the batch. No `no_repeat_ngram` pieces in a row come twice (0: they may).
     `repetition_penalty` above 1 makes pieces less likely that are there already (Keskar et al. 2019). Texts begin with
     `prefix` and have from `min_length` to `max_length` pieces. With `token_scores` predictions hold the
-    log-probability of every piece.
+    log-probability of every piece, and with `alignments` the parts of the source that each piece was written from.
 
     Raises `AlbertError` (usage) for values out of range or at odds with each other.
     """
@@ -42,6 +42,7 @@ class GenerationOptions:
     min_length: int = 1
     max_length: int = 256
     token_scores: bool = False
+    alignments: bool = False
 
     def __post_init__(self) -> None:
         require_whole(

@@ -31,16 +31,15 @@ class Alphabet:
 
 
 def spell(prefix: str, tokenizer: Tokenizer, *, room: int) -> list[int]:
-    """The pieces of a forced beginning.
+    """The pieces of a forced beginning, by a tokenizer without hardening.
 
     Raises `AlbertError` (usage) for one that the vocabulary cannot spell, or that leaves no room behind it.
     """
-    plain = tokenizer.with_hardening(None)
-    ids = [int(token) for token in plain.ids([prefix])[0]] if prefix else []
+    ids = [int(token) for token in tokenizer.ids([prefix])[0]]
     if tokenizer.special.unk in ids:
         raise AlbertError(
             ErrorKind.USAGE, f"prefix {prefix!r:.80}", expected="characters that the vocabulary has",
-            got=f"{plain.decode(ids)!r:.80} of it", hint="leave the others out",
+            got=f"{tokenizer.decode(ids)!r:.80} of it", hint="leave the others out",
         )  # fmt: skip
     if len(ids) >= room:
         raise AlbertError(

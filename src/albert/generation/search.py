@@ -7,6 +7,7 @@ the order of their pieces' ids, and draws come from the seed and the text itself
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -44,6 +45,28 @@ class Hypothesis:
 
 
 @torch.inference_mode()
+def begin(
+    model: AlbertForText2Text,
+    input_ids: Int[Tensor, "texts source"],
+    attention_mask: Int[Tensor, "texts source"],
+    token_type_ids: Int[Tensor, "texts source"],
+    *,
+    alphabet: Alphabet,
+    options: GenerationOptions,
+    prefix: Sequence[int] = (),
+    count: int = 1,
+) -> Search:
+    """Reads the texts, for which up to `count` hypotheses each are to be written step by step."""
+    options.require_answers(count)
+    memory = model.read(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+    limit = min(options.max_length, model.config.max_position_embeddings - 1)
+    rules = Rules(options, alphabet)
+    if options.sample:
+        keys = [_key(row[mask.bool()]) for row, mask in zip(input_ids, attention_mask, strict=True)]
+        return _Draws(model, memory, rules, prefix, keys, count, limit)
+    return _Beam(model, memory, rules, prefix, count, limit)
+
+
 def generate(
     model: AlbertForText2Text,
     input_ids: Int[Tensor, "texts source"],
@@ -59,39 +82,76 @@ def generate(
 
     Of a text that reached the limit before any hypothesis ended, those so far are given, marked as `cut`.
     """
-    options.require_answers(count)
-    memory = model.read(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-    limit = min(options.max_length, model.config.max_position_embeddings - 1)
-    rules = Rules(options, alphabet)
-    if options.sample:
-        keys = [_key(row[mask.bool()]) for row, mask in zip(input_ids, attention_mask, strict=True)]
-        found = _Draws(model, memory, rules, list(prefix), keys, count, limit).run()
-    else:
-        found = _Beam(model, memory, rules, list(prefix), limit).run()
-    return [sorted(hypotheses, key=lambda one: one.rank)[:count] for hypotheses in found]
+    search = begin(model, input_ids, attention_mask, token_type_ids, alphabet=alphabet, options=options,
+                   prefix=prefix, count=count)  # fmt: skip
+    while not search.done:
+        search.step()
+    return search.best()
 
 
-class _Beam:
-    """Beam search over the texts of a memory. Finished texts leave the batch."""
+class Search(ABC):
+    """Texts in the making: call `step` until they are `done`. Finished texts leave the batch.
 
-    def __init__(self, model: AlbertForText2Text, memory: Memory, rules: Rules, prefix: list[int], limit: int) -> None:
-        self.options = rules.options
-        self.width = self.options.beam
-        self.end = rules.alphabet.end
+    `found` are the hypotheses of each text that ended so far, in the order in which they ended.
+    """
+
+    def __init__(self, rows: Writing, texts: np.ndarray, prefix: Sequence[int], count: int, limit: int) -> None:
+        self.options = rows.rules.options
+        self.end = rows.rules.alphabet.end
+        self.rows = rows
+        self.texts = texts  # those still written
+        self.prefix = prefix
+        self.count = count
         self.limit = limit
-        self.texts = np.arange(len(memory.blocks[0].keys))  # those still written
-        self.rows = Writing(model, memory, rules, len(self.texts) * self.width, prefix)
-        self.found: list[list[Hypothesis]] = [[] for _ in self.texts]
-        self.totals = np.full((len(self.texts), self.width), -np.inf)  # of each row; at first all are alike
-        self.totals[:, 0] = self.rows.scores.sum(1).reshape(len(self.texts), self.width)[:, 0]
+        self.found: list[list[Hypothesis]] = [[] for _ in np.unique(texts)]
 
-    def run(self) -> list[list[Hypothesis]]:
-        """The hypotheses of each text, in no order."""
-        while len(self.texts):
-            self._step()
-        return self.found
+    @property
+    def done(self) -> bool:
+        """Whether every text is finished."""
+        return not len(self.texts)
 
-    def _step(self) -> None:
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Goes on by one piece of each text: of the prefix, if there is any left."""
+        if self.rows.length < len(self.prefix):
+            rows = np.arange(len(self.rows.written))
+            self._force(rows, np.full(len(rows), self.prefix[self.rows.length]))
+        else:
+            self._choose()
+
+    def best(self) -> list[list[Hypothesis]]:
+        """The `count` best of what was found for each text."""
+        return [sorted(hypotheses, key=lambda one: one.rank)[: self.count] for hypotheses in self.found]
+
+    def so_far(self) -> dict[int, tuple[int, ...]]:
+        """What is written of each unfinished text, by its number, where a text has a single row."""
+        return {int(text): self.rows.pieces(row) for row, text in enumerate(self.texts)}
+
+    def _force(self, rows: np.ndarray, pieces: np.ndarray) -> None:
+        self.rows.advance(rows, pieces)
+
+    @abstractmethod
+    def _choose(self) -> None:
+        """Goes on by a piece that the network chooses."""
+
+
+class _Beam(Search):
+    """Beam search over the texts of a memory."""
+
+    def __init__(
+        self, model: AlbertForText2Text, memory: Memory, rules: Rules, prefix: Sequence[int], count: int, limit: int
+    ) -> None:
+        self.width = rules.options.beam
+        texts = np.arange(len(memory.blocks[0].keys))
+        super().__init__(Writing(model, memory, rules, len(texts) * self.width), texts, prefix, count, limit)
+        self.totals = np.full((len(texts), self.width), -np.inf)  # of each row; at first all are alike
+        self.totals[:, 0] = 0.0
+
+    def _force(self, rows: np.ndarray, pieces: np.ndarray) -> None:
+        super()._force(rows, pieces)
+        self.totals[:, 0] += self.rows.scores[:: self.width, -1]
+
+    def _choose(self) -> None:
         kept: list[int] = []  # places of the texts that go on
         rows: list[list[int]] = []
         pieces: list[list[int]] = []
@@ -141,19 +201,20 @@ class _Beam:
         """Whether a text is finished: enough hypotheses ended, none goes on, or the limit is reached."""
         found = self.found[self.texts[place]]
         if live and self.rows.length < self.limit:
-            return len(found) >= self.width and (self._stops_early() or not self._may_win(live[0][0], found))
+            return len(found) >= self.width and (self.width == 1 or not self._may_win(live[0][0], found))
         if not found:
             for row, total in enumerate(self.totals[place].tolist()):
                 if total > -np.inf:
                     self._note(place, row, total, ended=False)
         return True
 
-    def _stops_early(self) -> bool:
-        return self.options.early_stop or self.width == 1
-
     def _may_win(self, total: float, found: list[Hypothesis]) -> bool:
-        """Whether the best that goes on could still come among the best that ended."""
-        longest = self.limit + 1 if self.options.length_penalty > 0 else self.rows.length + 2
+        """Whether the best that goes on could still come among the best that ended, or with an early stop is there now.
+
+        Without this a network that is sure of a text would be stopped by the unlikely ends beside it.
+        """
+        favoured = self.options.length_penalty > 0 and not self.options.early_stop
+        longest = self.limit + 1 if favoured else self.rows.length + 2
         worst = sorted(one.score for one in found)[-self.width]
         return self.options.normalized(total, longest) > worst
 
@@ -166,7 +227,7 @@ class _Beam:
         self.found[self.texts[place]].append(Hypothesis(self.rows.pieces(at), tuple(scores), score, not ended))
 
 
-class _Draws:
+class _Draws(Search):
     """Texts drawn at random, `count` for each text of a memory; each row has a generator of its own."""
 
     def __init__(
@@ -174,27 +235,17 @@ class _Draws:
         model: AlbertForText2Text,
         memory: Memory,
         rules: Rules,
-        prefix: list[int],
+        prefix: Sequence[int],
         keys: Sequence[int],
         count: int,
         limit: int,
     ) -> None:
-        self.options = rules.options
-        self.end = rules.alphabet.end
-        self.limit = limit
-        self.texts = np.repeat(np.arange(len(keys)), count)  # of each row that is still written
+        texts = np.repeat(np.arange(len(keys)), count)  # of each row
+        memory = memory.of(torch.from_numpy(texts).to(memory.blocks[0].keys.device))
+        super().__init__(Writing(model, memory, rules, len(texts)), texts, prefix, count, limit)
         self.random = [np.random.default_rng((self.options.seed, key, draw)) for key in keys for draw in range(count)]
-        memory = memory.of(torch.from_numpy(self.texts).to(memory.blocks[0].keys.device))
-        self.rows = Writing(model, memory, rules, len(self.texts), prefix)
-        self.found: list[list[Hypothesis]] = [[] for _ in keys]
 
-    def run(self) -> list[list[Hypothesis]]:
-        """The hypotheses of each text, in no order."""
-        while len(self.texts):
-            self._step()
-        return self.found
-
-    def _step(self) -> None:
+    def _choose(self) -> None:
         scores = self.rows.next.double().cpu().numpy()
         pieces = np.asarray([draw(row, self.options, rng) for row, rng in zip(scores, self.random, strict=True)])
         at_limit = self.rows.length >= self.limit

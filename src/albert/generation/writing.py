@@ -17,7 +17,7 @@ class Writing:
     `written` [rows, seq] begins with the begin piece; `scores` [rows, seq - 1] are log-probabilities.
     """
 
-    def __init__(self, model: AlbertForText2Text, memory: Memory, rules: Rules, rows: int, prefix: list[int]) -> None:
+    def __init__(self, model: AlbertForText2Text, memory: Memory, rules: Rules, rows: int) -> None:
         self.model = model
         self.memory = memory
         self.rules = rules
@@ -26,8 +26,6 @@ class Writing:
         self.written = torch.tensor([[rules.alphabet.begin]] * rows, device=self.device)
         self.scores = np.zeros((rows, 0))
         self._next = self._read_on()
-        for piece in prefix:
-            self.advance(np.arange(rows), np.full(rows, piece))
 
     @property
     def length(self) -> int:

@@ -7,6 +7,7 @@ feed-forward network with the encoder leaves cross-attention alone as new weight
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -86,12 +87,36 @@ class DecoderLayer(nn.Module):
         past: KeysValues | None,
     ) -> tuple[Float[Tensor, "rows seq hidden"], KeysValues]:
         """The block's output, and the keys and values of all that is written up to its end."""
+        x, written = self._attend(x, mask, past)
+        return self.ffn(self._look(x, memory, memory_mask)), written
+
+    def weigh(
+        self,
+        x: Float[Tensor, "rows seq hidden"],
+        mask: Bool[Tensor, "1 1 seq keys"] | None,
+        memory: KeysValues,
+        memory_mask: Bool[Tensor, "rows 1 1 source"] | None,
+    ) -> tuple[Float[Tensor, "rows seq hidden"], Float[Tensor, "rows seq source"]]:
+        """The block's output for a row per text, and the share of each source piece in what it read, over all heads."""
+        x, _ = self._attend(x, mask, None)
+        query = self.cross.by_head(self.cross.query(x))
+        scores = query @ memory.keys.transpose(2, 3) / math.sqrt(query.shape[3])
+        if memory_mask is not None:
+            scores = scores.masked_fill(~memory_mask, -torch.inf)
+        return self.ffn(self._look(x, memory, memory_mask)), scores.softmax(3).mean(1)
+
+    def _attend(
+        self,
+        x: Float[Tensor, "rows seq hidden"],
+        mask: Bool[Tensor, "1 1 seq keys"] | None,
+        past: KeysValues | None,
+    ) -> tuple[Float[Tensor, "rows seq hidden"], KeysValues]:
+        """Self-attention."""
         query = self.attention.by_head(self.attention.query(x))
         written = KeysValues(*self.attention.keys_values(x))
         if past is not None:
             written = past.then(written)
-        x = self.attention.add(x, self.attention.read(query, written.keys, written.values, mask))
-        return self.ffn(self._look(x, memory, memory_mask)), written
+        return self.attention.add(x, self.attention.read(query, written.keys, written.values, mask)), written
 
     def _look(
         self,
@@ -157,6 +182,15 @@ class Decoder(nn.Module):
             written.append(at_depth)
         return x, Past(written)
 
+    def weigh(self, x: Float[Tensor, "rows seq hidden"], memory: Memory) -> Float[Tensor, "rows seq source"]:
+        """The share of each source piece in what a position reads of it: the mean over depths and heads."""
+        blocks, shares = self.blocks(), []
+        mask = causal_mask(x.shape[1], 0, x.device)
+        for block in self.layers():
+            x, at_depth = blocks[block].weigh(x, mask, memory.blocks[block], memory.mask)
+            shares.append(at_depth)
+        return torch.stack(shares).mean(0)
+
 
 def causal_mask(length: int, past: int, device: torch.device) -> Bool[Tensor, "1 1 seq keys"] | None:
     """Each position reads itself and those before it; None for a single one, which reads all."""
@@ -214,10 +248,16 @@ class AlbertForText2Text(nn.Module):
 
         The rows are those of the texts in order, for each text equally many.
         """
+        return self.decoder(self._embedded(target_ids, 0 if past is None else past.length), memory, past)
+
+    def align(self, target_ids: Int[Tensor, "rows target"], memory: Memory) -> Float[Tensor, "rows target source"]:
+        """How much each position looks at each piece of its text as it chooses the next one; a row for each text."""
+        return self.decoder.weigh(self._embedded(target_ids, 0), memory)
+
+    def _embedded(self, target_ids: Int[Tensor, "rows target"], start: int) -> Float[Tensor, "rows target hidden"]:
         types = torch.full_like(target_ids, self.config.type_vocab_size - 1)
-        start = 0 if past is None else past.length
-        embedded = self.albert.embeddings(target_ids, types, start=start)
-        return self.decoder(self.albert.encoder.mapping(embedded), memory, past)
+        embedded: Tensor = self.albert.encoder.mapping(self.albert.embeddings(target_ids, types, start=start))
+        return embedded
 
     def logits(self, hidden: Float[Tensor, "*positions hidden"]) -> Float[Tensor, "*positions vocab"]:
         """A score for each piece of the vocabulary, in the place behind."""

@@ -10,6 +10,7 @@ from albert.tasks.regression import Regression
 
 EVERY = frozenset({"tokenize", "summarize"})
 VECTORS = frozenset({"embed", "similarity"})
+WRITES = frozenset({"tokenize", "predict", "generate"})
 PRETRAINED = EVERY | VECTORS | {"fill-mask"}
 _OF_PIPELINE = {  # transformers' names for families of tasks
     "text-classification": frozenset({"predict", "moderations"}),

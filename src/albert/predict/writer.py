@@ -7,32 +7,32 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from albert.compute.precision import Precision
 from albert.config import AlbertConfig
-from albert.data.batches import Features, inference_batches
+from albert.data.batches import Features
 from albert.data.examples import Columns, Example
 from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
-from albert.generation import Alphabet, GenerationOptions, Hypothesis, generate
+from albert.generation import GenerationOptions
 from albert.generation.options import GREEDY
 from albert.generation.rules import spell
 from albert.model import AlbertForText2Text, load_text2text
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
-from albert.predict.abilities import EVERY
+from albert.predict.abilities import WRITES
+from albert.predict.draft import Draft
 from albert.predict.inputs import Input, as_example
 from albert.predict.predictor import Predictor
 from albert.tasks import WRITING, DecodeOptions, Lengths, Prediction, task_named
-from albert.tasks.base import Output, Written
+from albert.tasks.base import Output
 from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.tasks.text2text import Text2Text
 from albert.text.encodings import Tokenizer
 from albert.text.open import open_tokenizer
-
-_PIECES = 4096  # of sources with their padding at a time, by the width of the beam
 
 
 class Writer(Predictor):
@@ -56,7 +56,7 @@ class Writer(Predictor):
     ) -> None:
         self.network = model.eval()
         self.tokenizer = tokenizer
-        self.task = task
+        self.task = task.with_places()  # for alignments; it costs little beside the writing
         self.columns = columns
         self.trained = True
         self.lengths = lengths
@@ -68,7 +68,6 @@ class Writer(Predictor):
         self.labels = ()
         self.cut = 0
         self.limited = 0
-        self._alphabet = Alphabet.of(tokenizer, model.config.vocab_size)
         self._aside = ThreadPoolExecutor(1)
 
     @property
@@ -77,7 +76,7 @@ class Writer(Predictor):
 
     @property
     def abilities(self) -> frozenset[str]:
-        return EVERY | {"generate"}
+        return WRITES
 
     @classmethod
     def load(
@@ -158,32 +157,24 @@ class Writer(Predictor):
 
     def write(self, examples: Sequence[Example], generation: GenerationOptions, count: int | None = 1) -> list[Output]:
         """Up to `count` texts for each example, all of the beam's for None."""
-        features = self.encode(examples)
+        draft = self.draft(self.encode(examples), generation, count)
+        while not draft.done:
+            draft.step()
+        self.limited += sum(bool(texts) and texts[0].cut for texts in draft.written)
+        return draft.outputs(examples)
+
+    def draft(self, features: Features, generation: GenerationOptions, count: int | None = 1) -> Draft:
+        """The texts of `write` in the making, for examples that are encoded.
+
+        Raises `AlbertError` (usage) for too many texts, and for a prefix that cannot be spelled.
+        """
         room = min(generation.max_length, self.config.max_position_embeddings - 1)
-        prefix = spell(generation.prefix, self.tokenizer, room=room)
-        wanted = generation.beam if count is None else count
-        width = max(generation.beam, wanted)
-        written: list[tuple[Written, ...]] = [()] * len(examples)
-        for rows in inference_batches(features.lengths, max_tokens=max(1, _PIECES // width)):
-            for row, found in zip(rows, self._generate(features, rows, generation, prefix, wanted), strict=True):
-                written[row] = tuple(map(self._written, found))
-                self.limited += found[0].cut if found else False
-        return [Output(example, [], written=texts) for example, texts in zip(examples, written, strict=True)]
+        prefix = spell(generation.prefix, self._plain, room=room) if generation.prefix else []
+        return Draft(self.network, self.tokenizer, features, generation, count, prefix=prefix)
 
-    def _generate(
-        self, features: Features, rows: Any, generation: GenerationOptions, prefix: list[int], count: int
-    ) -> list[list[Hypothesis]]:
-        batch = features.batch(rows)
-        device = next(self.network.parameters()).device
-        ids, mask, types = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.token_type_ids))
-        return generate(self.network, ids, mask, types, alphabet=self._alphabet, options=generation, prefix=prefix,
-                        count=count)  # fmt: skip
-
-    def _written(self, found: Hypothesis) -> Written:
-        names = [self.tokenizer.vocabulary[piece] for piece in found.pieces]
-        names += [] if found.cut else [self.tokenizer.vocabulary[self._alphabet.end]]
-        pieces = tuple(zip(names, found.token_scores, strict=True))
-        return Written(self.tokenizer.decode(found.pieces), found.score, pieces, found.cut)
+    @cached_property
+    def _plain(self) -> Tokenizer:
+        return self.tokenizer.with_hardening(None)
 
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         yield from self.write(examples, self.generation)

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -91,6 +91,9 @@ class Lengths:
         return f"texts beyond {self.max_length} pieces are {self.fate()}"
 
 
+Sources = tuple[tuple[int, int, float], ...]  # start and end in the source, and the share of attention; the most first
+
+
 @dataclass(frozen=True)
 class Written:
     """A text that a model wrote: how likely it is, also piece by piece, and whether a limit on length `cut` it."""
@@ -99,6 +102,7 @@ class Written:
     score: float
     pieces: tuple[tuple[str, float], ...] = ()
     cut: bool = False
+    sources: tuple[Sources, ...] = ()  # of each piece, where asked for
 
 
 @dataclass(frozen=True)
@@ -136,9 +140,10 @@ class Task(ABC):
     """A family of tasks. It has values and no state, so one instance serves every data set.
 
     `metric` is the score that chooses the best checkpoint; higher is better. `metrics` are the alternatives. `points`:
-    predictions are places in the text. `plural`: the name of the predictions if an example may have none or several;
-    otherwise `answer` is the key of the best one. `grouped`: an example's rows share one loss. `lengths` are the
-    defaults of training. `pipeline` is transformers' name for the family.
+    predictions are places in the text. `placed`: encodings hold the places of pieces, as they do for such. `plural`:
+    the name of the predictions if an example may have none or several; otherwise `answer` is the key of the best one.
+    `grouped`: an example's rows share one loss. `lengths` are the defaults of training. `pipeline` is transformers'
+    name for the family.
     """
 
     name: ClassVar[str]
@@ -149,6 +154,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[str, ...]] = ()  # in addition to `metric`
     stratified: ClassVar[bool] = False
     points: ClassVar[bool] = False
+    placed: bool = False
     plural: ClassVar[str | None] = None
     answer: ClassVar[str] = "label"
     grouped: ClassVar[bool] = False
@@ -198,6 +204,12 @@ class Task(ABC):
             )
         other = copy.copy(self)
         other.metric = metric
+        return other
+
+    def with_places(self) -> Self:
+        """This task, whose encodings hold the places of pieces in their texts."""
+        other = copy.copy(self)
+        other.placed = True
         return other
 
     def falling_back_to(self, label: str | None) -> Task:
@@ -263,9 +275,11 @@ class Task(ABC):
         """The rows of each example. `Encoding.cut` is how many pieces they left out."""
         texts = [example.texts for example in examples]
         if lengths.stride is None:
-            rows = tokenizer.encode_batch(texts, max_length=lengths.max_length, offsets=self.points)
+            rows = tokenizer.encode_batch(texts, max_length=lengths.max_length, offsets=self.points or self.placed)
             return [[row] for row in rows]
-        return tokenizer.windows(texts, max_length=lengths.max_length, stride=lengths.stride, offsets=self.points)
+        return tokenizer.windows(
+            texts, max_length=lengths.max_length, stride=lengths.stride, offsets=self.points or self.placed
+        )
 
     def features(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> tuple[Features, int]:
         """All examples encoded, in portions to save memory, and how many of them were cut."""
@@ -281,5 +295,5 @@ class Task(ABC):
                     owners.extend([owner] * len(rows))
                     yield from rows
 
-        features = Features.build(encodings(), offsets=self.points, owners=owners, grouped=self.grouped)
+        features = Features.build(encodings(), offsets=self.points or self.placed, owners=owners, grouped=self.grouped)
         return features, cut

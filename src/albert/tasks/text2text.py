@@ -110,4 +110,12 @@ def _prediction(one: Written, *, token_scores: bool) -> Prediction:
         found["cut"] = True
     if token_scores:
         found["tokens"] = [{"token": piece, "logprob": score} for piece, score in one.pieces]
+    if one.sources:
+        found["alignments"] = [
+            {
+                "token": piece,
+                "sources": [{"start": start, "end": end, "weight": share} for start, end, share in sources],
+            }
+            for (piece, _), sources in zip(one.pieces, one.sources, strict=False)  # none for the end
+        ]
     return found

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError, ErrorKind
+from albert.generation import GenerationOptions
 from albert.model.folder import ModelFolder
+from albert.predict.draft import Draft
 from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
 from albert.predict.pretrained import Masked, PretrainedModel
 from albert.predict.vectors import pooled, text_features
-from albert.serve.core.queue import Computed, Lane
+from albert.predict.writer import Writer
+from albert.serve.core.queue import Account, Computed, Lane
 from albert.serve.core.refusals import invalid, too_large, unsupported
 from albert.tasks import DecodeOptions, Prediction
 from albert.tasks.base import Output
@@ -27,7 +31,7 @@ from albert.text.pieces import Pieces
 
 _CARD_BYTES = 200_000  # the most bytes of a model card that are shown
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_OPENAI = {"embed": "embeddings", "moderations": "moderations"}
+_ALSO = {"embed": "/v1/embeddings", "moderations": "/v1/moderations", "generate": "/translate"}
 
 
 @dataclass(frozen=True)
@@ -64,19 +68,24 @@ class Hosted:
         self.name = source.name
         self.model = model
         self.tokenizer = model.tokenizer
-        self.config = model.model.config
+        self.config = model.config
         self.safe = tuple(safe)
-        self.engine = model.engine
         self.fingerprint = ""
         self.card = ""  # Markdown
         self.abilities = model.abilities
         self.max_length = model.max_length
         self.embeds = "embed" in self.abilities
+        self.probe_lane = self._open_lanes()
+
+    def _open_lanes(self) -> Lane:
+        """Makes the lanes of the queue that compute this model, and returns the one for a probe."""
+        self.engine = self.model.engine
         self.logits_lane = Lane(f"{self.name}/logits", self._logits)
         self.states_lane = Lane(f"{self.name}/states", self._states)
         self.vectors_lane = Lane(f"{self.name}/vectors", self._vectors)
-        if self.embeds and isinstance(model, Predictor):  # its logits are vectors
+        if self.embeds and isinstance(self.model, Predictor):  # its logits are vectors
             self.vectors_lane = self.logits_lane
+        return self.vectors_lane if self.embeds else self.logits_lane
 
     @classmethod
     def load(cls, source: Source, *, precision: str = "auto", safe: Sequence[str] = SAFE_LABELS) -> Hosted:
@@ -85,12 +94,8 @@ class Hosted:
         Raises `AlbertError` as `Predictor.load` does.
         """
         folder = ModelFolder.open(source.path)
-        if folder.writes:
-            raise AlbertError(
-                ErrorKind.MODEL, f"{source.path}: a model that writes texts", expected="one that the server has",
-                hint="write with `albert generate`, or in Python with albert.load",
-            )  # fmt: skip
-        hosted = cls(source, open_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
+        kind = HostedWriter if folder.writes else cls
+        hosted = kind(source, open_model(folder, precision=precision), safe=safe)  # type: ignore[arg-type]
         hosted.fingerprint = folder.fingerprint
         hosted.card = _card(folder.path / "README.md")
         return hosted
@@ -125,7 +130,7 @@ class Hosted:
     def endpoints(self) -> set[str]:
         """The paths that the model serves."""
         paths = {f"/{name}" for name in self.abilities - {"moderations"}}
-        return paths | {f"/v1/{path}" for name, path in _OPENAI.items() if name in self.abilities}
+        return paths | {path for name, path in _ALSO.items() if name in self.abilities}
 
     # --- rows ------------------------------------------------------------------------------------------
 
@@ -216,6 +221,56 @@ class Hosted:
         if "rerank" in self.abilities:
             return {"reranker": table}
         return {"classifier": table}
+
+
+class HostedWriter(Hosted):
+    """A loaded model that writes texts. It has no engine: the decoder computes its own steps.
+
+    `turns` is what its share of the queue has cost, `texts` what whole requests have, by their room at the desk.
+    """
+
+    @property
+    def writer(self) -> Writer:
+        """The model as a `Writer`."""
+        assert isinstance(self.model, Writer)
+        return self.model
+
+    def _open_lanes(self) -> Lane:
+        self.turns, self.texts = Account(), Account()
+        return Lane(f"{self.name}/begin", self._begin)
+
+    @torch.inference_mode()
+    def _begin(self, features: Features) -> Computed:
+        """Reads texts, and gives a score for each piece that could come first."""
+        network, batch = self.writer.network, features.batch(range(len(features)))
+        memory = network.read(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
+        first = torch.full((len(features), 1), self.tokenizer.special.cls)
+        return Computed(list(network.logits(network.write(first, memory)[0][:, -1]).numpy()))
+
+    def draft(self, features: Features, options: GenerationOptions, count: int) -> Draft:
+        """Texts for encoded examples, to be written. Raises `Refusal` (invalid) for options that do not fit."""
+        try:
+            return self.writer.draft(features, options, count)
+        except AlbertError as error:
+            what = "prefix" if error.what.startswith("prefix") else error.what  # without the prefix itself
+            raise invalid(f"{what}: expected {error.expected}") from None
+
+    def scores(self, outputs: Sequence[Output], *, raw: bool) -> list[list[Prediction]]:
+        """The best text of each. Raises `Refusal` (invalid) for raw scores."""
+        if raw:
+            raise invalid("raw_scores: expected a model with labels")
+        return self.decode(outputs, DecodeOptions())
+
+    @property
+    def chooses(self) -> bool:
+        return False
+
+    @property
+    def precision(self) -> str:
+        return "fp32"
+
+    def kind(self) -> dict[str, Any]:
+        return {"text2text": {}}
 
 
 def _card(path: Path) -> str:

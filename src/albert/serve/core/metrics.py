@@ -77,7 +77,7 @@ class Metrics:
         self._count.labels(call.method).inc()
         if error_type is not None:
             self._failure.labels(error_type.lower()).inc()
-        if status != 200:
+        if status != 200 or error_type is not None:  # a stream may fail after its status was sent
             return
         self._success.labels(call.method).inc()
         self._cut.inc(call.cut)

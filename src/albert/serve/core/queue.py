@@ -28,7 +28,7 @@ from albert.serve.core.metrics import Metrics
 from albert.serve.core.refusals import Refusal, expired, overloaded, too_large, unavailable, unsupported
 
 _FORGET = 0.8  # the weight of earlier measurements after each batch
-_HOPEFUL = 0.5  # work is admitted if its estimate fits this share of the deadline: speed may halve
+HOPEFUL = 0.5  # work is admitted if its estimate fits this share of the deadline: speed may halve
 _SOON = 1e-9
 
 
@@ -60,20 +60,36 @@ class Computed(NamedTuple):
 
 
 @dataclass(eq=False)
+class Account:
+    """What a kind of work has cost. Lanes that share one share one turn, too."""
+
+    spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
+    tokens: float = 0.0  # tokens computed recently, and the seconds that they took
+    seconds: float = 0.0
+
+    @property
+    def pace(self) -> float:
+        """Seconds per token, lately; 0 before the first batch."""
+        return self.seconds / self.tokens if self.tokens else 0.0
+
+    def with_batch(self, tokens: int, seconds: float) -> tuple[float, float]:
+        """The values of `tokens` and `seconds` after one more batch."""
+        return _FORGET * self.tokens + tokens, _FORGET * self.seconds + seconds + _SOON
+
+    def add(self, tokens: int, seconds: float) -> None:
+        """Counts a batch."""
+        self.tokens, self.seconds = self.with_batch(tokens, seconds)
+
+
+@dataclass(eq=False)
 class Lane:
     """One kind of rows of one model: the function that computes them, and the jobs that wait for it."""
 
     name: str
     compute: Callable[[Features], Computed]
+    account: Account = field(default_factory=Account)
     jobs: deque[Job] = field(default_factory=deque)
     waiting: int = 0  # tokens
-    spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
-    tokens: float = 0.0  # tokens computed recently, and the seconds that they took
-    seconds: float = 0.0
-
-    def with_batch(self, tokens: int, seconds: float) -> tuple[float, float]:
-        """The values of `tokens` and `seconds` after one more batch."""
-        return _FORGET * self.tokens + tokens, _FORGET * self.seconds + seconds + _SOON
 
 
 class Batch(NamedTuple):
@@ -134,10 +150,11 @@ class ComputeQueue:
         A batch under way that is already slower than that pace counts, too.
         """
         now = time.monotonic()
-        pace = lane.seconds / lane.tokens if lane.tokens else 0.0
+        account = lane.account
+        pace = account.pace
         for batch in self._under_way:
-            if batch.lane is lane:
-                had, seconds = lane.with_batch(batch.tokens, now - batch.begun)
+            if batch.lane.account is account:
+                had, seconds = account.with_batch(batch.tokens, now - batch.begun)
                 pace = max(pace, seconds / had)
         return tokens * pace / self.workers
 
@@ -176,7 +193,7 @@ class ComputeQueue:
         if self.tokens + tokens > self.limits.queue_tokens:
             raise overloaded("the queue is full", retry_after=backlog / 2)
         own = self._seconds(lane, tokens)
-        if backlog and backlog + own > _HOPEFUL * call.left:
+        if backlog and backlog + own > HOPEFUL * call.left:
             call.crowded_out = backlog > own
             raise overloaded("this would not be done in time", retry_after=backlog / 2)
 
@@ -184,7 +201,7 @@ class ComputeQueue:
         lane = job.lane
         if lane not in self._lanes:
             if self._lanes:  # a lane that was idle gets no credit for it
-                lane.spent = max(lane.spent, min(other.spent for other in self._lanes))
+                lane.account.spent = max(lane.account.spent, min(other.account.spent for other in self._lanes))
             self._lanes.append(lane)
         lane.jobs.append(job)
         lane.waiting += len(job.features.ids)
@@ -214,7 +231,7 @@ class ComputeQueue:
 
         While other workers are idle, the batch is at most a fair share of what waits.
         """
-        lane = min(self._lanes, key=lambda lane: lane.spent)
+        lane = min(self._lanes, key=lambda lane: lane.account.spent)
         batch: list[tuple[Job, int]] = []
         room = min(self.limits.batch_tokens, lane.waiting // (1 + self._idle))
         now = time.monotonic()
@@ -287,8 +304,8 @@ class ComputeQueue:
 
     def _account(self, lane: Lane, features: Features, seconds: float, depth: float) -> None:
         tokens = len(features.ids)
-        lane.spent += seconds
-        lane.tokens, lane.seconds = lane.with_batch(tokens, seconds)
+        lane.account.spent += seconds
+        lane.account.add(tokens, seconds)
         self.metrics.batch(len(features), tokens, int(features.lengths.max()), seconds, depth)
         self.metrics.queued(self._size(), self.tokens)
 

@@ -15,17 +15,21 @@ import torch
 from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError
+from albert.generation import GenerationOptions
+from albert.generation.options import GREEDY
+from albert.predict.draft import Draft
 from albert.predict.vectors import finished
 from albert.serve.core.admission import Admission
 from albert.serve.core.call import Call
+from albert.serve.core.desk import Desk
 from albert.serve.core.documents import Documents
-from albert.serve.core.hosted import Hosted, Source
+from albert.serve.core.hosted import Hosted, HostedWriter, Source
 from albert.serve.core.keys import Keys, RateLimit
 from albert.serve.core.limits import Limits
 from albert.serve.core.logs import log
 from albert.serve.core.memory import keep_small
 from albert.serve.core.metrics import Metrics
-from albert.serve.core.queue import ComputeQueue, Lane
+from albert.serve.core.queue import ComputeQueue
 from albert.serve.core.refusals import Reason, Refusal, expired, invalid, not_found, too_large, unavailable
 from albert.tasks.base import Output
 
@@ -65,6 +69,7 @@ class Service:
         cores = torch.get_num_threads()
         workers = workers or min(cores, _WORKERS)
         self.queue = ComputeQueue(self.limits, self.metrics, workers=workers, threads=max(cores // workers, 1))
+        self.desk = Desk(self.limits, self.queue)
         self.draining = False
         self.admission = Admission(self.limits)
         self.metrics.watch(self.admission)
@@ -186,23 +191,48 @@ class Service:
 
         Raises `Refusal` (too large) if a text was cut and `truncate` is False, and for too many pieces.
         """
-        self.count(call, len(examples))
-        texts = [[example.text, example.text_pair or "", *example.choices] for example in examples]
-        self.measure(call, [text for part in texts for text in part], model.max_length)
+        if isinstance(model, HostedWriter):
+            draft = await self.draft(call, model, examples, truncate=truncate)
+            await self.desk.write(model, draft, call)
+            return draft.outputs(examples)
+        self._take(call, model, examples)
         words = model.predictor.words
         read = None if words is None else await self.text(call, words.read, examples)
         rest = examples if read is None else read.rest
         rows: list[np.ndarray] = []
         features = Features.build([])
         if rest:
-            texts = [[example.text, example.text_pair or "", *example.choices] for example in rest]
-            features = await self.encoded(call, rest, [sum(map(len, part)) for part in texts], model.encode)
-            _require_uncut(call, model, truncate)
+            features = await self._examples(call, model, rest, truncate)
             if piecewise:
                 self.measure_pieces(call.tokens)
             rows = await self.queue.run(model.logits_lane, features, call)
         outputs = model.outputs(rest, features, rows)
         return outputs if read is None else read.joined(outputs)
+
+    async def draft(
+        self, call: Call, model: HostedWriter, examples: Sequence[Example], *,
+        options: GenerationOptions = GREEDY, count: int = 1, truncate: bool | None = None,
+    ) -> Draft:  # fmt: skip
+        """Up to `count` texts for each example, to be written at the desk.
+
+        Raises `Refusal` (too large) if a text was cut and `truncate` is False, (invalid) for options that do not fit.
+        """
+        self._take(call, model, examples)
+        return model.draft(await self._examples(call, model, examples, truncate), options, count)
+
+    def _take(self, call: Call, model: Hosted, examples: Sequence[Example]) -> None:
+        """Counts and measures the examples. Raises `Refusal` beyond the limits."""
+        self.count(call, len(examples))
+        self.measure(call, [text for example in examples for text in _texts(example)], model.max_length)
+
+    async def _examples(
+        self, call: Call, model: Hosted, examples: Sequence[Example], truncate: bool | None
+    ) -> Features:
+        """The rows of the examples. Raises `Refusal` (too large) if a text was cut and `truncate` is False."""
+        lengths = [sum(map(len, _texts(example))) for example in examples]
+        features = await self.encoded(call, examples, lengths, model.encode)
+        _require_uncut(call, model, truncate)
+        return features
 
     async def vectors(
         self, call: Call, model: Hosted, texts: Sequence[str], *, truncate: bool | None = None, normalize: bool = True,
@@ -254,8 +284,7 @@ class Service:
     async def _try(self, model: Hosted, seconds: float) -> None:
         call = Call("probe", time.monotonic() + seconds)
         features, _ = await self.text(call, model.encode_texts, ["Is it well?"])
-        lane: Lane = model.vectors_lane if model.embeds else model.logits_lane
-        await self.queue.run(lane, features, call, probe=True)
+        await self.queue.run(model.probe_lane, features, call, probe=True)
 
     async def reload(self) -> dict[str, str]:
         """Reads, verifies and tries every model anew, then swaps all of them. If one fails, all old models stay.
@@ -281,6 +310,10 @@ class Service:
             told = {name: model.fingerprint for name, model in fresh.items()}
             log("info", "reloaded", models=told)
             return told
+
+
+def _texts(example: Example) -> list[str]:
+    return [example.text, example.text_pair or "", *example.choices]
 
 
 def _require_uncut(call: Call, model: Hosted, truncate: bool | None) -> None:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from albert.serve.core.refusals import Refusal, invalid
 from albert.serve.core.service import Service
-from albert.serve.http import about, base_url, documents
+from albert.serve.http import about, base_url, documents, generation
 from albert.serve.http.guard import Guard
 from albert.serve.http.pages import add_pages
 from albert.serve.http.routes import WORK, router
@@ -20,7 +20,7 @@ from albert.version import __version__
 
 _FREE = frozenset({"/health", "/live"})  # need no key, because probes have none
 _ADMIN = frozenset({"/admin/reload"})
-_WORK = WORK | documents.PATHS
+_WORK = WORK | documents.PATHS | generation.PATHS
 _KNOWN = _WORK | _FREE | _ADMIN | {"/info", "/metrics", about.PATH}
 
 
@@ -41,6 +41,7 @@ def create_app(service: Service, *, hosts: frozenset[str] | None = None) -> Guar
     app.state.service = service
     app.include_router(router)
     app.include_router(documents.router)
+    app.include_router(generation.router)
     app.include_router(base_url.router)
     app.include_router(about.router)
     app.add_exception_handler(Refusal, _refused)

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 
 from albert.serve.core.hosted import Hosted
 from albert.serve.core.refusals import invalid, unsupported
-from albert.serve.http import routes
+from albert.serve.http import generation, routes
 from albert.serve.http import schemas as shape
+from albert.serve.http.texts import GenerateRequest
 
 router = APIRouter(route_class=routes.ReadRoute, responses=routes.ERRORS)
 # For each task, the allowed `parameters` and the fields of our requests that they set.
@@ -29,7 +30,14 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     "embed": {name: name for name in ("normalize", "truncate", "truncation_direction", "dimensions", "prompt_name")},
     "similarity": {},
     "rerank": {},
+    "generate": {
+        "max_new_tokens": "max_length", "num_beams": "beam", "do_sample": "sample", "temperature": "temperature",
+        "top_k": "sampling_top_k", "top_p": "top_p", "seed": "seed", "no_repeat_ngram_size": "no_repeat_ngram",
+        "repetition_penalty": "repetition_penalty", "num_return_sequences": "top_k", "min_length": "min_length",
+        "max_length": "max_length",
+    },
 }  # fmt: skip
+_TEXT = ("generated_text", "translation_text", "summary_text")  # where they look for a text, by their task
 # Parameters of Hugging Face's clients that a refusal may name; it repeats nothing else of a request.
 _OTHERS = frozenset(
     {"align_to_words", "doc_stride", "ignore_labels", "max_question_len", "max_seq_len", "padding", "stride", "targets"}
@@ -46,6 +54,8 @@ async def any_task(body: shape.AnyRequest, request: Request) -> Response:
     sent = body.model_dump(exclude={"parameters"}, exclude_unset=True)
     fields = {**sent, **_options(ability, body.parameters or {})}
     match ability:
+        case "generate":
+            return await _texts(fields, request, named=body.parameters is not None)
         case "predict":
             return await _labels(fields, request, nested=body.parameters is not None)
         case "embed":
@@ -71,7 +81,7 @@ def _ability(body: shape.AnyRequest, model: Hosted) -> str:
         return "similarity" if "source_sentence" in inputs else "answer"
     if "fill-mask" in model.abilities and (body.parameters is not None or _has_masks(inputs, model.tokenizer.mask)):
         return "fill-mask"
-    found = next((name for name in ("predict", "entities", "embed") if name in model.abilities), None)
+    found = next((name for name in ("generate", "predict", "entities", "embed") if name in model.abilities), None)
     if found is None:
         raise unsupported(f"model {model.name} needs more than a text; it answers at /{min(model.abilities)}")
     return found
@@ -86,6 +96,9 @@ def _has_masks(inputs: Any, mask: str) -> bool:
 def _options(ability: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """`parameters` under our names. Raises `Refusal` (422) for a parameter that would be ignored."""
     known = _PARAMETERS[ability]
+    inner = parameters.get("generate_parameters")
+    if ability == "generate" and isinstance(inner, dict):
+        parameters = {**parameters, **inner, "generate_parameters": None}
     given = {name: value for name, value in parameters.items() if value is not None}
     if unknown := sorted(given.keys() - known.keys()):
         name = next((name for name in unknown if name in _OTHERS), "one of them")
@@ -103,6 +116,16 @@ async def _labels(fields: dict[str, Any], request: Request, *, nested: bool) -> 
     scores, single = await routes.label_scores(body, request, raw=raw)
     scores = [options.applied(row)[: options.top_k] for row in scores]
     return routes.answer(scores[0] if single and not nested else scores)
+
+
+async def _texts(fields: dict[str, Any], request: Request, *, named: bool) -> Response:
+    """Texts that are written. Hugging Face's servers name a text by their task, and give one for each of a list."""
+    body = _read(GenerateRequest, fields)
+    if body.stream or not named:
+        return await generation.generate(body, request)
+    found = await generation.texts(body, request)
+    best = found if isinstance(body.inputs, str) else [texts[0] for texts in found]
+    return routes.answer([{**each, **dict.fromkeys(_TEXT, each["text"])} for each in best])
 
 
 def _read(kind: type[BaseModel], fields: dict[str, Any]) -> Any:

@@ -85,6 +85,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self.status = 0
+        self.whole = False  # the last part of the answer is on its way
         self.error_type: str | None = None
         given = self.headers.get(b"x-request-id", b"")
         self.call = Call(
@@ -245,8 +246,9 @@ class _Exchange:
         leaving = asyncio.ensure_future(self._gone())
         try:
             await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done() and not self.status:
+            if not answer.done() and not self.whole:
                 answer.cancel()
+                self.status = 0
                 raise _Gone()
             await answer
         except asyncio.CancelledError:  # the server stops waiting
@@ -270,6 +272,8 @@ class _Exchange:
             if self.working and self.status == 200:
                 headers += [(name.encode(), value.encode()) for name, value in cost_headers(self.call).items()]
             message["headers"] = headers
+        elif not message.get("more_body", False):
+            self.whole = True
         await self._send(message)
 
     async def _refuse(self, refusal: Refusal) -> None:

@@ -23,6 +23,7 @@ from albert.serve.core.refusals import invalid, too_large
 from albert.serve.core.service import Service
 from albert.serve.http import schemas as shape
 from albert.serve.http.guard import CALL, JSON
+from albert.serve.http.texts import Said
 from albert.tasks import DecodeOptions
 from albert.version import __version__
 
@@ -87,7 +88,7 @@ def model_of(request: Request, name: str | None) -> Hosted:
     return model
 
 
-def _found(request: Request, name: str | None, ability: str) -> tuple[Service, Call, Hosted]:
+def model_for(request: Request, name: str | None, ability: str) -> tuple[Service, Call, Hosted]:
     """Raises `Refusal`: 404 for an unknown model, 424 for a model without this endpoint."""
     model = model_of(request, name)
     model.require(ability)
@@ -104,7 +105,8 @@ def _json_of(function: Callable[..., Any], *arguments: Any) -> bytes:
     return to_json(function(*arguments))
 
 
-def _listed(inputs: str | list[str]) -> list[str]:
+def listed(inputs: str | list[str]) -> list[str]:
+    """The texts of a request, also if there is a single one."""
     return [inputs] if isinstance(inputs, str) else inputs
 
 
@@ -114,17 +116,19 @@ def _listed(inputs: str | list[str]) -> list[str]:
 @router.post("/embed", response_model=list[list[float]])
 async def embed(body: shape.EmbedRequest, request: Request) -> Response:
     """A vector for each text, of length 1 unless `normalize` is false."""
-    service, call, model = _found(request, body.model, "embed")
-    texts = _listed(body.inputs)
+    service, call, model = model_for(request, body.model, "embed")
+    texts = listed(body.inputs)
     table = await service.vectors(
         call, model, texts, truncate=body.truncate, normalize=body.normalize, dimensions=body.dimensions
     )
     return answer(await service.text(call, as_lists, table))
 
 
-@router.post("/predict", response_model=list[shape.Prediction] | list[list[shape.Prediction]])
+@router.post("/predict", response_model=list[Said] | list[list[Said]])
 async def predict(body: shape.PredictRequest, request: Request) -> Response:
-    """Every label with its score, best first: for a text, a pair [a, b], or each item of a batch [[a], [b, c]]."""
+    """Every label with its score, best first: for a text, a pair [a, b], or each item of a batch [[a], [b, c]]. A model
+    that writes gives its text.
+    """
     scores, single = await label_scores(body, request, raw=body.raw_scores)
     return answer(scores[0] if single else scores)
 
@@ -133,7 +137,7 @@ async def label_scores(
     body: shape.PredictRequest, request: Request, *, raw: bool
 ) -> tuple[list[list[dict[str, Any]]], bool]:
     """The labels of each input with their scores (logits with `raw`), and whether there is a single input."""
-    service, call, model = _found(request, body.model, "predict")
+    service, call, model = model_for(request, body.model, "predict")
     if isinstance(body.inputs, str):
         single, sequences = True, [[body.inputs]]
     else:
@@ -151,7 +155,7 @@ async def rerank(body: shape.RerankRequest, request: Request) -> Response:
     A cross-encoder scores each pair by its number (through the sigmoid unless `raw_scores`). Other models score by the
     cosine of the vectors.
     """
-    service, call, model = _found(request, body.model, "rerank")
+    service, call, model = model_for(request, body.model, "rerank")
     service.count(call, len(body.texts))
     if model.embeds:
         table = await service.vectors(call, model, [body.query, *body.texts], truncate=body.truncate, counted=False)
@@ -166,7 +170,7 @@ async def rerank(body: shape.RerankRequest, request: Request) -> Response:
 @router.post("/similarity", response_model=list[float])
 async def similarity(body: shape.SimilarityRequest, request: Request) -> Response:
     """The cosine of each sentence with the source sentence."""
-    service, call, model = _found(request, body.model, "similarity")
+    service, call, model = model_for(request, body.model, "similarity")
     service.count(call, len(body.inputs.sentences))
     texts = [body.inputs.source_sentence, *body.inputs.sentences]
     table = await service.vectors(call, model, texts, truncate=body.truncate, counted=False)
@@ -176,8 +180,8 @@ async def similarity(body: shape.SimilarityRequest, request: Request) -> Respons
 @router.post("/tokenize", response_model=list[list[shape.Token]])
 async def tokenize(body: shape.TokenizeRequest, request: Request) -> Response:
     """The pieces of each text with the characters that they came from, uncut."""
-    service, call, model = _found(request, body.model, "tokenize")
-    texts = _listed(body.inputs)
+    service, call, model = model_for(request, body.model, "tokenize")
+    texts = listed(body.inputs)
     service.count(call, len(texts))
     service.measure(call, texts, model.max_length)
     told = []
@@ -224,8 +228,8 @@ async def info(request: Request, model: str | None = None) -> Response:
 @router.post("/v1/embeddings", response_model=shape.Embeddings)
 async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Response:
     """OpenAI's embeddings, as lists of numbers or base64 of float32."""
-    service, call, model = _found(request, body.model, "embed")
-    table = await service.vectors(call, model, _listed(body.input), dimensions=body.dimensions)
+    service, call, model = model_for(request, body.model, "embed")
+    table = await service.vectors(call, model, listed(body.input), dimensions=body.dimensions)
     vectors = (
         [base64.b64encode(row.tobytes()).decode() for row in table] if body.encoding_format == "base64"
         else await service.text(call, as_lists, table)
@@ -238,8 +242,8 @@ async def embeddings(body: shape.EmbeddingsRequest, request: Request) -> Respons
 @router.post("/v1/moderations", response_model=shape.Moderations)
 async def moderations(body: shape.ModerationsRequest, request: Request) -> Response:
     """OpenAI's moderations. A text is flagged if it gets a label other than those that mean "nothing is wrong"."""
-    service, call, model = _found(request, body.model, "moderations")
-    outputs = await service.outputs(call, model, [Example(text) for text in _listed(body.input)])
+    service, call, model = model_for(request, body.model, "moderations")
+    outputs = await service.outputs(call, model, [Example(text) for text in listed(body.input)])
     results = await service.text(call, model.moderated, outputs)
     return answer({"id": f"modr-{call.id}", "model": model.name, "results": results})
 
@@ -250,7 +254,7 @@ async def moderations(body: shape.ModerationsRequest, request: Request) -> Respo
 @router.post("/answer", response_model=list[shape.Answer], response_model_exclude_none=True)
 async def answers(body: shape.AnswerRequest, request: Request) -> Response:
     """The answer to the question: a part of the context, or the best of the `choices`. Gives the `top_k` best."""
-    service, call, model = _found(request, body.model, "answer")
+    service, call, model = model_for(request, body.model, "answer")
     if model.chooses != (body.choices is not None):
         raise invalid("choices: this model needs at least two" if model.chooses else "choices: this model takes none")
     if body.choices is not None and not 2 <= len(body.choices) <= service.limits.max_inputs:
@@ -272,8 +276,8 @@ async def answers(body: shape.AnswerRequest, request: Request) -> Response:
 @router.post("/entities", response_model=list[shape.Entity] | list[list[shape.Entity]])
 async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
     """The entities of a text in its order. A list of texts gets a list for each text."""
-    service, call, model = _found(request, body.model, "entities")
-    examples = [Example(text) for text in _listed(body.inputs)]
+    service, call, model = model_for(request, body.model, "entities")
+    examples = [Example(text) for text in listed(body.inputs)]
     outputs = await service.outputs(call, model, examples, truncate=body.truncate, piecewise=True)
     found = await service.text(call, model.decode, outputs, DecodeOptions(aggregation=body.aggregation))
     return answer(found[0] if isinstance(body.inputs, str) else found)
@@ -282,8 +286,8 @@ async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
 @router.post("/fill-mask", response_model=list[Any])
 async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
     """The most likely pieces at [MASK], best first. Several masks get a list each, and so do several texts."""
-    service, call, model = _found(request, body.model, "fill-mask")
-    texts = _listed(body.inputs)
+    service, call, model = model_for(request, body.model, "fill-mask")
+    texts = listed(body.inputs)
     service.count(call, len(texts))
     service.measure(call, texts, model.max_length)
     filled = body.top_k * sum(len(text) * text.count(model.tokenizer.mask) for text in texts)
@@ -302,7 +306,7 @@ async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
 @router.post("/summarize", response_model=shape.Summary)
 async def summarized(body: shape.SummarizeRequest, request: Request) -> Response:
     """The most central sentences of a text, in its order, chosen by the vectors of all its sentences."""
-    service, call, model = _found(request, body.model, "summarize")
+    service, call, model = model_for(request, body.model, "summarize")
     service.measure(call, [body.inputs], model.max_length)
     parts = await service.text(call, sentences, body.inputs)
     if len(parts) > service.limits.max_sentences:

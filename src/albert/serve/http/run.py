@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -37,6 +38,7 @@ _LAME = 1.0  # seconds in which a stopping server still answers with 503, so tha
 # Seconds after which a computing thread gets the interpreter from a thread that does not pause. By default it waits
 # up to 5 ms between two operations: 376 tokens beside a busy Python thread took 197 ms, and take 57 ms with this.
 _SWITCH = 0.0002
+_UNREAD = 0.75  # share of the drain after which texts are written no further, and clients that do not read are cut off
 _FLUSH = 3  # seconds for the last answers to leave
 _LAST_WORDS = 0.2  # seconds for the log when the process ends at once
 
@@ -185,9 +187,10 @@ class _Server(Listener):
         service = self.service
         log("info", "stopping", signal=name, under_way=service.under_way)
         begun, drain = self._loop.time(), service.limits.drain
+        service.desk.end_by(time.monotonic() + _UNREAD * drain)
         await asyncio.sleep(min(_LAME, drain))
         while service.under_way and (spent := self._loop.time() - begun) < drain:
-            if spent > drain - max(_FLUSH + 1, drain / 4):  # unread answers are not work
+            if spent > min(drain - _FLUSH - 1, _UNREAD * drain):  # unread answers are not work
                 self.crowd.cut_off_unread()
             await asyncio.sleep(0.02)
         left = service.under_way

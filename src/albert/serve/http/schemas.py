@@ -40,14 +40,14 @@ Filter = Annotated[
 ]
 
 
-class _Request(BaseModel):
-    """Unknown fields are ignored, because clients of other servers send some."""
+class BaseRequest(BaseModel):
+    """What every request has. Unknown fields are ignored, because clients of other servers send some."""
 
     model_config = ConfigDict(strict=True)
     model: str | None = Field(None, description="One of the served models; the first if left out.")
 
 
-class EmbedRequest(_Request):
+class EmbedRequest(BaseRequest):
     """Texts for /embed."""
 
     inputs: Texts
@@ -59,7 +59,7 @@ class EmbedRequest(_Request):
     encoding_format: Literal["float"] | None = None
 
 
-class PredictRequest(_Request):
+class PredictRequest(BaseRequest):
     """A text, a pair or a batch for /predict."""
 
     inputs: PredictInputs
@@ -68,7 +68,7 @@ class PredictRequest(_Request):
     truncation_direction: Direction = None
 
 
-class RerankRequest(_Request):
+class RerankRequest(BaseRequest):
     """A query and the texts to sort by it."""
 
     query: str
@@ -87,7 +87,7 @@ class SimilarityInputs(BaseModel):
     sentences: Strings
 
 
-class SimilarityRequest(_Request):
+class SimilarityRequest(BaseRequest):
     """Sentences for /similarity."""
 
     inputs: SimilarityInputs
@@ -95,14 +95,14 @@ class SimilarityRequest(_Request):
     truncation_direction: Direction = None
 
 
-class TokenizeRequest(_Request):
+class TokenizeRequest(BaseRequest):
     """Texts for /tokenize."""
 
     inputs: Texts
     add_special_tokens: bool = True
 
 
-class EmbeddingsRequest(_Request):
+class EmbeddingsRequest(BaseRequest):
     """Texts in OpenAI's shape for /v1/embeddings."""
 
     input: Texts
@@ -110,13 +110,13 @@ class EmbeddingsRequest(_Request):
     dimensions: Dimensions = None
 
 
-class ModerationsRequest(_Request):
+class ModerationsRequest(BaseRequest):
     """Texts in OpenAI's shape for /v1/moderations."""
 
     input: Texts
 
 
-class AnswerRequest(_Request):
+class AnswerRequest(BaseRequest):
     """A question with its context, and answers to choose from where the model chooses."""
 
     question: str
@@ -129,7 +129,7 @@ class AnswerRequest(_Request):
     )
 
 
-class EntitiesRequest(_Request):
+class EntitiesRequest(BaseRequest):
     """Texts for /entities."""
 
     inputs: Texts
@@ -137,21 +137,21 @@ class EntitiesRequest(_Request):
     truncate: Truncate = None
 
 
-class FillMaskRequest(_Request):
+class FillMaskRequest(BaseRequest):
     """Texts with [MASK]."""
 
     inputs: Annotated[str | Strings, Field(description="Each with a [MASK].", examples=["a cup of [MASK]"])]
     top_k: TopK = 5
 
 
-class SummarizeRequest(_Request):
+class SummarizeRequest(BaseRequest):
     """A text, and how many of its sentences to keep."""
 
     inputs: str
     sentences: int = Field(3, ge=1, le=100)
 
 
-class SearchRequest(_Request):
+class SearchRequest(BaseRequest):
     """A search: the words, how many passages, and which paths."""
 
     query: Question
@@ -159,7 +159,7 @@ class SearchRequest(_Request):
     filter: Filter = None
 
 
-class AskRequest(_Request):
+class AskRequest(BaseRequest):
     """A question about the documents."""
 
     question: Question
@@ -168,7 +168,7 @@ class AskRequest(_Request):
     filter: Filter = None
 
 
-class AnyRequest(_Request):
+class AnyRequest(BaseRequest):
     """A request to the server's base URL: the fields of any other endpoint."""
 
     model_config = ConfigDict(strict=True, extra="allow")

@@ -12,6 +12,7 @@ const WORDS = {
   503: "The server is not ready, or it is stopping.",
   504: "The server did not answer in time.",
 };
+const STATUS = { Overloaded: 429, Unhealthy: 503, Timeout: 504 }; // of an error after the answer began
 const PASSING = new Set([0, 429, 503, 504]);
 const TRIES = 6; // of errors that pass by themselves, unless the server says when to try again
 
@@ -55,7 +56,16 @@ export function keepKey(key) {
 }
 
 /** `{value, seconds, header}` of a POST, or a GET without a body. Throws `ApiError`; a DOMException when aborted. */
-export async function call(path, body, signal) {
+export function call(path, body, signal) {
+  return ask(path, body, signal, (response) => response.json());
+}
+
+/** As `call`, for an answer in events: `told(event, data)` is called for each one before the answer. */
+export function stream(path, body, signal, told) {
+  return ask(path, body, signal, (response) => lastEvent(response.body, told));
+}
+
+async function ask(path, body, signal, read) {
   const headers = held ? { Authorization: `Bearer ${held}` } : {};
   const options = { signal, headers, cache: "no-store", credentials: "omit" };
   if (body !== undefined) {
@@ -66,13 +76,30 @@ export async function call(path, body, signal) {
   let response, value;
   try {
     response = await fetch(address(path), options);
-    value = await response.json();
+    value = await (response.ok ? read(response) : response.json());
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error.name === "AbortError" || error instanceof ApiError) throw error;
     throw new ApiError(response && !response.ok ? response.status : 0);
   }
   if (!response.ok) throw new ApiError(response.status, value?.error, seconds(response.headers.get("retry-after")));
   return { value, seconds: (performance.now() - begun) / 1000, header: (name) => response.headers.get(name) };
+}
+
+async function lastEvent(body, told) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let left = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const events = (left + part.value).split("\n\n");
+    left = events.pop();
+    for (const event of events) {
+      const [name, data] = event.split("\n").map((line) => line.slice(line.indexOf(" ") + 1));
+      const value = JSON.parse(data);
+      if (name === "answer") return value;
+      if (name === "error") throw new ApiError(STATUS[value.error_type] ?? 424, value.error);
+      told(name, value);
+    }
+  }
+  throw new ApiError(0); // the connection broke
 }
 
 /** As `call`, but waits while the server is busy or away. Before each wait it calls `waiting(error, seconds)`. */

@@ -1,6 +1,6 @@
 // One tab: its fields, the answer while the user types, the request as curl, and the part for files.
 
-import { ApiError, call, curl } from "./api.js";
+import { ApiError, call, curl, stream } from "./api.js";
 import { filePart } from "./batch.js";
 import { make } from "./dom.js";
 import { modelsFor } from "./tasks.js";
@@ -20,6 +20,7 @@ class Panel {
     this.models = modelsFor(task, about.models);
     this.model = this.models[0];
     this.several = about.models.length > 1 && !task.index;
+    this.answer = []; // the one that is shown, or what there is of it
     this.asking = null; // aborts the request under way
     this.timer = 0;
     this.inputs = new Map();
@@ -36,10 +37,17 @@ class Panel {
   }
 
   form() {
-    const form = make("form", { class: "card", onsubmit: (event) => { event.preventDefault(); this.ask(); } });
+    const form = (this.sheet = make("form", { class: "card",
+      onsubmit: (event) => { event.preventDefault(); this.ask(); } }));
     if (this.several) form.append(this.chooser());
-    for (const field of this.task.fields) form.append(this.field(field));
+    const options = this.task.fields.filter((field) => field.option);
+    for (const field of this.task.fields) if (!field.option) form.append(this.field(field));
+    if (options.length) {
+      form.append(make("details", { class: "field options" }, make("summary", {}, "Options"),
+        make("div", { class: "row columns" }, ...options.map((field) => this.field(field)))));
+    }
     form.addEventListener("input", () => this.changed());
+    form.addEventListener("keydown", (event) => this.pressed(event));
     const example = make("button", { type: "button", onclick: () => this.fillIn() }, "Try an example");
     form.append(make("div", { class: "row" }, make("button", { type: "submit", class: "primary" }, "Ask"),
       ...(this.task.fields.some((field) => field.example) ? [example] : [])));
@@ -56,11 +64,7 @@ class Panel {
 
   field(field) {
     const id = `${this.task.id}-${field.key}`;
-    const input = field.kind === "number"
-      ? make("input", { id, type: "number", min: field.least, max: field.most, value: field.start })
-      : field.kind === "line"
-        ? make("input", { id, type: "text", dir: "auto", autocomplete: "off" })
-        : make("textarea", { id, dir: "auto", rows: field.rows ?? LINES });
+    const input = this.input(id, field);
     this.inputs.set(field.key, input);
     const label = make("label", { for: id }, field.label);
     const parts = [label, input];
@@ -76,19 +80,47 @@ class Panel {
     return make("details", { class: "field" }, make("summary", {}, field.label), input);
   }
 
+  input(id, { kind, least, most, start, step, rows, choices }) {
+    if (kind === "number") {
+      return make("input", { id, type: "number", min: least, max: most, value: start, step, required: true });
+    }
+    if (kind === "line") return make("input", { id, type: "text", dir: "auto", autocomplete: "off" });
+    if (kind === "choice") {
+      return make("select", { id }, ...choices.map(([value, label]) => make("option", { value }, label)));
+    }
+    return make("textarea", { id, dir: "auto", rows: rows ?? LINES });
+  }
+
+  /** Control and Enter ask at once; Escape stops what is being written. */
+  pressed(event) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.ask();
+    else if (event.key === "Escape") this.stop();
+    else return;
+    event.preventDefault();
+  }
+
   result() {
     this.copied = make("span", { class: "facts", role: "status" });
-    this.copying = make("button", { type: "button", onclick: () => this.copy() }, "Copy as curl");
+    this.copying = make("button", { type: "button", onclick: () => this.copy(this.command.textContent, this.command) },
+      "Copy as curl");
     return make("section", { class: "card result", "aria-label": "Result" },
       make("h2", {}, "Result"), this.trouble, this.said, this.picture, this.facts,
-      make("div", { class: "row" }, this.copying, this.copied), this.raw);
+      make("div", { class: "row" }, ...this.buttons(), this.copying, this.copied), this.raw);
+  }
+
+  /** The buttons of answers that can be stopped and copied. */
+  buttons() {
+    this.ending = make("button", { type: "button", hidden: true, onclick: () => this.stop() }, "Stop");
+    this.taking = make("button", { type: "button", hidden: true,
+      onclick: () => this.copy(this.task.copy(this.answer), this.picture) }, "Copy the text");
+    return [this.ending, this.taking];
   }
 
   /** The values of the fields: texts, lists of lines that are not blank, numbers. */
   values() {
     const read = ({ key, kind }) => {
       const input = this.inputs.get(key);
-      if (kind === "number") return input.checkValidity() ? input.valueAsNumber : 0;
+      if (kind === "number") return input.checkValidity() ? input.valueAsNumber : NaN;
       if (kind === "lines") return input.value.split("\n").map((line) => line.trim()).filter(Boolean);
       return input.value.trim() ? input.value : "";
     };
@@ -114,7 +146,9 @@ class Panel {
 
   /** Asks again, now or in a moment. If an input is missing, clears the result. */
   refresh({ later = false } = {}) {
-    const body = this.request();
+    const values = this.values();
+    for (const { key, when } of this.task.fields) if (when) this.count(key, when(values));
+    const body = this.request(values);
     this.copying.disabled = !body;
     this.copied.textContent = "";
     this.raw.hidden = !body;
@@ -122,7 +156,7 @@ class Panel {
     if (!body) {
       this.asking?.abort();
       this.asking = null;
-      this.clear("The result comes while you type.");
+      this.clear(this.sheet.checkValidity() ? "The result comes while you type." : "A number is missing or too far.");
       this.said.classList.add("idle");
     } else if (later) this.timer = setTimeout(() => this.ask(), PAUSE);
     else this.ask();
@@ -137,16 +171,43 @@ class Panel {
     const model = this.model;
     const asking = (this.asking = new AbortController());
     this.picture.setAttribute("aria-busy", "true");
+    this.answer = [];
+    const told = (event, data) => { if (this.asking === asking) this.grow(event, data, values, model); };
+    const { endpoint } = this.task;
     try {
-      const answer = await call(this.task.endpoint, body, asking.signal);
+      const answer = await (this.task.stream
+        ? stream(endpoint, { ...body, stream: true }, asking.signal, told) : call(endpoint, body, asking.signal));
       if (this.asking === asking) this.show(answer, values, model);
     } catch (error) {
       if (this.asking === asking && error.name !== "AbortError") this.failed(error);
     }
   }
 
+  /** Shows more of an answer that comes in events. */
+  grow(event, data, values, model) {
+    if (!this.answer.length) {
+      this.clear("Writing …");
+      this.picture.setAttribute("aria-busy", "true"); // so that nothing is read aloud before it is whole
+      this.picture.classList.add("growing");
+      this.ending.hidden = false;
+    }
+    this.answer = this.task.grow(this.answer, event, data);
+    this.picture.replaceChildren(...this.task.show(this.answer, values, model));
+  }
+
+  /** Stops what is being written, and keeps what is there. */
+  stop() {
+    if (this.ending.hidden) return;
+    this.asking.abort();
+    this.asking = null;
+    this.settle("Stopped.");
+    if (document.activeElement === document.body) this.taking.focus();
+  }
+
   show({ value, seconds, header }, values, model) {
     this.clear("");
+    this.answer = value;
+    this.settle("");
     this.said.textContent = this.task.say(value, values, model);
     this.picture.replaceChildren(...this.task.show(value, values, model));
     const facts = [`${Math.round(1000 * seconds)} ms`];
@@ -169,24 +230,40 @@ class Panel {
     }
   }
 
-  clear(words) {
+  /** The answer is whole, or goes on no more. */
+  settle(words) {
     this.picture.removeAttribute("aria-busy");
+    this.picture.classList.remove("growing");
+    this.ending.hidden = true;
+    this.taking.hidden = !this.task.copy;
+    this.said.textContent = words;
+    this.said.classList.toggle("idle", Boolean(this.task.stream)); // the text itself is what is to be read
+  }
+
+  clear(words) {
+    this.settle(words);
+    this.taking.hidden = true;
     this.picture.replaceChildren();
     this.trouble.textContent = "";
-    this.said.textContent = words;
-    this.said.classList.remove("idle");
     this.facts.textContent = "";
     this.json.textContent = "";
   }
 
-  async copy() {
+  async copy(text, node) {
     try {
-      await navigator.clipboard.writeText(this.command.textContent);
+      await navigator.clipboard.writeText(text);
       this.copied.textContent = "Copied.";
     } catch { // not over plain HTTP from another machine, or forbidden
-      this.raw.open = true;
-      getSelection().selectAllChildren(this.command);
-      this.copied.textContent = "Selected below: copy it from there.";
+      if (this.raw.contains(node)) this.raw.open = true;
+      getSelection().selectAllChildren(node);
+      this.copied.textContent = "Selected: copy it from there.";
     }
+  }
+
+  /** Shows an option, or takes it away where it does not count. */
+  count(key, counts) {
+    const input = this.inputs.get(key);
+    input.disabled = !counts;
+    input.closest(".field").hidden = !counts;
   }
 }

@@ -1,10 +1,12 @@
 // The tabs: the fields of each, its request, the display of its answer, and its handling of rows of a file.
 //
-// `fields`: kind "text", "lines" (one entry per line) or "number"; `folded(model)` ones are shown on demand.
-// `body(values, model)` is null while something is missing. `say` is one sentence for screen readers, `show` the
-// picture. `rows`: the columns it reads, how many rows a request takes, and the cells that a row gets.
+// `fields`: kind "text", "line", "lines" (one entry per line), "number" or "choice"; `folded(model)` ones are shown on
+// demand, and so are those that are an `option`, all together, if `when(values)` they count. `body(values, model)` is
+// null while something is missing. `say` is one sentence for screen readers, `show` the picture, `copy` what a button
+// copies. With `stream` the answer comes in events, and `grow(result, event, data)` is the result so far. `rows`: the columns it reads, how many rows a request takes, and the cells that a row gets.
 
 import { bars, count, figure, make, marked } from "./dom.js";
+import { write } from "./writing.js";
 
 const EXAMPLE = "The parcel came two days early, but the box was torn and nobody answers the phone.";
 const ARTICLE =
@@ -33,6 +35,7 @@ const classify = {
   id: "classify",
   name: "Classify",
   endpoint: "/predict",
+  suits: (model) => !model.endpoints.includes("/generate"), // which answers with texts
   fields: [
     { key: "text", label: "Text", kind: "text", example: EXAMPLE },
     { key: "pair", label: "Second text, for models of pairs", kind: "text", folded: (model) => !model.pairs,
@@ -261,7 +264,7 @@ const tokens = {
     make("li", { class: piece.special ? "special" : undefined, title: `id ${piece.id}` }, piece.text || "␣")))],
 };
 
-export const TASKS = [classify, entities, answers, choices, similarity, rerank, fill, moderate, summary, tokens];
+export const TASKS = [classify, entities, answers, choices, similarity, rerank, fill, write, moderate, summary, tokens];
 
 /** The models that a tab can use. */
 export function modelsFor(task, models) {
