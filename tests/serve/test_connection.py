@@ -6,10 +6,12 @@ import contextlib
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +19,7 @@ from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.keys import Keys, new_key
 from albert.serve.core.limits import Limits
 from albert.serve.core.service import Service
+from albert.serve.http import crowd as crowds
 from albert.serve.http.crowd import Crowd
 from albert.text.tokenizer import AlbertTokenizer
 from served import Running, read_all, write_model
@@ -284,6 +287,17 @@ def test_whoever_waits_longest_makes_room(server: Running, start: bytes) -> None
         connection.close()
 
 
+def test_a_request_that_has_come_is_read_before_others_need_its_room(server: Running) -> None:
+    seen = threading.Event()
+    server.service._tasks[0].get_loop().call_soon_threadsafe(seen.wait, 10)  # it finds all of them at once
+    with server.connect() as connection, contextlib.ExitStack() as others:
+        connection.sendall(LAST)
+        for _ in range(3 * LIMITS.max_connections):
+            others.enter_context(server.connect())
+        seen.set()
+        assert statuses(read_all(connection)) == [200]
+
+
 def test_a_body_that_is_not_sent_after_all(impatient: Running) -> None:
     with impatient.connect() as connection:
         connection.sendall(head("Content-Length: 50", "Expect: 100-continue"))
@@ -308,12 +322,17 @@ class _Member:
         self.gone = True
 
 
-def test_a_crowd_knows_who_waits() -> None:
+def test_a_crowd_knows_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(crowds, "time", SimpleNamespace(monotonic=lambda: now))
     crowd = Crowd(Limits(max_connections=3, max_unsent=1000))
     first, _, third = members = [_Member() for _ in range(3)]
     for member in members:
         crowd.waits(member)
     crowd.works(first)
+    now += 0.2
+    assert not crowd.make_room()  # their requests may still be on their way
+    now += 0.1
     assert crowd.make_room()
     assert [member.gone for member in members] == [False, True, False]
     crowd.works(third)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from albert.serve.core.limits import Limits
 from albert.serve.core.logs import Tally
+
+_GRACE = 0.25  # seconds in which a request that was sent at once has been read, on a busy machine, too
 
 
 class Member(Protocol):
@@ -23,7 +26,7 @@ class Crowd:
     """Keeps the number of connections within the limits.
 
     When a new connection does not fit, the one that has kept the server waiting longest is cut off: it is idle, or it
-    sends its request or reads its answer too slowly.
+    sends its request or reads its answer too slowly. Each has a moment of grace, while the new one waits.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -32,7 +35,7 @@ class Crowd:
         self._crowded = Tally("warning", "connections cut off to make room", 5.0)
         self._unread = Tally("warning", "clients that do not read cut off")
         self._members: set[Member] = set()
-        self._waiting: dict[Member, None] = {}  # connections that wait for their client, longest first
+        self._waiting: dict[Member, float] = {}  # connections that wait for their client, longest first; since when
         self._stalled: dict[Member, None] = {}  # those of them whose client does not read
 
     def __len__(self) -> int:
@@ -42,7 +45,7 @@ class Crowd:
         """The connection now waits for its client."""
         self._members.add(member)
         self._waiting.pop(member, None)
-        self._waiting[member] = None
+        self._waiting[member] = time.monotonic()
 
     def works(self, member: Member) -> None:
         """The client now waits for the server."""
@@ -85,7 +88,8 @@ class Crowd:
         """Whether there is room for one more connection. Cuts off the longest waiting one if necessary."""
         if len(self._members) < self.limits.max_connections:
             return True
-        return self.cut_off_longest()
+        longest = next(iter(self._waiting.values()), time.monotonic())
+        return time.monotonic() - longest >= _GRACE and self.cut_off_longest()
 
     def cut_off_longest(self) -> bool:
         """Cuts off the connection that has kept the server waiting longest. False if no connection waits."""
