@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from albert.text.hardening import bidi, lookalikes
+from albert.text.hardening import lookalikes
 from albert.text.hardening.hardener import _floods
 from albert.text.hardening.lookalike_table import LOOKALIKES
 
 FLAGS = ("Space", "Alpha", "Word", "Digit", "Combining", "Cased", "Ignorable", "Mark", "Accent", "Flood")
 BIDI = ("L", "R", "AL", "EN", "ES", "ET", "AN", "CS", "NSM", "BN", "B", "S", "WS", "ON", *"LRE RLE LRO RLO PDF".split(),
-        *"LRI RLI FSI PDI".split())  # fmt: skip
+        *"LRI RLI FSI PDI".split(), "")  # fmt: skip
 SCRIPTS = ["", lookalikes.LATIN, lookalikes._SMALL, lookalikes._ONE_STOREY, *LOOKALIKES]  # others follow
 HANGUL = range(0xAC00, 0xD7A4)  # decomposed by arithmetic
 CODES = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
@@ -52,7 +52,7 @@ def script(char: str) -> int:
 
 def record(char: str) -> int:
     """All properties of a character in one number: flags, direction, script."""
-    direction = BIDI.index(unicodedata.bidirectional(char) or "L")
+    direction = BIDI.index(unicodedata.bidirectional(char))
     return flags_of(char) | direction << len(FLAGS) | script(char) << len(FLAGS) + 5
 
 
@@ -115,7 +115,7 @@ def main() -> None:
     print("// Made by lite/unicode/make_tables.py.\n#pragma once\n\n#include <cstdint>\n\nnamespace albert::lite {\n")
     print(f'constexpr char kUnicode[] = "{unicodedata.unidata_version}";')
     print("enum Flag : uint32_t {", ", ".join(f"k{name} = {1 << at}" for at, name in enumerate(FLAGS)), "};")
-    print("enum Bidi : uint32_t {", ", ".join(f"k{name}" for name in BIDI), "};")
+    print("enum Bidi : uint32_t {", ", ".join(f"k{name or 'NoDirection'}" for name in BIDI), "};")
     print(f"constexpr int kBidiShift = {len(FLAGS)}, kScriptShift = {len(FLAGS) + 5};")
     named = ("None", "Latin", "SmallCapitals", "OneStorey", *(name.capitalize() for name in LOOKALIKES))
     print("enum Script : uint32_t {", ", ".join(f"kScript{name}" for name in named), "};")
