@@ -216,7 +216,7 @@ std::u32string folded_words(const std::u32string& text, bool whole_words, const 
     }
     size_t end = begin;
     bool ascii = true;
-    while (end < text.size() && (in_word(text[end]) || is(text[end], kAccent))) ascii = ascii && text[end++] < 0x80;
+    for (; end < text.size() && (in_word(text[end]) || is(text[end], kAccent)); ++end) ascii = ascii && text[end] < 0x80;
     if (!ascii) made.replace(begin, end - begin, judged(text.substr(begin, end - begin), share, whole_words, spell));
     begin = end;
   }

@@ -85,57 +85,83 @@ struct Place {
   Linear Block<Linear>::*product;
 };
 
-void Network::read_blocks(const Weights& weights, const Weights* calibration) {
-  static const Place kPlaces[] = {
-      {"qkv", {".attention.query", ".attention.key", ".attention.value"}, &Block<Linear>::qkv},
-      {"output", {".attention.dense"}, &Block<Linear>::output},
-      {"inner", {".ffn"}, &Block<Linear>::inner},
-      {"outer", {".ffn_output"}, &Block<Linear>::outer}};
-  std::vector<std::vector<Block<Linear>*>> by_group(config.groups * config.inner);
-  for (int64_t number = 0; number < config.groups * config.inner; ++number) {
-    const int64_t group = number / config.inner;
-    int64_t uses = 0;
-    for (int64_t layer = 0; layer < config.layers; ++layer) uses += config.group_of(layer) == group;
-    const std::string name = "albert.encoder.albert_layer_groups." + std::to_string(group) + ".albert_layers." +
-                             std::to_string(number % config.inner);
-    Block<Linear> block{};
-    block.heads = config.heads;
-    block.size = config.hidden / config.heads;
-    block.norm = norm(weights, name + ".attention.LayerNorm");
-    block.norm2 = norm(weights, name + ".full_layer_layer_norm");
-    std::vector<Block<Linear>> made(calibration == nullptr ? 1 : uses, block);
-    for (const Place& place : kPlaces) {
-      std::vector<std::string> parts;
-      for (const std::string& part : place.parts) parts.push_back(name + part);
-      const Activation activated = place.product == &Block<Linear>::inner ? activation() : kNone;
-      if (calibration == nullptr) {
-        made[0].*place.product = linear(parts, weights, precision, activated);
-        continue;
-      }
-      const std::vector<float> bias = stacked(weights, parts, ".bias");
-      std::vector<float> weight = stacked(weights, parts, ".weight");
-      const auto out = static_cast<int64_t>(bias.size()), in = static_cast<int64_t>(weight.size()) / out;
-      const bool smooth = place.product != &Block<Linear>::outer;
-      const Ranges ranges = read_ranges(*calibration, std::to_string(number) + "." + place.name, uses, in);
-      Quantized found = quantized(std::move(weight), bias, ranges, smooth);
-      const void* packed = keep(in_panels(found.weight, out, in, kernels.panel, 4));
-      for (int64_t use = 0; use < uses; ++use) {
-        const float* factors = smooth ? keep(std::move(found.factors[use])) : nullptr;
-        made[use].*place.product = {factors, found.zeros[use], 1,
-                                    {packed, keep(std::move(found.out_scales[use])),
-                                     keep(std::move(found.offsets[use])), in, out, activated, 0, 0}};
-        if (smooth) continue;
-        made[use].inner.panels.out_scale = found.scales[use];  // what the product before writes
-        made[use].inner.panels.out_zero = found.zeros[use];
-      }
-    }
-    for (const Block<Linear>& each : made) by_group[number].push_back(&blocks.emplace_back(each));
+static const Place kPlaces[] = {
+    {"qkv", {".attention.query", ".attention.key", ".attention.value"}, &Block<Linear>::qkv},
+    {"output", {".attention.dense"}, &Block<Linear>::output},
+    {"inner", {".ffn"}, &Block<Linear>::inner},
+    {"outer", {".ffn_output"}, &Block<Linear>::outer}};
+
+static std::vector<std::string> below(const std::string& name, const std::vector<std::string>& parts) {
+  std::vector<std::string> made;
+  for (const std::string& part : parts) made.push_back(name + part);
+  return made;
+}
+
+// A product in int8, one for each use of its block.
+std::vector<Linear> Network::whole_linear(const std::vector<std::string>& names, const Weights& weights,
+                                          const Ranges& ranges, bool smooth, Activation activation) {
+  const std::vector<float> bias = stacked(weights, names, ".bias");
+  std::vector<float> weight = stacked(weights, names, ".weight");
+  const auto out = static_cast<int64_t>(bias.size()), in = static_cast<int64_t>(weight.size()) / out;
+  Quantized found = quantized(std::move(weight), bias, ranges, smooth);
+  const void* packed = keep(in_panels(found.weight, out, in, kernels.panel, 4));
+  std::vector<Linear> made;
+  for (size_t use = 0; use < found.scales.size(); ++use) {
+    const float* factors = smooth ? keep(std::move(found.factors[use])) : nullptr;
+    const float *scales = keep(std::move(found.out_scales[use])), *offsets = keep(std::move(found.offsets[use]));
+    // `shift` and, until the product before takes it, `out_scale` are those of the inputs.
+    made.push_back({factors, found.zeros[use], 1, {packed, scales, offsets, in, out, activation, found.scales[use], 0}});
   }
-  std::vector<size_t> used(by_group.size());
+  return made;
+}
+
+// A block, once or, in int8, for each of its uses.
+std::vector<Block<Linear>> Network::read_block(int64_t number, int64_t uses, const Weights& weights,
+                                               const Weights* calibration) {
+  const std::string name = "albert.encoder.albert_layer_groups." + std::to_string(number / config.inner) +
+                           ".albert_layers." + std::to_string(number % config.inner);
+  Block<Linear> block{};
+  block.heads = config.heads;
+  block.size = config.hidden / config.heads;
+  block.norm = norm(weights, name + ".attention.LayerNorm");
+  block.norm2 = norm(weights, name + ".full_layer_layer_norm");
+  std::vector<Block<Linear>> made(calibration == nullptr ? 1 : uses, block);
+  for (const Place& place : kPlaces) {
+    const std::vector<std::string> parts = below(name, place.parts);
+    const bool outer = place.product == &Block<Linear>::outer;
+    const Activation activated = place.product == &Block<Linear>::inner ? activation() : kNone;
+    if (calibration == nullptr) {
+      made[0].*place.product = linear(parts, weights, precision, activated);
+      continue;
+    }
+    const int64_t in = outer ? config.intermediate : config.hidden;
+    const Ranges ranges = read_ranges(*calibration, std::to_string(number) + "." + place.name, uses, in);
+    const std::vector<Linear> products = whole_linear(parts, weights, ranges, !outer, activated);
+    for (size_t use = 0; use < products.size(); ++use) {
+      made[use].*place.product = products[use];
+      (made[use].*place.product).panels.out_scale = 0;
+      if (!outer) continue;
+      made[use].inner.panels.out_scale = products[use].panels.out_scale;  // it writes what this one reads
+      made[use].inner.panels.out_zero = products[use].shift;
+    }
+  }
+  return made;
+}
+
+void Network::read_blocks(const Weights& weights, const Weights* calibration) {
+  std::vector<std::vector<const Block<Linear>*>> made;
+  for (int64_t number = 0; number < config.groups * config.inner; ++number) {
+    int64_t uses = 0;
+    for (int64_t layer = 0; layer < config.layers; ++layer) uses += config.group_of(layer) == number / config.inner;
+    made.emplace_back();
+    for (const Block<Linear>& each : read_block(number, uses, weights, calibration))
+      made.back().push_back(&blocks.emplace_back(each));
+  }
+  std::vector<size_t> used(made.size());
   for (int64_t layer = 0; layer < config.layers; ++layer)
     for (int64_t inner = 0; inner < config.inner; ++inner) {
       const size_t number = config.group_of(layer) * config.inner + inner;
-      depths.push_back(by_group[number][calibration == nullptr ? 0 : used[number]++]);
+      depths.push_back(made[number][calibration == nullptr ? 0 : used[number]++]);
     }
 }
 
@@ -316,16 +342,31 @@ std::vector<Logits> Network::each(const std::vector<Row>& rows, bool vectors) co
   for (size_t begin = 0; begin < order.size();) {
     size_t end = begin;
     int64_t tokens = 0;
-    while (end < order.size() && (end == begin || tokens + static_cast<int64_t>(rows[order[end]].ids.size()) <= kMostTokens))
-      tokens += static_cast<int64_t>(rows[order[end++]].ids.size());
+    for (; end < order.size(); ++end) {
+      tokens += static_cast<int64_t>(rows[order[end]].ids.size());
+      if (end > begin && tokens > kMostTokens) break;
+    }
     read_texts(rows, Batch(order.begin() + begin, order.begin() + end), vectors, made);
     begin = end;
   }
   return made;
 }
 
-std::vector<Logits> Network::logits(const std::vector<Row>& rows) const { return each(rows, config.head == Head::kVector); }
+std::vector<Logits> Network::logits(const std::vector<Row>& rows) const {
+  return each(rows, config.head == Head::kVector);
+}
+
 std::vector<Logits> Network::means(const std::vector<Row>& rows) const { return each(rows, true); }
+
+static void normalize(float* x, const Norm& norm, int64_t width) {
+  double sum = 0, squares = 0;
+  for (int64_t at = 0; at < width; ++at) sum += x[at];
+  const double mean = sum / static_cast<double>(width);
+  for (int64_t at = 0; at < width; ++at) squares += (x[at] - mean) * (x[at] - mean);
+  const double scale = 1 / std::sqrt(squares / static_cast<double>(width) + norm.eps);
+  for (int64_t at = 0; at < width; ++at)
+    x[at] = static_cast<float>((x[at] - mean) * scale) * norm.weight[at] + norm.bias[at];
+}
 
 Logits Network::masked(const Row& row, const std::vector<int64_t>& places) const {
   const std::vector<float> all = states({row}, {0}, false);
@@ -335,16 +376,7 @@ Logits Network::masked(const Row& row, const std::vector<int64_t>& places) const
   const auto rows = static_cast<int64_t>(places.size());
   std::vector<float> x(rows * config.embedding);
   kernels.multiply(dense.panels, chosen.data(), rows, x.data());
-  for (int64_t at = 0; at < rows; ++at) {
-    float* own = x.data() + at * config.embedding;
-    double sum = 0, squares = 0;
-    for (int64_t each = 0; each < config.embedding; ++each) sum += own[each];
-    const double middle = sum / static_cast<double>(config.embedding);
-    for (int64_t each = 0; each < config.embedding; ++each) squares += (own[each] - middle) * (own[each] - middle);
-    const double scale = 1 / std::sqrt(squares / static_cast<double>(config.embedding) + config.eps);
-    for (int64_t each = 0; each < config.embedding; ++each)
-      own[each] = static_cast<float>((own[each] - middle) * scale) * dense_norm.weight[each] + dense_norm.bias[each];
-  }
+  for (int64_t at = 0; at < rows; ++at) normalize(x.data() + at * config.embedding, dense_norm, config.embedding);
   return small_product(x, tables.word, classifier_bias, config.embedding);
 }
 

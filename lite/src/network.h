@@ -22,6 +22,20 @@ struct Logits {
   int64_t rows = 0, columns = 0;
 };
 
+// A product in int8. See quantized.cpp.
+struct Ranges {
+  std::vector<float> sizes, least, greatest;  // [uses, in], [uses], [uses]
+};
+
+struct Quantized {
+  std::vector<int8_t> weight;                           // [out, in]
+  std::vector<float> weight_scales;                     // [out]
+  std::vector<float> scales;                            // of inputs, [uses]
+  std::vector<int64_t> zeros;                           // [uses]
+  std::vector<std::vector<float>> factors;              // [uses][in]
+  std::vector<std::vector<float>> out_scales, offsets;  // [uses][out]
+};
+
 class Network {
  public:
   // `calibration` makes the products of int8; nullptr for none. Throws `Error` (bad-model), with the tensors that differ.
@@ -52,6 +66,10 @@ class Network {
   const void* keep(std::vector<int8_t> values);
   Norm norm(const Weights& weights, const std::string& name);
   Linear linear(const std::vector<std::string>& names, const Weights& weights, Precision format, Activation activation);
+  std::vector<Linear> whole_linear(const std::vector<std::string>& names, const Weights& weights, const Ranges& ranges,
+                                   bool smooth, Activation activation);
+  std::vector<Block<Linear>> read_block(int64_t number, int64_t uses, const Weights& weights,
+                                        const Weights* calibration);
   void read_blocks(const Weights& weights, const Weights* calibration);
   void read_head(const Weights& weights);
   Activation activation() const;
@@ -67,20 +85,6 @@ class Network {
   Linear pooler{}, dense{};                        // `dense` of the head that scores words
   Norm dense_norm{};
   std::vector<float> classifier, classifier_bias;  // of labels, [labels, hidden]; the bias of words
-};
-
-// The products of a block in int8. See quantized.cpp.
-struct Ranges {
-  std::vector<float> sizes, least, greatest;  // [uses, in], [uses], [uses]
-};
-
-struct Quantized {
-  std::vector<int8_t> weight;                           // [out, in]
-  std::vector<float> weight_scales;                     // [out]
-  std::vector<float> scales;                            // of inputs, [uses]
-  std::vector<int64_t> zeros;                           // [uses]
-  std::vector<std::vector<float>> factors;              // [uses][in]
-  std::vector<std::vector<float>> out_scales, offsets;  // [uses][out]
 };
 
 // Throws `Error` (bad-model) for a calibration of another network.

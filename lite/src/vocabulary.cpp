@@ -55,12 +55,8 @@ Vocabulary::Vocabulary(Proto read)
       proto(std::move(read)) {
   require_ours(proto, pieces);
   float least = FLT_MAX;
-  greatest_score = FLT_MIN;
-  for (const Piece& piece : pieces) {
-    if (piece.type != kNormal) continue;
-    least = std::min(least, piece.score);
-    greatest_score = std::max(greatest_score, piece.score);
-  }
+  for (const Piece& piece : pieces)
+    if (piece.type == kNormal) least = std::min(least, piece.score);
   unknown_score = least - kUnknownPenalty;
   read_charsmap();
 }
@@ -184,9 +180,9 @@ std::vector<Segment> Vocabulary::segment(const std::string& text) const {
     float score = 0;
   };
   std::vector<Best> ends(text.size() + 1);
-  const auto improve = [&](size_t end, double score, int32_t id, size_t from) {
+  const auto improve = [&](size_t end, float score, int32_t id, size_t from) {
     Best& best = ends[end];
-    if (best.from < 0 || score > best.score) best = {id, static_cast<int32_t>(from), static_cast<float>(score)};
+    if (best.from < 0 || score > best.score) best = {id, static_cast<int32_t>(from), score};
   };
   for (size_t begin = 0; begin < text.size();) {
     const float before = ends[begin].score;
@@ -199,10 +195,7 @@ std::vector<Segment> Vocabulary::segment(const std::string& text) const {
       ++end;
       const int32_t id = trie.value(node);
       if (id < 0 || pieces[id].type == kUnused) continue;
-      // SentencePiece adds these in float and takes the 0.1 off in double.
-      const float length = static_cast<float>(end - begin) * greatest_score;
-      const double score = pieces[id].type == kUserDefined ? length - 0.1 : pieces[id].score;
-      improve(end, score + before, id, begin);
+      improve(end, pieces[id].score + before, id, begin);
       alone = alone || end == after;
     }
     if (!alone) improve(after, unknown_score + before, kUnkId, begin);

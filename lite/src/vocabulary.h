@@ -71,7 +71,7 @@ class Vocabulary {
   Proto proto;                  // without its pieces
   std::vector<uint32_t> units;  // a double array: Darts-clone
   std::string replacements;     // each ends with a zero
-  float unknown_score, greatest_score;
+  float unknown_score;
 };
 
 }  // namespace albert::lite
