@@ -1,7 +1,7 @@
 """Writes small models of every head for the fuzz driver.
 
-    python lite/fuzz/models.py FOLDER        seconds
-    build/lite-sanitized/fuzz 1000000 1 FOLDER/*
+python lite/fuzz/models.py FOLDER        seconds
+build/lite-sanitized/fuzz 1000000 1 FOLDER/*
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ static Json read_folder(const std::string& folder) {
   return read_object(place, Kind::kConfig);
 }
 
-// Whether the manifest vouches for a file: it lists it with its size, or there is no manifest.
+// Whether the manifest vouches for a file: it lists it with its size, or there is no manifest. Hashes are not computed:
+// they would take as long as all the rest of a cold start.
 static bool vouched(const std::string& folder, const std::string& name) {
   const std::string path = folder + "/manifest.json";
   if (!exists(path)) return true;
@@ -69,7 +70,8 @@ Model::Model(const std::string& folder, const Options& options)
   task = task_of(config, settings, place);
   const Kernels& kernels = choose_kernels(options.instructions, common_width(config));
   const Precision precision = precision_of(options, kernels);
-  vouched(folder, "model.safetensors");
+  for (const char* name : {"config.json", "tokenizer_config.json", "spiece.model", "model.safetensors"})
+    if (exists(folder + "/" + name)) vouched(folder, name);
   const Weights weights(folder + kWeights);
   std::optional<Weights> calibration;
   if (whole) calibration.emplace(folder + kInt8);

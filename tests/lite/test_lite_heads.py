@@ -59,7 +59,9 @@ def write(folder: Path, files: Path, task: str | None, *, seed: int = 0, **shape
         stride = None if TASKS[task].lengths.stride is None else 16
         labels = {"id2label": LABELS[task], "problem_type": TASKS[task].problem_type,
                   "extra": {"task": task, "max_length": 64, "stride": stride}}  # fmt: skip
-    config = AlbertConfig(vocab_size=16_000, initializer_range=min(1.0, sizes["hidden_size"] ** -0.5), **sizes, **labels)
+    config = AlbertConfig(
+        vocab_size=16_000, initializer_range=min(1.0, sizes["hidden_size"] ** -0.5), **sizes, **labels
+    )
     head = "pretraining" if task is None else TASKS[task].head
     model = AlbertForTask(config, head, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
@@ -151,7 +153,11 @@ def test_answers_are_the_package_s(lite: Any, files: Path, tmp_path: Path, task:
 
 def test_thresholds_and_fallback(lite: Any, files: Path, tmp_path: Path) -> None:
     extra = {"task": "classification", "max_length": 64, "stride": 8, "fallback": "none", "thresholds": [0.6]}
-    for task, more in (("classification", extra), ("multilabel", {"thresholds": [0.3, 0.7]}), ("qa", {"thresholds": [0.4]})):
+    for task, more in (
+        ("classification", extra),
+        ("multilabel", {"thresholds": [0.3, 0.7]}),
+        ("qa", {"thresholds": [0.4]}),
+    ):
         folder = write(tmp_path / task, files, task)
         raw = AlbertConfig.load(folder)
         config = raw.with_(extra={**raw.extra, **more})

@@ -184,9 +184,7 @@ def _logits(answers: int, number: int) -> Iterator[np.ndarray]:
 
     rows, columns = ctypes.c_int64(), ctypes.c_int64()
     window = 0
-    while found := library().albert_lite_logits(
-        answers, number, window, ctypes.byref(rows), ctypes.byref(columns)
-    ):
+    while found := library().albert_lite_logits(answers, number, window, ctypes.byref(rows), ctypes.byref(columns)):
         yield np.ctypeslib.as_array(found, (rows.value, columns.value)).copy()
         window += 1
 
