@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
@@ -72,7 +73,7 @@ def compare(folder: Path, precision: str, rounds: int) -> None:
         given = texts(64)[:count] if count > 1 else texts(64)[5:6]
         expected, found = theirs(given), ours(given)
         apart = max(abs(a["score"] - b["score"]) for a, b in zip(expected, found, strict=True))
-        pairs = [(seconds(lambda: theirs(given)), seconds(lambda: ours(given))) for _ in range(rounds)]
+        pairs = [(seconds(partial(theirs, given)), seconds(partial(ours, given))) for _ in range(rounds)]
         ratio = statistics.median(a / b for a, b in pairs)
         engine, lite = (min(times) * 1000 for times in zip(*pairs, strict=True))
         print(f"{precision}, {count} texts: {ratio:.2f} of the engine's speed (best {engine:.2f} and {lite:.2f} ms), "

@@ -7,7 +7,6 @@ Python 3.11 has Unicode 14. `tests/lite/test_unicode.py` compares every code poi
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -16,8 +15,10 @@ from albert.text.hardening.hardener import _floods
 from albert.text.hardening.lookalike_table import LOOKALIKES
 
 FLAGS = ("Space", "Alpha", "Word", "Digit", "Combining", "Cased", "Ignorable", "Mark", "Accent", "Flood")
-BIDI = ("L", "R", "AL", "EN", "ES", "ET", "AN", "CS", "NSM", "BN", "B", "S", "WS", "ON", *"LRE RLE LRO RLO PDF".split(),
-        *"LRI RLI FSI PDI".split(), "")  # fmt: skip
+# fmt: off
+BIDI = ("L", "R", "AL", "EN", "ES", "ET", "AN", "CS", "NSM", "BN", "B", "S", "WS", "ON", "LRE", "RLE", "LRO", "RLO",
+        "PDF", "LRI", "RLI", "FSI", "PDI", "")
+# fmt: on
 SCRIPTS = ["", lookalikes.LATIN, lookalikes._SMALL, lookalikes._ONE_STOREY, *LOOKALIKES]  # others follow
 HANGUL = range(0xAC00, 0xD7A4)  # decomposed by arithmetic
 CODES = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]

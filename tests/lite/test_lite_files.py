@@ -143,7 +143,7 @@ def test_mutants_are_opened_or_refused(lite: Any, folder: Path) -> None:
     """In this process; the fuzz driver does it under sanitizers."""
     rng = random.Random(20261129)
     whole = {name: (folder / name).read_bytes() for name in FILES}
-    opened = 0
+    opened, codes = 0, set()
     for _ in range(300):
         name = rng.choice(FILES)
         mutate = mutated_json if name.endswith(".json") else mutated_bytes
@@ -152,6 +152,7 @@ def test_mutants_are_opened_or_refused(lite: Any, folder: Path) -> None:
             lite.load(folder)("a text")
             opened += 1
         except lite.LiteError as error:
-            assert error.code in ("bad-model", "bad-config", "bad-data"), error
+            codes.add(error.code)
         (folder / name).write_bytes(whole[name])
     assert 0 < opened < 300
+    assert codes <= {"bad-model", "bad-config"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 from albert_lite.library import LiteError
 from albert_lite.model import Model, load
-from albert_lite.rows import FORMATS, Columns, Row, columns_of, rows_of
+from albert_lite.rows import FORMATS, Columns, Row, rows_of
 
 _PORTION = 1024  # rows between two writes
 
@@ -109,28 +110,21 @@ def _opened(name: str) -> IO[str]:
     return open(name, encoding="utf-8-sig", newline="")
 
 
-class _written:
+@contextlib.contextmanager
+def _written(name: str) -> Iterator[IO[str]]:
     """The output. A file appears when it is complete: until then it has another name."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.part = name, f"{name}.part"
-
-    def __enter__(self) -> IO[str]:
-        if self.name == "-":
-            sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-            self.file: IO[str] = sys.stdout
-        else:
-            self.file = open(self.part, "w", encoding="utf-8")
-        return self.file
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self.name == "-":
-            return
-        self.file.close()
-        if kind is None:
-            os.replace(self.part, self.name)
-        else:
-            Path(self.part).unlink(missing_ok=True)
+    if name == "-":
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        yield sys.stdout
+        return
+    part = Path(f"{name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+        part.replace(name)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _told(text: str, code: int) -> int:

@@ -33,8 +33,8 @@ class Text(ctypes.Structure):
 
     def read(self) -> str:
         """The text; it may have zeros in it."""
-        place = ctypes.cast(ctypes.byref(self), ctypes.POINTER(ctypes.c_void_p)).contents
-        return ctypes.string_at(place.value, self.size).decode() if self.size else ""
+        place = ctypes.cast(ctypes.byref(self), ctypes.POINTER(ctypes.c_void_p)).contents.value
+        return ctypes.string_at(place, self.size).decode() if place else ""
 
 
 class Options(ctypes.Structure):

@@ -137,7 +137,9 @@ def _portions(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def _input(item: Given) -> Input:
     """A text, a pair or a dict of them. Raises `LiteError` (usage) for anything else."""
-    text, pair, choices = item, None, ()
+    text: Any = item
+    pair: Any = None
+    choices: Sequence[str] = ()
     if isinstance(item, tuple) and len(item) == 2:
         text, pair = item
     elif isinstance(item, dict):

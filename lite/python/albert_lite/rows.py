@@ -59,8 +59,9 @@ def _of_objects(file: IO[str], kind: str) -> Iterator[tuple[int, dict[str, Any]]
 
 def _of_table(file: IO[str], kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(_LONGEST)
-    quoting = csv.QUOTE_NONE if kind == "tsv" else csv.QUOTE_MINIMAL
-    reader = csv.reader(file, delimiter="\t" if kind == "tsv" else ",", quoting=quoting, strict=kind == "csv")
+    reader = (
+        csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if kind == "tsv" else csv.reader(file, strict=True)
+    )
     header = next(reader, [])
     for cells in reader:
         if len(cells) != len(header) and cells:
