@@ -6,8 +6,8 @@
 
 #include "albert_lite.h"
 
-int main(int count, char **arguments) {
-  albert_lite_model *model = NULL;
+int main(int count, char** arguments) {
+  albert_lite_model* model = NULL;
   int failed = 0;
   if (count < 3) {
     fprintf(stderr, "usage: predict MODEL TEXT...\n");
@@ -16,7 +16,7 @@ int main(int count, char **arguments) {
   failed = albert_lite_open(arguments[1], NULL, &model);
   for (int at = 2; at < count && !failed; ++at) {
     albert_lite_input input = {.text = albert_lite_of(arguments[at])};
-    albert_lite_answers *answers = NULL;
+    albert_lite_answers* answers = NULL;
     failed = albert_lite_predict(model, &input, 1, NULL, &answers);
     for (size_t place = 0; place < albert_lite_count(answers, 0); ++place) {
       albert_lite_answer answer = albert_lite_get(answers, 0, place);

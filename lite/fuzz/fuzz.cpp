@@ -29,12 +29,35 @@ static std::string read(const fs::path& path) {
 }
 
 static void write(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
-static const char* const kValues[] = {
-    "0", "-1", "1", "2", "3", "7", "16", "511", "65536", "4294967296", "9223372036854775807", "99999999999999999999",
-    "1e308", "1e-300", "0.5", "-0.0", "null", "true", "[]", "{}", "\"\"", "\"x\"", "[0]", "[[[[]]]]", "\"\\ud800\""};
+static const char* const kValues[] = {"0",
+                                      "-1",
+                                      "1",
+                                      "2",
+                                      "3",
+                                      "7",
+                                      "16",
+                                      "511",
+                                      "65536",
+                                      "4294967296",
+                                      "9223372036854775807",
+                                      "99999999999999999999",
+                                      "1e308",
+                                      "1e-300",
+                                      "0.5",
+                                      "-0.0",
+                                      "null",
+                                      "true",
+                                      "[]",
+                                      "{}",
+                                      "\"\"",
+                                      "\"x\"",
+                                      "[0]",
+                                      "[[[[]]]]",
+                                      "\"\\ud800\""};
 
 // Replaces one number, word or string of a JSON text.
 static void change_value(std::string& bytes, Random& random) {
@@ -70,15 +93,43 @@ static void change_bytes(std::string& bytes, Random& random) {
 
 static std::string mutated(std::string bytes, bool json, Random& random) {
   for (size_t times = 1 + below(random, 3); times > 0; --times)
-    json && below(random, 3) ? change_value(bytes, random) : change_bytes(bytes, random);
+    json&& below(random, 3) ? change_value(bytes, random) : change_bytes(bytes, random);
   return bytes;
 }
 
-static const char* const kParts[] = {
-    "great ", "film", "9,", "92,000,", "[MASK]", "\xC2\xAD", "\xE2\x80\x8B", "\xE2\x80\xAE", "\xE2\x80\xAC", "\xE2\x81\xA6",
-    "\xE2\x81\xA9", "\b", "\n", "\xCC\x81", "\xEF\xB7\xBA", "\xEA\xB0\x80", "\xD0\xB0", "p\xD0\xB0ypal", "\xF0\x9F\x85\xBF",
-    "\xF0\x9F\x8F\xB4", "\xF3\xA0\x81\xA7", "\xEF\xB8\x8F", "\xE1\xB4\x98", "\xCE\xA3", "\xC4\xB0", "\xD7\x90", "\xE6\x9D\xB1",
-    "\xFF", "\xC3", "\xED\xA0\x80", "_", "-", "."};
+static const char* const kParts[] = {"great ",
+                                     "film",
+                                     "9,",
+                                     "92,000,",
+                                     "[MASK]",
+                                     "\xC2\xAD",
+                                     "\xE2\x80\x8B",
+                                     "\xE2\x80\xAE",
+                                     "\xE2\x80\xAC",
+                                     "\xE2\x81\xA6",
+                                     "\xE2\x81\xA9",
+                                     "\b",
+                                     "\n",
+                                     "\xCC\x81",
+                                     "\xEF\xB7\xBA",
+                                     "\xEA\xB0\x80",
+                                     "\xD0\xB0",
+                                     "p\xD0\xB0ypal",
+                                     "\xF0\x9F\x85\xBF",
+                                     "\xF0\x9F\x8F\xB4",
+                                     "\xF3\xA0\x81\xA7",
+                                     "\xEF\xB8\x8F",
+                                     "\xE1\xB4\x98",
+                                     "\xCE\xA3",
+                                     "\xC4\xB0",
+                                     "\xD7\x90",
+                                     "\xE6\x9D\xB1",
+                                     "\xFF",
+                                     "\xC3",
+                                     "\xED\xA0\x80",
+                                     "_",
+                                     "-",
+                                     "."};
 
 static std::string text_of(Random& random) {
   std::string made;
@@ -124,7 +175,8 @@ static void ask(const albert_lite_model* model, Random& random, Counts& counts) 
 }
 
 // One round: a file of the copy in `work` is changed, the model opened and asked, the file put back.
-static void round(const fs::path& work, const std::map<std::string, std::string>& files, Random& random, Counts& counts) {
+static void round(const fs::path& work, const std::map<std::string, std::string>& files, Random& random,
+                  Counts& counts) {
   static const char* const kInstructions[] = {nullptr, "scalar", "portable", "avx2", "avx512"};
   auto chosen = files.begin();
   std::advance(chosen, below(random, files.size()));

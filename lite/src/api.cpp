@@ -52,7 +52,8 @@ void require_given(const void* pointer, const char* what) {
 std::u32string decoded(albert_lite_text text, const char* what) {
   if (text.size > 0) require_given(text.data, what);
   if (text.size > kMostBytes)
-    fail(Kind::kUsage, what, {"at most " + grouped(kMostBytes) + " bytes", grouped(static_cast<int64_t>(text.size)), ""});
+    fail(Kind::kUsage, what,
+         {"at most " + grouped(kMostBytes) + " bytes", grouped(static_cast<int64_t>(text.size)), ""});
   return from_utf8(std::string_view(text.size > 0 ? text.data : "", text.size));
 }
 
@@ -169,8 +170,7 @@ int albert_lite_tokenize(const albert_lite_model* model, albert_lite_text text, 
     require_given(answers, "answers");
     *answers = nullptr;
     const std::u32string second = decoded(pair, "pair");
-    const Encoding found =
-        model->model.encode(decoded(text, "text"), pair.data == nullptr ? nullptr : &second, most);
+    const Encoding found = model->model.encode(decoded(text, "text"), pair.data == nullptr ? nullptr : &second, most);
     auto made = std::make_unique<albert_lite_answers>();
     made->lists.emplace_back();
     for (size_t at = 0; at < found.row.ids.size(); ++at) {
@@ -193,8 +193,14 @@ size_t albert_lite_count(const albert_lite_answers* answers, size_t list) {
 albert_lite_answer albert_lite_get(const albert_lite_answers* answers, size_t list, size_t place) {
   if (place >= albert_lite_count(answers, list)) return {{"", 0}, {"", 0}, 0, -1, -1, -1, nullptr, 0};
   const Answer& found = answers->lists[list][place];
-  return {text_of(found.label), text_of(found.part), found.score, found.start, found.end, found.index,
-          found.vector.empty() ? nullptr : found.vector.data(), found.vector.size()};
+  return {text_of(found.label),
+          text_of(found.part),
+          found.score,
+          found.start,
+          found.end,
+          found.index,
+          found.vector.empty() ? nullptr : found.vector.data(),
+          found.vector.size()};
 }
 
 const float* albert_lite_logits(const albert_lite_answers* answers, size_t list, size_t window, int64_t* rows,

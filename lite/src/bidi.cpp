@@ -10,9 +10,7 @@ namespace albert::lite {
 constexpr int kMostDepth = 125;
 constexpr char32_t kPopEmbed = 0x202C, kPopIsolate = 0x2069, kFirstStrong = 0x2068;
 
-static bool is_embed(char32_t code) {
-  return code == 0x202A || code == 0x202B || code == 0x202D || code == 0x202E;
-}
+static bool is_embed(char32_t code) { return code == 0x202A || code == 0x202B || code == 0x202D || code == 0x202E; }
 static bool is_isolate(char32_t code) { return code >= 0x2066 && code <= 0x2068; }
 
 bool is_override(char32_t code) { return code == 0x202D || code == 0x202E; }

@@ -31,11 +31,13 @@ static void require_albert(const Json& raw, const std::string& place) {
 }
 
 static Head head_of(const Json& raw, const std::string& place, std::string& architecture) {
-  static const std::pair<const char*, Head> kHeads[] = {
-      {"AlbertForMaskedLM", Head::kMaskedWords},     {"AlbertForPreTraining", Head::kPretraining},
-      {"AlbertForSequenceClassification", Head::kLabels}, {"AlbertForTokenClassification", Head::kPieces},
-      {"AlbertForQuestionAnswering", Head::kSpan},   {"AlbertForMultipleChoice", Head::kChoice},
-      {"AlbertModel", Head::kVector}};
+  static const std::pair<const char*, Head> kHeads[] = {{"AlbertForMaskedLM", Head::kMaskedWords},
+                                                        {"AlbertForPreTraining", Head::kPretraining},
+                                                        {"AlbertForSequenceClassification", Head::kLabels},
+                                                        {"AlbertForTokenClassification", Head::kPieces},
+                                                        {"AlbertForQuestionAnswering", Head::kSpan},
+                                                        {"AlbertForMultipleChoice", Head::kChoice},
+                                                        {"AlbertModel", Head::kVector}};
   const auto named = Entries{raw, place, Kind::kConfig}.texts("architectures");
   architecture = named.empty() ? "none" : named[0];
   std::string known;
@@ -146,12 +148,16 @@ struct Known {
 };
 }  // namespace
 
-static constexpr Known kTasks[] = {
-    {Task::kClassification, "classification", Head::kLabels}, {Task::kMultiLabel, "multilabel", Head::kLabels},
-    {Task::kRegression, "regression", Head::kLabels},         {Task::kRelevance, "relevance", Head::kLabels},
-    {Task::kSimilarity, "similarity", Head::kVector},         {Task::kRetrieval, "retrieval", Head::kVector},
-    {Task::kEntities, "ner", Head::kPieces},                  {Task::kAnswers, "qa", Head::kSpan},
-    {Task::kChoice, "choice", Head::kChoice},                 {Task::kMasks, "fill-mask", Head::kMaskedWords}};
+static constexpr Known kTasks[] = {{Task::kClassification, "classification", Head::kLabels},
+                                   {Task::kMultiLabel, "multilabel", Head::kLabels},
+                                   {Task::kRegression, "regression", Head::kLabels},
+                                   {Task::kRelevance, "relevance", Head::kLabels},
+                                   {Task::kSimilarity, "similarity", Head::kVector},
+                                   {Task::kRetrieval, "retrieval", Head::kVector},
+                                   {Task::kEntities, "ner", Head::kPieces},
+                                   {Task::kAnswers, "qa", Head::kSpan},
+                                   {Task::kChoice, "choice", Head::kChoice},
+                                   {Task::kMasks, "fill-mask", Head::kMaskedWords}};
 
 const char* name_of(Task task) {
   for (const Known& known : kTasks)

@@ -11,7 +11,16 @@ namespace albert::lite {
 
 enum class Head { kMaskedWords, kPretraining, kLabels, kPieces, kSpan, kChoice, kVector };
 enum class Task {
-  kClassification, kMultiLabel, kRegression, kRelevance, kSimilarity, kRetrieval, kEntities, kAnswers, kChoice, kMasks
+  kClassification,
+  kMultiLabel,
+  kRegression,
+  kRelevance,
+  kSimilarity,
+  kRetrieval,
+  kEntities,
+  kAnswers,
+  kChoice,
+  kMasks
 };
 
 struct Config {

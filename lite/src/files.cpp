@@ -39,8 +39,7 @@ bool exists(const std::string& path) {
 
 std::string read_file(const std::string& path, uint64_t most) {
   const File file(path);
-  if (file.size > most)
-    fail(Kind::kModel, path, {"at most " + grouped(most) + " bytes", grouped(file.size), ""});
+  if (file.size > most) fail(Kind::kModel, path, {"at most " + grouped(most) + " bytes", grouped(file.size), ""});
   std::string bytes(file.size, '\0');
   file.read(0, file.size, bytes.data());
   return bytes;

@@ -8,8 +8,8 @@
 
 namespace albert::lite {
 
-constexpr int kRounds = 4;           // a removal may expose more for the next round
-constexpr size_t kMostMarks = 30;    // in a row
+constexpr int kRounds = 4;            // a removal may expose more for the next round
+constexpr size_t kMostMarks = 30;     // in a row
 constexpr size_t kMostExpansion = 4;  // how much longer NFKD may make the text
 
 using Range = std::pair<char32_t, char32_t>;
@@ -22,10 +22,10 @@ static bool within(char32_t code, const Range (&ranges)[Size]) {
 }
 
 static bool arabic_or_indic(char32_t code) {
-  static constexpr Range kRanges[] = {
-      {0x600, 0x8FF},   {0x900, 0x109F},  {0x1780, 0x18AF}, {0x19E0, 0x19FF}, {0x1A00, 0x1AFF},   {0x1B00, 0x1C4F},
-      {0xA840, 0xA87F}, {0xA8E0, 0xA9FF}, {0xAA60, 0xAADF}, {0xABC0, 0xABFF}, {0xFB50, 0xFDFF},   {0xFE70, 0xFEFC},
-      {0x10A60, 0x10AFF}, {0x11000, 0x1157F}, {0x1E900, 0x1E95F}};
+  static constexpr Range kRanges[] = {{0x600, 0x8FF},     {0x900, 0x109F},    {0x1780, 0x18AF},  {0x19E0, 0x19FF},
+                                      {0x1A00, 0x1AFF},   {0x1B00, 0x1C4F},   {0xA840, 0xA87F},  {0xA8E0, 0xA9FF},
+                                      {0xAA60, 0xAADF},   {0xABC0, 0xABFF},   {0xFB50, 0xFDFF},  {0xFE70, 0xFEFC},
+                                      {0x10A60, 0x10AFF}, {0x11000, 0x1157F}, {0x1E900, 0x1E95F}};
   return within(code, kRanges);
 }
 
@@ -36,9 +36,9 @@ static bool without_spaces(char32_t code) {
 }
 
 static bool emoji(char32_t code) {
-  static constexpr Range kRanges[] = {{0xA9, 0xA9},     {0xAE, 0xAE},     {0x203C, 0x2BFF}, {0x3030, 0x3030},
-                                      {0x303D, 0x303D}, {0x3297, 0x3297}, {0x3299, 0x3299}, {0xFE0F, 0xFE0F},
-                                      {0x1F000, 0x1FAFF}};
+  static constexpr Range kRanges[] = {{0xA9, 0xA9},     {0xAE, 0xAE},     {0x203C, 0x2BFF},
+                                      {0x3030, 0x3030}, {0x303D, 0x303D}, {0x3297, 0x3297},
+                                      {0x3299, 0x3299}, {0xFE0F, 0xFE0F}, {0x1F000, 0x1FAFF}};
   return within(code, kRanges);
 }
 
@@ -75,9 +75,9 @@ static bool latin_or_digit(char32_t code) { return ascii_letter(code) || (code >
 // What a rule may change. A text without any of these stays as it is, except for look-alikes and floods of marks.
 static bool suspect(char32_t code) {
   static constexpr Range kRanges[] = {
-      {0, 8},           {0xE, 0x1B},      {0x7F, 0x7F},     {0xAD, 0xAD},     {0x34F, 0x34F},   {0x61C, 0x61C},
-      {0x115F, 0x1160}, {0x180B, 0x180F}, {0x200B, 0x200F}, {0x202A, 0x202E}, {0x2060, 0x206F}, {0x3164, 0x3164},
-      {0xFE00, 0xFE0F}, {0xFEFF, 0xFEFF}, {0xFFA0, 0xFFA0}, {0xFFF9, 0xFFFB}, {0xFDFA, 0xFDFB}, {0x321D, 0x321E},
+      {0, 8},           {0xE, 0x1B},      {0x7F, 0x7F},      {0xAD, 0xAD},     {0x34F, 0x34F},   {0x61C, 0x61C},
+      {0x115F, 0x1160}, {0x180B, 0x180F}, {0x200B, 0x200F},  {0x202A, 0x202E}, {0x2060, 0x206F}, {0x3164, 0x3164},
+      {0xFE00, 0xFE0F}, {0xFEFF, 0xFEFF}, {0xFFA0, 0xFFA0},  {0xFFF9, 0xFFFB}, {0xFDFA, 0xFDFB}, {0x321D, 0x321E},
       {0x327C, 0x327C}, {0x3300, 0x33AF}, {0xE0001, 0xE01EF}};
   if (code >= 0x20 && code < 0x7F) return false;
   return within(code, kRanges) || styled(code) || is_small_capital(code);
@@ -85,9 +85,7 @@ static bool suspect(char32_t code) {
 
 namespace {
 
-bool any(const std::u32string& text, bool (*wanted)(char32_t)) {
-  return std::any_of(text.begin(), text.end(), wanted);
-}
+bool any(const std::u32string& text, bool (*wanted)(char32_t)) { return std::any_of(text.begin(), text.end(), wanted); }
 
 // A text during hardening: the remaining characters, and where each came from.
 struct Draft {
@@ -225,8 +223,8 @@ void unstyle(Draft& draft) {
     if (!styled(before[begin])) continue;
     size_t end = begin;
     while (end < before.size() && styled(before[end])) ++end;
-    const bool beside = (begin > 0 && ascii_letter(before[begin - 1])) ||
-                        (end < before.size() && ascii_letter(before[end]));
+    const bool beside =
+        (begin > 0 && ascii_letter(before[begin - 1])) || (end < before.size() && ascii_letter(before[end]));
     for (size_t at = begin; at < end && (end - begin > 1 || beside); ++at)
       text[at] = U'a' + (before[at] < 0x1F170 ? before[at] - 0x1F150 : before[at] - 0x1F170);
     begin = end;

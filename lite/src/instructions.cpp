@@ -123,9 +123,9 @@ static void encode(lite::Precision precision, const Block<Linear>* const* blocks
                    const int64_t* starts, int64_t depths, int64_t wanted, int64_t texts, bool first_only) {
   in_format(precision, [&](auto format) {
     using Format = decltype(format);
-    run_blocks<Format>(reinterpret_cast<const Block<Product>* const*>(blocks),
-                       static_cast<typename Format::Number*>(x), static_cast<typename Format::Number*>(out), starts,
-                       nullptr, depths, starts[texts], wanted, texts, first_only, -1);
+    run_blocks<Format>(reinterpret_cast<const Block<Product>* const*>(blocks), static_cast<typename Format::Number*>(x),
+                       static_cast<typename Format::Number*>(out), starts, nullptr, depths, starts[texts], wanted,
+                       texts, first_only, -1);
   });
 }
 

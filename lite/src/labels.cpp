@@ -44,7 +44,8 @@ static size_t bounded(size_t count, int64_t top_k) {
 static size_t first_label(const std::vector<float>& chances, const Config& config, const Settings& settings) {
   const size_t best = std::max_element(chances.begin(), chances.end()) - chances.begin();
   if (settings.fallback.empty() || settings.thresholds.empty()) return best;
-  const size_t fallback = std::find(config.labels.begin(), config.labels.end(), settings.fallback) - config.labels.begin();
+  const size_t fallback =
+      std::find(config.labels.begin(), config.labels.end(), settings.fallback) - config.labels.begin();
   float surest = 0;
   for (size_t at = 0; at < chances.size(); ++at)
     if (at != fallback) surest = std::max(surest, chances[at]);

@@ -57,9 +57,9 @@ static char32_t look_in(uint32_t script, char32_t code) {
 
 // A letter of a script with look-alikes, beside Latin ones.
 static bool is_other(char32_t code) {
-  static constexpr char32_t kRanges[][2] = {
-      {0x370, 0x52F},   {0x531, 0x58F},   {0x13A0, 0x167F}, {0x1C80, 0x1C8F}, {0x1F00, 0x1FFF},  {0x2C80, 0x2CFF},
-      {0xA4D0, 0xA4FF}, {0xA640, 0xA69F}, {0xAB70, 0xABBF}, {0x118A0, 0x118DF}};
+  static constexpr char32_t kRanges[][2] = {{0x370, 0x52F},   {0x531, 0x58F},    {0x13A0, 0x167F}, {0x1C80, 0x1C8F},
+                                            {0x1F00, 0x1FFF}, {0x2C80, 0x2CFF},  {0xA4D0, 0xA4FF}, {0xA640, 0xA69F},
+                                            {0xAB70, 0xABBF}, {0x118A0, 0x118DF}};
   if (code < 0x250) return false;
   for (const auto& range : kRanges)
     if (code >= range[0] && code <= range[1]) return true;
@@ -216,7 +216,8 @@ std::u32string folded_words(const std::u32string& text, bool whole_words, const 
     }
     size_t end = begin;
     bool ascii = true;
-    for (; end < text.size() && (in_word(text[end]) || is(text[end], kAccent)); ++end) ascii = ascii && text[end] < 0x80;
+    for (; end < text.size() && (in_word(text[end]) || is(text[end], kAccent)); ++end)
+      ascii = ascii && text[end] < 0x80;
     if (!ascii) made.replace(begin, end - begin, judged(text.substr(begin, end - begin), share, whole_words, spell));
     begin = end;
   }

@@ -20,7 +20,8 @@ static Json read_folder(const std::string& folder) {
   if (!exists(place)) fail(Kind::kModel, place, {"a model folder with a config.json", "no such file", ""});
   for (const char* other : {"/modules.json", "/model.safetensors.index.json"})
     if (exists(folder + other) && !exists(folder + kWeights))
-      fail(Kind::kModel, folder + other, {"a model.safetensors beside it", "none", "the Python package `albert` reads it"});
+      fail(Kind::kModel, folder + other,
+           {"a model.safetensors beside it", "none", "the Python package `albert` reads it"});
   return read_object(place, Kind::kConfig);
 }
 
@@ -35,8 +36,9 @@ static bool vouched(const std::string& folder, const std::string& name) {
   const Json* size = entry == nullptr ? nullptr : entry->get("size");
   if (size == nullptr) return false;
   if (size->number != static_cast<double>(File(folder + "/" + name).size))
-    fail(Kind::kModel, folder + "/" + name, {described(*size) + " bytes, as manifest.json says", "others",
-         "the folder is damaged or a mixture of two models"});
+    fail(Kind::kModel, folder + "/" + name,
+         {described(*size) + " bytes, as manifest.json says", "others",
+          "the folder is damaged or a mixture of two models"});
   return true;
 }
 
@@ -51,13 +53,15 @@ Precision Model::precision_of(const Options& options, const Kernels& kernels) {
   if (wanted != "auto" && wanted != "fp32" && wanted != "bf16" && wanted != "int8")
     fail(Kind::kUsage, "precision", {"auto, fp32, bf16 or int8", "\"" + shortened(wanted) + "\"", ""});
   if (wanted == "bf16" && !kernels.bfloat16)
-    fail(Kind::kUsage, "precision bf16", {"a processor with AVX512-BF16, and instructions that use it", kernels.name, ""});
+    fail(Kind::kUsage, "precision bf16",
+         {"a processor with AVX512-BF16, and instructions that use it", kernels.name, ""});
   if (wanted == "int8" && !there)
     fail(Kind::kModel, folder + ": precision int8",
          {"int8.safetensors in it", "none", "make it: albert export MODEL --to int8 --dev DEV"});
   const bool able = common_width(config) % 4 == 0;
   if (wanted == "int8" && !able) fail(Kind::kUsage, "precision int8", {"widths that are multiples of 4", "others", ""});
-  whole = wanted == "int8" || (wanted == "auto" && there && able && kernels.whole && vouched(folder, "int8.safetensors"));
+  whole =
+      wanted == "int8" || (wanted == "auto" && there && able && kernels.whole && vouched(folder, "int8.safetensors"));
   return wanted != "fp32" && kernels.bfloat16 ? Precision::kBFloat16 : Precision::kFloat32;
 }
 
@@ -82,7 +86,8 @@ Model::Model(const std::string& folder, const Options& options)
          {"at most the " + grouped(config.vocabulary) + " pieces of its config.json",
           grouped(static_cast<int64_t>(tokenizer.pieces->vocabulary.pieces.size())),
           "tokenizer and weights are of different models"});
-  if (config.head == Head::kLabels && config.labels.empty()) fail(Kind::kModel, place + ": id2label", {"labels", "", ""});
+  if (config.head == Head::kLabels && config.labels.empty())
+    fail(Kind::kModel, place + ": id2label", {"labels", "", ""});
 }
 
 // --- inputs ------------------------------------------------------------------------------------------------
@@ -118,7 +123,8 @@ std::vector<Encoding> Model::rows_of(const Input& input) const {
     return made;
   }
   if (task == Task::kEntities && pair != nullptr) wrong_input("entities", "one text a row", "a pair of texts");
-  if (task == Task::kAnswers && pair == nullptr) wrong_input("question answering", "a question and a context", "one text");
+  if (task == Task::kAnswers && pair == nullptr)
+    wrong_input("question answering", "a question and a context", "one text");
   if (lengths.stride >= 0) return tokenizer.windows(input.text, pair, lengths.most, lengths.stride);
   return {tokenizer.encode(input.text, pair, lengths.most)};
 }
@@ -146,7 +152,8 @@ std::vector<Output> Model::outputs(const std::vector<Input>& inputs) const {
 
 std::vector<Answer> Model::decode(const Output& output, const Decoding& decoding) const {
   if (decoding.raw && config.head != Head::kLabels)
-    fail(Kind::kUsage, "raw scores", {"a model whose texts get labels or a number", std::string("task ") + name_of(task), ""});
+    fail(Kind::kUsage, "raw scores",
+         {"a model whose texts get labels or a number", std::string("task ") + name_of(task), ""});
   switch (config.head) {
     case Head::kLabels: return label_answers(output, config, settings, task, decoding);
     case Head::kPieces: return entity_answers(output, config, decoding);
@@ -188,46 +195,62 @@ static int32_t after_mask(const Vocabulary& vocabulary, int32_t id) {
   return rest == kUnkId ? id : rest;
 }
 
-std::vector<std::vector<Answer>> Model::fill_mask(const std::u32string& text, int64_t top_k) const {
-  static const std::u32string kMask = U"[MASK]";
-  if (task != Task::kMasks) fail(Kind::kModel, std::string("task ") + name_of(task), {"a pre-trained model", "another", ""});
-  const Vocabulary& vocabulary = tokenizer.pieces->vocabulary;
-  Row row{{kClsId}, {}};
+// A text with masks as the network reads it, and where they stand in the row and in the text.
+struct Masked {
+  Row row;
   std::vector<int64_t> places, starts;
+};
+
+static const std::u32string kMask = U"[MASK]";
+
+static Masked masked(const std::u32string& text, const PieceEncoder& pieces) {
+  Masked made{{{kClsId}, {}}, {}, {}};
   for (size_t start = 0;;) {
     const size_t end = std::min(text.find(kMask, start), text.size());
     const std::u32string part = text.substr(start, end - start);
-    std::vector<int32_t> ids = (*tokenizer.pieces)(part).ids;
-    const bool joined = start > 0 && !ids.empty() && !is(part[0], kSpace);
-    if (joined) ids[0] = after_mask(vocabulary, ids[0]);
+    std::vector<int32_t> ids = pieces(part).ids;
+    if (start > 0 && !ids.empty() && !is(part[0], kSpace)) ids[0] = after_mask(pieces.vocabulary, ids[0]);
     for (int32_t id : ids)
-      if (id >= 0) row.ids.push_back(id);
+      if (id >= 0) made.row.ids.push_back(id);
     if (end == text.size()) break;
-    places.push_back(static_cast<int64_t>(row.ids.size()));
-    starts.push_back(static_cast<int64_t>(end));
-    row.ids.push_back(kMaskId);
+    made.places.push_back(static_cast<int64_t>(made.row.ids.size()));
+    made.starts.push_back(static_cast<int64_t>(end));
+    made.row.ids.push_back(kMaskId);
     start = end + kMask.size();
   }
-  row.ids.push_back(kSepId);
-  row.types.resize(row.ids.size());
-  const int64_t most = std::min(tokenizer.most, config.positions), size = static_cast<int64_t>(row.ids.size());
-  if (places.empty()) fail(Kind::kData, "a text", {"a [MASK] to fill", "none", ""});
+  made.row.ids.push_back(kSepId);
+  made.row.types.resize(made.row.ids.size());
+  return made;
+}
+
+// The ids of the likeliest pieces. A table of words may have spare rows, which are none.
+static std::vector<int32_t> likeliest(const std::vector<float>& chances, size_t known, int64_t top_k) {
+  std::vector<int32_t> order(known);
+  std::iota(order.begin(), order.end(), 0);
+  const size_t count = top_k == 0 ? known : std::min(known, static_cast<size_t>(top_k));
+  const auto better = [&](int32_t a, int32_t b) { return chances[a] != chances[b] ? chances[a] > chances[b] : a < b; };
+  std::partial_sort(order.begin(), order.begin() + count, order.end(), better);
+  order.resize(count);
+  return order;
+}
+
+std::vector<std::vector<Answer>> Model::fill_mask(const std::u32string& text, int64_t top_k) const {
+  if (task != Task::kMasks)
+    fail(Kind::kModel, std::string("task ") + name_of(task), {"a pre-trained model", "another", ""});
+  const Masked found = masked(text, *tokenizer.pieces);
+  const int64_t most = std::min(tokenizer.most, config.positions), size = static_cast<int64_t>(found.row.ids.size());
+  if (found.places.empty()) fail(Kind::kData, "a text", {"a [MASK] to fill", "none", ""});
   if (size > most)
     fail(Kind::kData, "a text of " + grouped(size) + " pieces", {"at most " + grouped(most), "", "shorten it"});
-  const Logits logits = network->masked(row, places);
+  const Logits logits = network->masked(found.row, found.places);
   std::vector<std::vector<Answer>> made;
-  for (size_t mask = 0; mask < places.size(); ++mask) {
+  for (size_t mask = 0; mask < found.places.size(); ++mask) {
     const std::vector<float> chances = softmax(logits.values.data() + mask * logits.columns, logits.columns);
-    std::vector<int32_t> order(vocabulary.pieces.size());
-    std::iota(order.begin(), order.end(), 0);
-    const size_t count = top_k == 0 ? order.size() : std::min(order.size(), static_cast<size_t>(top_k));
-    const auto better = [&](int32_t a, int32_t b) { return chances[a] != chances[b] ? chances[a] > chances[b] : a < b; };
-    std::partial_sort(order.begin(), order.begin() + count, order.end(), better);
     made.emplace_back();
-    for (size_t at = 0; at < count; ++at) {
-      Answer answer{tokenizer.pieces->decode({order[at]}), "", chances[order[at]]};
-      answer.index = order[at];
-      answer.start = starts[mask], answer.end = starts[mask] + static_cast<int64_t>(kMask.size());
+    for (int32_t id : likeliest(chances, tokenizer.pieces->vocabulary.pieces.size(), top_k)) {
+      Answer answer{tokenizer.pieces->decode({id}), "", chances[id]};
+      answer.index = id;
+      answer.start = found.starts[mask], answer.end = found.starts[mask] + static_cast<int64_t>(kMask.size());
       made.back().push_back(std::move(answer));
     }
   }
@@ -259,7 +282,8 @@ static std::string listed(const std::vector<std::string>& texts) {
 std::string Model::about() const {
   const std::string products = network->precision == Precision::kBFloat16 ? "bf16" : "fp32";
   return "{\"task\": " + quoted(name_of(task)) + ", \"labels\": " + listed(config.labels) +
-         ", \"precision\": " + quoted(whole ? "int8" : products) + ", \"instructions\": " + quoted(network->kernels.name) +
+         ", \"precision\": " + quoted(whole ? "int8" : products) +
+         ", \"instructions\": " + quoted(network->kernels.name) +
          ", \"hidden_size\": " + std::to_string(config.hidden) + ", \"max_length\": " + std::to_string(lengths.most) +
          ", \"stride\": " + (lengths.stride < 0 ? "null" : std::to_string(lengths.stride)) +
          ", \"hardening\": " + (tokenizer.pieces->hardening.on ? "true" : "false") +

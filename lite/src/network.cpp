@@ -82,7 +82,7 @@ Linear Network::linear(const std::vector<std::string>& names, const Weights& wei
 struct Place {
   const char* name;
   std::vector<std::string> parts;
-  Linear Block<Linear>::*product;
+  Linear Block<Linear>::* product;
 };
 
 static const Place kPlaces[] = {
@@ -110,7 +110,8 @@ std::vector<Linear> Network::whole_linear(const std::vector<std::string>& names,
     const float* factors = smooth ? keep(std::move(found.factors[use])) : nullptr;
     const float *scales = keep(std::move(found.out_scales[use])), *offsets = keep(std::move(found.offsets[use]));
     // `shift` and, until the product before takes it, `out_scale` are those of the inputs.
-    made.push_back({factors, found.zeros[use], 1, {packed, scales, offsets, in, out, activation, found.scales[use], 0}});
+    made.push_back(
+        {factors, found.zeros[use], 1, {packed, scales, offsets, in, out, activation, found.scales[use], 0}});
   }
   return made;
 }

@@ -38,7 +38,8 @@ struct Quantized {
 
 class Network {
  public:
-  // `calibration` makes the products of int8; nullptr for none. Throws `Error` (bad-model), with the tensors that differ.
+  // `calibration` makes the products of int8; nullptr for none. Throws `Error` (bad-model), with the tensors that
+  // differ.
   Network(Config& config, const Weights& weights, const Weights* calibration, const Kernels& kernels,
           Precision precision, int threads);
 
@@ -82,7 +83,7 @@ class Network {
   std::deque<Block<Linear>> blocks;
   std::vector<const Block<Linear>*> depths;
   Embedding<Linear> tables{};
-  Linear pooler{}, dense{};                        // `dense` of the head that scores words
+  Linear pooler{}, dense{};  // `dense` of the head that scores words
   Norm dense_norm{};
   std::vector<float> classifier, classifier_bias;  // of labels, [labels, hidden]; the bias of words
 };

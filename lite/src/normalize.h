@@ -1,7 +1,7 @@
 // Google's text preprocessing, with a map from every character to its place in the input.
 //
-// In this order: collapse white space, apply NFKD, drop combining characters, lower-case. Source: google-research/albert,
-// tokenization.py, `preprocess_text`.
+// In this order: collapse white space, apply NFKD, drop combining characters, lower-case. Source:
+// google-research/albert, tokenization.py, `preprocess_text`.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // int8: a scale per channel for weights, a scale per depth for inputs. As albert/compute/quantized.py.
 //
-// Columns with wide inputs move part of that range to the weights (SmoothQuant, Xiao et al. 2022, section 4). The inputs
-// after the activation are an exception: they leave the product before as uint8.
+// Columns with wide inputs move part of that range to the weights (SmoothQuant, Xiao et al. 2022, section 4). The
+// inputs after the activation are an exception: they leave the product before as uint8.
 #include <algorithm>
 #include <cmath>
 
@@ -16,7 +16,8 @@ constexpr float kGreatest = 127;
 static std::vector<float> finite(const Weights& calibration, const std::string& name, const Shape& shape) {
   if (!calibration.has(name) || calibration.shape(name) != shape)
     fail(Kind::kModel, "int8.safetensors: " + name,
-         {"that of this network, " + described(shape), calibration.has(name) ? described(calibration.shape(name)) : "none",
+         {"that of this network, " + described(shape),
+          calibration.has(name) ? described(calibration.shape(name)) : "none",
           "export the model again: albert export MODEL --to int8 --dev DEV"});
   std::vector<float> made = calibration.read(name);
   for (float value : made)

@@ -25,8 +25,8 @@ struct Placed {
   uint32_t start, end;
 };
 
-// The pieces with characters, in the text's order, each once: of two windows that share some, the left one has the first
-// half.
+// The pieces with characters, in the text's order, each once: of two windows that share some, the left one has the
+// first half.
 static std::vector<Placed> stitched(const std::vector<Encoding>& windows) {
   std::vector<std::vector<Placed>> kept;
   for (size_t window = 0; window < windows.size(); ++window) {
@@ -56,8 +56,8 @@ struct Unit {
   std::vector<size_t> pieces;
 };
 
-// The words with their pieces, in order. A piece belongs to the word in which it begins, and a word extends to the end of
-// its pieces. Words without pieces are left out.
+// The words with their pieces, in order. A piece belongs to the word in which it begins, and a word extends to the end
+// of its pieces. Words without pieces are left out.
 static std::vector<Unit> units_of(const std::u32string& text, const std::vector<Placed>& pieces, bool by_piece) {
   std::vector<Unit> made;
   const auto places = by_piece ? decltype(words(text))() : words(text);
@@ -136,7 +136,8 @@ static std::vector<Answer> grouped_entities(const std::u32string& text, const st
     const bool is_new = begins(before, tag);
     if (open && (is_new || tag.prefix == 'O')) {
       const float sum = std::accumulate(scores.begin() + start, scores.begin() + at, 0.0f);
-      made.push_back(entity(text, before.kind, sum / static_cast<float>(at - start), units[start].start, units[at - 1].end));
+      made.push_back(
+          entity(text, before.kind, sum / static_cast<float>(at - start), units[start].start, units[at - 1].end));
       open = false;
     }
     if (is_new) start = at, open = true;

@@ -63,9 +63,9 @@ static Wanted wanted_of(const Config& config) {
     add_linear(made, "albert.encoder.embedding_hidden_mapping_in", config.hidden, config.embedding);
   for (int64_t group = 0; group < config.groups; ++group)
     for (int64_t inner = 0; inner < config.inner; ++inner)
-      add_block(made, config,
-                "albert.encoder.albert_layer_groups." + std::to_string(group) + ".albert_layers." +
-                    std::to_string(inner));
+      add_block(
+          made, config,
+          "albert.encoder.albert_layer_groups." + std::to_string(group) + ".albert_layers." + std::to_string(inner));
   const bool pooler = config.head == Head::kLabels || config.head == Head::kChoice || config.head == Head::kPretraining;
   if (pooler) add_linear(made, "albert.pooler", config.hidden, config.hidden);
   add_head(made, config);

@@ -53,7 +53,8 @@ Tokenizer::Tokenizer(const std::string& folder, bool plain) {
   if (length != nullptr && length->whole && length->integer > 0 && length->integer <= 65536) most = length->integer;
   if (!exists(model))
     fail(Kind::kModel, folder,
-         {"a spiece.model in it", "none", exists(folder + "/vocab.txt") ? "WordPiece (vocab.txt) is not read here" : ""});
+         {"a spiece.model in it", "none",
+          exists(folder + "/vocab.txt") ? "WordPiece (vocab.txt) is not read here" : ""});
   const Normalizer normalizer{entries.truth("do_lower_case", true), entries.truth("keep_accents", false),
                               entries.truth("albert_quotes", false)};
   pieces.emplace(read_file(model, uint64_t{1} << 26), normalizer, plain ? Hardening{} : hardening_of(settings, place));

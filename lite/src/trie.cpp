@@ -7,7 +7,8 @@ namespace albert::lite {
 constexpr size_t kMostBytes = size_t{1} << 23;  // a node's number and a byte share 32 bits
 
 Trie::Trie(size_t bytes) : values(1, -1) {
-  if (bytes > kMostBytes) fail(Kind::kModel, "spiece.model", {"a vocabulary below 8 MB", grouped(bytes) + " bytes", ""});
+  if (bytes > kMostBytes)
+    fail(Kind::kModel, "spiece.model", {"a vocabulary below 8 MB", grouped(bytes) + " bytes", ""});
   size_t slots = 64;
   while (slots < bytes + bytes / 2) slots *= 2;
   mask = static_cast<uint32_t>(slots - 1);

@@ -45,7 +45,8 @@ struct Segment {
 
 class Vocabulary {
  public:
-  // Throws `Error` (bad-model) for other than ALBERT's: a unigram model that begins with <pad> <unk> [CLS] [SEP] [MASK].
+  // Throws `Error` (bad-model) for other than ALBERT's: a unigram model that begins with <pad> <unk> [CLS] [SEP]
+  // [MASK].
   explicit Vocabulary(const std::string& bytes);
 
   Prepared prepare(const std::string& text) const;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "json.h"
-
 namespace albert::lite {
 
 constexpr uint64_t kMostHeader = 1 << 24, kMostElements = uint64_t{1} << 34;
@@ -38,6 +36,22 @@ static Shape shape_of(const Json& value, const std::string& path) {
   return made;
 }
 
+// One entry of the header, within `room` bytes of data.
+Weights::Tensor Weights::tensor_of(const Json& entry, uint64_t room) const {
+  const Json *type = entry.get("dtype"), *shape = entry.get("shape"), *span = entry.get("data_offsets");
+  if (type == nullptr || shape == nullptr || span == nullptr || span->items.size() != 2)
+    damaged(file.path, "an entry without dtype, shape and data_offsets");
+  const Json &begin = span->items[0], &end = span->items[1];
+  const bool ordered = begin.whole && end.whole && begin.integer >= 0 && begin.integer <= end.integer;
+  if (!ordered || static_cast<uint64_t>(end.integer) > room) damaged(file.path, "a tensor beyond its end");
+  const Tensor made{type->text, shape_of(*shape, file.path), static_cast<uint64_t>(begin.integer),
+                    static_cast<uint64_t>(end.integer)};
+  const uint64_t count = elements_of(made.shape);
+  if (count > kMostElements || size_of(made.type) == 0 || count * size_of(made.type) != made.end - made.begin)
+    damaged(file.path, "a tensor whose size is not that of its shape");
+  return made;
+}
+
 Weights::Weights(const std::string& path) : file(path) {
   uint64_t size = 0;
   if (file.size < sizeof(size)) damaged(path, grouped(static_cast<int64_t>(file.size)) + " bytes");
@@ -50,19 +64,8 @@ Weights::Weights(const std::string& path) : file(path) {
   std::vector<std::pair<uint64_t, uint64_t>> spans;
   for (const auto& [name, entry] : header.members) {
     if (name == "__metadata__") continue;
-    const Json *type = entry.get("dtype"), *shape = entry.get("shape"), *span = entry.get("data_offsets");
-    if (type == nullptr || shape == nullptr || span == nullptr || span->items.size() != 2)
-      damaged(path, "an entry without dtype, shape and data_offsets");
-    const Json &begin = span->items[0], &end = span->items[1];
-    Tensor made{type->text, shape_of(*shape, path), 0, 0};
-    const bool ordered = begin.whole && end.whole && begin.integer >= 0 && begin.integer <= end.integer;
-    if (!ordered || static_cast<uint64_t>(end.integer) > file.size - data) damaged(path, "a tensor beyond its end");
-    made.begin = static_cast<uint64_t>(begin.integer), made.end = static_cast<uint64_t>(end.integer);
-    const uint64_t count = elements_of(made.shape);
-    if (count > kMostElements || size_of(made.type) == 0 || count * size_of(made.type) != made.end - made.begin)
-      damaged(path, "a tensor whose size is not that of its shape");
+    const Tensor& made = tensors.emplace(name, tensor_of(entry, file.size - data)).first->second;
     spans.emplace_back(made.begin, made.end);
-    tensors.emplace(name, std::move(made));
   }
   std::sort(spans.begin(), spans.end());
   uint64_t after = 0;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "files.h"
+#include "json.h"
 
 namespace albert::lite {
 
@@ -29,6 +30,7 @@ class Weights {
     Shape shape;
     uint64_t begin, end;
   };
+  Tensor tensor_of(const Json& entry, uint64_t room) const;
 
   File file;
   uint64_t data = 0;

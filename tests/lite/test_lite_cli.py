@@ -19,6 +19,9 @@ from lites import PACKAGE, build
 from served import write_model
 
 
+pytestmark = pytest.mark.ci  # the first one builds the library
+
+
 @pytest.fixture(scope="module")
 def model(tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("cli") / "model", "classification", tokenizer)

@@ -15,6 +15,7 @@ from albert.text.tokenizer import AlbertTokenizer
 from mutants import mutated_bytes, mutated_json
 from served import write_model
 
+pytestmark = pytest.mark.ci  # the first one builds the library
 FILES = ("config.json", "tokenizer_config.json", "manifest.json", "spiece.model", "model.safetensors")
 Refused = Callable[..., str]
 
@@ -138,7 +139,6 @@ def test_int8_needs_its_file(folder: Path, refused: Refused) -> None:
     assert "expected int8.safetensors in it" in refused(folder, precision="int8")
 
 
-@pytest.mark.ci
 def test_mutants_are_opened_or_refused(lite: Any, folder: Path) -> None:
     """In this process; the fuzz driver does it under sanitizers."""
     rng = random.Random(20261129)

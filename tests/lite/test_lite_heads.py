@@ -22,6 +22,7 @@ from albert.tasks import TASKS
 from albert.text.tokenizer import AlbertTokenizer
 from served import LABELS
 
+pytestmark = pytest.mark.ci  # the first one builds the library
 INSTRUCTIONS = ("avx512bf16", "avx512vnni", "avx512", "avx2", "portable", "scalar")
 TEXTS = [
     "A plain sentence.", "", "x", "Ada Lovelace met Charles Babbage in London, in 1843, and wrote notes " * 6,
@@ -116,7 +117,6 @@ def assert_same_logits(model: Any, predictor: Predictor, given: list[Any]) -> No
     seed=st.integers(0, 99),
 )
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@pytest.mark.ci
 def test_logits_of_any_shape_and_head(
     lite: Any, files: Path, tmp_path: Path, task: str, shape: dict[str, Any], instructions: str, seed: int
 ) -> None:

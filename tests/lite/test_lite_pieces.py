@@ -17,6 +17,7 @@ from albert.text.tokenizer import AlbertTokenizer
 from lines import varied_lines
 from served import write_model
 
+pytestmark = pytest.mark.ci  # the first one builds the library
 ODD = (
     "\u200b\u200d\u00ad\ufe0f\u202e\u202d\u202c\u2066\u2067\u2068\u2069\u200e\b\x00\x1f\n\u0301\u0323\u034f\u115f\u3164"
     "\ufdfa\uff9e\U000e0041\U000e0101🏴👨🅿ᴘɪаеорсутΑοα한ไम1אΣ"
@@ -54,12 +55,10 @@ def hard(lite: Any, tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPat
     return Pair(lite, tokenizer.with_hardening(Hardening(whole_words=True)), tmp_path_factory.mktemp("hard"))
 
 
-@pytest.mark.ci
 def test_ten_thousand_varied_lines(plain: Pair) -> None:
     plain.check(varied_lines(10_000))
 
 
-@pytest.mark.ci
 def test_hostile_lines_are_hardened_alike(hard: Pair) -> None:
     hard.check([*varied_lines(3_000), *hostile_lines(7_000)])
 
@@ -101,7 +100,6 @@ def test_lone_surrogates_are_bad_data(lite: Any, hard: Pair) -> None:
         hard.model("pаypal \ud800")
 
 
-@pytest.mark.ci
 def test_the_published_vocabulary(lite: Any, shared_data: Path, tmp_path: Path) -> None:
     published = AlbertTokenizer((shared_data / "vocab" / "spiece.rebuilt.model").read_bytes())
     Pair(lite, published, tmp_path).check(varied_lines(10_000))

@@ -10,6 +10,7 @@ import pytest
 
 from albert.text.hardening import lookalikes
 
+pytestmark = pytest.mark.ci  # the first one builds the library
 FLAGS = ("space", "alpha", "word", "digit", "combining", "cased", "ignorable", "mark", "accent", "flood")
 
 

@@ -2,8 +2,8 @@
 //
 // Reads rows of queries, keys and values side by side, [tokens, 3 * heads * size], writes [tokens, heads * size], or
 // [texts, heads * size] if only the first piece of each text asks. Sums and softmax are float32. A task is one head of
-// one text: its keys are turned so that a register holds one number of several keys, and 4 queries go over them at a time. bfloat16
-// products add pairs (VDPBF16PS), hence the pairs of neighbouring columns of keys and of rows of values.
+// one text: its keys are turned so that a register holds one number of several keys, and 4 queries go over them at a
+// time. bfloat16 products add pairs (VDPBF16PS), hence the pairs of neighbouring columns of keys and of rows of values.
 //
 // With a window, 4 queries go over the keys of the text's global pieces, which stand at its beginning, and over those
 // within `half` of them; global pieces go over all.
