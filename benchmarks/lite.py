@@ -80,21 +80,36 @@ def compare(folder: Path, precision: str, rounds: int) -> None:
               f"{ours.about['instructions']}, scores within {apart:.1e}")  # fmt: skip
 
 
+def agree(folder: Path, precision: str, given: list[str]) -> None:
+    """Prints how many labels differ, and how far scores are apart."""
+    theirs = Predictor.load(folder, precision=precision, early_exit=False)(given)  # type: ignore[arg-type]
+    ours = albert_lite.load(folder, precision=precision)(given)
+    others = sum(a["label"] != b["label"] for a, b in zip(theirs, ours, strict=True))
+    apart = max(abs(a["score"] - b["score"]) for a, b in zip(theirs, ours, strict=True))
+    print(f"{precision}, {len(given)} texts: {others} labels differ, scores within {apart:.1e}")
+
+
 def main() -> None:
     """Prints everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", type=Path)
     parser.add_argument("--shape", choices=list(SHAPES), default="starter")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--texts", type=Path, help="a text a line: only compares the answers to them")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.model or write_model(Path(temporary) / "model", arguments.shape)
-        given = "\n".join(texts(10)).encode()
-        subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("lite_cold.py")), str(folder)], input=given, check=True
-        )
-        for precision in ("fp32", "bf16", *(["int8"] if (folder / "int8.safetensors").exists() else [])):
+        precisions = ["fp32", "bf16", *(["int8"] if (folder / "int8.safetensors").exists() else [])]
+        if arguments.texts:
+            given = arguments.texts.read_text(encoding="utf-8").splitlines()
+            for precision in precisions:
+                agree(folder, precision, given)
+            return
+        lines = "\n".join(texts(10)).encode()
+        cold = str(Path(__file__).with_name("lite_cold.py"))
+        subprocess.run([sys.executable, cold, str(folder)], input=lines, check=True)
+        for precision in precisions:
             compare(folder, precision, arguments.rounds)
 
 

@@ -23,9 +23,12 @@ template <class Element>
 static std::vector<Element> in_panels(const std::vector<Element>& weight, int64_t out, int64_t in, int64_t panel,
                                       int64_t per) {
   std::vector<Element> made((out + panel - 1) / panel * panel * in);
-  for (int64_t row = 0; row < out; ++row)
-    for (int64_t at = 0; at < in; ++at)
-      made[(row / panel * panel * in) + (at / per * panel + row % panel) * per + at % per] = weight[row * in + at];
+  for (int64_t row = 0; row < out; ++row) {
+    const Element* from = weight.data() + row * in;
+    Element* to = made.data() + row / panel * panel * in + row % panel * per;
+    for (int64_t step = 0; step < in / per; ++step)
+      for (int64_t at = 0; at < per; ++at) to[step * panel * per + at] = from[step * per + at];
+  }
   return made;
 }
 

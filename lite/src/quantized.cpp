@@ -30,12 +30,19 @@ Ranges read_ranges(const Weights& calibration, const std::string& name, int64_t 
           finite(calibration, name + ".greatest", {uses})};
 }
 
+// The largest magnitude of each column of a table, and at least `kLeast`.
+static std::vector<float> widest_of(const std::vector<float>& table, size_t columns) {
+  std::vector<float> made(columns, kLeast);
+  for (const float* row = table.data(); row < table.data() + table.size(); row += columns)
+    for (size_t at = 0; at < columns; ++at) made[at] = std::max(made[at], std::abs(row[at]));
+  return made;
+}
+
 // How much each column's inputs are divided by, and its weights multiplied.
 static std::vector<float> smoothing(const std::vector<float>& weight, const Ranges& ranges, size_t in) {
-  std::vector<float> widest(in, kLeast), columns(in, kLeast);
-  for (size_t at = 0; at < weight.size(); ++at) widest[at % in] = std::max(widest[at % in], std::abs(weight[at]));
-  for (size_t at = 0; at < ranges.sizes.size(); ++at) columns[at % in] = std::max(columns[at % in], ranges.sizes[at]);
-  for (size_t at = 0; at < in; ++at) columns[at] = std::sqrt(columns[at]) / std::sqrt(widest[at]);
+  std::vector<float> columns = widest_of(ranges.sizes, in);
+  const std::vector<float> widths = widest_of(weight, in);
+  for (size_t at = 0; at < in; ++at) columns[at] = std::sqrt(columns[at]) / std::sqrt(widths[at]);
   return columns;
 }
 
@@ -61,19 +68,27 @@ static void scale_unsigned(Quantized& made, const Ranges& ranges) {
   }
 }
 
-static void round_weights(Quantized& made, const std::vector<float>& weight, size_t in) {
+// To the nearest whole number, of two the even one, below 2^22. `std::nearbyint` is a call for each.
+static float rounded(float x) { return x + 12582912.0f - 12582912.0f; }
+
+// Rounds the weights, each row by a scale of its own; returns their sums.
+static std::vector<int64_t> round_weights(Quantized& made, const std::vector<float>& weight, size_t in) {
   made.weight.resize(weight.size());
-  for (size_t row = 0; row * in < weight.size(); ++row) {
-    const float* from = weight.data() + row * in;
+  std::vector<int64_t> sums;
+  for (size_t begin = 0; begin < weight.size(); begin += in) {
+    const float* from = weight.data() + begin;
     float most = kLeast;
     for (size_t at = 0; at < in; ++at) most = std::max(most, std::abs(from[at]));
     const float scale = most / kGreatest;
-    made.weight_scales.push_back(scale);
+    int32_t sum = 0;
     for (size_t at = 0; at < in; ++at) {
-      const float whole = std::nearbyint(from[at] / scale);
-      made.weight[row * in + at] = static_cast<int8_t>(std::min(std::max(whole, -kGreatest), kGreatest));
+      const float whole = std::min(std::max(-kGreatest, rounded(from[at] / scale)), kGreatest);
+      sum += made.weight[begin + at] = static_cast<int8_t>(whole);
     }
+    made.weight_scales.push_back(scale);
+    sums.push_back(sum);
   }
+  return sums;
 }
 
 Quantized quantized(std::vector<float> weight, const std::vector<float>& bias, const Ranges& ranges, bool smooth) {
@@ -82,18 +97,17 @@ Quantized quantized(std::vector<float> weight, const std::vector<float>& bias, c
   if (smooth) {
     const std::vector<float> columns = smoothing(weight, ranges, in);
     scale_inputs(made, ranges, columns);
-    for (size_t at = 0; at < weight.size(); ++at) weight[at] *= columns[at % in];
+    for (float* row = weight.data(); row < weight.data() + weight.size(); row += in)
+      for (size_t at = 0; at < in; ++at) row[at] *= columns[at];
   } else {
     scale_unsigned(made, ranges);
   }
-  round_weights(made, weight, in);
+  const std::vector<int64_t> sums = round_weights(made, weight, in);
   for (size_t use = 0; use < made.scales.size(); ++use) {
     std::vector<float> scales(out), offsets(out);
     for (size_t row = 0; row < out; ++row) {
-      int64_t sum = 0;
-      for (size_t at = 0; at < in; ++at) sum += made.weight[row * in + at];
       scales[row] = made.scales[use] * made.weight_scales[row];
-      offsets[row] = bias[row] - static_cast<float>(made.zeros[use] * sum) * scales[row];
+      offsets[row] = bias[row] - static_cast<float>(made.zeros[use] * sums[row]) * scales[row];
     }
     made.out_scales.push_back(std::move(scales));
     made.offsets.push_back(std::move(offsets));
