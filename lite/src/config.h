@@ -32,7 +32,7 @@ struct Config {
   std::string architecture, problem;
   std::vector<std::string> labels;
 
-  // Where block `depth` of the network is stored: by its group and its place in the group.
+  // The group whose blocks a layer runs.
   int64_t group_of(int64_t layer) const { return layer * groups / layers; }
 };
 

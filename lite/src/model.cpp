@@ -9,7 +9,6 @@
 
 namespace albert::lite {
 
-constexpr uint64_t kMostManifest = 1 << 24;
 constexpr char32_t kBlank = '_';  // the place of the choice in RACE's questions
 static const char kWeights[] = "/model.safetensors", kInt8[] = "/int8.safetensors";
 
@@ -18,11 +17,18 @@ static const char kWeights[] = "/model.safetensors", kInt8[] = "/int8.safetensor
 static Json read_folder(const std::string& folder) {
   const std::string place = folder + "/config.json";
   if (!exists(place)) fail(Kind::kModel, place, {"a model folder with a config.json", "no such file", ""});
-  for (const char* other : {"/modules.json", "/model.safetensors.index.json"})
-    if (exists(folder + other) && !exists(folder + kWeights))
-      fail(Kind::kModel, folder + other,
-           {"a model.safetensors beside it", "none", "the Python package `albert` reads it"});
+  const bool parts = !exists(folder + kWeights) && exists(folder + "/model.safetensors.index.json");
+  if (parts || exists(folder + "/modules.json"))
+    fail(Kind::kModel, folder,
+         {"one model.safetensors, and no modules.json", parts ? "weights in parts" : "a model of sentence-transformers",
+          "the Python package `albert` reads it"});
   return read_object(place, Kind::kConfig);
+}
+
+// The folder, if it has a config.json: without one, nothing else in it is looked at.
+static const std::string& required(const std::string& folder) {
+  read_folder(folder);
+  return folder;
 }
 
 // Whether the manifest vouches for a file: it lists it with its size, or there is no manifest. Hashes are not computed:
@@ -66,7 +72,7 @@ Precision Model::precision_of(const Options& options, const Kernels& kernels) {
 }
 
 Model::Model(const std::string& folder, const Options& options)
-    : tokenizer((read_folder(folder), folder), options.plain), folder(folder) {
+    : tokenizer(required(folder), options.plain), folder(folder) {
   const std::string place = folder + "/config.json";
   const Json raw = read_folder(folder);
   config = read_config(raw, place);

@@ -18,7 +18,6 @@ from conftest import ROOT
 from lites import PACKAGE, build
 from served import write_model
 
-
 pytestmark = pytest.mark.ci  # the first one builds the library
 
 

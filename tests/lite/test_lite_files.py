@@ -119,6 +119,11 @@ def test_a_folder_that_is_none(refused: Refused, tmp_path: Path) -> None:
     assert "expected a model folder with a config.json, got no such file" in refused(tmp_path / "none")
 
 
+def test_sentence_transformers_are_refused_by_name(folder: Path, refused: Refused) -> None:
+    (folder / "modules.json").write_text("[]", encoding="utf-8")
+    assert "got a model of sentence-transformers" in refused(folder)
+
+
 def test_added_tokens_are_refused_by_name(folder: Path, refused: Refused) -> None:
     (folder / "added_tokens.json").write_text('{"[E1]": 16000}', encoding="utf-8")
     assert 'the added token "[E1]"' in refused(folder)

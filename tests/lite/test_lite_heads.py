@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,13 @@ def test_vectors_and_masks(lite: Any, files: Path, tmp_path: Path) -> None:
         assert same(model.fill_mask(text, top_k=4), theirs.fill_mask(text, top_k=4)), text
     with pytest.raises(lite.LiteError, match=r"bad-data.*a \[MASK\] to fill"):
         model.fill_mask("no mask")
+
+
+def test_a_model_serves_several_threads(lite: Any, files: Path, tmp_path: Path) -> None:
+    model = lite.load(write(tmp_path, files, "classification"))
+    wanted = model(TEXTS)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == wanted for found in pool.map(model, [TEXTS] * 40))
 
 
 def test_a_model_without_settings_has_the_task_of_its_head(lite: Any, files: Path, tmp_path: Path) -> None:
