@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-ci test-all test-isa check bench bench-training clean
+.PHONY: demo test test-ci test-all test-isa check lite lite-fuzz bench bench-training clean
 
 demo: .venv/installed
 	$(BIN)/albert demo
@@ -43,6 +43,19 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_floors.py
+
+# albert-lite, the engine without torch: the library, then its tests (docs/edge.md).
+lite: .venv/installed-dev
+	cmake -S lite -B build/lite
+	cmake --build build/lite
+	$(BIN)/python -m pytest -m "not slow" tests/lite
+
+# A million mutated models and texts under AddressSanitizer and UBSan: about an hour.
+lite-fuzz: .venv/installed-dev
+	cmake -S lite -B build/lite-sanitized -DALBERT_LITE_SANITIZE=ON
+	cmake --build build/lite-sanitized
+	$(BIN)/python lite/fuzz/models.py build/lite-models
+	build/lite-sanitized/fuzz 1000000 1 build/lite-models/*
 
 bench: .venv/installed-peers
 	$(BIN)/python benchmarks/inference.py --short

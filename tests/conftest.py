@@ -119,6 +119,26 @@ def every_model(tokenizer: AlbertTokenizer, tmp_path_factory: pytest.TempPathFac
         yield running, folder
 
 
+@pytest.fixture(scope="session")
+def lite_build() -> Path:
+    """The folder with albert-lite's library and programs, built once. Skips without a compiler or cmake."""
+    from lites import BUILD, build
+
+    return build(BUILD)
+
+
+@pytest.fixture(scope="session")
+def lite(lite_build: Path) -> Any:
+    """The Python package of albert-lite."""
+    from lites import PACKAGE
+
+    os.environ["ALBERT_LITE_LIBRARY"] = str(lite_build / "libalbert_lite.so")
+    sys.path.insert(0, str(PACKAGE))
+    import albert_lite
+
+    return albert_lite
+
+
 def small_config(**overrides: object) -> AlbertConfig:
     """A network that a test builds in milliseconds, odd enough to show transposed axes."""
     values: dict[str, object] = {

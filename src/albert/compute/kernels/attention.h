@@ -2,8 +2,8 @@
 //
 // Reads rows of queries, keys and values side by side, [tokens, 3 * heads * size], writes [tokens, heads * size], or
 // [texts, heads * size] if only the first piece of each text asks. Sums and softmax are float32. A task is one head of
-// one text: its keys are turned so that 16 of them lie in a register, and 4 queries go over them at a time. bfloat16
-// products add pairs (VDPBF16PS), hence the pairs of neighbouring columns of keys and of rows of values.
+// one text: its keys are turned so that a register holds one number of several keys, and 4 queries go over them at a
+// time. bfloat16 products add pairs (VDPBF16PS), hence the pairs of neighbouring columns of keys and of rows of values.
 //
 // With a window, 4 queries go over the keys of the text's global pieces, which stand at its beginning, and over those
 // within `half` of them; global pieces go over all.
@@ -11,11 +11,11 @@
 
 #include <cmath>
 #include <cstring>
-#include <vector>
 
+#include "memory.h"
 #include "numbers.h"
 
-namespace albert {
+namespace albert::ALBERT_ISA {
 
 constexpr int kQueries = 4;
 
@@ -33,8 +33,8 @@ inline void multiply_some(const typename Format::Group* const* x, int rows, cons
 
 template <class Format>
 struct Scratch {
-  std::vector<typename Format::Group> keys, values, weights;
-  std::vector<float> scores;
+  Buffer<typename Format::Group> keys, values, weights;
+  Buffer<float> scores;
 };
 
 // Some of a text's keys: [0, lead) and [low, high), which one query reads as far as they are before `shared`, or from
@@ -45,15 +45,15 @@ struct Reach {
   int64_t padded() const { return lead + (high - low + kLanes - 1) / kLanes * kLanes; }
 
   template <bool Whole>
-  __mmask16 lanes(int64_t at) const {  // of 16 scores side by side, those that count
+  Mask lanes(int64_t at) const {  // of scores side by side, those that count
     if (Whole) return until(high - at);
     const int64_t key = at < lead ? at : low + at - lead;
     return until(shared - key) | (until(to - key) & ~until(from - key));
   }
 
  private:
-  static __mmask16 until(int64_t count) {
-    return count <= 0 ? 0 : first_lanes(count > kLanes ? kLanes : static_cast<int>(count));
+  static Mask until(int64_t count) {
+    return first_lanes(count <= 0 ? 0 : count > kLanes ? kLanes : static_cast<int>(count));
   }
 };
 
@@ -61,11 +61,11 @@ struct Reach {
 template <class Format, int Tiles>
 inline void score(const typename Format::Group* const* queries, int count, const typename Format::Group* keys,
                   int64_t padded, int pairs, float* scores) {
-  __m512 sums[kQueries][Tiles];
+  Vector sums[kQueries][Tiles];
   multiply_some<Format, Tiles>(queries, count, keys, padded, pairs, sums);
   for (int query = 0; query < count; ++query)
     for (int tile = 0; tile < Tiles; ++tile)
-      _mm512_storeu_ps(scores + query * padded + tile * kLanes, sums[query][tile]);
+      store(scores + query * padded + tile * kLanes, sums[query][tile]);
 }
 
 // The values of both parts of a reach, each by its weight.
@@ -76,35 +76,35 @@ inline void mix(const typename Format::Group* const* weights, int count, const t
   const int64_t before = reach.lead / per, steps = (reach.high - reach.low + per - 1) / per;
   const typename Format::Group* behind[kQueries];
   for (int query = 0; query < count; ++query) behind[query] = weights[query] + before;
-  __m512 sums[kQueries][Tiles];
+  Vector sums[kQueries][Tiles];
   multiply_some<Format, Tiles>(behind, count, values + reach.low / per * size, size, steps, sums);
   if (before > 0) {
-    __m512 others[kQueries][Tiles];
+    Vector others[kQueries][Tiles];
     multiply_some<Format, Tiles>(weights, count, values, size, before, others);
     for (int query = 0; query < count; ++query)
-      for (int tile = 0; tile < Tiles; ++tile) sums[query][tile] = _mm512_add_ps(sums[query][tile], others[query][tile]);
+      for (int tile = 0; tile < Tiles; ++tile) sums[query][tile] = sums[query][tile] + others[query][tile];
   }
   for (int query = 0; query < count; ++query)
     for (int tile = 0; tile < Tiles; ++tile)
-      Format::put(out[query] + tile * kLanes, _mm512_mul_ps(sums[query][tile], _mm512_set1_ps(shares[query])));
+      Format::put(out[query] + tile * kLanes, sums[query][tile] * splat(shares[query]));
 }
 
 // Weights 2^(scale * (score - greatest)), written for the products to come; returns 1 / their sum.
 template <class Format, bool Whole>
 inline float soften(const float* scores, const Reach& reach, float scale, typename Format::Number* weights) {
   const int64_t padded = reach.padded();
-  __m512 most = _mm512_set1_ps(-INFINITY);
+  Vector most = splat(-INFINITY);
   for (int64_t at = 0; at < padded; at += kLanes)
-    most = _mm512_mask_max_ps(most, reach.lanes<Whole>(at), most, _mm512_loadu_ps(scores + at));
-  const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(-scale * _mm512_reduce_max_ps(most));
-  __m512 sum = _mm512_setzero_ps();
+    most = greater_where(reach.lanes<Whole>(at), most, load(scores + at));
+  const Vector factor = splat(scale), shift = splat(-scale * greatest_of(most));
+  Vector sum = splat(0);
   for (int64_t at = 0; at < padded; at += kLanes) {
-    const __m512 raw = exp2_of(_mm512_fmadd_ps(_mm512_loadu_ps(scores + at), factor, shift));
-    const __m512 weight = _mm512_maskz_mov_ps(reach.lanes<Whole>(at), raw);
-    sum = _mm512_add_ps(sum, weight);
+    const Vector raw = exp2_of(multiply_add(load(scores + at), factor, shift));
+    const Vector weight = keep(reach.lanes<Whole>(at), raw);
+    sum = sum + weight;
     Format::put(weights + at, weight);
   }
-  return 1.0f / _mm512_reduce_add_ps(sum);
+  return 1.0f / sum_of(sum);
 }
 
 // The scores of up to kQueries queries against the keys [from, to) in steps of kLanes.
@@ -112,8 +112,8 @@ template <class Format>
 inline void score_range(const typename Format::Group* const* queries, int count, const typename Format::Group* keys,
                         int64_t from, int64_t to, int64_t padded, int pairs, float* scores) {
   int64_t at = from;
-  for (; at + 4 * kLanes <= to; at += 4 * kLanes)
-    score<Format, 4>(queries, count, keys + at, padded, pairs, scores + at - from);
+  for (; at + kTiles * kLanes <= to; at += kTiles * kLanes)
+    score<Format, kTiles>(queries, count, keys + at, padded, pairs, scores + at - from);
   for (; at + 2 * kLanes <= to; at += 2 * kLanes)
     score<Format, 2>(queries, count, keys + at, padded, pairs, scores + at - from);
   for (; at < to; at += kLanes) score<Format, 1>(queries, count, keys + at, padded, pairs, scores + at - from);
@@ -189,9 +189,9 @@ void attend_head(const typename Format::Number* qkv, int64_t width, int64_t hidd
       const Group* values = scratch.values.data() + column;
       Number* outs[kQueries];
       for (int row = 0; row < count; ++row) outs[row] = out[row] + column;
-      if (size - column >= 4 * kLanes) {
-        mix<Format, 4>(weighed, count, values, size, reach, shares, outs);
-        column += 4 * kLanes;
+      if (size - column >= kTiles * kLanes) {
+        mix<Format, kTiles>(weighed, count, values, size, reach, shares, outs);
+        column += kTiles * kLanes;
       } else {
         mix<Format, 1>(weighed, count, values, size, reach, shares, outs);
         column += kLanes;
@@ -218,4 +218,4 @@ void attend(const typename Format::Number* qkv, typename Format::Number* context
   }
 }
 
-}  // namespace albert
+}  // namespace albert::ALBERT_ISA

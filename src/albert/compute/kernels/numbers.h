@@ -1,38 +1,23 @@
-// Numbers in registers of 16, and products of rows with them.
+// Numbers in registers, and products of rows with them.
 #pragma once
 
-#include <immintrin.h>
+#include "vectors.h"
 
-#include <cstdint>
+namespace albert::ALBERT_ISA {
 
-namespace albert {
-
-constexpr int kLanes = 16;
 constexpr float kLog2E = 1.44269504088896340736f;
 
-inline __m512 exp2_of(__m512 x) {
+inline Vector exp2_of(Vector x) {
   // 2^x by its whole part and a polynomial on [-0.5, 0.5]; relative error 2e-7.
-  const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 f = _mm512_sub_ps(x, whole);
-  __m512 y = _mm512_set1_ps(1.535336188319500e-4f);
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.339887440266574e-3f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(9.618437357674640e-3f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(5.550332471162809e-2f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(2.402264791363012e-1f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(6.931472028550421e-1f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(y, whole);
-}
-
-inline __mmask16 first_lanes(int count) {
-  return count >= kLanes ? static_cast<__mmask16>(0xFFFF) : static_cast<__mmask16>((1u << count) - 1);
-}
-
-// round(x * factor) + zero, kept within 0 and 255.
-inline void put_whole(uint8_t* to, __m512 x, __m512 factor, __m512i zero) {
-  const __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(x, factor)), zero);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                   _mm512_cvtusepi32_epi8(_mm512_max_epi32(shifted, _mm512_setzero_si512())));
+  const Vector whole = rounded(x), f = x - whole;
+  Vector y = splat(1.535336188319500e-4f);
+  y = multiply_add(y, f, splat(1.339887440266574e-3f));
+  y = multiply_add(y, f, splat(9.618437357674640e-3f));
+  y = multiply_add(y, f, splat(5.550332471162809e-2f));
+  y = multiply_add(y, f, splat(2.402264791363012e-1f));
+  y = multiply_add(y, f, splat(6.931472028550421e-1f));
+  y = multiply_add(y, f, splat(1.0f));
+  return times_power(y, whole);
 }
 
 // How numbers are read, turned, multiplied and written; Group is what one lane holds of a weight, a key or a value.
@@ -40,16 +25,14 @@ struct Float32 {
   static constexpr int32_t kType = 6;  // PyTorch's number for it (c10::ScalarType)
   using Number = float;
   using Group = float;
-  using Sum = __m512;
+  using Sum = Vector;
   static constexpr int kPer = 1;  // columns of a weight or a key, or rows of values, that one product takes
-  static Sum none() { return _mm512_setzero_ps(); }
-  static __m512 real(Sum sum) { return sum; }
-  static Sum multiply_add(Sum sum, Group x, const Group* y) {
-    return _mm512_fmadd_ps(_mm512_set1_ps(x), _mm512_loadu_ps(y), sum);
-  }
-  static __m512 get(const Number* from) { return _mm512_loadu_ps(from); }
-  static void put(Number* to, __m512 x) { _mm512_storeu_ps(to, x); }
-  static void values(const Number* row, const Number*, Group* to) { _mm512_storeu_ps(to, _mm512_loadu_ps(row)); }
+  static Sum none() { return splat(0); }
+  static Vector sum(Sum sum) { return sum; }
+  static Sum add(Sum sum, Group x, const Group* y) { return multiply_add(splat(x), load(y), sum); }
+  static Vector get(const Number* from) { return load(from); }
+  static void put(Number* to, Vector x) { store(to, x); }
+  static void values(const Number* row, const Number*, Group* to) { store(to, load(row)); }
 };
 
 #ifdef __AVX512BF16__
@@ -60,8 +43,8 @@ struct BFloat16 {
   using Sum = __m512;
   static constexpr int kPer = 2;
   static Sum none() { return _mm512_setzero_ps(); }
-  static __m512 real(Sum sum) { return sum; }
-  static Sum multiply_add(Sum sum, Group x, const Group* y) {
+  static Vector sum(Sum sum) { return sum; }
+  static Sum add(Sum sum, Group x, const Group* y) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(x))),
                             reinterpret_cast<__m512bh>(_mm512_loadu_si512(y)));
   }
@@ -84,22 +67,16 @@ struct BFloat16 {
 };
 #endif
 
-#ifdef __AVX512VNNI__
 // Inputs of uint8 with weights of int8.
 struct Whole {
   using Number = uint8_t;
   using Group = int32_t;
-  using Sum = __m512i;
+  using Sum = Integers;
   static constexpr int kPer = 4;
-  static Sum none() { return _mm512_setzero_si512(); }
-  static __m512 real(Sum sum) { return _mm512_cvtepi32_ps(sum); }
-  static Sum multiply_add(Sum sum, Group x, const Group* y) {
-    // For _mm512_dpbusd_epi32 GCC 12 copies every sum at every step, at half the speed.
-    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_epi32(x)), "v"(_mm512_loadu_si512(y)));
-    return sum;
-  }
+  static Sum none() { return splat_whole(0); }
+  static Vector sum(Sum sum) { return real(sum); }
+  static Sum add(Sum sum, Group x, const Group* y) { return add_products(sum, x, y); }
 };
-#endif
 
 // sums[row][tile] of x[row][step] * y[step][tile], both in groups; y has `stride` lanes a step.
 template <class Format, int Rows, int Tiles>
@@ -110,7 +87,7 @@ inline void multiply(const typename Format::Group* const* x, const typename Form
   for (int64_t step = 0; step < steps; ++step, y += stride)
     for (int row = 0; row < Rows; ++row)
       for (int tile = 0; tile < Tiles; ++tile)
-        sums[row][tile] = Format::multiply_add(sums[row][tile], x[row][step], y + tile * kLanes);
+        sums[row][tile] = Format::add(sums[row][tile], x[row][step], y + tile * kLanes);
 }
 
-}  // namespace albert
+}  // namespace albert::ALBERT_ISA

@@ -1,7 +1,7 @@
 // PyTorch's tensors and products, through the C interface that it has for compiled models.
 #pragma once
 
-#include <cstdint>
+#include "blocks.h"
 
 // Of aoti_torch/c/shim.h and shim_cpu.h what a block needs; other than 0 is a failure.
 extern "C" {
@@ -24,12 +24,6 @@ int32_t aoti_torch_cpu__qlinear_pointwise_binary_tensor(Handle, Handle, Handle, 
 }
 
 namespace albert {
-
-constexpr int32_t kUInt8 = 0;
-
-void require(int32_t failed) {
-  if (failed) throw failed;
-}
 
 // A tensor of PyTorch's, [rows, width], that goes with this.
 class Rows {

@@ -1,0 +1,116 @@
+"""albert-lite beside the engine: whole predictions on one thread, interleaved, and what a cold start takes.
+
+    python benchmarks/lite.py [MODEL]        a minute
+
+MODEL is a classifier; without it a random one of the starter's shape is written. Build albert-lite first: `make lite`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
+ROOT = Path(__file__).parents[1]
+os.environ.setdefault("ALBERT_LITE_LIBRARY", str(ROOT / "build" / "lite" / "libalbert_lite.so"))
+sys.path.insert(0, str(ROOT / "lite" / "python"))
+
+import albert_lite  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from albert.config import AlbertConfig  # noqa: E402
+from albert.model import AlbertForTask, save_model  # noqa: E402
+from albert.predict.predictor import Predictor  # noqa: E402
+from albert.text.tokenizer import AlbertTokenizer  # noqa: E402
+
+SHAPES = {
+    "starter": {"hidden_size": 384, "num_hidden_layers": 6, "num_hidden_groups": 3, "intermediate_size": 1536,
+                "num_attention_heads": 12, "hidden_act": "gelu"},
+    "base": {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072, "num_attention_heads": 12},
+}  # fmt: skip
+
+
+def write_model(folder: Path, shape: str) -> Path:
+    """A random classifier."""
+    tokenizer = AlbertTokenizer.english()
+    config = AlbertConfig(vocab_size=tokenizer.vocab_size, embedding_size=128, id2label=("bad", "good"),
+                          extra={"task": "classification", "max_length": 128}, **SHAPES[shape])  # fmt: skip
+    folder.mkdir(parents=True)
+    save_model(AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0)), folder)
+    tokenizer.save(folder)
+    return folder
+
+
+def texts(count: int) -> list[str]:
+    """Texts whose lengths are log-normal, as messages have them."""
+    rng = np.random.default_rng(0)
+    words = (ROOT / "src" / "albert" / "assets" / "messages.csv").read_text(encoding="utf-8").split()
+    lengths = np.clip(rng.lognormal(3.3, 0.6, count), 2, 110).astype(int)
+    return [" ".join(rng.choice(words, length)) for length in lengths]
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """What a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def compare(folder: Path, precision: str, rounds: int) -> None:
+    """Prints the ratio of the speeds, the median of pairs, for 64 texts and for one."""
+    theirs = Predictor.load(folder, precision=precision, early_exit=False)  # type: ignore[arg-type]
+    ours = albert_lite.load(folder, precision=precision)
+    for count in (64, 1):
+        given = texts(64)[:count] if count > 1 else texts(64)[5:6]
+        expected, found = theirs(given), ours(given)
+        apart = max(abs(a["score"] - b["score"]) for a, b in zip(expected, found, strict=True))
+        pairs = [(seconds(partial(theirs, given)), seconds(partial(ours, given))) for _ in range(rounds)]
+        ratio = statistics.median(a / b for a, b in pairs)
+        engine, lite = (min(times) * 1000 for times in zip(*pairs, strict=True))
+        print(f"{precision}, {count} texts: {ratio:.2f} of the engine's speed (best {engine:.2f} and {lite:.2f} ms), "
+              f"{ours.about['instructions']}, scores within {apart:.1e}")  # fmt: skip
+
+
+def agree(folder: Path, precision: str, given: list[str]) -> None:
+    """Prints how many labels differ, and how far scores are apart."""
+    theirs = Predictor.load(folder, precision=precision, early_exit=False)(given)  # type: ignore[arg-type]
+    ours = albert_lite.load(folder, precision=precision)(given)
+    others = sum(a["label"] != b["label"] for a, b in zip(theirs, ours, strict=True))
+    apart = max(abs(a["score"] - b["score"]) for a, b in zip(theirs, ours, strict=True))
+    print(f"{precision}, {len(given)} texts: {others} labels differ, scores within {apart:.1e}")
+
+
+def main() -> None:
+    """Prints everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", type=Path)
+    parser.add_argument("--shape", choices=list(SHAPES), default="starter")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--texts", type=Path, help="a text a line: only compares the answers to them")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.model or write_model(Path(temporary) / "model", arguments.shape)
+        precisions = ["fp32", "bf16", *(["int8"] if (folder / "int8.safetensors").exists() else [])]
+        if arguments.texts:
+            given = arguments.texts.read_text(encoding="utf-8").splitlines()
+            for precision in precisions:
+                agree(folder, precision, given)
+            return
+        lines = "\n".join(texts(10)).encode()
+        cold = str(Path(__file__).with_name("lite_cold.py"))
+        subprocess.run([sys.executable, cold, str(folder)], input=lines, check=True)
+        for precision in precisions:
+            compare(folder, precision, arguments.rounds)
+
+
+main()

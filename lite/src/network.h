@@ -1,0 +1,99 @@
+// The network of a model folder: its weights as the kernels read them, and the forward pass over packed texts.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "config.h"
+#include "kernels.h"
+#include "weights.h"
+
+namespace albert::lite {
+
+// One input of the network.
+struct Row {
+  std::vector<int32_t> ids, types;
+};
+
+// What the head says of a row: [rows, columns]. One row for a head that reads a text as a whole.
+struct Logits {
+  std::vector<float> values;
+  int64_t rows = 0, columns = 0;
+};
+
+// A product in int8. See quantized.cpp.
+struct Ranges {
+  std::vector<float> sizes, least, greatest;  // [uses, in], [uses], [uses]
+};
+
+struct Quantized {
+  std::vector<int8_t> weight;                           // [out, in]
+  std::vector<float> weight_scales;                     // [out]
+  std::vector<float> scales;                            // of inputs, [uses]
+  std::vector<int64_t> zeros;                           // [uses]
+  std::vector<std::vector<float>> factors;              // [uses][in]
+  std::vector<std::vector<float>> out_scales, offsets;  // [uses][out]
+};
+
+class Network {
+ public:
+  // `calibration` makes the products of int8; nullptr for none. Throws `Error` (bad-model), with the tensors that
+  // differ.
+  Network(Config& config, const Weights& weights, const Weights* calibration, const Kernels& kernels,
+          Precision precision, int threads);
+
+  // The logits of each row, computed in batches of similar length.
+  std::vector<Logits> logits(const std::vector<Row>& rows) const;
+
+  // The mean over the pieces of each row.
+  std::vector<Logits> means(const std::vector<Row>& rows) const;
+
+  // Of a pre-trained model, the scores of the vocabulary at these places of one row, [places, pieces].
+  Logits masked(const Row& row, const std::vector<int64_t>& places) const;
+
+  const Kernels& kernels;
+  const Precision precision;
+
+ private:
+  using Batch = std::vector<size_t>;  // indices of rows
+  std::vector<float> states(const std::vector<Row>& rows, const Batch& batch, bool first) const;
+  std::vector<Logits> each(const std::vector<Row>& rows, bool vectors) const;
+  void read_texts(const std::vector<Row>& rows, const Batch& batch, bool vectors, std::vector<Logits>& out) const;
+  std::vector<float> pooled(std::vector<float> states) const;
+
+  const float* keep(std::vector<float> values);
+  const void* keep(std::vector<uint16_t> values);
+  const void* keep(std::vector<int8_t> values);
+  Norm norm(const Weights& weights, const std::string& name);
+  Linear linear(const std::vector<std::string>& names, const Weights& weights, Precision format, Activation activation);
+  std::vector<Linear> whole_linear(const std::vector<std::string>& names, const Weights& weights, const Ranges& ranges,
+                                   bool smooth, Activation activation);
+  std::vector<Block<Linear>> read_block(int64_t number, int64_t uses, const Weights& weights,
+                                        const Weights* calibration);
+  void read_blocks(const Weights& weights, const Weights* calibration);
+  void read_head(const Weights& weights);
+  Activation activation() const;
+
+  const Config& config;
+  const int threads;
+  std::deque<std::vector<float>> floats;
+  std::deque<std::vector<uint16_t>> halves;
+  std::deque<std::vector<int8_t>> bytes;
+  std::deque<Block<Linear>> blocks;
+  std::vector<const Block<Linear>*> depths;
+  Embedding<Linear> tables{};
+  Linear pooler{}, dense{};  // `dense` of the head that scores words
+  Norm dense_norm{};
+  std::vector<float> classifier, classifier_bias;  // of labels, [labels, hidden]; the bias of words
+};
+
+// Throws `Error` (bad-model) for a calibration of another network.
+Ranges read_ranges(const Weights& calibration, const std::string& name, int64_t uses, int64_t in);
+Quantized quantized(std::vector<float> weight, const std::vector<float>& bias, const Ranges& ranges, bool smooth);
+
+// The tensors that a network has, and the differences to those of a file, which are refused with one error.
+std::string stored_name(const Weights& weights, const std::string& name);
+void require_tensors(const Config& config, const Weights& weights, const std::string& place);
+
+}  // namespace albert::lite
