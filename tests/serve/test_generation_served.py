@@ -286,6 +286,7 @@ def test_work_ends_with_a_client_that_leaves(running: Running, stream: bool, mon
     assert steps.count < 20
 
 
+@pytest.mark.ci
 def test_a_stream_past_its_time_ends_with_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Steps(monkeypatch, 0.05)
     service = Service(hosted(folder), limits=Limits(timeout=0.6))
@@ -325,6 +326,7 @@ def test_requests_wait_for_room_in_turn(folder: Path, monkeypatch: pytest.Monkey
         assert idle(service)
 
 
+@pytest.mark.ci
 def test_what_would_not_be_done_in_time_is_refused_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Steps(monkeypatch, 0.02)
     service = Service(hosted(folder), limits=Limits(timeout=2, max_written=31))
@@ -343,6 +345,7 @@ def test_what_would_not_be_done_in_time_is_refused_at_once(folder: Path, monkeyp
         assert idle(service)
 
 
+@pytest.mark.ci
 def test_others_are_answered_while_a_long_text_is_written(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = Steps(monkeypatch, 0.03)
     with running.client() as client, running.client() as second:
