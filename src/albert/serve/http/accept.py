@@ -18,7 +18,7 @@ from albert.serve.http.crowd import Crowd
 _AT_ONCE = 64  # connections accepted in one go, before other work gets its turn
 _SPARE = 96  # descriptors that connections may not use: models and logs need them
 _FEWEST = 4
-_PAUSE = 0.2  # seconds without accepting when there is no room or no descriptor
+_FULL, _OUT = 0.02, 0.2  # seconds without accepting when there is no room, no descriptor
 
 
 class Listener(uvicorn.Server):
@@ -52,15 +52,15 @@ class Listener(uvicorn.Server):
         if not self.should_exit:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
-    def _pause(self, listener: socket.socket) -> None:
+    def _pause(self, listener: socket.socket, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)
-        loop.call_later(_PAUSE, self._listen, listener)
+        loop.call_later(seconds, self._listen, listener)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_AT_ONCE):
             if not self.crowd.make_room():
-                self._pause(listener)
+                self._pause(listener, _FULL)
                 return
             try:
                 connection, _ = listener.accept()
@@ -69,7 +69,7 @@ class Listener(uvicorn.Server):
             except OSError as error:
                 self._out.add(reason=error.strerror, connections=len(self.crowd))
                 if not sum(self.crowd.cut_off_longest() for _ in range(_FEWEST)):
-                    self._pause(listener)
+                    self._pause(listener, _OUT)
                 return
             self._open(connection)
 
