@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from albert.engine import autocast, resolve_precision
 from albert.errors import AlbertError, ErrorKind
-from albert.machine.memory import Tidy, keep_freed_memory
+from albert.machine.memory import keep_freed_memory
 from albert.machine.process import StopRequest
 from albert.training.average import Average
 from albert.training.best import keep_best, merit, merits, newest_with_its_best, out_of_patience
@@ -35,7 +35,6 @@ MAX_ROLLBACKS = 2
 _MAX_RETREATS = 5
 _SLOWER = 0.7  # the rate after a retreat, of the one before
 _MEASURED_STEPS = 8
-_TIDY = 30.0  # seconds; after each step it would cost a sixth of the time
 _LAG = 20  # steps whose numbers a GPU computes before anybody looks, so that it need not wait
 
 
@@ -108,7 +107,6 @@ class Trainer:
         self._lag = _LAG if self.device.type == "cuda" and self.world.size == 1 else 1
         self._unseen: list[_Update] = []
         self._looked = time.perf_counter()
-        self._tidy = Tidy(_TIDY)
 
     # --- a run -----------------------------------------------------------------------------------------
 
@@ -144,7 +142,6 @@ class Trainer:
                 if self.state.step >= self.total or out_of_patience(self.state, self.metric, self.config.patience):
                     break
                 stop = self._step()
-                self._tidy()
                 due = time.monotonic() - saved_at >= self.config.save_seconds
                 if (due or stop) and self._look():
                     self._save()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable
-
-from albert.machine.memory import give_back
 
 _EVERY = 10.0  # seconds
 _WORTH = 1000  # requests since the last call
+
+
+def give_back() -> None:
+    """Returns free pages to the system, wherever they are. Does nothing where the C library has no call for it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 async def keep_small(answered: Callable[[], int]) -> None:
