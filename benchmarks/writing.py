@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 
 from albert.config import AlbertConfig, DecoderConfig
-from albert.generation import Alphabet, GenerationOptions, generate
+from albert.generation import Alphabet, GenerationOptions, begin
 from albert.model import AlbertForText2Text
 
 SHAPE = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "num_hidden_layers": 6}
@@ -29,7 +29,7 @@ def ours(beam: int, ids: torch.Tensor) -> Callable[[], int]:
     mask, types = torch.ones_like(ids), torch.zeros_like(ids)
 
     def write() -> int:
-        generate(model, ids, mask, types, alphabet=Alphabet(2, 3, (0, 1, 2, 4)), options=options)
+        begin(model, ids, mask, types, alphabet=Alphabet(2, 3, (0, 1, 2, 4)), options=options).run()
         return TEXTS * TARGET
 
     return write

@@ -77,6 +77,19 @@ Decoding decoding_of(const albert_lite_decoding* from) {
 
 albert_lite_text text_of(const std::string& text) { return {text.c_str(), text.size()}; }
 
+// Fills answers with work on a model.
+template <class Work>
+int answered(const albert_lite_model* model, albert_lite_answers** answers, const Work& work) {
+  return tried([&] {
+    require_given(model, "model");
+    require_given(answers, "answers");
+    *answers = nullptr;
+    auto made = std::make_unique<albert_lite_answers>();
+    work(model->model, *made);
+    *answers = made.release();
+  });
+}
+
 void count_cut(albert_lite_answers& made, const Output& output) {
   bool cut = false;
   for (const Encoding& row : output.rows) cut = cut || row.cut > 0;
@@ -112,75 +125,55 @@ const char* albert_lite_about(const albert_lite_model* model) { return model == 
 
 int albert_lite_predict(const albert_lite_model* model, const albert_lite_input* inputs, size_t count,
                         const albert_lite_decoding* decoding, albert_lite_answers** answers) {
-  return tried([&] {
-    require_given(model, "model");
-    require_given(answers, "answers");
-    *answers = nullptr;
+  return answered(model, answers, [&](const Model& opened, albert_lite_answers& made) {
     if (count > 0) require_given(inputs, "inputs");
     const Decoding chosen = decoding_of(decoding);
     std::vector<Input> read;
     for (size_t at = 0; at < count; ++at) read.push_back(input_of(inputs[at]));
-    auto made = std::make_unique<albert_lite_answers>();
-    for (Output& output : model->model.outputs(read)) {
-      made->lists.push_back(model->model.decode(output, chosen));
-      count_cut(*made, output);
-      made->logits.push_back(std::move(output.logits));
+    for (Output& output : opened.outputs(read)) {
+      made.lists.push_back(opened.decode(output, chosen));
+      count_cut(made, output);
+      made.logits.push_back(std::move(output.logits));
     }
-    *answers = made.release();
   });
 }
 
 int albert_lite_embed(const albert_lite_model* model, const albert_lite_text* texts, size_t count, int normalize,
                       albert_lite_answers** answers) {
-  return tried([&] {
-    require_given(model, "model");
-    require_given(answers, "answers");
-    *answers = nullptr;
+  return answered(model, answers, [&](const Model& opened, albert_lite_answers& made) {
     if (count > 0) require_given(texts, "texts");
     std::vector<Input> read;
     for (size_t at = 0; at < count; ++at) read.push_back({decoded(texts[at], "text"), {}, {}});
-    auto made = std::make_unique<albert_lite_answers>();
-    for (Output& output : model->model.vectors(read)) {
+    for (Output& output : opened.vectors(read)) {
       Answer answer{"embedding", "", 1.0};
       answer.vector = normalize != 0 ? unit(output.logits[0].values) : output.logits[0].values;
-      made->lists.push_back({std::move(answer)});
-      count_cut(*made, output);
+      made.lists.push_back({std::move(answer)});
+      count_cut(made, output);
     }
-    *answers = made.release();
   });
 }
 
 int albert_lite_fill_mask(const albert_lite_model* model, albert_lite_text text, int64_t top_k,
                           albert_lite_answers** answers) {
-  return tried([&] {
-    require_given(model, "model");
-    require_given(answers, "answers");
-    *answers = nullptr;
+  return answered(model, answers, [&](const Model& opened, albert_lite_answers& made) {
     if (top_k < 0) fail(Kind::kUsage, "top_k", {"0 or more", grouped(top_k), ""});
-    auto made = std::make_unique<albert_lite_answers>();
-    made->lists = model->model.fill_mask(decoded(text, "text"), top_k);
-    *answers = made.release();
+    made.lists = opened.fill_mask(decoded(text, "text"), top_k);
   });
 }
 
 int albert_lite_tokenize(const albert_lite_model* model, albert_lite_text text, albert_lite_text pair, int64_t most,
                          albert_lite_answers** answers) {
-  return tried([&] {
-    require_given(model, "model");
-    require_given(answers, "answers");
-    *answers = nullptr;
+  return answered(model, answers, [&](const Model& opened, albert_lite_answers& made) {
     const std::u32string second = decoded(pair, "pair");
-    const Encoding found = model->model.encode(decoded(text, "text"), pair.data == nullptr ? nullptr : &second, most);
-    auto made = std::make_unique<albert_lite_answers>();
-    made->lists.emplace_back();
+    const Encoding found = opened.encode(decoded(text, "text"), pair.data == nullptr ? nullptr : &second, most);
+    made.lists.emplace_back();
     for (size_t at = 0; at < found.row.ids.size(); ++at) {
-      Answer piece{model->model.tokenizer.pieces->vocabulary.pieces[found.row.ids[at]].text, "", 0};
+      Answer piece{opened.tokenizer.pieces->vocabulary.pieces[found.row.ids[at]].text, "", 0};
       piece.index = found.row.ids[at];
       if (found.texts[at] >= 0) piece.start = found.starts[at], piece.end = found.ends[at];
-      made->lists[0].push_back(std::move(piece));
+      made.lists[0].push_back(std::move(piece));
     }
-    made->cut = found.cut > 0;
-    *answers = made.release();
+    made.cut = found.cut > 0;
   });
 }
 

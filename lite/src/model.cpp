@@ -25,19 +25,17 @@ static Json read_folder(const std::string& folder) {
   return read_object(place, Kind::kConfig);
 }
 
-// The folder, if it has a config.json: without one, nothing else in it is looked at.
-static const std::string& required(const std::string& folder) {
-  read_folder(folder);
-  return folder;
+static std::optional<Json> read_manifest(const std::string& folder) {
+  const std::string path = folder + "/manifest.json";
+  if (!exists(path)) return {};
+  return read_object(path);
 }
 
 // Whether the manifest vouches for a file: it lists it with its size, or there is no manifest. Hashes are not computed:
 // they would take as long as all the rest of a cold start.
-static bool vouched(const std::string& folder, const std::string& name) {
-  const std::string path = folder + "/manifest.json";
-  if (!exists(path)) return true;
-  const Json manifest = read_object(path);
-  const Json* files = manifest.get("files");
+static bool vouched(const std::optional<Json>& manifest, const std::string& folder, const std::string& name) {
+  if (!manifest) return true;
+  const Json* files = manifest->get("files");
   const Json* entry = files == nullptr ? nullptr : files->get(name);
   const Json* size = entry == nullptr ? nullptr : entry->get("size");
   if (size == nullptr) return false;
@@ -53,7 +51,7 @@ static int64_t common_width(const Config& config) {
                   std::gcd(config.intermediate, config.hidden / config.heads));
 }
 
-Precision Model::precision_of(const Options& options, const Kernels& kernels) {
+Precision Model::precision_of(const Options& options, const Kernels& kernels, const std::optional<Json>& manifest) {
   const std::string& wanted = options.precision;
   const bool there = exists(folder + kInt8);
   if (wanted != "auto" && wanted != "fp32" && wanted != "bf16" && wanted != "int8")
@@ -66,22 +64,24 @@ Precision Model::precision_of(const Options& options, const Kernels& kernels) {
          {"int8.safetensors in it", "none", "make it: albert export MODEL --to int8 --dev DEV"});
   const bool able = common_width(config) % 4 == 0;
   if (wanted == "int8" && !able) fail(Kind::kUsage, "precision int8", {"widths that are multiples of 4", "others", ""});
-  whole =
-      wanted == "int8" || (wanted == "auto" && there && able && kernels.whole && vouched(folder, "int8.safetensors"));
+  whole = wanted == "int8" || (wanted == "auto" && there && able && kernels.whole &&
+                               vouched(manifest, folder, "int8.safetensors"));
   return wanted != "fp32" && kernels.bfloat16 ? Precision::kBFloat16 : Precision::kFloat32;
 }
 
-Model::Model(const std::string& folder, const Options& options)
-    : tokenizer(required(folder), options.plain), folder(folder) {
+Model::Model(const std::string& folder, const Options& options) : Model(folder, options, read_folder(folder)) {}
+
+Model::Model(const std::string& folder, const Options& options, const Json& raw)
+    : tokenizer(folder, options.plain), folder(folder) {
   const std::string place = folder + "/config.json";
-  const Json raw = read_folder(folder);
   config = read_config(raw, place);
   settings = read_settings(raw, config, place);
   task = task_of(config, settings, place);
   const Kernels& kernels = choose_kernels(options.instructions, common_width(config));
-  const Precision precision = precision_of(options, kernels);
+  const std::optional<Json> manifest = read_manifest(folder);
+  const Precision precision = precision_of(options, kernels, manifest);
   for (const char* name : {"config.json", "tokenizer_config.json", "spiece.model", "model.safetensors"})
-    if (exists(folder + "/" + name)) vouched(folder, name);
+    if (exists(folder + "/" + name)) vouched(manifest, folder, name);
   const Weights weights(folder + kWeights);
   std::optional<Weights> calibration;
   if (whole) calibration.emplace(folder + kInt8);

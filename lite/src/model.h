@@ -36,8 +36,10 @@ class Model {
   Tokenizer tokenizer;
 
  private:
+  // `raw` is the config.json: without one, nothing else in a folder is looked at.
+  Model(const std::string& folder, const Options& options, const Json& raw);
   std::vector<Encoding> rows_of(const Input& input) const;
-  Precision precision_of(const Options& options, const Kernels& kernels);
+  Precision precision_of(const Options& options, const Kernels& kernels, const std::optional<Json>& manifest);
 
   std::string folder;
   bool whole = false;  // int8

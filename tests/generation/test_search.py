@@ -13,7 +13,7 @@ from torch import Tensor
 
 from albert.config import DecoderConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.generation import Alphabet, GenerationOptions, Hypothesis, generate
+from albert.generation import Alphabet, GenerationOptions, Hypothesis, begin
 from albert.generation.rules import Rules
 from albert.model.decoder import AlbertForText2Text
 from conftest import small_config
@@ -39,8 +39,8 @@ def write(
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     options = {"max_length": 12, **options}
-    return generate(model, ids, mask, torch.zeros_like(ids), alphabet=ALPHABET, prefix=prefix, count=count,
-                    options=GenerationOptions(**options))  # fmt: skip
+    return begin(model, ids, mask, torch.zeros_like(ids), alphabet=ALPHABET, prefix=prefix, count=count,
+                 options=GenerationOptions(**options)).run()  # fmt: skip
 
 
 def next_scores(model: AlbertForText2Text, row: list[int], written: list[int], **options: Any) -> Tensor:

@@ -2,6 +2,6 @@
 
 from albert.generation.options import GenerationOptions
 from albert.generation.rules import Alphabet
-from albert.generation.search import Hypothesis, Search, begin, generate
+from albert.generation.search import Hypothesis, Search, begin
 
-__all__ = ["Alphabet", "GenerationOptions", "Hypothesis", "Search", "begin", "generate"]
+__all__ = ["Alphabet", "GenerationOptions", "Hypothesis", "Search", "begin"]

@@ -67,28 +67,6 @@ def begin(
     return _Beam(model, memory, rules, prefix, count, limit)
 
 
-def generate(
-    model: AlbertForText2Text,
-    input_ids: Int[Tensor, "texts source"],
-    attention_mask: Int[Tensor, "texts source"],
-    token_type_ids: Int[Tensor, "texts source"],
-    *,
-    alphabet: Alphabet,
-    options: GenerationOptions,
-    prefix: Sequence[int] = (),
-    count: int = 1,
-) -> list[list[Hypothesis]]:
-    """Up to `count` hypotheses for each text, the best first; of a beam all that finished count.
-
-    Of a text that reached the limit before any hypothesis ended, those so far are given, marked as `cut`.
-    """
-    search = begin(model, input_ids, attention_mask, token_type_ids, alphabet=alphabet, options=options,
-                   prefix=prefix, count=count)  # fmt: skip
-    while not search.done:
-        search.step()
-    return search.best()
-
-
 class Search(ABC):
     """Texts in the making: call `step` until they are `done`. Finished texts leave the batch.
 
@@ -119,8 +97,17 @@ class Search(ABC):
         else:
             self._choose()
 
+    def run(self) -> list[list[Hypothesis]]:
+        """Writes all texts to their ends, and gives the `best`."""
+        while not self.done:
+            self.step()
+        return self.best()
+
     def best(self) -> list[list[Hypothesis]]:
-        """The `count` best of what was found for each text."""
+        """Up to `count` hypotheses for each text, the best first; of a beam all that ended compete.
+
+        Of a text that reached the limit before any hypothesis ended, those so far are given, marked as `cut`.
+        """
         return [sorted(hypotheses, key=lambda one: one.rank)[: self.count] for hypotheses in self.found]
 
     def so_far(self) -> dict[int, tuple[int, ...]]:

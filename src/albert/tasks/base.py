@@ -206,6 +206,11 @@ class Task(ABC):
         other.metric = metric
         return other
 
+    @property
+    def _offsets(self) -> bool:
+        """Whether encodings hold the places of pieces."""
+        return self.points or self.placed
+
     def with_places(self) -> Self:
         """This task, whose encodings hold the places of pieces in their texts."""
         other = copy.copy(self)
@@ -275,11 +280,9 @@ class Task(ABC):
         """The rows of each example. `Encoding.cut` is how many pieces they left out."""
         texts = [example.texts for example in examples]
         if lengths.stride is None:
-            rows = tokenizer.encode_batch(texts, max_length=lengths.max_length, offsets=self.points or self.placed)
+            rows = tokenizer.encode_batch(texts, max_length=lengths.max_length, offsets=self._offsets)
             return [[row] for row in rows]
-        return tokenizer.windows(
-            texts, max_length=lengths.max_length, stride=lengths.stride, offsets=self.points or self.placed
-        )
+        return tokenizer.windows(texts, max_length=lengths.max_length, stride=lengths.stride, offsets=self._offsets)
 
     def features(self, tokenizer: Tokenizer, examples: Sequence[Example], lengths: Lengths) -> tuple[Features, int]:
         """All examples encoded, in portions to save memory, and how many of them were cut."""
@@ -295,5 +298,5 @@ class Task(ABC):
                     owners.extend([owner] * len(rows))
                     yield from rows
 
-        features = Features.build(encodings(), offsets=self.points or self.placed, owners=owners, grouped=self.grouped)
+        features = Features.build(encodings(), offsets=self._offsets, owners=owners, grouped=self.grouped)
         return features, cut

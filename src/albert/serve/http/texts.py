@@ -24,14 +24,18 @@ class GenerateRequest(shape.BaseRequest):
     early_stop: bool = Field(True, description="False: search on until no other text can win.")
     sample: bool = Field(False, description="Draw pieces at random.")
     temperature: float = Field(1.0, ge=0.01, le=100, description="Below 1 sharpens the draws.")
-    sampling_top_k: int = Field(0, ge=0, le=1_000_000, description="Draw among so many likeliest pieces; 0: all.")
+    sampling_top_k: int = Field(0, ge=0, le=1_000_000, description="Draw among this many most likely pieces; 0: all.")
     top_p: float = Field(1.0, gt=0, le=1, description="Draw among the fewest pieces with this probability.")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the draws.")
-    no_repeat_ngram: int = Field(0, ge=0, le=65_536, description="No run of so many pieces comes twice; 0: it may.")
-    repetition_penalty: float = Field(1.0, ge=0.1, le=10, description="Above 1 makes pieces that are there unlikely.")
+    no_repeat_ngram: int = Field(
+        0, ge=0, le=65_536, description="No run of this many pieces comes twice; 0: no such rule."
+    )
+    repetition_penalty: float = Field(
+        1.0, ge=0.1, le=10, description="Above 1, pieces that were written before become less likely."
+    )
     prefix: str = Field("", max_length=1000, description="How every text begins.")
-    min_length: int = Field(1, ge=0, le=65_536, description="Pieces of the shortest text.")
-    max_length: int = Field(256, ge=1, le=65_536, description="Pieces of the longest text.")
+    min_length: int = Field(1, ge=0, le=65_536, description="Length of the shortest text, in pieces.")
+    max_length: int = Field(256, ge=1, le=65_536, description="Length of the longest text, in pieces.")
     token_scores: bool = Field(False, description="Also the log-probability of each piece.")
     alignments: bool = Field(False, description="Also the parts of the source behind each piece.")
 
