@@ -162,16 +162,19 @@ def test_a_busy_model_leaves_half_of_the_time_to_another() -> None:
     within(test, batch_tokens=20)
 
 
-def test_a_model_that_was_idle_has_no_claim_on_the_past() -> None:
+@pytest.mark.parametrize("idle_first", [False, True])
+def test_a_model_that_was_idle_has_no_claim_on_the_past(idle_first: bool) -> None:
     async def test(queue: ComputeQueue) -> None:
         record = Recorder(1e-4)
         busy, idle = Lane("busy", record), Lane("idle", record)
-        busy.account.spent = 100.0
-        first = queue.run(busy, rows_of(*[20] * 10, mark=1), call())
-        second = queue.run(idle, rows_of(*[20] * 10, mark=2), call())
-        await asyncio.gather(first, second)
+        await queue.run(busy, rows_of(*[20] * 20), call())
+        record.batches.clear()
+        jobs = [queue.run(busy, rows_of(*[20] * 10, mark=1), call()),
+                queue.run(idle, rows_of(*[20] * 10, mark=2), call())]  # fmt: skip
+        await asyncio.gather(*(reversed(jobs) if idle_first else jobs))
         marks = [batch[0] for batch in record.batches]
         assert 1 in marks[:4]
+        assert 2 in marks[:4]
 
     within(test, batch_tokens=20)
 

@@ -63,7 +63,7 @@ class Computed(NamedTuple):
 class Account:
     """What a kind of work has cost. Lanes that share one share one turn, too."""
 
-    spent: float = 0.0  # seconds of computing, never behind that of the idlest lane at work
+    spent: float = 0.0  # seconds of computing, and those of others while it was idle
     tokens: float = 0.0  # tokens computed recently, and the seconds that they took
     seconds: float = 0.0
 
@@ -113,6 +113,7 @@ class ComputeQueue:
         self.workers = workers
         self._lanes: list[Lane] = []  # lanes with waiting jobs
         self._wake = asyncio.Event()
+        self._reached = 0.0  # what the lane of the last batch had spent: an idle lane gets no credit for earlier times
         self._idle = 0  # workers
         self._threads = ThreadPoolExecutor(workers, "engine", torch.set_num_threads, (threads,))
         self._tasks: list[asyncio.Task[None]] = []
@@ -200,8 +201,7 @@ class ComputeQueue:
     def _enqueue(self, job: Job) -> None:
         lane = job.lane
         if lane not in self._lanes:
-            if self._lanes:  # a lane that was idle gets no credit for it
-                lane.account.spent = max(lane.account.spent, min(other.account.spent for other in self._lanes))
+            lane.account.spent = max(lane.account.spent, self._reached)
             self._lanes.append(lane)
         lane.jobs.append(job)
         lane.waiting += len(job.features.ids)
@@ -232,6 +232,7 @@ class ComputeQueue:
         While other workers are idle, the batch is at most a fair share of what waits.
         """
         lane = min(self._lanes, key=lambda lane: lane.account.spent)
+        self._reached = max(self._reached, lane.account.spent)
         batch: list[tuple[Job, int]] = []
         room = min(self.limits.batch_tokens, lane.waiting // (1 + self._idle))
         now = time.monotonic()

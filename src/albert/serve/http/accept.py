@@ -71,7 +71,10 @@ class Listener(uvicorn.Server):
                 if not sum(self.crowd.cut_off_longest() for _ in range(_FEWEST)):
                     self._pause(listener, _OUT)
                 return
-            self._open(connection)
+            if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # its client reset it while it waited
+                connection.close()
+            else:
+                self._open(connection)
 
     def _open(self, connection: socket.socket) -> None:
         connection.setblocking(False)
