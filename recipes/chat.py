@@ -48,7 +48,8 @@ parser.add_argument("--out", type=Path, default=Path("runs/chat"))
 arguments = parser.parse_args()
 
 files = SETS["CLINC150"].files(arguments.tasks, arguments.models / "data")
-rows = [json.loads(line) for line in files.test.read_text(encoding="utf-8").splitlines()]
+with files.test.open(encoding="utf-8") as file:
+    rows = [json.loads(line) for line in file]
 texts, gold = [one["text"] for one in rows], [one["label"] for one in rows]
 intents = Predictor.load(arguments.models / "CLINC150-model")
 reader = Predictor.load(arguments.reader) if arguments.reader else None

@@ -35,14 +35,16 @@ from albert.tasks.base import Output
 from albert.tasks.stored import StoredCascade, StoredHybrid
 
 
-def scores_of(wanted: TaskSet, task: Task, labels: tuple[str, ...], outputs: list[Output]) -> float:
-    """The set's score of these outputs."""
+def scores_of(
+    wanted: TaskSet, task: Task, labels: tuple[str, ...], outputs: list[Output], dev: list[Output]
+) -> float:  # fmt: skip
+    """The set's score of these outputs, with the thresholds that are best on dev."""
     if wanted.metric == "map":
         from albert.tasks.metrics import softmax
 
         likely = [float(softmax(output.pooled)[labels.index("1")]) for output in outputs]
         return ranked(likely, [output.example for output in outputs], "1")["map"]
-    return task.score(outputs, labels, task.tune(outputs, labels))[wanted.metric]
+    return task.score(outputs, labels, task.tune(dev, labels))[wanted.metric]
 
 
 def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
@@ -70,27 +72,30 @@ def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
 
     def learned(own: np.ndarray) -> StoredHybrid | None:
         """What is learned on these rows of dev; None where words do not help the score there."""
-        found = weigh(kind, pooled[own], words["dev"][own], gold[own])
+        weighed = weigh(kind, pooled[own], words["dev"][own], gold[own])
         places = np.flatnonzero(own)
         alone = [head["dev"][place] for place in places]
-        mixed = [replace(base, hybrid=found).beside(head["dev"][place], words["dev"][place]) for place in places]
-        return None if scores_of(wanted, task, labels, mixed) < scores_of(wanted, task, labels, alone) else found
+        mixed = [replace(base, hybrid=weighed).beside(head["dev"][place], words["dev"][place]) for place in places]
+        score, before = (scores_of(wanted, task, labels, found, found) for found in (mixed, alone))
+        return None if score < before else weighed
 
     if files.dev == files.test:
         fold = folds(len(gold))
         parted = [learned(fold != n) for n in range(FOLDS)]
-        chosen = [parted[n] for n in fold]
+        chosen = {part: [parted[n] for n in fold] for part in parts}
     else:
-        chosen = [learned(np.ones(len(gold), bool))] * len(parts["test"])
+        one = learned(np.ones(len(gold), bool))
+        chosen = {part: [one] * len(examples) for part, examples in parts.items()}
     whole = weigh(kind, pooled, words["dev"], gold)
-    joined = [
-        replace(base, hybrid=own).beside(output, row)
-        for output, row, own in zip(head["test"], words["test"], chosen, strict=True)
-    ]
-    alone = [Output(example, [row]) for example, row in zip(parts["test"], words["test"], strict=True)]
+    alone, joined = {}, {}
+    for part, examples in parts.items():
+        alone[part] = [Output(example, [row]) for example, row in zip(examples, words[part], strict=True)]
+        joined[part] = [replace(base, hybrid=own).beside(output, row)
+                        for output, row, own in zip(head[part], words[part], chosen[part], strict=True)]  # fmt: skip
     found = {
-        "albert": scores_of(wanted, task, labels, head["test"]), "linear": scores_of(wanted, task, labels, alone),
-        "hybrid": scores_of(wanted, task, labels, joined), "head": whole.head, "words": whole.words,
+        **{name: scores_of(wanted, task, labels, outputs["test"], outputs["dev"])
+           for name, outputs in (("albert", head), ("linear", alone), ("hybrid", joined))},
+        "head": whole.head, "words": whole.words,
         "seconds": seconds, "bytes": len(model.to_bytes()),
     }  # fmt: skip
     if arguments.cascade:

@@ -262,6 +262,26 @@ def imdb(tasks: Path, work: Path) -> Files:
     return Files(first, dev, write_rows(work / "imdb-test.jsonl", test))
 
 
+def newsgroups(tasks: Path, work: Path) -> Files:
+    """Bodies only, parted by date; 1,000 of the training rows for dev."""
+    train, test = (xz_rows(tasks / "20ng" / f"{part}.jsonl.xz") for part in ("train", "test"))
+    return Files(*divided(train, 1000, work, "20ng"), write_rows(work / "20ng-test.jsonl", test))
+
+
+def hyperpartisan(fold: int) -> Callable[[Path, Path], Files]:
+    """One of ten folds, drawn by seed 0, is the test part, and the next one is dev."""
+
+    def files(tasks: Path, work: Path) -> Files:
+        rows = xz_rows(tasks / "hyperpartisan" / "articles.jsonl.xz")
+        random.Random(0).shuffle(rows)
+        folds = [rows[n::10] for n in range(10)]
+        test, dev = folds[fold], folds[(fold + 1) % 10]
+        parts = {"train": [row for row in rows if row not in test and row not in dev], "dev": dev, "test": test}
+        return Files(*(write_rows(work / f"hyperpartisan-{fold}-{name}.jsonl", part) for name, part in parts.items()))
+
+    return files
+
+
 def medquad(tasks: Path, work: Path) -> Files:
     """Questions and answers, 1,000 each for dev and test."""
     rows = [

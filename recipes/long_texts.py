@@ -1,0 +1,121 @@
+"""Long texts, each way to read them: the beginning, windows of text, the whole by attention windows, and words alone.
+
+    python recipes/long_texts.py TASKS --only Hyperpartisan --folds 1        about half an hour of one core
+    python recipes/long_texts.py TASKS                                       all sets and ways; many hours
+
+TASKS is the folder of the task sets. "linear" is a linear SVM on TF-IDF of words and pairs of words, its penalty chosen
+on dev. "beginning" reads 256 pieces, "windows" reads all by windows of 256, "whole" all up to --length by a model of
+`albert lengthen`, "whole, hybrid" the same with `--hybrid`. Checkpoints are chosen on dev; scores are accuracy on test.
+A finished run is kept in --out and an interrupted one resumes, so a repeated call goes on.
+--table prints what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+from tasksets import Files, hyperpartisan, imdb, newsgroups
+
+import albert
+from albert.export.lengthen import lengthen
+
+PENALTIES = (0.03, 0.1, 0.3, 1.0)  # scikit-learn's C
+SETS: dict[str, tuple[list[Callable[[Path, Path], Files]], float]] = {  # folds and epochs
+    "20 Newsgroups": ([newsgroups], 3),
+    "Hyperpartisan": ([hyperpartisan(fold) for fold in range(10)], 4),
+    "IMDB": ([imdb], 1),
+}
+WAYS: dict[str, dict[str, Any]] = {
+    "beginning": {"max_length": 256},
+    "windows": {"max_length": 256, "stride": 32},
+    "whole": {},
+    "whole, hybrid": {"hybrid": True},
+}
+
+
+def linear(files: Files) -> float:
+    """Accuracy of the linear SVM."""
+    (train, y), (dev, dev_y), (test, test_y) = map(read, (files.train, files.dev, files.test))
+    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    x, dev_x, test_x = vectors.fit_transform(train), vectors.transform(dev), vectors.transform(test)
+    models = [LinearSVC(C=c).fit(x, y) for c in PENALTIES]
+    return float(max(models, key=lambda model: model.score(dev_x, dev_y)).score(test_x, test_y))
+
+
+def read(path: Path) -> tuple[list[str], list[str]]:
+    """Texts and labels."""
+    with path.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [row["text"] for row in rows], [str(row["label"]) for row in rows]
+
+
+def tuned(files: Files, way: str, epochs: float, folder: Path) -> float:
+    """Accuracy after fine-tuning this way."""
+    options = dict(WAYS[way])
+    if "max_length" not in options:
+        options |= {"init": long_starter(), "max_length": arguments.length}
+    predictor = albert.train(
+        files.train, dev=files.dev, out=folder, resume=True, quiet=True, text="text", label="label",
+        settings={"epochs": epochs, "batch_size": 32, "lr": arguments.lr, "patience": 0, "seed": arguments.seed},
+        **options,
+    )  # fmt: skip
+    accuracy: float = predictor.evaluate(files.test).scores["accuracy"]
+    shutil.rmtree(folder)
+    return accuracy
+
+
+def long_starter() -> Path:
+    """The starter with more positions, made once."""
+    folder = Path(arguments.out / f"starter-{arguments.length}")
+    if not folder.exists():
+        lengthen("starter", folder, to=arguments.length)
+    return folder
+
+
+def kept(name: str, fold: int, way: str) -> dict[str, float] | None:
+    """A result from --out. A missing one is made now (with --table: None)."""
+    run = f"{name}-{fold}-{way}-{arguments.seed}"
+    path = arguments.out / f"{run}.json"
+    if not path.exists():
+        if arguments.table:
+            return None
+        made, epochs = SETS[name]
+        files, began = made[fold](arguments.tasks, arguments.out / "data"), time.monotonic()
+        score = linear(files) if way == "linear" else tuned(files, way, epochs, arguments.out / run)
+        path.write_text(json.dumps({"accuracy": score, "seconds": time.monotonic() - began}))
+        print(f"{run}: {score:.3f}", flush=True)
+    found: dict[str, float] = json.loads(path.read_text())
+    return found
+
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("tasks", type=Path)
+parser.add_argument("--only", default=",".join(SETS))
+parser.add_argument("--ways", default="linear;" + ";".join(WAYS))
+parser.add_argument("--folds", type=int, default=10)
+parser.add_argument("--length", type=int, default=1024, help="pieces of a whole text")
+parser.add_argument("--lr", type=float, default=1.5e-4)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--table", action="store_true")
+parser.add_argument("--out", type=Path, default=Path("runs/long-texts"))
+arguments = parser.parse_args()
+
+arguments.out.mkdir(parents=True, exist_ok=True)
+print(f"{time.strftime('%Y-%m-%d')}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+print("| set | way | accuracy | folds | minutes a fold |\n" + "|---" * 5 + "|", flush=True)
+for each in arguments.only.split(","):
+    for way in arguments.ways.split(";"):
+        folds = range(min(arguments.folds, len(SETS[each][0])))
+        if runs := [found for fold in folds if (found := kept(each, fold, way))]:
+            mean, minutes = (statistics.mean(run[key] for run in runs) for key in ("accuracy", "seconds"))
+            print(f"| {each} | {way} | {mean:.3f} | {len(runs)} | {minutes / 60:.1f} |", flush=True)
