@@ -10,7 +10,7 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -m "not slow and not ci" -n auto --dist loadfile --no-loadscope-reorder
 
-test-ci: .venv/installed-dev
+test-ci: .venv/installed-dev build/node
 	$(BIN)/python -m pytest -m "ci and not slow" -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/installed-dev
@@ -43,6 +43,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_floors.py
+
+# onnxruntime-web, for tests under node. Where it cannot be had they are skipped.
+build/node:
+	-npm install --prefix $@ --no-audit --no-fund --ignore-scripts onnxruntime-web@1.30.0
 
 # albert-lite, the engine without torch: the library, then its tests (docs/edge.md).
 lite: .venv/installed-dev
