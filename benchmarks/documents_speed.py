@@ -26,7 +26,7 @@ import torch
 import albert
 from albert.documents.extracted import Extracted
 from albert.documents.passages import passages
-from albert.documents.vectors import Matrix
+from albert.documents.vectors import Matrix, best_rows
 from albert.predict.predictor import Predictor
 from documents import read_squad
 
@@ -104,7 +104,7 @@ def nearest(count: int, size: int, questions: list[str]) -> None:
     numbers = rng.integers(-127, 128, (count, size), np.int8)
     matrix = Matrix(np.arange(1, count + 1), np.full(count, 1 / 1500, np.float32), numbers)
     vectors = {question: rng.normal(size=size).astype(np.float32) for question in questions}
-    timed("vectors by blocked products", lambda q: matrix.nearest(vectors[q], 100), questions)
+    timed("vectors by blocked products", lambda q: best_rows(matrix.cosines(vectors[q]), 100), questions)
     try:
         import apsw  # many a Python's own sqlite3 loads no extensions
         import sqlite_vec

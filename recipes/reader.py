@@ -2,6 +2,7 @@
 
     python recipes/reader.py TASKS --init READER --out runs/reader           writes the rows and trains
     python recipes/reader.py TASKS --init READER --out runs/reader --rows    the rows alone
+    python recipes/reader.py TASKS --init READER --out runs/reader --ship    also writes the reader of the package
 
 TASKS is the folder of the task sets, READER a model that `results.py TASKS --only "SQuAD 1.1"` trained. The rows are
 passages as an index cuts them, under their article's title, as `albert ask` shows them to a reader. Half have their
@@ -21,16 +22,53 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from tasksets import SETS, write_rows
 
 import albert
 from albert.documents.extracted import Extracted
 from albert.documents.passages import passages, shown
+from albert.model import save_model
+from albert.predict.predictor import Predictor
+from albert.storage.files import write_file
+from albert.storage.replacing import new_files
 from albert.tasks.squad_metrics import normalize_answer
 
 QUESTIONS = 4_000  # an answer and a silence each
 CHANGED = 0.2  # of the silences are questions with a name or number changed
 _NAMED = re.compile(r"(?<=\w )(?:[A-Z][\w'-]+(?: [A-Z][\w'-]+)*|\d[\d,.]*\d|\d)")
+
+ASSETS = Path(__file__).parents[1] / "src" / "albert" / "assets" / "reader"
+CARD = """---
+language: en
+license: apache-2.0
+library_name: albert-nlp
+pipeline_tag: question-answering
+---
+# reader
+
+Finds the answer to a question in a passage, or says that the passage has none. It comes with the package; `albert ask`
+reads with it.
+
+| | |
+|---|---|
+| network | the [starter](../starter/README.md)'s, with a head for start and end; {parameters:,} parameters in float16 |
+| learned | SQuAD 1.1's training part without 20 articles, then {rows:,} passages of it, half without an answer |
+| {dev:,} such passages of those 20 articles | F1 {f1:.3f}, exact {exact:.3f}; silence for all has {silence:.3f} |
+
+`python recipes/reader.py TASKS --init READER --ship` made it and this card. What it finds in whole folders
+is measured in docs/documents.md.
+
+## Corpus and licences
+
+SQuAD: paragraphs of Wikipedia and questions about them (CC BY-SA 4.0). The text is not part of the package; the weights
+are Apache-2.0.
+
+## Limits
+
+It reads English. An answer is a part of the passage; it does not add up, compare or reason. It may be sure and wrong,
+above all where a passage tells of something similar.
+"""
 
 Row = dict[str, Any]
 
@@ -103,6 +141,27 @@ def asked(row: Row, context: str, answers: list[Row]) -> Row:
     return {"title": row["title"], "question": row["question"], "context": context, "answers": answers}
 
 
+def ship(model: Path, train: Path, dev: Path) -> None:
+    """Writes the package's folder and prints the card."""
+    predictor = Predictor.load(model)
+    evaluation = predictor.evaluate(dev)
+    card = CARD.format(
+        parameters=sum(p.numel() for p in predictor.model.parameters()), rows=lines(train), dev=lines(dev),
+        f1=evaluation.scores["f1"], exact=evaluation.scores["exact"], silence=evaluation.baseline,
+    )  # fmt: skip
+    with new_files(ASSETS) as staged:
+        save_model(predictor.model, staged, dtype=torch.float16)
+        predictor.tokenizer.save(staged)
+        write_file(staged / "README.md", card)
+    print(card)
+
+
+def lines(path: Path) -> int:
+    """How many rows a file has."""
+    with path.open(encoding="utf-8") as file:
+        return sum(1 for _ in file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", type=Path)
@@ -110,6 +169,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/reader"))
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--rows", action="store_true", help="write the rows alone")
+    parser.add_argument("--ship", action="store_true", help="write the package's reader")
     arguments = parser.parse_args()
     work = arguments.out / "data"
     files = SETS["SQuAD 1.1"].files(arguments.tasks, work)
@@ -120,6 +180,8 @@ def main() -> None:
             train, dev=dev, out=arguments.out / "model", task="qa", init=arguments.init, max_length=256,
             settings={"epochs": 1.0, "batch_size": 32, "lr": arguments.lr, "patience": 0}, resume=True,
         )  # fmt: skip
+    if arguments.ship:
+        ship(arguments.out / "model", train, dev)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a model's name to a folder on disk: a path, the starter, or a hub id (the only use of the network)."""
+"""From a model's name to a folder: a path, a model of the package, or a hub id (the only use of the network)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from albert.errors import AlbertError, ErrorKind
 from albert.storage.files import MANIFEST
 from albert.storage.replacing import current_files
 
-STARTER = "starter"  # the pre-trained model that the package ships
+STARTER, READER = "starter", "reader"  # what the package ships: a pre-trained model, and one that answers questions
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LEGACY_ID = re.compile(r"albert-(base|large|xlarge|xxlarge)-v[12]")  # ids from before ids had owners
 _FILES = [
@@ -42,7 +42,9 @@ def model_files(name: str | Path) -> list[Path]:
 
 
 def model_folder(name: str | Path) -> Path:
-    """The folder of a model: `name` itself, our own for "starter", or the local snapshot of a hub id ("owner/name").
+    """The folder of a model: `name` itself, our own for "starter" or "reader", or the local snapshot of a hub id.
+
+    A hub id has the form "owner/name".
 
     Environment: HF_HOME, HF_HUB_OFFLINE and HF_TOKEN, as huggingface_hub reads them. Raises `AlbertError` (bad-model)
     if none of them exists.
@@ -51,8 +53,8 @@ def model_folder(name: str | Path) -> Path:
     if str(name) and os.path.isdir(path):  # unlike Path's methods, it raises no error for an impossible name
         return current_files(path)
     text = str(name)
-    if text == STARTER:
-        return Path(str(resources.files("albert") / "assets" / STARTER))
+    if text in (STARTER, READER):
+        return Path(str(resources.files("albert") / "assets" / text))
     if not _is_hub_id(text, path):
         raise _missing(text, path)
     from huggingface_hub import snapshot_download

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from test_onnx import OUTPUTS, batch, model, wanted
 
 from albert.engine import calibrate
 from albert.export.onnx_graph import graph_of
 from albert.model import HEADS
 from conftest import ROOT
 from rows import features
-from test_onnx import OUTPUTS, batch, model, wanted
 
 PACKAGES = Path(os.environ.get("ALBERT_NODE_PACKAGES", ROOT / "build" / "node"))  # `make build/node`
 pytestmark = [

@@ -18,6 +18,7 @@ IndexFile = Annotated[Path, typer.Argument(help="The index, a file that `albert 
 Paths = Annotated[str | None, typer.Option("--filter", help="Only files whose name matches, such as 'policies/*'.")]
 TopK = Annotated[int, typer.Option("--top-k", min=1, max=1000, help="Passages at most.")]
 Rerank = Annotated[str | None, typer.Option(help="Model of pairs that reads the first 20 passages with the query.")]
+Reader = Annotated[str, typer.Option(help="Model for question answering, by default our own; none for FAQs alone.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
 
@@ -97,7 +98,7 @@ def search(
 def ask(
     file: IndexFile,
     question: Annotated[str, typer.Argument(help="A question.")],
-    reader: Annotated[str | None, typer.Option(help="Model for question answering; without one, FAQs alone.")] = None,
+    reader: Reader = "reader",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="No answer is given below this score.")] = 0.5,
     top_k: Annotated[int, typer.Option("--top-k", min=1, max=100, help="Passages that are read.")] = 10,
     filter: Paths = None,
@@ -119,7 +120,7 @@ def ask(
 
 def chat(
     file: IndexFile,
-    reader: Annotated[str | None, typer.Option(help="Model for question answering; without one, FAQs alone.")] = None,
+    reader: Reader = "reader",
     intents: Annotated[
         str | None, typer.Option(help="Classifier of what people want, with a fallback that leads to the documents.")
     ] = None,
@@ -151,7 +152,7 @@ def _asked() -> str:
 
 def mcp(
     file: IndexFile,
-    reader: Annotated[str | None, typer.Option(help="Model for question answering; without one, FAQs alone.")] = None,
+    reader: Reader = "reader",
 ) -> None:
     """Offer an index to programs that speak the Model Context Protocol, on standard input and output."""
     from albert.documents import Index
@@ -167,7 +168,7 @@ def _model(name: str | None) -> Any:
     """A fine-tuned model; None where none was asked for."""
     from albert.predict.predictor import Predictor
 
-    return None if name is None else Predictor.load(name)
+    return None if name in (None, "none") else Predictor.load(name)
 
 
 def existing(path: Path) -> Path:

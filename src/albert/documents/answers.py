@@ -97,7 +97,7 @@ def chosen(
     if best is None:
         return Answer(question, "", 0.0, nearest[0] if nearest else None, others=nearest[1:])
     score = 1 / (1 + math.exp(-max(min(best.odds, _MOST), -_MOST)))
-    if score < threshold:
+    if score <= threshold:
         return Answer(question, "", score, nearest[0], others=nearest[1:])
     others = tuple(hit for hit in nearest if hit is not best.hit)
     return Answer(question, best.text, score, best.hit, best.start, best.end, others)

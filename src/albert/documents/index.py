@@ -189,13 +189,12 @@ class Index:
             raise AlbertError(ErrorKind.USAGE, "top_k", expected="a whole number from 1 to 1,000", got=str(top_k))
         depth = max(top_k, DEPTH)
         bm25 = by_words(self.store, query, depth, path) if words else {}
-        ranked: dict[str, Iterable[int]] = {"words": bm25}
+        near: dict[int, float] = {}
         if vectors and query.strip() and (encoder := self.encoder) is not None:
-            ranked["vectors"] = by_vectors(self.store, self._vectors(), encoder([query])[0], depth, path)
-        if rerank is None:
-            return hits(self.store, fused(ranked, top_k), bm25)
-        found = hits(self.store, fused(ranked, max(top_k, REREAD)), bm25)
-        return reranked(query, found, rerank)[:top_k]
+            near = by_vectors(self.store, self._vectors(), encoder([query])[0], depth, path, also=bm25)
+        count = top_k if rerank is None else max(top_k, REREAD)
+        found = hits(self.store, fused(bm25, near, depth, count), bm25)
+        return found if rerank is None else reranked(query, found, rerank)[:top_k]
 
     def ask(
         self, question: str, *, reader: Predictor | None = None, threshold: float = THRESHOLD, passages: int = PASSAGES,
@@ -211,9 +210,9 @@ class Index:
                 ErrorKind.MODEL, f"reader with task {reader.task.name}", expected="a model for question answering",
                 hint="albert train SQUAD.json --task qa -o reader",
             )  # fmt: skip
-        return read(
-            question, self.search(question, top_k=passages, path=path, rerank=rerank), reader, threshold=threshold
-        )
+        question = _readable(question)
+        found = self.search(question, top_k=passages, path=path, rerank=rerank)
+        return read(question, found, reader, threshold=threshold)
 
     @property
     def encoder(self) -> Encoder | None:

@@ -9,11 +9,12 @@ import numpy as np
 
 from albert.data.examples import Example
 from albert.documents.passages import shown
-from albert.documents.search import RANK, Hit
+from albert.documents.search import Hit
 from albert.errors import AlbertError, ErrorKind
 from albert.predict.predictor import Predictor
 
 DEPTH = 20  # passages that are looked at again
+RANK = 60  # k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
 # Labels that say that two texts belong together, where a model of pairs has two.
 FITTING = ("1", "entailment", "relevant", "match", "yes", "true", "LABEL_1")
 

@@ -1,4 +1,4 @@
-"""Search by words (BM25) and by vectors, put together by the rank in each."""
+"""Search by words (BM25) and by vectors, put together as a sum of scores."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from albert.documents.store import Store
-from albert.documents.vectors import Matrix
+from albert.documents.vectors import Matrix, best_rows
 from albert.errors import AlbertError, ErrorKind
 
-RANK = 60  # k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
 DEPTH = 100  # hits that each way of searching gives
 _TERMS = 64  # of a question; more make it slow and no better
 _RARE = 4000  # passages that BM25 is computed for, about
@@ -109,23 +108,39 @@ _OF_PATHS = (
 )
 
 
-def by_vectors(store: Store, matrix: Matrix, query: np.ndarray, count: int, paths: str | None) -> list[int]:
-    """The passages whose vectors are most like the query's, best first."""
-    wanted = len(matrix.ids) if paths else count
-    found = [passage for passage, _ in matrix.nearest(query, max(wanted, 1))]
+def by_vectors(
+    store: Store, matrix: Matrix, query: np.ndarray, count: int, paths: str | None, also: Iterable[int]
+) -> dict[int, float]:  # fmt: skip
+    """The passages whose vectors are most like the query's, best first, and then those of `also`.
+
+    A passage's value is by how many standard deviations its cosine is above the mean of all passages, so that vectors
+    of every model count alike beside BM25.
+    """
+    cosines = matrix.cosines(query)
+    if not len(cosines):
+        return {}
+    likeness = (cosines - cosines.mean()) / (cosines.std() or 1)
+    allowed = np.arange(len(cosines))
     if paths:
-        allowed = {row[0] for row in store.rows(_OF_PATHS, (paths,))}
-        found = [passage for passage in found if passage in allowed]
-    return found[:count]
+        allowed = np.flatnonzero(np.isin(matrix.ids, [row[0] for row in store.rows(_OF_PATHS, (paths,))]))
+    near = allowed[best_rows(likeness[allowed], count)]
+    others = np.flatnonzero(np.isin(matrix.ids, list(also)))
+    return {int(matrix.ids[row]): float(likeness[row]) for row in (*near, *others)}
 
 
-def fused(ranked: Mapping[str, Iterable[int]], count: int) -> list[tuple[int, float, dict[str, int]]]:
-    """(passage, score, rank in each list) by the sum of 1 / (60 + rank), best first."""
-    ranks: dict[int, dict[str, int]] = {}
-    for name, passages in ranked.items():
+def fused(
+    words: Mapping[int, float], vectors: Mapping[int, float], depth: int, count: int
+) -> list[tuple[int, float, dict[str, int]]]:
+    """(passage, score, rank in each list) by the sum of BM25 and `by_vectors`, best first.
+
+    A passage that words did not find has the least BM25 of those that they found. The first `depth` vectors have ranks.
+    """
+    least = min(words.values(), default=0.0)
+    scores = {passage: words.get(passage, least) + vectors.get(passage, 0.0) for passage in {**words, **vectors}}
+    ranks: dict[int, dict[str, int]] = {passage: {} for passage in scores}
+    for name, passages in (("words", words), ("vectors", itertools.islice(vectors, depth))):
         for rank, passage in enumerate(passages, 1):
-            ranks.setdefault(passage, {})[name] = rank
-    scores = {passage: sum(1 / (RANK + rank) for rank in own.values()) for passage, own in ranks.items()}
+            ranks[passage][name] = rank
     best = sorted(scores, key=lambda passage: (-scores[passage], passage))[:count]
     return [(passage, scores[passage], ranks[passage]) for passage in best]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int, Int8
 
 from albert.hub import STARTER
 from albert.model.folder import ModelFolder
@@ -65,14 +65,17 @@ class Matrix:
             numbers.reshape(len(rows), -1) if rows else numbers.reshape(0, 0),
         )
 
-    def nearest(self, query: Float[np.ndarray, " size"], count: int) -> list[tuple[int, float]]:
-        """(passage, cosine) of the vectors most like the query's, the most like first."""
-        if not len(self.ids):
-            return []
-        cosines = np.empty(len(self.ids), np.float32)
+    def cosines(self, query: Float[np.ndarray, " size"]) -> Float[np.ndarray, " rows"]:
+        """How much each vector is like the query's."""
+        found = np.empty(len(self.ids), np.float32)
         for at in range(0, len(self.ids), _BLOCK):
-            np.dot(self.numbers[at : at + _BLOCK].astype(np.float32), query, out=cosines[at : at + _BLOCK])
-        cosines *= self.scales
-        best = np.argpartition(-cosines, min(count, len(cosines)) - 1)[:count]
-        best = best[np.lexsort((self.ids[best], -cosines[best]))]
-        return [(int(self.ids[row]), float(cosines[row])) for row in best]
+            np.dot(self.numbers[at : at + _BLOCK].astype(np.float32), query, out=found[at : at + _BLOCK])
+        return found * self.scales
+
+
+def best_rows(scores: Float[np.ndarray, " rows"], count: int) -> Int[np.ndarray, " best"]:
+    """The rows with the highest scores, best first; of equal ones the first."""
+    if not len(scores):
+        return np.zeros(0, int)
+    best = np.argpartition(-scores, min(count, len(scores)) - 1)[:count]
+    return best[np.lexsort((best, -scores[best]))]

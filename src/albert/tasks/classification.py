@@ -86,18 +86,22 @@ class Classification(Task):
         return [{"label": labels[i], "score": float(scores[i])} for i in best]
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
-        """With a fallback, the probability that a label must have. Of equally good ones, the higher one."""
+        """With a fallback, the probability that a label must have: the highest one that is about as good as the best.
+
+        About as good: the rows that it loses are fewer than those that it wins and one standard error (McNemar 1947).
+        """
         if self.fallback is None:
             return ()
         probabilities = softmax(np.stack([output.pooled for output in outputs]))
         gold = _ids([output.example for output in outputs], labels)
         surest = _others(probabilities, labels.index(self.fallback)).max(1)
         tried = np.unique(np.quantile(surest, np.linspace(0, 1, _TRIED)))
-        scores = [
-            classification_score(self.metric, self._said(probabilities, labels, (limit,)), gold, labels=len(labels))
-            for limit in tried
-        ]
-        return (float(tried[max(range(len(tried)), key=lambda at: (scores[at], at))]),)
+        said = [self._said(probabilities, labels, (limit,)) for limit in tried]
+        scores = [classification_score(self.metric, one, gold, labels=len(labels)) for one in said]
+        right = np.stack(said) == gold
+        best = right[int(np.argmax(scores))]
+        lost, won = (best & ~right).sum(1), (right & ~best).sum(1)
+        return (float(tried[(lost <= won) | (lost - won < np.sqrt(lost + won))].max()),)
 
     def _said(
         self, probabilities: Float[np.ndarray, "texts labels"], labels: Sequence[str], thresholds: Sequence[float]
