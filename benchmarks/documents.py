@@ -129,7 +129,7 @@ def answers(kb: albert.Index, reader: Predictor, questions: list[Question]) -> N
     for weight in (*WEIGHTS, usual):
         answering.BM25_WEIGHT = weight
         said = [
-            answering.read(one.text, hits, Replay(kept, reader), threshold=0)  # type: ignore[arg-type]
+            answering.read(one.text, hits, Replay(kept), threshold=0)  # type: ignore[arg-type]
             for one, (hits, kept) in zip(questions, found, strict=True)
         ]
         scores = np.array([right(answer.text, one) for answer, one in zip(said, questions, strict=True)])
@@ -160,9 +160,8 @@ def predicted(question: str, hits: list[Hit], reader: Predictor) -> list[object]
 class Replay:
     """A reader that says again what it said."""
 
-    def __init__(self, kept: list[object], reader: Predictor) -> None:
+    def __init__(self, kept: list[object]) -> None:
         self.kept = kept
-        self.thresholds = reader.thresholds
 
     def __call__(self, pairs: list[object], **_: object) -> list[object]:
         return self.kept

@@ -3,17 +3,22 @@
     python recipes/silence.py TASKS KB --reader READER --questions 300
 
 TASKS is the folder of the task sets, KB an index of all paragraphs of SQuAD 1.1 (`benchmarks/documents.py` makes one).
-Questions are those of the 20 training articles that `results.py` holds out, so dev questions stay unseen. An answer
-counts as right from an F1 of 0.5.
+Questions are those of the 20 training articles that `results.py` holds out, so dev questions stay unseen. Where a
+question has a name or a number, it is also asked with another one of its article, and then has no answer (`reader.py`).
+An answer counts as right from an F1 of 0.5.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from reader import Row, changed, named_in
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from tasksets import SETS
@@ -33,9 +38,19 @@ def known_of(kb: albert.Index, reader: Predictor, question: str) -> tuple[list[f
     said = reader(pairs, top_k=answers.KEPT, handle_impossible_answer=True)
     behind, lead = answers._behind(hits), answers._lead(hits)
     found = [one for hit, own, parts in zip(hits, behind, said, strict=True)
-             for one in answers._candidates(hit, own, lead, parts, bias=None)]  # fmt: skip
+             for one in answers._candidates(hit, own, lead, parts)]  # fmt: skip
     best = max(found, key=lambda one: one.weight, default=None)
     return None if best is None else ([best.weight, best.odds, lead], best.text)
+
+
+def asked(rows: list[Row]) -> Iterator[Row]:
+    """The questions, and those that have no answer."""
+    rng = random.Random(0)
+    names = named_in({row["context"]: row["title"].replace("_", " ") for row in rows})
+    for row in rows:
+        yield row
+        if (without := changed(row, names, rng)) is not None:
+            yield without
 
 
 def main() -> None:
@@ -46,12 +61,13 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path("runs/silence"))
     arguments = parser.parse_args()
-    lines = SETS["SQuAD 1.1"].files(arguments.tasks, arguments.out).dev.read_text(encoding="utf-8").splitlines()
+    with SETS["SQuAD 1.1"].files(arguments.tasks, arguments.out).dev.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
     reader = Predictor.load(arguments.reader)
     answers.RIGHT = (0.0, 0.0, 1.0, 0.0)  # so that a candidate tells its odds against none
     known, right = [], []
     with albert.Index(arguments.kb) as kb:
-        for row in map(json.loads, lines[: arguments.questions]):
+        for row in itertools.islice(asked(rows), arguments.questions):
             if (found := known_of(kb, reader, row["question"])) is not None:
                 known.append(found[0])
                 right.append(token_f1(found[1], [answer["text"] for answer in row["answers"]]) >= 0.5)

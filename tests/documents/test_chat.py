@@ -32,7 +32,7 @@ class Finder:
             number = next((word for word in pair["context"].split() if word.isdigit()), "")
             start = pair["context"].find(number)
             sure = {"answer": number, "score": 0.8, "start": start, "end": start + len(number)}
-            none = {"answer": "", "score": 0.1 if number else 0.9, "start": 0, "end": 0}
+            none = {"answer": "", "score": 0.01 if number else 0.9, "start": 0, "end": 0}
             said.append([sure, none] if number else [none])
         return said
 

@@ -21,7 +21,7 @@ BM25_WEIGHT = 0.5
 RANK_POWER = 1.5
 # The log of the odds that an answer is right: a constant, and the weights of its probability with what search says, of
 # its odds against "no answer here", and of the BM25 by which the best passage leads (recipes/silence.py fits them).
-RIGHT = (0.47, 0.89, 0.11, 0.13)
+RIGHT = (-0.67, 0.34, 0.32, 0.05)
 _SURE = 8.0  # odds beyond which a reader that never learned silence tells no more
 THRESHOLD = 0.5  # below it there is no answer
 
@@ -70,7 +70,7 @@ def read(question: str, hits: Sequence[Hit], reader: Predictor | None, *, thresh
         return chosen(question, hits, [], threshold=threshold)
     said = reader([{"question": one, "context": context} for one, context in asked], top_k=KEPT,
                   handle_impossible_answer=True)  # fmt: skip
-    return chosen(question, hits, said, threshold=threshold, bias=bias_of(reader))
+    return chosen(question, hits, said, threshold=threshold)
 
 
 def pairs(question: str, hits: Sequence[Hit]) -> list[tuple[str, str]]:
@@ -79,19 +79,14 @@ def pairs(question: str, hits: Sequence[Hit]) -> list[tuple[str, str]]:
 
 
 def chosen(
-    question: str,
-    hits: Sequence[Hit],
-    said: Sequence[list[dict[str, object]]],
-    *,
-    threshold: float,
-    bias: float | None = None,
-) -> Answer:
+    question: str, hits: Sequence[Hit], said: Sequence[list[dict[str, object]]], *, threshold: float
+) -> Answer:  # fmt: skip
     """The most likely answer among the reader's predictions for `pairs` and the FAQs, or none."""
     candidates = [_of_faq(question, hit) for hit in hits if hit.answer is not None]
     texts = [(rank, hit) for rank, hit in enumerate(hits, 1) if hit.answer is None]
     behind, lead = _behind(hits), _lead(hits)
     for (rank, hit), found in zip(texts, said, strict=False):  # without a reader nothing is said
-        candidates += _candidates(hit, behind[rank - 1], lead, found, bias=bias)
+        candidates += _candidates(hit, behind[rank - 1], lead, found)
     best = max(candidates, key=lambda one: one.weight, default=None)
     nearest = tuple(hits)
     if best is None:
@@ -124,12 +119,10 @@ def _lead(hits: Sequence[Hit]) -> float:
     return known[0] - (known[1] if len(known) > 1 else 0) if known else 0.0
 
 
-def _candidates(
-    hit: Hit, behind: float, lead: float, predictions: list[dict[str, object]], *, bias: float | None
-) -> list[_Candidate]:
+def _candidates(hit: Hit, behind: float, lead: float, predictions: list[dict[str, object]]) -> list[_Candidate]:
     """The candidates of one passage. The reader predicts "no answer", too, unless all its predictions are more likely.
 
-    Parts of the headings, which were shown, are left out. `bias` as `bias_of` gives it.
+    Parts of the headings, which were shown, are left out.
     """
     scores = [float(str(one["score"])) for one in predictions]
     null = max(next((s for s, one in zip(scores, predictions, strict=True) if not one["answer"]), min(scores)), _FLOOR)
@@ -140,22 +133,12 @@ def _candidates(
         if text and start >= 0:
             likely = math.log(max(score, _FLOOR))
             weight, odds = likely - behind, likely - math.log(null)
-            right = _right(weight, odds, lead, bias)
-            found.append(_Candidate(hit, text, hit.start + start, hit.start + end, weight, right))
+            found.append(_Candidate(hit, text, hit.start + start, hit.start + end, weight, _right(weight, odds, lead)))
     return found
 
 
-def _right(weight: float, odds: float, lead: float, bias: float | None) -> float:
-    """The log of the odds that an answer is right. One that the reader itself would not give loses what it lacks."""
+def _right(weight: float, odds: float, lead: float) -> float:
+    """The log of the odds that an answer is right."""
     constant, *weights = RIGHT
     known = weight, max(-_SURE, min(odds, _SURE)), lead
-    lacking = 0.0 if bias is None else min(odds - bias, 0)
-    return constant + sum(a * b for a, b in zip(weights, known, strict=True)) + lacking
-
-
-def bias_of(reader: Predictor) -> float | None:
-    """The log of an answer's odds against none from which a reader that learned silence speaks, as tuned on its dev."""
-    if not (tuned := tuple(getattr(reader, "thresholds", ()))):
-        return None
-    share = min(max(tuned[0], _FLOOR), 1 - _FLOOR)  # of no answer
-    return math.log((1 - share) / share)
+    return constant + sum(a * b for a, b in zip(weights, known, strict=True))

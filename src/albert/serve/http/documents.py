@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from albert.data.examples import Example
 from albert.documents import Answer, Hit
-from albert.documents.answers import KEPT, bias_of, chosen, pairs
+from albert.documents.answers import KEPT, chosen, pairs
 from albert.errors import AlbertError
 from albert.serve.core.call import Call
 from albert.serve.core.documents import Documents
@@ -52,8 +52,7 @@ async def ask(body: shape.AskRequest, request: Request) -> Response:
         outputs = await service.outputs(call, reader, examples)
         options = DecodeOptions(top_k=KEPT, no_answer=True, thresholds=reader.predictor.thresholds)
         said = await service.text(call, reader.decode, outputs, options)
-    bias = None if reader is None else bias_of(reader.predictor)
-    return answer(_told(chosen(body.question, hits, said, threshold=body.threshold, bias=bias)))
+    return answer(_told(chosen(body.question, hits, said, threshold=body.threshold)))
 
 
 def told(hit: Hit) -> dict[str, Any]:
