@@ -44,7 +44,7 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_floors.py
 
-# albert-lite, the engine without torch: the library, then its tests (docs/edge.md).
+# albert-lite, the engine without torch: the library, then its tests, also on emulated ARM (docs/edge.md).
 lite: .venv/installed-dev
 	cmake -S lite -B build/lite
 	cmake --build build/lite
