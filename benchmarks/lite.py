@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", type=Path)
     parser.add_argument("--shape", choices=list(SHAPES), default="starter")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--texts", type=Path, help="a text, or a pair with a tab between, a line: only compares answers")
+    parser.add_argument("--texts", type=Path, help="a text or, with a tab, a pair a line: only compares answers")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -122,4 +122,5 @@ def main() -> None:
             compare(folder, precision, arguments.rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()

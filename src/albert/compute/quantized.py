@@ -1,9 +1,9 @@
 """Products in int8: a scale per channel for weights, a range per row for inputs.
 
-One range for all rows, measured on sample texts, changed ten times as many labels: few pieces, [CLS] and [SEP] among
-them, have numbers that are ten times as wide as those of the others (docs/performance.md). Columns with wide inputs
-move part of that width to the weights (SmoothQuant, Xiao et al. 2022, section 4); it is measured on sample texts. The
-inputs after the activation are left out of that, where it did harm.
+One range for all rows, measured on sample texts, changed seven times as many labels: few pieces, [CLS] and [SEP] among
+them, have numbers many times as wide as those of the others (docs/performance.md). Columns with wide inputs move part
+of that width to the weights (SmoothQuant, Xiao et al. 2022, section 4); it is measured on sample texts. The inputs
+after the activation are left out of that: it did harm there.
 """
 
 from __future__ import annotations

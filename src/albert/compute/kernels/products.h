@@ -118,7 +118,7 @@ void multiply_rows(const Panels& by, const typename Reads::Number* x, const floa
   }
 }
 
-// A row as uint8. Its range is its own: [CLS], [SEP] and few other pieces have numbers that are ten times as wide.
+// A row as uint8. Its range is its own: [CLS], [SEP] and few other pieces have numbers many times as wide.
 template <class Format>
 void quantize_row(const typename Format::Number* x, uint8_t* out, float* range, const float* factors, int64_t width) {
   Vector most = splat(0), least = splat(0);
