@@ -48,7 +48,7 @@ check: .venv/installed-dev
 build/node:
 	-npm install --prefix $@ --no-audit --no-fund --ignore-scripts onnxruntime-web@1.30.0
 
-# albert-lite, the engine without torch: the library, then its tests (docs/edge.md).
+# albert-lite, the engine without torch: the library, then its tests, also on emulated ARM (docs/edge.md).
 lite: .venv/installed-dev
 	cmake -S lite -B build/lite
 	cmake --build build/lite

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
 ROOT = Path(__file__).parents[1]
@@ -80,13 +81,22 @@ def compare(folder: Path, precision: str, rounds: int) -> None:
               f"{ours.about['instructions']}, scores within {apart:.1e}")  # fmt: skip
 
 
-def agree(folder: Path, precision: str, given: list[str]) -> None:
-    """Prints how many labels differ, and how far scores are apart."""
-    theirs = Predictor.load(folder, precision=precision, early_exit=False)(given)  # type: ignore[arg-type]
-    ours = albert_lite.load(folder, precision=precision)(given)
-    others = sum(a["label"] != b["label"] for a, b in zip(theirs, ours, strict=True))
-    apart = max(abs(a["score"] - b["score"]) for a, b in zip(theirs, ours, strict=True))
-    print(f"{precision}, {len(given)} texts: {others} labels differ, scores within {apart:.1e}")
+def agree(folder: Path, precisions: list[str], given: list[str | tuple[str, ...]]) -> None:
+    """Prints how many labels differ, and how far scores are apart: from the engine's, and the engine's from float32."""
+    exact: list[dict[str, Any]] = []
+    for precision in precisions:
+        theirs = Predictor.load(folder, precision=precision, early_exit=False)(given)  # type: ignore[arg-type]
+        ours = albert_lite.load(folder, precision=precision)(given)
+        exact = exact or theirs
+        print(f"{precision}, {len(given)} texts: {difference(ours, theirs)}; the engine itself beside float32: "
+              f"{difference(theirs, exact)}")  # fmt: skip
+
+
+def difference(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
+    """Of predictions for the same texts."""
+    labels = sum(a["label"] != b["label"] for a, b in zip(mine, others, strict=True))
+    apart = max(abs(a["score"] - b["score"]) for a, b in zip(mine, others, strict=True))
+    return f"{labels} labels differ, scores within {apart:.1e}"
 
 
 def main() -> None:
@@ -95,22 +105,22 @@ def main() -> None:
     parser.add_argument("model", nargs="?", type=Path)
     parser.add_argument("--shape", choices=list(SHAPES), default="starter")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--texts", type=Path, help="a text a line: only compares the answers to them")
+    parser.add_argument("--texts", type=Path, help="a text or, with a tab, a pair a line: only compares answers")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.model or write_model(Path(temporary) / "model", arguments.shape)
         precisions = ["fp32", "bf16", *(["int8"] if (folder / "int8.safetensors").exists() else [])]
         if arguments.texts:
-            given = arguments.texts.read_text(encoding="utf-8").splitlines()
-            for precision in precisions:
-                agree(folder, precision, given)
+            lines = [line.split("\t") for line in arguments.texts.read_text(encoding="utf-8").split("\n")]
+            agree(folder, precisions, [tuple(line) if len(line) > 1 else line[0] for line in lines if line != [""]])
             return
-        lines = "\n".join(texts(10)).encode()
+        ten = "\n".join(texts(10)).encode()
         cold = str(Path(__file__).with_name("lite_cold.py"))
-        subprocess.run([sys.executable, cold, str(folder)], input=lines, check=True)
+        subprocess.run([sys.executable, cold, str(folder)], input=ten, check=True)
         for precision in precisions:
             compare(folder, precision, arguments.rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,8 @@
 namespace fs = std::filesystem;
 using Random = std::mt19937_64;
 
+static const char kManifest[] = "manifest.json";
+
 static size_t below(Random& random, size_t count) { return count == 0 ? 0 : random() % count; }
 
 static std::string read(const fs::path& path) {
@@ -182,6 +184,8 @@ static void round(const fs::path& work, const std::map<std::string, std::string>
   std::advance(chosen, below(random, files.size()));
   const bool json = chosen->first.find(".json") != std::string::npos;
   if (below(random, 8)) write(work / chosen->first, mutated(chosen->second, json, random));
+  // A manifest refuses every other file that was changed.
+  if (chosen->first != kManifest && below(random, 16)) fs::remove(work / kManifest);
   albert_lite_options options = {};
   options.instructions = kInstructions[below(random, std::size(kInstructions))];
   albert_lite_model* model = nullptr;
@@ -191,6 +195,7 @@ static void round(const fs::path& work, const std::map<std::string, std::string>
   if (!failed) ask(model, random, counts);
   albert_lite_close(model);
   write(work / chosen->first, chosen->second);
+  write(work / kManifest, files.at(kManifest));
 }
 
 int main(int count, char** arguments) {

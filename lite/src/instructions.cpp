@@ -80,8 +80,7 @@ struct Product : Linear {
 
   template <class Format>
   Rows apply(const Rows& x, const Rows* add = nullptr) const {
-    return factors == nullptr ? multiply_by<Format>(*this, x, add)
-                              : multiply_by<Format>(*this, quantized<Format>(*this, x), add);
+    return multiply_by<Format>(*this, x, add);
   }
 };
 
@@ -130,7 +129,7 @@ static void encode(lite::Precision precision, const Block<Linear>* const* blocks
 }
 
 static void multiply_floats(const Panels& by, const float* x, int64_t rows, float* out) {
-  multiply_rows<Float32, Float32>(by, x, rows, nullptr, out);
+  multiply_rows<Float32, Float32>(by, x, nullptr, rows, nullptr, out);
 }
 
 static bool here() {

@@ -14,7 +14,7 @@ static const char kWeights[] = "/model.safetensors", kInt8[] = "/int8.safetensor
 
 // --- opening -----------------------------------------------------------------------------------------------
 
-static Json read_folder(const std::string& folder) {
+Model::Opened Model::read_folder(const std::string& folder) {
   const std::string place = folder + "/config.json";
   if (!exists(place)) fail(Kind::kModel, place, {"a model folder with a config.json", "no such file", ""});
   const bool parts = !exists(folder + kWeights) && exists(folder + "/model.safetensors.index.json");
@@ -22,28 +22,8 @@ static Json read_folder(const std::string& folder) {
     fail(Kind::kModel, folder,
          {"one model.safetensors, and no modules.json", parts ? "weights in parts" : "a model of sentence-transformers",
           "the Python package `albert` reads it"});
-  return read_object(place, Kind::kConfig);
-}
-
-static std::optional<Json> read_manifest(const std::string& folder) {
-  const std::string path = folder + "/manifest.json";
-  if (!exists(path)) return {};
-  return read_object(path);
-}
-
-// Whether the manifest vouches for a file: it lists it with its size, or there is no manifest. Hashes are not computed:
-// they would take as long as all the rest of a cold start.
-static bool vouched(const std::optional<Json>& manifest, const std::string& folder, const std::string& name) {
-  if (!manifest) return true;
-  const Json* files = manifest->get("files");
-  const Json* entry = files == nullptr ? nullptr : files->get(name);
-  const Json* size = entry == nullptr ? nullptr : entry->get("size");
-  if (size == nullptr) return false;
-  if (size->number != static_cast<double>(File(folder + "/" + name).size))
-    fail(Kind::kModel, folder + "/" + name,
-         {described(*size) + " bytes, as manifest.json says", "others",
-          "the folder is damaged or a mixture of two models"});
-  return true;
+  const Manifest manifest(folder);
+  return {read_object(place, Kind::kConfig), manifest};
 }
 
 static int64_t common_width(const Config& config) {
@@ -51,7 +31,7 @@ static int64_t common_width(const Config& config) {
                   std::gcd(config.intermediate, config.hidden / config.heads));
 }
 
-Precision Model::precision_of(const Options& options, const Kernels& kernels, const std::optional<Json>& manifest) {
+Precision Model::precision_of(const Options& options, const Kernels& kernels, const Manifest& manifest) {
   const std::string& wanted = options.precision;
   const bool there = exists(folder + kInt8);
   if (wanted != "auto" && wanted != "fp32" && wanted != "bf16" && wanted != "int8")
@@ -64,24 +44,22 @@ Precision Model::precision_of(const Options& options, const Kernels& kernels, co
          {"int8.safetensors in it", "none", "make it: albert export MODEL --to int8 --dev DEV"});
   const bool able = common_width(config) % 4 == 0;
   if (wanted == "int8" && !able) fail(Kind::kUsage, "precision int8", {"widths that are multiples of 4", "others", ""});
-  whole = wanted == "int8" || (wanted == "auto" && there && able && kernels.whole &&
-                               vouched(manifest, folder, "int8.safetensors"));
+  const bool vouched = manifest.vouches_for(kInt8 + 1);
+  if (wanted == "int8" && !vouched) damaged(folder, std::string(kInt8 + 1) + " is not in manifest.json");
+  whole = wanted == "int8" || (wanted == "auto" && there && able && kernels.whole && vouched);
   return wanted != "fp32" && kernels.bfloat16 ? Precision::kBFloat16 : Precision::kFloat32;
 }
 
 Model::Model(const std::string& folder, const Options& options) : Model(folder, options, read_folder(folder)) {}
 
-Model::Model(const std::string& folder, const Options& options, const Json& raw)
+Model::Model(const std::string& folder, const Options& options, const Opened& opened)
     : tokenizer(folder, options.plain), folder(folder) {
   const std::string place = folder + "/config.json";
-  config = read_config(raw, place);
-  settings = read_settings(raw, config, place);
+  config = read_config(opened.config, place);
+  settings = read_settings(opened.config, config, place);
   task = task_of(config, settings, place);
   const Kernels& kernels = choose_kernels(options.instructions, common_width(config));
-  const std::optional<Json> manifest = read_manifest(folder);
-  const Precision precision = precision_of(options, kernels, manifest);
-  for (const char* name : {"config.json", "tokenizer_config.json", "spiece.model", "model.safetensors"})
-    if (exists(folder + "/" + name)) vouched(manifest, folder, name);
+  const Precision precision = precision_of(options, kernels, opened.manifest);
   const Weights weights(folder + kWeights);
   std::optional<Weights> calibration;
   if (whole) calibration.emplace(folder + kInt8);

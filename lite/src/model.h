@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "answers.h"
+#include "manifest.h"
 
 namespace albert::lite {
 
@@ -36,10 +37,15 @@ class Model {
   Tokenizer tokenizer;
 
  private:
-  // `raw` is the config.json: without one, nothing else in a folder is looked at.
-  Model(const std::string& folder, const Options& options, const Json& raw);
+  // The config.json, and the manifest, which every file was compared with before anything else was read.
+  struct Opened {
+    Json config;
+    Manifest manifest;
+  };
+  static Opened read_folder(const std::string& folder);
+  Model(const std::string& folder, const Options& options, const Opened& opened);
   std::vector<Encoding> rows_of(const Input& input) const;
-  Precision precision_of(const Options& options, const Kernels& kernels, const std::optional<Json>& manifest);
+  Precision precision_of(const Options& options, const Kernels& kernels, const Manifest& manifest);
 
   std::string folder;
   bool whole = false;  // int8

@@ -39,6 +39,16 @@ static uint16_t half_of(float value) {
   return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+// Biases as the package keeps them beside values of this format.
+static std::vector<float> in_format(std::vector<float> bias, Precision format) {
+  if (format == Precision::kFloat32) return bias;
+  for (float& each : bias) {
+    const uint32_t bits = uint32_t{half_of(each)} << 16;
+    std::memcpy(&each, &bits, sizeof(each));
+  }
+  return bias;
+}
+
 static std::vector<float> read(const Weights& weights, const std::string& name) {
   return weights.read(stored_name(weights, name));
 }
@@ -70,15 +80,11 @@ Linear Network::linear(const std::vector<std::string>& names, const Weights& wei
     std::vector<uint16_t> rounded(weight.size());
     std::transform(weight.begin(), weight.end(), rounded.begin(), half_of);
     packed = keep(in_panels(rounded, out, in, kernels.panel, 2));
-    for (float& each : bias) {  // as the package keeps it
-      const uint32_t bits = uint32_t{half_of(each)} << 16;
-      std::memcpy(&each, &bits, sizeof(each));
-    }
   } else {
     packed = keep(in_panels(weight, out, in, kernels.panel, 1));
   }
-  const float* ones = keep(std::vector<float>(out, 1.0f));
-  return {nullptr, 0, 0, {packed, ones, keep(std::move(bias)), in, out, activation, 0, 0}};
+  const float* offsets = keep(in_format(std::move(bias), format));
+  return {nullptr, {packed, nullptr, nullptr, offsets, in, out, activation}};
 }
 
 // The places of a block's products, and what they are called in a calibration.
@@ -100,28 +106,19 @@ static std::vector<std::string> below(const std::string& name, const std::vector
   return made;
 }
 
-// A product in int8, one for each use of its block.
-std::vector<Linear> Network::whole_linear(const std::vector<std::string>& names, const Weights& weights,
-                                          const Ranges& ranges, bool smooth, Activation activation) {
-  const std::vector<float> bias = stacked(weights, names, ".bias");
-  std::vector<float> weight = stacked(weights, names, ".weight");
+// A product in int8, whose inputs had `sizes` when it was calibrated; none are for a product that leaves them as they are.
+Linear Network::whole_linear(const std::vector<std::string>& names, const Weights& weights,
+                             const std::vector<float>& sizes, Activation activation) {
+  std::vector<float> bias = stacked(weights, names, ".bias"), weight = stacked(weights, names, ".weight");
   const auto out = static_cast<int64_t>(bias.size()), in = static_cast<int64_t>(weight.size()) / out;
-  Quantized found = quantized(std::move(weight), bias, ranges, smooth);
+  Quantized found = quantized(std::move(weight), in, sizes);
   const void* packed = keep(in_panels(found.weight, out, in, kernels.panel, 4));
-  std::vector<Linear> made;
-  for (size_t use = 0; use < found.scales.size(); ++use) {
-    const float* factors = smooth ? keep(std::move(found.factors[use])) : nullptr;
-    const float *scales = keep(std::move(found.out_scales[use])), *offsets = keep(std::move(found.offsets[use]));
-    // `shift` and, until the product before takes it, `out_scale` are those of the inputs.
-    made.push_back(
-        {factors, found.zeros[use], 1, {packed, scales, offsets, in, out, activation, found.scales[use], 0}});
-  }
-  return made;
+  const float *factors = keep(std::move(found.factors)), *scales = keep(std::move(found.scales));
+  const float *sums = keep(std::move(found.sums)), *offsets = keep(in_format(std::move(bias), precision));
+  return {factors, {packed, scales, sums, offsets, in, out, activation}};
 }
 
-// A block, once or, in int8, for each of its uses.
-std::vector<Block<Linear>> Network::read_block(int64_t number, int64_t uses, const Weights& weights,
-                                               const Weights* calibration) {
+Block<Linear> Network::read_block(int64_t number, int64_t uses, const Weights& weights, const Weights* calibration) {
   const std::string name = "albert.encoder.albert_layer_groups." + std::to_string(number / config.inner) +
                            ".albert_layers." + std::to_string(number % config.inner);
   Block<Linear> block{};
@@ -129,44 +126,31 @@ std::vector<Block<Linear>> Network::read_block(int64_t number, int64_t uses, con
   block.size = config.hidden / config.heads;
   block.norm = norm(weights, name + ".attention.LayerNorm");
   block.norm2 = norm(weights, name + ".full_layer_layer_norm");
-  std::vector<Block<Linear>> made(calibration == nullptr ? 1 : uses, block);
   for (const Place& place : kPlaces) {
     const std::vector<std::string> parts = below(name, place.parts);
     const bool outer = place.product == &Block<Linear>::outer;
     const Activation activated = place.product == &Block<Linear>::inner ? activation() : kNone;
     if (calibration == nullptr) {
-      made[0].*place.product = linear(parts, weights, precision, activated);
+      block.*place.product = linear(parts, weights, precision, activated);
       continue;
     }
     const int64_t in = outer ? config.intermediate : config.hidden;
-    const Ranges ranges = read_ranges(*calibration, std::to_string(number) + "." + place.name, uses, in);
-    const std::vector<Linear> products = whole_linear(parts, weights, ranges, !outer, activated);
-    for (size_t use = 0; use < products.size(); ++use) {
-      made[use].*place.product = products[use];
-      (made[use].*place.product).panels.out_scale = 0;
-      if (!outer) continue;
-      made[use].inner.panels.out_scale = products[use].panels.out_scale;  // it writes what this one reads
-      made[use].inner.panels.out_zero = products[use].shift;
-    }
+    std::vector<float> sizes = read_sizes(*calibration, std::to_string(number) + "." + place.name, uses, in);
+    if (outer) sizes.clear();
+    block.*place.product = whole_linear(parts, weights, sizes, activated);
   }
-  return made;
+  return block;
 }
 
 void Network::read_blocks(const Weights& weights, const Weights* calibration) {
-  std::vector<std::vector<const Block<Linear>*>> made;
   for (int64_t number = 0; number < config.groups * config.inner; ++number) {
     int64_t uses = 0;
     for (int64_t layer = 0; layer < config.layers; ++layer) uses += config.group_of(layer) == number / config.inner;
-    made.emplace_back();
-    for (const Block<Linear>& each : read_block(number, uses, weights, calibration))
-      made.back().push_back(&blocks.emplace_back(each));
+    blocks.push_back(read_block(number, uses, weights, calibration));
   }
-  std::vector<size_t> used(made.size());
   for (int64_t layer = 0; layer < config.layers; ++layer)
-    for (int64_t inner = 0; inner < config.inner; ++inner) {
-      const size_t number = config.group_of(layer) * config.inner + inner;
-      depths.push_back(made[number][calibration == nullptr ? 0 : used[number]++]);
-    }
+    for (int64_t inner = 0; inner < config.inner; ++inner)
+      depths.push_back(&blocks[config.group_of(layer) * config.inner + inner]);
 }
 
 void Network::read_head(const Weights& weights) {

@@ -23,17 +23,10 @@ struct Logits {
 };
 
 // A product in int8. See quantized.cpp.
-struct Ranges {
-  std::vector<float> sizes, least, greatest;  // [uses, in], [uses], [uses]
-};
-
 struct Quantized {
-  std::vector<int8_t> weight;                           // [out, in]
-  std::vector<float> weight_scales;                     // [out]
-  std::vector<float> scales;                            // of inputs, [uses]
-  std::vector<int64_t> zeros;                           // [uses]
-  std::vector<std::vector<float>> factors;              // [uses][in]
-  std::vector<std::vector<float>> out_scales, offsets;  // [uses][out]
+  std::vector<int8_t> weight;       // [out, in]
+  std::vector<float> scales, sums;  // [out]
+  std::vector<float> factors;       // [in]
 };
 
 class Network {
@@ -67,10 +60,9 @@ class Network {
   const void* keep(std::vector<int8_t> values);
   Norm norm(const Weights& weights, const std::string& name);
   Linear linear(const std::vector<std::string>& names, const Weights& weights, Precision format, Activation activation);
-  std::vector<Linear> whole_linear(const std::vector<std::string>& names, const Weights& weights, const Ranges& ranges,
-                                   bool smooth, Activation activation);
-  std::vector<Block<Linear>> read_block(int64_t number, int64_t uses, const Weights& weights,
-                                        const Weights* calibration);
+  Linear whole_linear(const std::vector<std::string>& names, const Weights& weights, const std::vector<float>& sizes,
+                      Activation activation);
+  Block<Linear> read_block(int64_t number, int64_t uses, const Weights& weights, const Weights* calibration);
   void read_blocks(const Weights& weights, const Weights* calibration);
   void read_head(const Weights& weights);
   Activation activation() const;
@@ -88,9 +80,9 @@ class Network {
   std::vector<float> classifier, classifier_bias;  // of labels, [labels, hidden]; the bias of words
 };
 
-// Throws `Error` (bad-model) for a calibration of another network.
-Ranges read_ranges(const Weights& calibration, const std::string& name, int64_t uses, int64_t in);
-Quantized quantized(std::vector<float> weight, const std::vector<float>& bias, const Ranges& ranges, bool smooth);
+// The largest inputs of each column at any use. Throws `Error` (bad-model) for a calibration of another network.
+std::vector<float> read_sizes(const Weights& calibration, const std::string& name, int64_t uses, int64_t in);
+Quantized quantized(std::vector<float> weight, size_t in, const std::vector<float>& sizes);
 
 // The tensors that a network has, and the differences to those of a file, which are refused with one error.
 std::string stored_name(const Weights& weights, const std::string& name);

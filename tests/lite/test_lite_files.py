@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from albert.errors import AlbertError
+from albert.predict.predictor import Predictor
 from albert.text.tokenizer import AlbertTokenizer
 from mutants import mutated_bytes, mutated_json
 from served import write_model
@@ -99,14 +101,63 @@ def test_settings_out_of_range(folder: Path, refused: Refused, changes: dict[str
     assert told in refused(folder, "bad-config")
 
 
+@pytest.mark.parametrize("manifest", [True, False])
 @pytest.mark.parametrize("name", FILES)
-def test_every_file_may_be_cut_anywhere(lite: Any, folder: Path, refused: Refused, name: str) -> None:
+def test_every_file_may_be_cut_anywhere(lite: Any, folder: Path, refused: Refused, name: str, manifest: bool) -> None:
     raw = (folder / name).read_bytes()
+    if not manifest:
+        (folder / "manifest.json").unlink()
     for size in sorted({0, 1, 7, 8, 9, 100, len(raw) // 2, len(raw.rstrip()) - 1}):
         (folder / name).write_bytes(raw[:size])
-        assert refused(folder, "bad-config" if name == "config.json" else "bad-model")
+        told = refused(folder, "bad-config" if name == "config.json" and not manifest else "bad-model")
+        assert manifest == ("manifest" in told) or name == "manifest.json"
     (folder / name).write_bytes(raw)
     assert lite.load(folder)("fine")
+
+
+def same_refusal(lite: Any, folder: Path, **options: Any) -> str:
+    """The line with which a folder is refused, by albert and albert-lite alike."""
+    with pytest.raises(AlbertError) as theirs:
+        Predictor.load(folder, **options)
+    with pytest.raises(lite.LiteError) as ours:
+        lite.load(folder, **options)
+    assert str(ours.value) == str(theirs.value)
+    assert (ours.value.code, ours.value.exit_code) == ("bad-model", 66)
+    return str(ours.value)
+
+
+@pytest.mark.parametrize("name", sorted({*FILES, "tokenizer.json"} - {"manifest.json"}))
+def test_a_flipped_bit_is_found(lite: Any, folder: Path, name: str) -> None:
+    raw = (folder / name).read_bytes()
+    for bit in random.Random(0).sample(range(8 * len(raw)), 20):
+        changed = bytearray(raw)
+        changed[bit // 8] ^= 1 << bit % 8
+        (folder / name).write_bytes(changed)
+        assert f"got {name} does not have the SHA-256 of the manifest" in same_refusal(lite, folder)
+
+
+def test_a_mixture_of_two_models_is_found(lite: Any, folder: Path) -> None:
+    (folder / "special_tokens_map.json").write_text("{}")
+    assert "special_tokens_map.json is not in manifest.json" in same_refusal(lite, folder)
+    (folder / "special_tokens_map.json").unlink()
+    (folder / "spiece.model").write_bytes(b"x" * 1234)
+    assert "spiece.model has 1,234 bytes, the manifest says" in same_refusal(lite, folder)
+    (folder / "spiece.model").unlink()
+    assert "spiece.model is missing" in same_refusal(lite, folder)
+
+
+def test_int8_that_the_manifest_does_not_list_is_not_used(lite: Any, folder: Path) -> None:
+    shutil.copy(folder / "model.safetensors", folder / "int8.safetensors")
+    assert lite.load(folder).about["precision"] != "int8"
+    assert "int8.safetensors is not in manifest.json" in same_refusal(lite, folder, precision="int8")
+
+
+@pytest.mark.parametrize("listed", ["../model/config.json", "/etc/passwd", "a/../../b"])
+def test_a_manifest_lists_files_of_its_folder(lite: Any, folder: Path, refused: Refused, listed: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][listed] = {"size": 0, "sha256": "0" * 64}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert f"expected files of its folder, got {listed}" in refused(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "spiece.model", "model.safetensors"])
@@ -126,6 +177,7 @@ def test_sentence_transformers_are_refused_by_name(folder: Path, refused: Refuse
 
 def test_added_tokens_are_refused_by_name(folder: Path, refused: Refused) -> None:
     (folder / "added_tokens.json").write_text('{"[E1]": 16000}', encoding="utf-8")
+    (folder / "manifest.json").unlink()
     assert 'the added token "[E1]"' in refused(folder)
 
 
@@ -145,12 +197,13 @@ def test_int8_needs_its_file(folder: Path, refused: Refused) -> None:
 
 
 def test_mutants_are_opened_or_refused(lite: Any, folder: Path) -> None:
-    """In this process; the fuzz driver does it under sanitizers."""
+    """In this process, without a manifest, which would refuse all; the fuzz driver does it under sanitizers."""
+    (folder / "manifest.json").unlink()
     rng = random.Random(20261129)
-    whole = {name: (folder / name).read_bytes() for name in FILES}
+    whole = {name: (folder / name).read_bytes() for name in FILES if name != "manifest.json"}
     opened, codes = 0, set()
     for _ in range(300):
-        name = rng.choice(FILES)
+        name = rng.choice(list(whole))
         mutate = mutated_json if name.endswith(".json") else mutated_bytes
         (folder / name).write_bytes(mutate(whole[name], rng))
         try:

@@ -14,14 +14,15 @@ from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from albert.compute.library import library
 
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-_ARGUMENTS = {"attend": (4, 5), "quantize": (3, 3), "embed": (5, 2), "encode": (5, 6)}  # pointers, then numbers
+_ARGUMENTS = {"attend": (4, 5), "quantize": (4, 2), "embed": (5, 2), "encode": (5, 6)}  # pointers, then numbers
 LANES = 16  # numbers in a register: a head's size is a multiple of it
+_LEAST = 1e-6  # the width of a row whose numbers are all the same
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,20 @@ def attention(dtype: torch.dtype, size: int) -> Callable[..., int] | None:
     return None if size % LANES else function_of("attend", dtype)
 
 
-def quantize(x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"], zero: int) -> Tensor:
-    """round(x * factor of the column) + zero, limited to 0 to 255, as uint8."""
+def quantize(
+    x: Float[Tensor, "tokens width"], factors: Float[Tensor, " width"]
+) -> tuple[UInt8[Tensor, "tokens width"], Float[Tensor, "tokens 2"]]:
+    """x times the factors of its columns as uint8, and each row's [scale, -zero]: (byte - zero) * scale is x."""
     function = function_of("quantize", x.dtype)
     if function is None or x.shape[1] % LANES or not x.is_contiguous():
-        return (x * factors).round_().add_(zero).clamp_(0, 255).to(torch.uint8)
-    out = torch.empty(x.shape, dtype=torch.uint8)
-    function(x.data_ptr(), out.data_ptr(), factors.data_ptr(), *x.shape, zero)
-    return out
+        x = x * factors
+        low = (-x.amin(1, keepdim=True)).clamp(min=0)
+        scale = (x.amax(1, keepdim=True).clamp(min=0) + low).clamp(min=_LEAST) / 255
+        zero = (low / scale).round()
+        return (x / scale).round_().add_(zero).clamp_(0, 255).to(torch.uint8), torch.cat([scale, -zero], 1)
+    out, ranges = torch.empty(x.shape, dtype=torch.uint8), torch.empty(len(x), 2)
+    function(x.data_ptr(), out.data_ptr(), ranges.data_ptr(), factors.data_ptr(), *x.shape)
+    return out, ranges
 
 
 def function_of(name: str, dtype: torch.dtype) -> Callable[..., int] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from albert.compute.blocks import Block, Linear, Norm, Product
 from albert.compute.compiled import LANES, Reach, function_of, reach_arguments
 from albert.compute.products import FUSED, PACKS
-from albert.compute.quantized import QuantizedLinear
+from albert.compute.quantized import UNSCALED, QuantizedLinear
 from albert.model.network import Embeddings
 
 _aoti = torch._C._aoti  # how Inductor's compiled models get at tensors
@@ -35,18 +35,14 @@ _GROUPS = {torch.float32: 1, torch.bfloat16: 2, torch.int8: 4}  # weights in a l
 
 class _Panels(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("weights", "scales", "offsets")),
+        *((name, ctypes.c_void_p) for name in ("weights", "scales", "sums", "offsets")),
         *((name, ctypes.c_int64) for name in ("columns", "out", "activation")),
-        ("out_scale", ctypes.c_double),
-        ("out_zero", ctypes.c_int64),
     )
 
 
 class _Product(ctypes.Structure):
     _fields_ = (
         ("factors", ctypes.c_void_p),
-        ("shift", ctypes.c_int64),
-        ("whole", ctypes.c_int64),
         ("panels", _Panels),
         *((name, ctypes.c_void_p) for name in ("weight", "bias", "scale", "zero", "weight_scales", "weight_zeros")),
         *((name, ctypes.c_char_p) for name in ("activation", "form")),
@@ -76,11 +72,11 @@ class _Embedding(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Network:
-    """The network to compute: blocks with their numbers of uses, and the number of heads."""
+    """The network to compute: its blocks and the number of heads."""
 
     embeddings: Embeddings
     mapping: Linear | None
-    uses: Mapping[Block, int]
+    blocks: Sequence[Block]
     heads: int
     dtype: torch.dtype
 
@@ -96,8 +92,8 @@ class FusedEncoder:
         self._handles: list[Any] = []
         self._embed, self._encode = _function("embed", network.dtype), _function("encode", network.dtype)
         self._embedding = self._of_embeddings(network.embeddings, network.mapping)
-        self._blocks = {block: self._of_block(block, uses, network.heads) for block, uses in network.uses.items()}
-        self._hidden = next(iter(network.uses)).hidden
+        self._blocks = {block: self._of_block(block, network.heads) for block in network.blocks}
+        self._hidden = network.blocks[0].hidden
         weakref.finalize(self, _aoti.alloc_tensors_by_stealing_from_void_ptrs, self._handles)
 
     def embed(
@@ -113,16 +109,14 @@ class FusedEncoder:
         return None if failed else out
 
     def run(
-        self, x: Float[Tensor, "rows hidden"], starts: Int[np.ndarray, " bounds"], depths: Sequence[tuple[Block, int]],
+        self, x: Float[Tensor, "rows hidden"], starts: Int[np.ndarray, " bounds"], depths: Sequence[Block],
         *, wanted: int, first: bool, reach: Reach | None = None,
     ) -> Float[Tensor, "wanted hidden"] | None:  # fmt: skip
         """The output of these depths for x. With `first`, the last depth computes only the first pieces. None if it
         failed.
         """
         out = x.new_empty(wanted, self._hidden)
-        blocks = (ctypes.c_void_p * len(depths))(
-            *(ctypes.addressof(self._blocks[block][use]) for block, use in depths),
-        )
+        blocks = (ctypes.c_void_p * len(depths))(*(ctypes.addressof(self._blocks[block]) for block in depths))
         shared, half = reach_arguments(reach)
         failed = self._encode(
             blocks, x.data_ptr(), out.data_ptr(), starts.ctypes.data, shared, len(depths), len(x), wanted,
@@ -137,49 +131,37 @@ class FusedEncoder:
             made.mapping = self._linear(mapping, None)
         return made
 
-    def _of_block(self, block: Block, uses: int, heads: int) -> list[_Block]:
-        """One for each use."""
+    def _of_block(self, block: Block, heads: int) -> _Block:
         products = [
-            self._product(product, uses, block.activation if product is block.inner else None)
-            for product in block.products
+            self._product(product, block.activation if product is block.inner else None) for product in block.products
         ]
-        norms = [self._norm(norm) for norm in (block.norm, block.norm2)]
-        return [_Block(*own, *norms, heads, block.hidden // heads) for own in zip(*products, strict=True)]
+        return _Block(*products, self._norm(block.norm), self._norm(block.norm2), heads, block.hidden // heads)
 
-    def _product(self, product: Product, uses: int, activation: str | None) -> list[_Product]:
-        """One for each use."""
+    def _product(self, product: Product, activation: str | None) -> _Product:
         if isinstance(product, Linear):
-            return [self._linear(product, activation)] * uses
+            return self._linear(product, activation)
         assert isinstance(product, QuantizedLinear)
-        weights = self._memory(in_panels(product.source)) if self.ours else None
-        return [self._quantized(product, use, weights, activation) for use in range(uses)]
+        return self._quantized(product, activation)
 
     def _linear(self, product: Linear, activation: str | None) -> _Product:
         made = _begun(product.source, activation)
         if self.ours:
             made.panels.weights = self._memory(in_panels(product.source.to(product.bias.dtype)))
-            made.panels.scales = self._memory(torch.ones(len(product.bias)))
             made.panels.offsets = self._memory(product.bias.float())
         else:
             made.weight, made.bias = self._handle(product.weight), self._handle(product.bias)
         return made
 
-    def _quantized(self, product: QuantizedLinear, use: int, weights: int | None, activation: str | None) -> _Product:
+    def _quantized(self, product: QuantizedLinear, activation: str | None) -> _Product:
         made = _begun(product.source, activation)
-        made.whole = True
-        made.factors = None if product.reads_whole else self._memory(product.factors[use])
-        made.shift = product.zeros[use]
-        if (after := product.following) is not None:
-            made.panels.out_scale, made.panels.out_zero = after.scales[use], after.zeros[use]
+        made.factors = self._memory(product.factors)
+        made.panels.scales, made.panels.sums = self._memory(product.scales), self._memory(product.sums)
+        made.panels.offsets = self._memory(product.bias)
         if self.ours:
-            scales = product.scales[use] * product.weight_scales
-            made.panels.weights, made.panels.scales = weights, self._memory(scales)
-            made.panels.offsets = self._memory(product.bias - product.zeros[use] * product.sums * scales)
+            made.panels.weights = self._memory(in_panels(product.source))
         else:
-            made.weight, made.bias = self._handle(product.weight), self._handle(product.bias)
-            made.scale = self._handle(torch.tensor(product.scales[use]))
-            made.zero = self._handle(torch.tensor(product.zeros[use]))
-            made.weight_scales, made.weight_zeros = map(self._handle, (product.weight_scales, product.weight_zeros))
+            made.weight, made.scale, made.zero = map(self._handle, (product.weight, *UNSCALED))
+            made.weight_scales, made.weight_zeros = map(self._handle, product.unscaled)
         return made
 
     def _norm(self, norm: Norm) -> _Norm:
@@ -218,21 +200,24 @@ def in_panels(weight: Num[Tensor, "out in"]) -> Num[Tensor, "panels groups colum
 
 def fused(network: Network) -> FusedEncoder | None:
     """The encoder in one call, if this machine and the network's sizes allow it."""
-    products = [product for block in network.uses for product in block.products]
+    products = [product for block in network.blocks for product in block.products]
     kind, processor = type(products[0]), torch.cpu.get_capabilities()
     if function_of("encode", network.dtype) is None or any(type(product) is not kind for product in products):
         return None
     tables = network.embeddings.word.weight
-    if tables.dtype != torch.float32 or tables.shape[1] % LANES or any(b.activation not in FUSED for b in network.uses):
+    if tables.dtype != torch.float32 or tables.shape[1] % LANES:
+        return None
+    if any(block.activation not in FUSED for block in network.blocks):
         return None
     widths = [
         width for product in products if isinstance(product, Linear | QuantizedLinear) for width in product.source.shape
     ]
-    ours = not processor.get("amx_tile") and not any(width % LANES for width in widths)
+    even = not any(width % LANES for width in widths)
+    ours = even and not processor.get("amx_tile")
     if kind is Linear:
         able = ours or PACKS
     else:
-        able = kind is QuantizedLinear and (
+        able = kind is QuantizedLinear and even and (
             processor.get("avx512_vnni", False) if ours else PACKS and network.dtype == torch.bfloat16
-        )
+        )  # fmt: skip
     return FusedEncoder(network, ours=ours) if able else None

@@ -79,7 +79,7 @@ class PackedModel:
     @cached_property
     def fused(self) -> FusedEncoder | None:
         """The encoder in one call, if possible. It is made at the first use, from the products of that moment."""
-        network = Network(self.model.albert.embeddings, self.mapping, self.uses, self.heads, self.dtype)
+        network = Network(self.model.albert.embeddings, self.mapping, list(self.uses), self.heads, self.dtype)
         return None if self.compiled is None else fused(network)
 
     def watch(self) -> list[dict[str, Watched]]:
@@ -158,7 +158,7 @@ class PackedModel:
         texts, chosen = len(starts) - 1, self.depths[depths]
         if self.fused is not None:
             wanted = self.rows(texts) if first else len(x)
-            found = self.fused.run(x, starts, chosen, wanted=wanted, first=first, reach=reach)
+            found = self.fused.run(x, starts, [block for block, _ in chosen], wanted=wanted, first=first, reach=reach)
             if found is not None:
                 return found
         attend = self.attention(starts, reach)

@@ -47,8 +47,6 @@ class Engine:
         self.bucketed = None if self.packed is not None else BucketedModel(model, self.precision)
         self.int8 = self.packed is not None and calibration is not None
         if self.packed is not None and calibration is not None:
-            if exit_threshold is not None:
-                calibration = [{name: own.of_any_depth() for name, own in block.items()} for block in calibration]
             self.packed.quantize(calibration)
         self.early = None
         if self.packed is not None and exit_threshold is not None:

@@ -28,6 +28,8 @@ from albert.version import __version__
 OPSET = 17
 _IR = 8  # the oldest version with this operator set; older runtimes refuse newer ones
 _IDS = "input_ids"
+_LEAST = 1e-6  # the width of inputs that are all the same
+_MIDDLE = 128  # uint8 of zero where inputs are as wide below as above
 _LOWEST = float(np.finfo(np.float32).min)
 
 
@@ -110,35 +112,42 @@ class Products:
 
 
 class Int8Products(Products):
-    """The products in int8: QuantizeLinear and DequantizeLinear around the factors, with the engine's own ranges."""
+    """The products in int8: QuantizeLinear and DequantizeLinear around the factors, with one range for all rows."""
 
     def __init__(self, graph: Graph, layer: Layer, ranges: Mapping[str, Ranges]) -> None:
         super().__init__(graph, layer)
         self.made: dict[str, _Int8] = {}
         for name, parts in self.parts.items():
-            product = QuantizedLinear(Linear(torch.float32, *parts), ranges[name], smooth=name != "outer", widest=127)
-            self.made[name] = _Int8(graph, product)
+            smooth = name != "outer"
+            product = QuantizedLinear(Linear(torch.float32, *parts), ranges[name], smooth=smooth, widest=127)
+            self.made[name] = _Int8(graph, product, ranges[name], smooth=smooth)
 
     def __call__(self, name: str, x: str, use: int) -> str:
         return self.made[name](x, use)
 
 
 class _Int8:
-    def __init__(self, graph: Graph, product: QuantizedLinear) -> None:
+    def __init__(self, graph: Graph, product: QuantizedLinear, ranges: Ranges, *, smooth: bool) -> None:
         self.graph = graph
-        self.product = product
+        if smooth:
+            sizes = ranges.sizes.clamp(min=_LEAST) * product.factors
+            self.scales = (sizes.amax(1) / (_MIDDLE - 1)).tolist()
+            self.zeros = [_MIDDLE] * len(sizes)
+        else:
+            least, greatest = ranges.least.clamp(max=0), ranges.greatest.clamp(min=_LEAST)
+            self.scales = ((greatest - least) / 255).tolist()
+            self.zeros = (-least / torch.tensor(self.scales)).round().int().tolist()
         # Columns are narrowed before they share one scale, because their weights were widened.
-        columns = product.factors[0] * product.scales[0]
-        self.columns = None if product.reads_whole else graph.constant(columns.numpy())
+        self.columns = graph.constant(product.factors.numpy()) if smooth else None
         weight = graph.constant(product.source.numpy().T, np.int8)
-        scales = graph.constant(product.weight_scales.numpy())
+        scales = graph.constant(product.scales.numpy())
         self.weight = graph("DequantizeLinear", weight, scales, axis=1)
         self.bias = graph.constant(product.bias.numpy())
 
     def __call__(self, x: str, use: int) -> str:
         graph = self.graph
         x = x if self.columns is None else graph("Mul", x, self.columns)
-        range_ = graph.constant(self.product.scales[use]), graph.constant(self.product.zeros[use], np.uint8)
+        range_ = graph.constant(self.scales[use]), graph.constant(self.zeros[use], np.uint8)
         x = graph("DequantizeLinear", graph("QuantizeLinear", x, *range_), *range_)
         return str(graph("Add", graph("MatMul", x, self.weight), self.bias))
 

@@ -6,6 +6,7 @@
 namespace albert {
 
 constexpr int32_t kUInt8 = 0;  // PyTorch's number for it (c10::ScalarType)
+constexpr float kLeast = 1e-6f;  // the width of a range of numbers that are all the same
 
 static inline void require(int32_t failed) {
   if (failed) throw failed;
@@ -13,15 +14,13 @@ static inline void require(int32_t failed) {
 
 enum Activation : int64_t { kNone, kGelu, kGeluTanh, kRelu };
 
-// A weight in panels of some columns, [panel][step][column] of groups, filled up with zeros. What comes out is
-// sum * scale + offset of the column, plus what is added, activated; as uint8 where `out_scale` is not 0.
+// A weight in panels of some columns, [panel][step][column] of groups, filled up with zeros. What comes out is the sum
+// plus the offset of the column and what is added, activated. In int8 a column has the scale and the sum of its weights.
 struct Panels {
   const void* weights;
-  const float *scales, *offsets;
+  const float *scales, *sums, *offsets;
   int64_t in, out;
   Activation activation;
-  double out_scale;
-  int64_t out_zero;
 };
 
 struct Norm {
@@ -29,11 +28,9 @@ struct Norm {
   double eps;
 };
 
-// A linear layer. It reads and writes numbers or, in int8, uint8: with factors it turns the numbers that come into
-// that.
+// A linear layer. In int8 it has factors for the columns of what it reads, before that becomes uint8.
 struct Linear {
   const float* factors;
-  int64_t shift, whole;  // the zero of that uint8; are weights int8?
   Panels panels;
 };
 

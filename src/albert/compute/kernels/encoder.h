@@ -11,26 +11,35 @@
 
 namespace albert::ALBERT_ISA {
 
+// Rows as uint8, and the range of each.
+template <class Rows>
+struct Quantized {
+  Rows bytes, ranges;
+};
+
+template <class Format, class Rows>
+Quantized<Rows> quantized(const Linear& by, const Rows& x) {
+  Quantized<Rows> made{Rows(nullptr, x.rows, x.width, kUInt8), Rows(nullptr, x.rows, Whole::kRange, Float32::kType)};
+  quantize<Format>(x.template data<typename Format::Number>(), made.bytes.template data<uint8_t>(),
+                   made.ranges.template data<float>(), by.factors, x.rows, x.width);
+  return made;
+}
+
 // A product of ours from rows to rows, in int8 if the weights are.
 template <class Format, class Rows>
 Rows multiply_by(const Linear& by, const Rows& x, const Rows* add) {
   using Number = typename Format::Number;
-  Rows y(nullptr, x.rows, by.panels.out, by.panels.out_scale == 0 ? Format::kType : kUInt8);
+  Rows y(nullptr, x.rows, by.panels.out, Format::kType);
   const Number* added = add == nullptr ? nullptr : add->template data<Number>();
-  if (by.whole)
-    multiply_rows<Format, Whole>(by.panels, x.template data<uint8_t>(), x.rows, added, y.template data<void>());
-  else
-    multiply_rows<Format, Format>(by.panels, x.template data<Number>(), x.rows, added, y.template data<void>());
+  Number* to = y.template data<Number>();
+  if (by.factors == nullptr) {
+    multiply_rows<Format, Format>(by.panels, x.template data<Number>(), nullptr, x.rows, added, to);
+  } else {
+    const Quantized<Rows> from = quantized<Format>(by, x);
+    multiply_rows<Format, Whole>(by.panels, from.bytes.template data<uint8_t>(), from.ranges.template data<float>(),
+                                 x.rows, added, to);
+  }
   return y;
-}
-
-// The rows as uint8.
-template <class Format, class Rows>
-Rows quantized(const Linear& by, const Rows& x) {
-  Rows made(nullptr, x.rows, x.width, kUInt8);
-  quantize<Format>(x.template data<typename Format::Number>(), made.template data<uint8_t>(), by.factors, x.rows,
-                   x.width, by.shift);
-  return made;
 }
 
 // Copies of the first row behind `count` of them.

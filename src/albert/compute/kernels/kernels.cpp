@@ -13,37 +13,36 @@ struct Product : Linear {
 
   template <class Format>
   Rows apply(const Rows& x, const Rows* add = nullptr) const {
-    return factors == nullptr ? multiply<Format>(x, add) : multiply<Format>(native::quantized<Format>(*this, x), add);
+    if (panels.weights != nullptr) return native::multiply_by<Format>(*this, x, add);
+    if (factors != nullptr) return whole_by_pytorch<Format>(x, add);
+    return Rows(by_pytorch(x.handle, add == nullptr ? nullptr : add->handle), x.rows, panels.out);
   }
 
  private:
-  template <class Format>
-  Rows multiply(const Rows& x, const Rows* add) const {
-    if (panels.weights != nullptr) return native::multiply_by<Format>(*this, x, add);
-    const int32_t type = panels.out_scale == 0 ? Format::kType : kUInt8;
-    return Rows(by_pytorch(x.handle, add == nullptr ? nullptr : add->handle, type), x.rows, panels.out);
-  }
-
-  Handle by_pytorch(Handle x, Handle add, int32_t type) const {
+  Handle by_pytorch(Handle x, Handle add) const {
     Handle made = nullptr, bias = this->bias;
     const char* form = this->form;
-    const double out_scale = panels.out_scale == 0 ? 1.0 : panels.out_scale;
-    int32_t failed;
-    if (!whole && add == nullptr) {
-      failed = aoti_torch_cpu__linear_pointwise(x, weight, &bias, activation, nullptr, 0, &form, &made);
-    } else if (!whole) {
-      failed = aoti_torch_cpu__linear_pointwise_binary(x, add, weight, &bias, "add", &made);
-    } else if (add == nullptr) {
-      failed = aoti_torch_cpu__qlinear_pointwise_tensor(x, scale, zero, weight, weight_scales, weight_zeros, &bias,
-                                                        out_scale, panels.out_zero, &type, activation, nullptr, 0, form,
-                                                        &made);
-    } else {
-      failed = aoti_torch_cpu__qlinear_pointwise_binary_tensor(x, scale, zero, weight, weight_scales, weight_zeros,
-                                                               &add, &bias, out_scale, panels.out_zero, &type, 1.0, 0,
-                                                               "add", 1.0, "none", nullptr, 0, "", &made);
-    }
-    require(failed);
+    require(add == nullptr
+                ? aoti_torch_cpu__linear_pointwise(x, weight, &bias, activation, nullptr, 0, &form, &made)
+                : aoti_torch_cpu__linear_pointwise_binary(x, add, weight, &bias, "add", &made));
     return made;
+  }
+
+  // PyTorch's product has one scale for all rows: it gives the sums, as float32.
+  template <class Format>
+  Rows whole_by_pytorch(const Rows& x, const Rows* add) const {
+    using Number = typename Format::Number;
+    const auto from = native::quantized<Format>(*this, x);
+    const int32_t type = native::Float32::kType;
+    Handle made = nullptr;
+    require(aoti_torch_cpu__qlinear_pointwise_tensor(from.bytes.handle, scale, zero, weight, weight_scales,
+                                                     weight_zeros, nullptr, 1.0, 0, &type, "none", nullptr, 0, "",
+                                                     &made));
+    const Rows sums(made, x.rows, panels.out);
+    Rows y(nullptr, x.rows, panels.out, Format::kType);
+    native::finish_rows<Format>(panels, sums.template data<float>(), from.ranges.template data<float>(), x.rows,
+                                add == nullptr ? nullptr : add->template data<Number>(), y.template data<Number>());
+    return y;
   }
 };
 
@@ -80,9 +79,9 @@ using namespace albert::native;
                      int64_t half) {                                                                               \
     attend<FORMAT>(qkv, context, starts, shared, texts, heads, size, first_only, half);                            \
   }                                                                                                                \
-  void quantize_##NAME(const FORMAT::Number* x, uint8_t* out, const float* factors, int64_t tokens, int64_t width, \
-                       int64_t zero) {                                                                             \
-    quantize<FORMAT>(x, out, factors, tokens, width, zero);                                                        \
+  void quantize_##NAME(const FORMAT::Number* x, uint8_t* out, float* ranges, const float* factors, int64_t tokens, \
+                       int64_t width) {                                                                            \
+    quantize<FORMAT>(x, out, ranges, factors, tokens, width);                                                      \
   }
 
 extern "C" {

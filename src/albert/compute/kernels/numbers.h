@@ -67,8 +67,9 @@ struct BFloat16 {
 };
 #endif
 
-// Inputs of uint8 with weights of int8.
+// Inputs of uint8 with weights of int8. A row has [scale, -zero]: (byte - zero) * scale is the number.
 struct Whole {
+  static constexpr int64_t kRange = 2;
   using Number = uint8_t;
   using Group = int32_t;
   using Sum = Integers;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "blocks.h"
 #include "numbers.h"
@@ -34,10 +35,18 @@ inline Vector activate(Vector x, Activation activation) {
   return x;
 }
 
-// The size of a number that comes out.
-template <class Format>
-int64_t out_size(const Panels& by) {
-  return by.out_scale == 0 ? sizeof(typename Format::Number) : 1;
+// Writes what follows from the sums of a row. In int8 it has one of the `ranges`.
+template <class Format, class Reads>
+inline void finish(const Panels& by, Vector y, const float* ranges, int64_t row, int64_t column,
+                   const typename Format::Number* add, typename Format::Number* out) {
+  if constexpr (std::is_same_v<Reads, Whole>) {
+    const float* range = ranges + row * Whole::kRange;
+    const Vector shifted = multiply_add(splat(range[1]), load(by.sums + column), y);
+    y = shifted * (load(by.scales + column) * splat(range[0]));
+  }
+  y = y + load(by.offsets + column);
+  if (add != nullptr) y = y + Format::get(add);
+  Format::put(out, activate(y, by.activation));
 }
 
 constexpr int kRows = 6, kPanel = kTiles * kLanes;  // the sums of 6 rows lie in registers
@@ -52,46 +61,36 @@ inline int64_t most_threads() {
 }
 
 template <class Format, class Reads, int Rows>
-void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t panel, const typename Format::Number* add,
-                   void* out) {
+void multiply_tile(const Panels& by, const typename Reads::Number* x, const float* ranges, int64_t panel,
+                   const typename Format::Number* add, typename Format::Number* out) {
   using Group = typename Reads::Group;
   const int64_t steps = by.in / Reads::kPer;
   const Group* rows[Rows];
-  const int64_t size = out_size<Format>(by);
+  constexpr int64_t per = 64 / sizeof(typename Format::Number);  // of a line of the cache
   for (int row = 0; row < Rows; ++row) {
     rows[row] = reinterpret_cast<const Group*>(x + row * by.in);
-    const char* to = static_cast<const char*>(out) + (row * by.out + panel * kPanel) * size;
-    for (int64_t at = 0; at < kPanel * size; at += 64) __builtin_prefetch(to + at, 1);
+    for (int64_t at = 0; at < kPanel; at += per) __builtin_prefetch(out + row * by.out + panel * kPanel + at, 1);
   }
-  const Vector factor = splat(static_cast<float>(1 / by.out_scale));
-  const Integers zero = splat_whole(static_cast<int>(by.out_zero));
   typename Reads::Sum sums[Rows][kTiles];
   multiply<Reads>(rows, static_cast<const Group*>(by.weights) + panel * steps * kPanel, kPanel, steps, sums);
   for (int tile = 0; tile < kTiles; ++tile) {
     const int64_t column = panel * kPanel + tile * kLanes;
     if (column >= by.out) return;
-    const Vector scale = load(by.scales + column), offset = load(by.offsets + column);
     for (int row = 0; row < Rows; ++row) {
       const int64_t at = row * by.out + column;
-      Vector y = multiply_add(Reads::sum(sums[row][tile]), scale, offset);
-      if (add != nullptr) y = y + Format::get(add + at);
-      y = activate(y, by.activation);
-      if (by.out_scale == 0) {
-        Format::put(static_cast<typename Format::Number*>(out) + at, y);
-      } else {
-        put_whole(static_cast<uint8_t*>(out) + at, y, factor, zero);
-      }
+      finish<Format, Reads>(by, Reads::sum(sums[row][tile]), ranges, row, column, add == nullptr ? nullptr : add + at,
+                            out + at);
     }
   }
 }
 
-// x W^T + b and what follows; `Reads` is how x is read, `Format` what is added and written, unless that is uint8.
+// x W^T + b and what follows; `Reads` is how x is read, `Format` what is added and written. In int8 rows have `ranges`.
 // Threads share out the rows, which then stay in their caches from product to product, and of few rows the panels.
 template <class Format, class Reads>
-void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t rows, const typename Format::Number* add,
-                   void* out) {
+void multiply_rows(const Panels& by, const typename Reads::Number* x, const float* ranges, int64_t rows,
+                   const typename Format::Number* add, typename Format::Number* out) {
   const int64_t panels = (by.out + kPanel - 1) / kPanel, tiles = (rows + kRows - 1) / kRows;
-  const int64_t size = out_size<Format>(by), threads = most_threads();
+  const int64_t threads = most_threads();
   int64_t shares = std::min(threads, std::max<int64_t>(1, tiles / kTilesOfShare));
   while (threads % shares) --shares;
   const int64_t parts = threads / shares;
@@ -103,14 +102,15 @@ void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t ro
           const int64_t first = tile * rows / tiles, count = (tile + 1) * rows / tiles - first;
           const auto* from = x + first * by.in;
           const auto* more = add == nullptr ? nullptr : add + first * by.out;
-          void* to = static_cast<char*>(out) + first * by.out * size;
+          const float* own = ranges == nullptr ? nullptr : ranges + first * Whole::kRange;
+          auto* to = out + first * by.out;
           switch (count) {
-            case 1: multiply_tile<Format, Reads, 1>(by, from, panel, more, to); break;
-            case 2: multiply_tile<Format, Reads, 2>(by, from, panel, more, to); break;
-            case 3: multiply_tile<Format, Reads, 3>(by, from, panel, more, to); break;
-            case 4: multiply_tile<Format, Reads, 4>(by, from, panel, more, to); break;
-            case 5: multiply_tile<Format, Reads, 5>(by, from, panel, more, to); break;
-            default: multiply_tile<Format, Reads, kRows>(by, from, panel, more, to);
+            case 1: multiply_tile<Format, Reads, 1>(by, from, own, panel, more, to); break;
+            case 2: multiply_tile<Format, Reads, 2>(by, from, own, panel, more, to); break;
+            case 3: multiply_tile<Format, Reads, 3>(by, from, own, panel, more, to); break;
+            case 4: multiply_tile<Format, Reads, 4>(by, from, own, panel, more, to); break;
+            case 5: multiply_tile<Format, Reads, 5>(by, from, own, panel, more, to); break;
+            default: multiply_tile<Format, Reads, kRows>(by, from, own, panel, more, to);
           }
         }
       }
@@ -118,15 +118,42 @@ void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t ro
   }
 }
 
+// A row as uint8. Its range is its own: [CLS], [SEP] and few other pieces have numbers many times as wide.
 template <class Format>
-void quantize(const typename Format::Number* x, uint8_t* out, const float* factors, int64_t tokens, int64_t width,
-              int64_t zero) {
-  const Integers shift = splat_whole(static_cast<int>(zero));
-#pragma omp parallel for
-  for (int64_t token = 0; token < tokens; ++token) {
-    for (int64_t at = token * width, column = 0; column < width; at += kLanes, column += kLanes)
-      put_whole(out + at, Format::get(x + at), load(factors + column), shift);
+void quantize_row(const typename Format::Number* x, uint8_t* out, float* range, const float* factors, int64_t width) {
+  Vector most = splat(0), least = splat(0);
+  for (int64_t at = 0; at < width; at += kLanes) {
+    const Vector y = Format::get(x + at) * load(factors + at);
+    most = greater(y, most);
+    least = greater(-y, least);
   }
+  const float low = greatest_of(least), scale = std::max(greatest_of(most) + low, kLeast) / 255;
+  const float zero = std::isfinite(scale) ? std::nearbyint(low / scale) : 0;
+  range[0] = scale;
+  range[1] = -zero;
+  const Vector factor = splat(1 / scale);
+  const Integers shift = splat_whole(static_cast<int>(zero));
+  for (int64_t at = 0; at < width; at += kLanes)
+    put_whole(out + at, Format::get(x + at) * load(factors + at), factor, shift);
+}
+
+// What follows from the sums of rows in int8, [rows, out].
+template <class Format>
+void finish_rows(const Panels& by, const float* sums, const float* ranges, int64_t rows,
+                 const typename Format::Number* add, typename Format::Number* out) {
+#pragma omp parallel for
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t column = 0, at = row * by.out; column < by.out; column += kLanes, at += kLanes)
+      finish<Format, Whole>(by, load(sums + at), ranges, row, column, add == nullptr ? nullptr : add + at, out + at);
+  }
+}
+
+template <class Format>
+void quantize(const typename Format::Number* x, uint8_t* out, float* ranges, const float* factors, int64_t tokens,
+              int64_t width) {
+#pragma omp parallel for
+  for (int64_t token = 0; token < tokens; ++token)
+    quantize_row<Format>(x + token * width, out + token * width, ranges + token * Whole::kRange, factors, width);
 }
 
 // LayerNorm of a row; `out` may be `x`.

@@ -17,10 +17,6 @@ int32_t aoti_torch_cpu__linear_pointwise_binary(Handle, Handle, Handle, Handle*,
 int32_t aoti_torch_cpu__qlinear_pointwise_tensor(Handle, Handle, Handle, Handle, Handle, Handle, Handle*, double,
                                                  int64_t, const int32_t*, const char*, const double**, int64_t,
                                                  const char*, Handle*);
-int32_t aoti_torch_cpu__qlinear_pointwise_binary_tensor(Handle, Handle, Handle, Handle, Handle, Handle, Handle*,
-                                                        Handle*, double, int64_t, const int32_t*, double, int64_t,
-                                                        const char*, double, const char*, const double**, int64_t,
-                                                        const char*, Handle*);
 }
 
 namespace albert {
