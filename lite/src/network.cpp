@@ -78,7 +78,7 @@ Linear Network::linear(const std::vector<std::string>& names, const Weights& wei
     packed = keep(in_panels(weight, out, in, kernels.panel, 1));
   }
   const float* ones = keep(std::vector<float>(out, 1.0f));
-  return {nullptr, 0, 0, {packed, ones, keep(std::move(bias)), in, out, activation, 0, 0}};
+  return {nullptr, 0, 0, {packed, ones, keep(std::move(bias)), in, out, activation, 0, 0, nullptr}};
 }
 
 // The places of a block's products, and what they are called in a calibration.
@@ -114,7 +114,7 @@ std::vector<Linear> Network::whole_linear(const std::vector<std::string>& names,
     const float *scales = keep(std::move(found.out_scales[use])), *offsets = keep(std::move(found.offsets[use]));
     // `shift` and, until the product before takes it, `out_scale` are those of the inputs.
     made.push_back(
-        {factors, found.zeros[use], 1, {packed, scales, offsets, in, out, activation, found.scales[use], 0}});
+        {factors, found.zeros[use], 1, {packed, scales, offsets, in, out, activation, found.scales[use], 0, nullptr}});
   }
   return made;
 }

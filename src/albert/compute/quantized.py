@@ -24,6 +24,7 @@ from albert.compute.compiled import quantize
 from albert.compute.precision import has_int8
 from albert.compute.products import FUSED
 from albert.errors import AlbertError, ErrorKind
+from albert.model.network import ACTIVATIONS
 from albert.storage.files import read_vouched, write_file
 
 onednn = torch.ops.onednn
@@ -160,11 +161,40 @@ class QuantizedLinear:
         return onednn.qlinear_pointwise(*inputs, self.bias, *out, name, [], form)
 
 
+class RangedLinear:
+    """A product in int8 that needs no calibration: each row of inputs has its own range, which zero is in.
+
+    A row's result does not depend on the others.
+    """
+
+    def __init__(self, linear: Linear) -> None:
+        weight = linear.source
+        self.weight_scales = weight.abs().amax(1).clamp(min=_LEAST) / _GREATEST
+        self.source = (weight / self.weight_scales[:, None]).round().to(torch.int8)
+        self.sums = self.source.sum(1, dtype=torch.int32).float()  # of each channel's weights
+        self.bias = linear.bias.float()
+
+    def __call__(self, x: Tensor, use: int = 0, *, add: Tensor | None = None, activation: str | None = None) -> Tensor:
+        """In PyTorch's operators, which is slow: the kernels do the same."""
+        least, most = x.float().amin(1, keepdim=True).clamp(max=0), x.float().amax(1, keepdim=True).clamp(min=0)
+        scales = ((most - least) / 255).clamp(min=1e-30)
+        zeros = (-least / scales).round()
+        whole = ((x.float() / scales).round() + zeros).clamp(0, 255)
+        y = (whole - zeros) @ self.source.float().T * scales * self.weight_scales + self.bias
+        y = y if add is None else y + add
+        return (ACTIVATIONS[activation](y) if activation else y).to(x.dtype)
+
+
 def watch(block: Block, uses: int) -> dict[str, Watched]:
     """Replaces each of a block's products by a `Watched`."""
     named = {name: Watched(getattr(block, name), uses) for name in PRODUCTS}
     vars(block).update(named)
     return named
+
+
+def range_block(block: Block) -> None:
+    """Replaces a block's products by int8 products with a range for each row."""
+    vars(block).update({name: RangedLinear(getattr(block, name)) for name in PRODUCTS})
 
 
 def quantize_block(block: Block, ranges: Mapping[str, Ranges]) -> None:

@@ -14,7 +14,9 @@ static inline void require(int32_t failed) {
 enum Activation : int64_t { kNone, kGelu, kGeluTanh, kRelu };
 
 // A weight in panels of some columns, [panel][step][column] of groups, filled up with zeros. What comes out is
-// sum * scale + offset of the column, plus what is added, activated; as uint8 where `out_scale` is not 0.
+// sum * scale + offset of the column, plus what is added, activated; as uint8 where `out_scale` is not 0. With `sums`,
+// those of a column's weights, rows have ranges of their own, and `sum` is
+// (sum - zero of the row * sum of the column) * scale of the row.
 struct Panels {
   const void* weights;
   const float *scales, *offsets;
@@ -22,6 +24,7 @@ struct Panels {
   Activation activation;
   double out_scale;
   int64_t out_zero;
+  const float* sums;
 };
 
 struct Norm {

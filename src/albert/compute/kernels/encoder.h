@@ -11,13 +11,26 @@
 
 namespace albert::ALBERT_ISA {
 
+// A product of ours in int8 with a range for each row, to numbers of another format.
+template <class Format, class Out, class Rows>
+void multiply_by_ranges(const Panels& by, const Rows& x, const typename Out::Number* add, void* out) {
+  const Rows whole(nullptr, x.rows, x.width, kUInt8);
+  Buffer<Range> ranges;
+  ranges.resize(x.rows);
+  quantize_rows<Format>(x.template data<typename Format::Number>(), whole.template data<uint8_t>(), ranges.data(),
+                        x.rows, x.width);
+  multiply_rows<Out, Whole>(by, whole.template data<uint8_t>(), x.rows, add, out, ranges.data());
+}
+
 // A product of ours from rows to rows, in int8 if the weights are.
 template <class Format, class Rows>
 Rows multiply_by(const Linear& by, const Rows& x, const Rows* add) {
   using Number = typename Format::Number;
   Rows y(nullptr, x.rows, by.panels.out, by.panels.out_scale == 0 ? Format::kType : kUInt8);
   const Number* added = add == nullptr ? nullptr : add->template data<Number>();
-  if (by.whole)
+  if (by.panels.sums != nullptr)
+    multiply_by_ranges<Format, Format>(by.panels, x, added, y.template data<void>());
+  else if (by.whole)
     multiply_rows<Format, Whole>(by.panels, x.template data<uint8_t>(), x.rows, added, y.template data<void>());
   else
     multiply_rows<Format, Format>(by.panels, x.template data<Number>(), x.rows, added, y.template data<void>());
@@ -83,16 +96,16 @@ void run_blocks(const Block<Product>* const* blocks, typename Format::Number* x,
                     half);
 }
 
-// Raises where a table is too small.
+// `place` is the position of each text's first piece. Raises where a table is too small.
 template <class Format, class Product>
 void embed(const Embedding<Product>& tables, const int64_t* ids, const int64_t* types, const int64_t* starts,
-           typename Format::Number* out, int64_t texts, int64_t rows) {
+           typename Format::Number* out, int64_t texts, int64_t rows, int64_t place = 0) {
   using Number = typename Format::Number;
   using Rows = typename Product::Rows;
   const int64_t width = tables.width, tokens = starts[texts];
   for (int64_t token = 0; token < tokens; ++token)
     require(ids[token] < 0 || ids[token] >= tables.words || types[token] < 0 || types[token] >= tables.types);
-  for (int64_t text = 0; text < texts; ++text) require(starts[text + 1] - starts[text] > tables.positions);
+  for (int64_t text = 0; text < texts; ++text) require(place + starts[text + 1] - starts[text] > tables.positions);
   const bool mapped = tables.mapping.panels.out != 0;
   const Rows narrow(mapped ? nullptr : out, rows, width, Format::kType);
   Number* normed = narrow.template data<Number>();
@@ -104,7 +117,7 @@ void embed(const Embedding<Product>& tables, const int64_t* ids, const int64_t* 
     for (int64_t text = 0; text < texts; ++text) {
       for (int64_t token = starts[text]; token < starts[text + 1]; ++token) {
         const float *word = tables.word + ids[token] * width, *type = tables.type + types[token] * width;
-        const float* position = tables.position + (token - starts[text]) * width;
+        const float* position = tables.position + (place + token - starts[text]) * width;
         for (int64_t at = 0; at < width; ++at) sum.data()[at] = word[at] + type[at] + position[at];
         normalize_row<Float32, Format>(sum.data(), normed + token * width, tables.norm, width);
       }

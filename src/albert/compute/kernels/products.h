@@ -51,9 +51,14 @@ inline int64_t most_threads() {
 #endif
 }
 
+// How a row of uint8 stands for numbers: (whole - zero) * scale.
+struct Range {
+  float scale, zero;
+};
+
 template <class Format, class Reads, int Rows>
 void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t panel, const typename Format::Number* add,
-                   void* out) {
+                   void* out, const Range* ranges) {
   using Group = typename Reads::Group;
   const int64_t steps = by.in / Reads::kPer;
   const Group* rows[Rows];
@@ -73,7 +78,10 @@ void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t pa
     const Vector scale = load(by.scales + column), offset = load(by.offsets + column);
     for (int row = 0; row < Rows; ++row) {
       const int64_t at = row * by.out + column;
-      Vector y = multiply_add(Reads::sum(sums[row][tile]), scale, offset);
+      Vector y = Reads::sum(sums[row][tile]);
+      if (ranges != nullptr)
+        y = multiply_add(splat(-ranges[row].zero), load(by.sums + column), y) * splat(ranges[row].scale);
+      y = multiply_add(y, scale, offset);
       if (add != nullptr) y = y + Format::get(add + at);
       y = activate(y, by.activation);
       if (by.out_scale == 0) {
@@ -89,7 +97,7 @@ void multiply_tile(const Panels& by, const typename Reads::Number* x, int64_t pa
 // Threads share out the rows, which then stay in their caches from product to product, and of few rows the panels.
 template <class Format, class Reads>
 void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t rows, const typename Format::Number* add,
-                   void* out) {
+                   void* out, const Range* ranges = nullptr) {
   const int64_t panels = (by.out + kPanel - 1) / kPanel, tiles = (rows + kRows - 1) / kRows;
   const int64_t size = out_size<Format>(by), threads = most_threads();
   int64_t shares = std::min(threads, std::max<int64_t>(1, tiles / kTilesOfShare));
@@ -103,14 +111,15 @@ void multiply_rows(const Panels& by, const typename Reads::Number* x, int64_t ro
           const int64_t first = tile * rows / tiles, count = (tile + 1) * rows / tiles - first;
           const auto* from = x + first * by.in;
           const auto* more = add == nullptr ? nullptr : add + first * by.out;
+          const Range* own = ranges == nullptr ? nullptr : ranges + first;
           void* to = static_cast<char*>(out) + first * by.out * size;
           switch (count) {
-            case 1: multiply_tile<Format, Reads, 1>(by, from, panel, more, to); break;
-            case 2: multiply_tile<Format, Reads, 2>(by, from, panel, more, to); break;
-            case 3: multiply_tile<Format, Reads, 3>(by, from, panel, more, to); break;
-            case 4: multiply_tile<Format, Reads, 4>(by, from, panel, more, to); break;
-            case 5: multiply_tile<Format, Reads, 5>(by, from, panel, more, to); break;
-            default: multiply_tile<Format, Reads, kRows>(by, from, panel, more, to);
+            case 1: multiply_tile<Format, Reads, 1>(by, from, panel, more, to, own); break;
+            case 2: multiply_tile<Format, Reads, 2>(by, from, panel, more, to, own); break;
+            case 3: multiply_tile<Format, Reads, 3>(by, from, panel, more, to, own); break;
+            case 4: multiply_tile<Format, Reads, 4>(by, from, panel, more, to, own); break;
+            case 5: multiply_tile<Format, Reads, 5>(by, from, panel, more, to, own); break;
+            default: multiply_tile<Format, Reads, kRows>(by, from, panel, more, to, own);
           }
         }
       }
@@ -126,6 +135,25 @@ void quantize(const typename Format::Number* x, uint8_t* out, const float* facto
   for (int64_t token = 0; token < tokens; ++token) {
     for (int64_t at = token * width, column = 0; column < width; at += kLanes, column += kLanes)
       put_whole(out + at, Format::get(x + at), load(factors + column), shift);
+  }
+}
+
+// Each row as uint8 by a range of its own, which has zero in it.
+template <class Format>
+void quantize_rows(const typename Format::Number* x, uint8_t* out, Range* ranges, int64_t rows, int64_t width) {
+#pragma omp parallel for
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t start = row * width, after = start + width;
+    Vector most = splat(0), least = splat(0);  // the least one with its sign turned
+    for (int64_t at = start; at < after; at += kLanes) {
+      const Vector here = Format::get(x + at);
+      most = greater(most, here), least = greater(least, splat(0) - here);
+    }
+    const float low = greatest_of(least), scale = std::max((greatest_of(most) + low) / 255, 1e-30f);
+    const float zero = std::nearbyint(low / scale);
+    ranges[row] = {scale, zero};
+    for (int64_t at = start; at < after; at += kLanes)
+      put_whole(out + at, Format::get(x + at), splat(1 / scale), splat_whole(static_cast<int>(zero)));
   }
 }
 
