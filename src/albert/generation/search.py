@@ -19,6 +19,7 @@ from torch import Tensor
 
 from albert.generation.options import GenerationOptions
 from albert.generation.rules import Alphabet, Rules
+from albert.generation.words import Words
 from albert.generation.writing import Network, Writing
 
 _DECIMALS = 4  # of scores that are compared: rounding differs in the sixth
@@ -54,9 +55,13 @@ def begin(
     alphabet: Alphabet,
     options: GenerationOptions,
     prefix: Sequence[int] = (),
+    words: Sequence[Sequence[int]] = (),
     count: int = 1,
 ) -> Search:
-    """Reads the texts, for which up to `count` hypotheses each are to be written step by step."""
+    """Reads the texts, for which up to `count` hypotheses each are to be written step by step.
+
+    `prefix` and `words` are the pieces of those of the options.
+    """
     options.require_answers(count)
     memory = model.read(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
     limit = min(options.max_length, model.config.max_position_embeddings - 1)
@@ -64,7 +69,13 @@ def begin(
     if options.sample:
         keys = [_key(row[mask.bool()]) for row, mask in zip(input_ids, attention_mask, strict=True)]
         return _Draws(model, memory, rules, prefix, keys, count, limit)
-    return _Beam(model, memory, rules, prefix, count, limit)
+    beam = model, memory, rules, prefix, count, limit, rows_of(options, words)
+    return _BeamWithWords(Words(words, model.config.vocab_size), *beam) if words else _Beam(*beam)
+
+
+def rows_of(options: GenerationOptions, words: Sequence[Sequence[int]]) -> int:
+    """How many hypotheses are followed: the beam, or one for each number of pieces of words that may be there."""
+    return max(options.beam, 1 + sum(map(len, words)) if words else 0)
 
 
 class Search(ABC):
@@ -126,9 +137,9 @@ class _Beam(Search):
     """Beam search over the texts of a memory."""
 
     def __init__(
-        self, model: Network, memory: Any, rules: Rules, prefix: Sequence[int], count: int, limit: int
+        self, model: Network, memory: Any, rules: Rules, prefix: Sequence[int], count: int, limit: int, width: int
     ) -> None:
-        self.width = rules.options.beam
+        self.width = width  # rows of a text: as many as the beam, or more
         texts = np.arange(memory.texts)
         super().__init__(Writing(model, memory, rules, len(texts) * self.width), texts, prefix, count, limit)
         self.totals = np.full((len(texts), self.width), -np.inf)  # of each row; at first all are alike
@@ -153,7 +164,10 @@ class _Beam(Search):
         if len(kept):
             chosen = np.where(best < 0, best[:, :1], best)
             self.totals = np.where(best < 0, -np.inf, totals[chosen])  # those are never chosen again
-            self.rows.advance(rows[chosen].ravel(), pieces[chosen].ravel(), kept)
+            self._advance(rows[chosen].ravel(), pieces[chosen].ravel(), kept)
+
+    def _advance(self, rows: np.ndarray, pieces: np.ndarray, texts: np.ndarray) -> None:
+        self.rows.advance(rows, pieces, texts)
 
     def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The likeliest next steps, text by text, the best first: places of texts, rows, pieces, totals.
@@ -175,7 +189,7 @@ class _Beam(Search):
         """
         found = self.found[self.texts[place]]
         if best is not None and self.rows.length < self.limit:
-            return len(found) >= self.width and (self.width == 1 or not self._may_win(best, found))
+            return len(found) >= self.options.beam and (self.width == 1 or not self._may_win(best, found))
         if not found:
             for row, total in enumerate(self.totals[place].tolist(), place * self.width):
                 if total > -np.inf:
@@ -189,7 +203,7 @@ class _Beam(Search):
         """
         favoured = self.options.length_penalty > 0 and not self.options.early_stop
         longest = self.limit + 1 if favoured else self.rows.length + 2
-        worst = sorted(one.score for one in found)[-self.width]
+        worst = sorted(one.score for one in found)[-self.options.beam]
         return self.options.normalized(total, longest) > worst
 
     def _note(self, place: int, row: int, total: float, *, ended: bool) -> None:
@@ -198,6 +212,49 @@ class _Beam(Search):
             scores.append(float(self.rows.next[row, self.end]))
         score = self.options.normalized(total, len(scores))
         self.found[self.texts[place]].append(Hypothesis(self.rows.pieces(row), tuple(scores), score, not ended))
+
+
+class _BeamWithWords(_Beam):
+    """Beam search for texts that contain words (Post and Vilar 2018): hypotheses share the rows by pieces they have.
+
+    Those with equally many pieces of words compete with each other alone, so that no word waits for being likely.
+    Nothing ends without all words, and no step is taken that leaves too little room for them.
+    """
+
+    def __init__(self, words: Words, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.words = words
+        self.states = words.start(len(self.rows.written))
+
+    def _force(self, rows: np.ndarray, pieces: np.ndarray) -> None:
+        super()._force(rows, pieces)
+        self.states = self.words.after(self.states, pieces)
+
+    def _advance(self, rows: np.ndarray, pieces: np.ndarray, texts: np.ndarray) -> None:
+        super()._advance(rows, pieces, texts)
+        self.states = self.words.after(self.states[rows], pieces)
+
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The likeliest next steps and those of words: by turns the best with each number of pieces, most pieces first.
+
+        So the first one that goes on is the best of those that have most.
+        """
+        rows, pieces, _ = likeliest(self.rows.next, 2 * self.width)
+        more = self.words.steps(self.states)
+        rows, pieces = np.unique(np.stack([np.append(rows, more[0]), np.append(pieces, more[1])]), axis=1)
+        scores = self.rows.next[torch.from_numpy(rows), torch.from_numpy(pieces)].double().cpu().numpy()
+        totals = self.totals.reshape(-1)[rows] + scores
+        missing = self.words.missing(self.words.after(self.states[rows], pieces))
+        room = np.where(pieces == self.end, 0, self.limit - self.rows.length - 1)
+        able = np.flatnonzero((totals > -np.inf) & (missing <= room))
+        rows, pieces, totals, missing = rows[able], pieces[able], totals[able], missing[able]
+        texts = rows // self.width
+        order = np.lexsort((pieces, rows, -totals.round(_DECIMALS), missing, texts))
+        turns = np.empty(len(order), np.int64)
+        turns[order] = _ranks((texts * (self.words.pieces + 1) + missing)[order])
+        best = np.lexsort((missing, turns, texts))
+        best = best[_ranks(texts[best]) < 2 * self.width]
+        return texts[best], rows[best], pieces[best], totals[best]
 
 
 class _Draws(Search):

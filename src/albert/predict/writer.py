@@ -20,7 +20,7 @@ from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.generation import GenerationOptions, Network
 from albert.generation.options import GREEDY
-from albert.generation.rules import spell
+from albert.generation.rules import FREE, Forced
 from albert.model import AlbertForText2Text, load_text2text
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
@@ -177,11 +177,12 @@ class Writer(Predictor):
     def draft(self, features: Features, generation: GenerationOptions, count: int | None = 1) -> Draft:
         """The texts of `write` in the making, for examples that are encoded.
 
-        Raises `AlbertError` (usage) for too many texts, and for a prefix that cannot be spelled.
+        Raises `AlbertError` (usage) for too many texts, and for a prefix or words that cannot be spelled or do not fit.
         """
         room = min(generation.max_length, self.config.max_position_embeddings - 1)
-        prefix = spell(generation.prefix, self._plain, room=room) if generation.prefix else []
-        return Draft(self.network, self.tokenizer, features, generation, count, prefix=prefix, form=self.form)
+        bound = generation.prefix or generation.words
+        forced = Forced.of(generation, self._plain, room=room) if bound else FREE
+        return Draft(self.network, self.tokenizer, features, generation, count, forced=forced, form=self.form)
 
     @cached_property
     def _plain(self) -> Tokenizer:

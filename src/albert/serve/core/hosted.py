@@ -252,7 +252,8 @@ class HostedWriter(Hosted):
         try:
             return self.writer.draft(features, options, count)
         except AlbertError as error:
-            what = "prefix" if error.what.startswith("prefix") else error.what  # without the prefix itself
+            texts = next((name for name in ("prefix", "words") if error.what.startswith(name)), None)
+            what = texts or error.what  # without the text itself
             raise invalid(f"{what}: expected {error.expected}") from None
 
     def scores(self, outputs: Sequence[Output], *, raw: bool) -> list[list[Prediction]]:
