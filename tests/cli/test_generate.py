@@ -140,6 +140,19 @@ def test_a_precision_that_it_lacks_is_refused(albert: Albert, model: Path) -> No
         assert f"--precision {precision}: expected auto or fp32" in done.stderr
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_precision_is_that_of_all_verbs(albert: Albert, tmp_path: Path, precision: Any) -> None:
+    model = write_model(tmp_path / "model", hidden_size=64, num_attention_heads=4)
+    try:
+        loaded = package.load(model, precision=precision)
+    except AlbertError as error:
+        pytest.skip(str(error))
+    assert isinstance(loaded, Writer)
+    assert loaded.precision == loaded.identity()["precision"] == precision
+    done = albert("translate", model, "--precision", precision, input="drei Null\n")
+    assert rows_of(done.stdout)[0]["prediction"] == loaded.writing(beam=4)("drei Null")[0]["text"]
+
+
 def test_check_reads_pairs_and_says_nothing_of_labels(albert: Albert, tmp_path: Path) -> None:
     good = albert("check", write_pairs(tmp_path / "pairs.csv", 30), "--task", "text2text", "--json")
     assert good.returncode == 0, good.stderr

@@ -125,7 +125,7 @@ def test_a_beginning_counts() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"words": "one"}, {"words": ("a", " ")}, {"words": (1,)}, {"words": ("a",), "sample": True},
+    [{"words": "one"}, {"words": 5}, {"words": ("a", " ")}, {"words": (1,)}, {"words": ("a",), "sample": True},
      {"words": ("a",), "no_repeat_ngram": 2}],
 )  # fmt: skip
 def test_words_that_cannot_be_looked_for_are_refused(options: dict[str, Any]) -> None:

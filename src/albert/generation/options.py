@@ -66,9 +66,9 @@ class GenerationOptions:
                 raise _bad(name, "sample=True beside it, since nothing is drawn without", getattr(self, name))
 
     def _check_words(self) -> None:
-        words = [self.words] if isinstance(self.words, str) else list(self.words)
-        if isinstance(self.words, str) or not all(isinstance(word, str) and word.strip() for word in words):
-            raise _bad("words", "a list of words, none of them empty", self.words)
+        words = self.words
+        if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) and word.strip() for word in words):
+            raise _bad("words", "a list of words, none of them empty", words)
         if words and (self.sample or self.no_repeat_ngram):
             raise _bad("words", "none where pieces are drawn at random or runs of pieces may not repeat", words)
         object.__setattr__(self, "words", tuple(words))

@@ -158,12 +158,12 @@ class _Beam(Search):
         live = live[_ranks(texts[live]) < self.width]
         best = np.full((len(self.texts), self.width), -1)  # places of what goes on, among the candidates
         best[texts[live], _ranks(texts[live])] = live
-        kept = np.flatnonzero([not self._done(place, totals[first] if first >= 0 else None)
-                               for place, first in enumerate(best[:, 0].tolist())])  # fmt: skip
-        self.texts, best = self.texts[kept], best[kept]
+        alive = np.append(totals, -np.inf)[best]  # rows without a place are never chosen again
+        leading = alive[:, 0] if self.options.early_stop else alive.max(1)
+        kept = np.flatnonzero([not self._done(place, total) for place, total in enumerate(leading.tolist())])
+        self.texts, self.totals, best = self.texts[kept], alive[kept], best[kept]
         if len(kept):
             chosen = np.where(best < 0, best[:, :1], best)
-            self.totals = np.where(best < 0, -np.inf, totals[chosen])  # those are never chosen again
             self._advance(rows[chosen].ravel(), pieces[chosen].ravel(), kept)
 
     def _advance(self, rows: np.ndarray, pieces: np.ndarray, texts: np.ndarray) -> None:
@@ -182,13 +182,13 @@ class _Beam(Search):
         best = best[_ranks(rows[best] // self.width) < 2 * self.width]
         return rows[best] // self.width, rows[best], pieces[best], totals[best]
 
-    def _done(self, place: int, best: float | None) -> bool:
+    def _done(self, place: int, best: float) -> bool:
         """Whether a text is finished: enough hypotheses ended, none goes on, or the limit is reached.
 
-        `best` is the total of the best one that goes on.
+        `best` is the total of the best one that goes on, minus infinity if there is none.
         """
         found = self.found[self.texts[place]]
-        if best is not None and self.rows.length < self.limit:
+        if best > -np.inf and self.rows.length < self.limit:
             return len(found) >= self.options.beam and (self.width == 1 or not self._may_win(best, found))
         if not found:
             for row, total in enumerate(self.totals[place].tolist(), place * self.width):
