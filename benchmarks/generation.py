@@ -1,6 +1,6 @@
 """How fast a model writes: pieces a second, greedily and with a beam of 4, beside transformers and CTranslate2.
 
-    python benchmarks/generation.py                one thread, about five minutes; prints a table
+    python benchmarks/generation.py                one thread, three minutes of it; prints a table
 
 The network is that of recipes/multi30k.py with drawn weights; the peers have a MarianMT of the same shape, unshared,
 with an output of hidden size x pieces. 32 texts of 16 pieces get 32 pieces each: shortest and longest length are the
