@@ -137,6 +137,17 @@ def test_a_text_gets_the_same_answers_in_any_batch_to_the_last_bit(precision: Na
     assert [written(form, [row], **options)[0] for row in range(6)] == together
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_show(precision: Named, value: float) -> None:
+    """int8 has no such numbers, so that they could get lost between two products."""
+    model = build()
+    with torch.no_grad():
+        model.decoder.blocks()[0].ffn.inner.bias[3] = value
+    steps = (targets(2, 1), torch.tensor([0, 1]), targets(2, 1))
+    assert logits(fast(model, precision), random_ids((2, 5)), *steps).isnan().all()
+
+
 # --- what it does not know ---------------------------------------------------------------------------------
 
 

@@ -138,18 +138,21 @@ void quantize(const typename Format::Number* x, uint8_t* out, const float* facto
   }
 }
 
-// Each row as uint8 by a range of its own, which has zero in it.
+// Each row as uint8 by a range of its own, with zero in it. A row with anything that is no finite number has a range
+// that is no number, and so are its products.
 template <class Format>
 void quantize_rows(const typename Format::Number* x, uint8_t* out, Range* ranges, int64_t rows, int64_t width) {
 #pragma omp parallel for
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t start = row * width, after = start + width;
     Vector most = splat(0), least = splat(0);  // the least one with its sign turned
+    Vector odd = splat(0);
     for (int64_t at = start; at < after; at += kLanes) {
       const Vector here = Format::get(x + at);
       most = greater(most, here), least = greater(least, splat(0) - here);
+      odd = odd + (here - here);
     }
-    const float low = greatest_of(least), scale = std::max((greatest_of(most) + low) / 255, 1e-30f);
+    const float low = greatest_of(least), scale = std::max((greatest_of(most) + low) / 255, 1e-30f) + sum_of(odd);
     const float zero = std::nearbyint(low / scale);
     ranges[row] = {scale, zero};
     for (int64_t at = start; at < after; at += kLanes)
