@@ -55,6 +55,14 @@ def test_several_texts_their_scores_and_their_pieces(albert: Albert, model: Path
             assert one["score"] == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-6)
 
 
+def test_every_text_has_the_words(albert: Albert, model: Path) -> None:
+    for verb in (("generate", "--beam", 2, "--best", 2), ("translate", "--best", 2)):
+        done = albert(*verb, model, "--words", "9-, Null", "--max-new", 12, input="drei Null\neins Neun\n")
+        assert done.returncode == 0, done.stderr
+        for row in rows_of(done.stdout):
+            assert all("9-" in one["text"] and "Null" in one["text"] for one in row["predictions"])
+
+
 def test_pieces_with_the_parts_of_the_source_behind_them(albert: Albert, model: Path) -> None:
     text = "drei  Null Fünf"
     done = albert("generate", model, "--alignments", input=f"{text}\n")
@@ -90,6 +98,10 @@ def test_a_limit_that_is_reached_is_told(albert: Albert, model: Path) -> None:
         (("--prefix", "Ж9"), 2, "prefix 'Ж9': expected characters that the vocabulary has"),
         (("--prefix", "9-" * 40), 2, "expected fewer than 31 pieces"),
         (("--min-new", 9, "--max-new", 3), 2, "min_length"),
+        (("--words", "drei,Ж9"), 2, "words 'Ж9': expected characters that the vocabulary has"),
+        (("--words", "9-9-9-9,3-3-3-3", "--max-new", 5), 2, "words: expected at most 5 pieces altogether"),
+        (("--words", "drei,"), 2, "words: expected a list of words, none of them empty"),
+        (("--words", "drei", "--sample"), 2, "words: expected none where pieces are drawn at random"),
         (("--no-repeat-ngram", -1), 2, "no_repeat_ngram"),
         (("--stride", 4), 2, "--stride: expected a model with labels, got one that writes texts"),
         (("--max-length", 40), 2, "--max-length 40: expected at most the model's 32"),
@@ -126,6 +138,19 @@ def test_a_precision_that_it_lacks_is_refused(albert: Albert, model: Path) -> No
         done = albert("predict", model, "--precision", precision, input="drei\n")
         assert done.returncode == 2
         assert f"--precision {precision}: expected auto or fp32" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_precision_is_that_of_all_verbs(albert: Albert, tmp_path: Path, precision: Any) -> None:
+    model = write_model(tmp_path / "model", hidden_size=64, num_attention_heads=4)
+    try:
+        loaded = package.load(model, precision=precision)
+    except AlbertError as error:
+        pytest.skip(str(error))
+    assert isinstance(loaded, Writer)
+    assert loaded.precision == loaded.identity()["precision"] == precision
+    done = albert("translate", model, "--precision", precision, input="drei Null\n")
+    assert rows_of(done.stdout)[0]["prediction"] == loaded.writing(beam=4)("drei Null")[0]["text"]
 
 
 def test_check_reads_pairs_and_says_nothing_of_labels(albert: Albert, tmp_path: Path) -> None:

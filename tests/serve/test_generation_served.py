@@ -37,6 +37,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"beam": 3, "length_penalty": -1.0, "early_stop": False},
     DRAWN,
     {"no_repeat_ngram": 2, "repetition_penalty": 1.3},
+    {"beam": 2, "words": ["9-", "Null"], "max_length": 12},
     {"prefix": "9-", "min_length": 5, "max_length": 8, "token_scores": True, "alignments": True},
 ]
 
@@ -205,6 +206,9 @@ def test_a_single_text_streams_a_single_answer(client: httpx.Client) -> None:
         ({"inputs": "a", "top_p": 0}, 422, "top_p"),
         ({"inputs": "a", "min_length": 9, "max_length": 3}, 422, "min_length: expected at most the max_length 3"),
         ({"inputs": "a", "prefix": "secret Ж9"}, 422, "prefix: expected characters that the vocabulary has"),
+        ({"inputs": "a", "words": ["secret Ж9"]}, 422, "words: expected characters that the vocabulary has"),
+        ({"inputs": "a", "words": ["9-9-9"], "max_length": 2}, 422, "words: expected at most 2 pieces altogether"),
+        ({"inputs": "a", "words": [" "]}, 422, "words: expected a list of words, none of them empty"),
         ({"inputs": "a", "prefix": "9-" * 40}, 422, "prefix: expected fewer than 31 pieces"),
         ({"inputs": "a", "max_length": "9"}, 422, "max_length"),
         ({"inputs": "a", "seed": -1}, 422, "seed"),

@@ -23,7 +23,7 @@ FORKS.set_forkserver_preload(
 )
 SETTINGS = {
     "train": ["epochs=3", "batch_size=16", "average=0.3"],
-    "text2text": ["epochs=3", "batch_size=16", "average=0.3", "num_hidden_layers=1"],
+    "text2text": ["epochs=3", "batch_size=16", "average=0.3", "num_hidden_layers=1", "sampling_alpha=0.3"],
     "pretrain": [
         "steps=12",
         "batch_size=8",

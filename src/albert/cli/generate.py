@@ -6,7 +6,7 @@ from typing import Annotated, Any, Unpack
 
 import typer
 
-from albert.cli.options import Model, Output, OutputFormat, Rows, data_options
+from albert.cli.options import Model, Output, OutputFormat, Precision, Rows, data_options
 from albert.cli.scores import tell_scored
 from albert.data.reading import DataSource, TextOptions
 
@@ -28,6 +28,7 @@ Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 NoRepeat = Annotated[int, typer.Option(help="No run of this many pieces comes twice; 0: no such rule.")]
 Repetition = Annotated[float, typer.Option(help="Above 1, pieces that were written before become less likely.")]
 Prefix = Annotated[str, typer.Option(help="How every text begins.")]
+Words = Annotated[str, typer.Option(help="Words that every text contains, in any order, with commas between.")]
 MinLength = Annotated[int, typer.Option(help="Length of the shortest text, in pieces.")]
 MaxNew = Annotated[int, typer.Option(help="Length of the longest text, in pieces.")]
 Alignments = Annotated[bool, typer.Option("--alignments", help="Also the source's parts behind each piece, as JSON.")]
@@ -51,8 +52,10 @@ def generate(
     no_repeat_ngram: NoRepeat = 0,
     repetition_penalty: Repetition = 1.0,
     prefix: Prefix = "",
+    words: Words = "",
     min_new: MinLength = 1,
     max_new: MaxNew = 256,
+    precision: Precision = "auto",
     token_scores: TokenScores = False,
     alignments: Alignments = False,
     output_format: OutputFormat = None,
@@ -64,9 +67,12 @@ def generate(
     options = {
         "beam": beam, "length_penalty": length_penalty, "early_stop": not exhaustive, "sample": sample or bool(given),
         "seed": seed, "no_repeat_ngram": no_repeat_ngram, "repetition_penalty": repetition_penalty, "prefix": prefix,
-        "min_length": min_new, "max_length": max_new, "token_scores": token_scores, "alignments": alignments, **given,
+        "words": _listed(words), "min_length": min_new, "max_length": max_new, "token_scores": token_scores,
+        "alignments": alignments, **given,
     }  # fmt: skip
-    _write(model, data, out, best=best, options=options, output_format=output_format, reading=reading)
+    _write(
+        model, data, out, best=best, options=options, precision=precision, output_format=output_format, reading=reading
+    )
 
 
 @data_options
@@ -78,13 +84,22 @@ def translate(
     best: Best = 1,
     length_penalty: LengthPenalty = 1.0,
     prefix: Prefix = "",
+    words: Words = "",
     max_new: MaxNew = 256,
+    precision: Precision = "auto",
     output_format: OutputFormat = None,
     **reading: Unpack[TextOptions],
 ) -> None:
     """Translate every row of a file by beam search: the same as `albert generate` with a beam of 4."""
-    options = {"beam": beam, "length_penalty": length_penalty, "prefix": prefix, "max_length": max_new}
-    _write(model, data, out, best=best, options=options, output_format=output_format, reading=reading)
+    options = {"beam": beam, "length_penalty": length_penalty, "prefix": prefix, "words": _listed(words),
+               "max_length": max_new}  # fmt: skip
+    _write(
+        model, data, out, best=best, options=options, precision=precision, output_format=output_format, reading=reading
+    )
+
+
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in words.split(",")) if words else ()
 
 
 def _write(
@@ -94,6 +109,7 @@ def _write(
     *,
     best: int,
     options: dict[str, Any],
+    precision: str,
     output_format: str | None,
     reading: TextOptions,
 ) -> None:
@@ -113,7 +129,7 @@ def _write(
     generation.require_answers(best)
     facts = generation.token_scores or generation.alignments
     count = None if facts and best == generation.beam == 1 else best
-    predictor = open_predictor(model, "generate")
+    predictor = open_predictor(model, "generate", precision=precision)  # type: ignore[arg-type]
     source = DataSource(data, **reading)
     decoding = DecodeOptions(top_k=count, generation=generation)
     scored = score_file(predictor, source, out, options=decoding, output_format=output_format)

@@ -20,7 +20,11 @@ from torch import Tensor
 from albert.compute.library import library
 
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-_ARGUMENTS = {"attend": (4, 5), "quantize": (4, 2), "embed": (5, 2), "encode": (5, 6)}  # pointers, then numbers
+_ARGUMENTS = {
+    "attend": (4, 5), "quantize": (4, 2), "embed": (5, 3), "encode": (5, 6), "multiply": (3, 1), "decode": (7, 3),
+    "spell": (3, 1),
+}  # pointers, then numbers  # fmt: skip
+_SILENT = ("attend", "quantize")  # the others say whether they failed
 LANES = 16  # numbers in a register: a head's size is a multiple of it
 _LEAST = 1e-6  # the width of a row whose numbers are all the same
 
@@ -109,6 +113,6 @@ def _functions() -> dict[str, Callable[..., int]]:
             if hasattr(loaded, name):
                 function = getattr(loaded, name)
                 function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * numbers
-                function.restype = ctypes.c_int64 if kind in ("embed", "encode") else None
+                function.restype = None if kind in _SILENT else ctypes.c_int64
                 found[name] = function
     return found

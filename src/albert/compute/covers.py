@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from albert.config import AlbertConfig
+from albert.config import AlbertConfig, DecoderConfig
 
 # Fields whose every value the fast forms know.
 _FIELDS = {
@@ -20,6 +20,7 @@ _FIELDS = {
     # These change no forward pass.
     "initializer_range", "model_type", "id2label", "problem_type", "extra",
 }  # fmt: skip
+_DECODER = {"decoder_layers", "decoder_groups", "share_with_encoder"}  # of its section, if a form knows the decoder
 _WINDOWS = {"attention_window", "global_tokens", "global_question"}  # some forms know them
 _HEADS = {
     "masked_lm", "pretraining", "sequence_classification", "token_classification", "span", "multiple_choice",
@@ -28,22 +29,30 @@ _HEADS = {
 _ACTIVATIONS = {"gelu", "gelu_new", "relu"}
 
 
-def covers(config: AlbertConfig, head: str | None, *, windows: bool = False) -> bool:
+def covers(config: AlbertConfig, head: str | None, *, windows: bool = False, decoder: bool = False) -> bool:
     """Whether a fast form computes this network as the reference does.
 
-    `head` is a name in `HEADS`, None for the encoder alone; `windows` says that the form knows attention windows.
+    `head` is a name in `HEADS`, None for the encoder alone; `windows` and `decoder` say that the form knows attention
+    windows, or the decoder.
     """
-    return not unknown(config, head, windows=windows)
+    return not unknown(config, head, windows=windows, decoder=decoder)
 
 
-def unknown(config: AlbertConfig, head: str | None, *, windows: bool = False) -> list[str]:
+def unknown(config: AlbertConfig, head: str | None, *, windows: bool = False, decoder: bool = False) -> list[str]:
     """The parts of a network that a fast form does not know, as `name=value`: fields that differ from their defaults,
     and the head.
     """
     known = _FIELDS | _WINDOWS if windows or config.attention_window is None else _FIELDS
-    others = [each for each in dataclasses.fields(config) if each.name not in known]
-    values = [f"{each.name}={getattr(config, each.name)!r}" for each in others
-              if getattr(config, each.name) != each.default]  # fmt: skip
+    values = _others(config, known | {"decoder"} if decoder else known)
+    if decoder and config.decoder is not None:
+        values += _others(config.decoder, _DECODER)
     if config.hidden_act not in _ACTIVATIONS:
         values.append(f"hidden_act={config.hidden_act!r}")
     return values if head in {None, *_HEADS} else [*values, f"head={head!r}"]
+
+
+def _others(section: AlbertConfig | DecoderConfig, known: set[str]) -> list[str]:
+    """The fields beyond `known` that differ from their defaults."""
+    others = [each for each in dataclasses.fields(section) if each.name not in known]
+    values = [(each.name, getattr(section, each.name), each.default) for each in others]
+    return [f"{name}={value!r}" for name, value, default in values if value != default]

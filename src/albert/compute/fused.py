@@ -9,54 +9,26 @@ which oneDNN uses. oneDNN's products are called through PyTorch's C interface fo
 from __future__ import annotations
 
 import ctypes
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from albert.compute.blocks import Block, Linear, Norm, Product
+from albert.compute.blocks import Block, Linear, Norm
 from albert.compute.compiled import LANES, Reach, function_of, reach_arguments
+from albert.compute.native import Native, NativeNorm, NativeProduct, native
 from albert.compute.products import FUSED, PACKS
-from albert.compute.quantized import UNSCALED, QuantizedLinear
+from albert.compute.quantized import QuantizedLinear
 from albert.model.network import Embeddings
-
-_aoti = torch._C._aoti  # how Inductor's compiled models get at tensors
-_pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
-_pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-_ACTIVATIONS = {None: 0, "gelu": 1, "gelu_new": 2, "relu": 3}
-_PANEL = 4 * LANES  # outputs that a product of ours computes at a time
-_GROUPS = {torch.float32: 1, torch.bfloat16: 2, torch.int8: 4}  # weights in a lane of a register
-
-
-class _Panels(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("weights", "scales", "sums", "offsets")),
-        *((name, ctypes.c_int64) for name in ("columns", "out", "activation")),
-    )
-
-
-class _Product(ctypes.Structure):
-    _fields_ = (
-        ("factors", ctypes.c_void_p),
-        ("panels", _Panels),
-        *((name, ctypes.c_void_p) for name in ("weight", "bias", "scale", "zero", "weight_scales", "weight_zeros")),
-        *((name, ctypes.c_char_p) for name in ("activation", "form")),
-    )
-
-
-class _Norm(ctypes.Structure):
-    _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("eps", ctypes.c_double))
 
 
 class _Block(ctypes.Structure):
     _fields_ = (
-        *((name, _Product) for name in ("qkv", "output", "inner", "outer")),
-        *((name, _Norm) for name in ("norm", "norm2")),
+        *((name, NativeProduct) for name in ("qkv", "output", "inner", "outer")),
+        *((name, NativeNorm) for name in ("norm", "norm2")),
         *((name, ctypes.c_int64) for name in ("heads", "size")),
     )
 
@@ -65,8 +37,8 @@ class _Embedding(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("word", "type", "position")),
         *((name, ctypes.c_int64) for name in ("words", "types", "positions", "width")),
-        ("norm", _Norm),
-        ("mapping", _Product),
+        ("norm", NativeNorm),
+        ("mapping", NativeProduct),
     )
 
 
@@ -88,23 +60,25 @@ class FusedEncoder:
         """With `ours`, uses our own products, which take any number of rows."""
         self.ours = ours
         self.network = network
-        self._tensors: list[Tensor] = []  # whose memory C++ reads
-        self._handles: list[Any] = []
-        self._embed, self._encode = _function("embed", network.dtype), _function("encode", network.dtype)
+        self._weights = Native(ours=ours)
+        self._embed, self._encode = native("embed", network.dtype), native("encode", network.dtype)
         self._embedding = self._of_embeddings(network.embeddings, network.mapping)
         self._blocks = {block: self._of_block(block, network.heads) for block in network.blocks}
         self._hidden = network.blocks[0].hidden
-        weakref.finalize(self, _aoti.alloc_tensors_by_stealing_from_void_ptrs, self._handles)
 
     def embed(
-        self, ids: Int[Tensor, " tokens"], types: Int[Tensor, " tokens"], starts: Int[np.ndarray, " bounds"], rows: int
-    ) -> Float[Tensor, "rows hidden"] | None:
-        """The input of the first depth; None if it failed, for example for ids beyond the table."""
+        self, ids: Int[Tensor, " tokens"], types: Int[Tensor, " tokens"], starts: Int[np.ndarray, " bounds"], rows: int,
+        *, place: int = 0,
+    ) -> Float[Tensor, "rows hidden"] | None:  # fmt: skip
+        """The input of the first depth; None if it failed, for example for ids beyond the table.
+
+        `place` is the position of each text's first piece.
+        """
         out = torch.empty(rows, self._hidden, dtype=self.network.dtype)
         ids, types = ids.long().contiguous(), types.long().contiguous()
         failed = self._embed(
             ctypes.byref(self._embedding), ids.data_ptr(), types.data_ptr(), starts.ctypes.data, out.data_ptr(),
-            len(starts) - 1, rows,
+            len(starts) - 1, rows, place,
         )  # fmt: skip
         return None if failed else out
 
@@ -126,76 +100,19 @@ class FusedEncoder:
 
     def _of_embeddings(self, tables: Embeddings, mapping: Linear | None) -> _Embedding:
         found = [table.weight.detach() for table in (tables.word, tables.token_type, tables.position)]
-        made = _Embedding(*map(self._memory, found), *map(len, found), found[0].shape[1], self._norm(Norm(tables.norm)))
+        norm, width = self._weights.norm(Norm(tables.norm)), found[0].shape[1]
+        made = _Embedding(*map(self._weights.memory, found), *map(len, found), width, norm)
         if mapping is not None:
-            made.mapping = self._linear(mapping, None)
+            made.mapping = self._weights.linear(mapping)
         return made
 
     def _of_block(self, block: Block, heads: int) -> _Block:
         products = [
-            self._product(product, block.activation if product is block.inner else None) for product in block.products
+            self._weights.product(product, block.activation if product is block.inner else None)
+            for product in block.products
         ]
-        return _Block(*products, self._norm(block.norm), self._norm(block.norm2), heads, block.hidden // heads)
-
-    def _product(self, product: Product, activation: str | None) -> _Product:
-        if isinstance(product, Linear):
-            return self._linear(product, activation)
-        assert isinstance(product, QuantizedLinear)
-        return self._quantized(product, activation)
-
-    def _linear(self, product: Linear, activation: str | None) -> _Product:
-        made = _begun(product.source, activation)
-        if self.ours:
-            made.panels.weights = self._memory(in_panels(product.source.to(product.bias.dtype)))
-            made.panels.offsets = self._memory(product.bias.float())
-        else:
-            made.weight, made.bias = self._handle(product.weight), self._handle(product.bias)
-        return made
-
-    def _quantized(self, product: QuantizedLinear, activation: str | None) -> _Product:
-        made = _begun(product.source, activation)
-        made.factors = self._memory(product.factors)
-        made.panels.scales, made.panels.sums = self._memory(product.scales), self._memory(product.sums)
-        made.panels.offsets = self._memory(product.bias)
-        if self.ours:
-            made.panels.weights = self._memory(in_panels(product.source))
-        else:
-            made.weight, made.scale, made.zero = map(self._handle, (product.weight, *UNSCALED))
-            made.weight_scales, made.weight_zeros = map(self._handle, product.unscaled)
-        return made
-
-    def _norm(self, norm: Norm) -> _Norm:
-        _, weight, bias, eps = norm.inputs
-        return _Norm(self._memory(weight), self._memory(bias), eps)
-
-    def _handle(self, tensor: Tensor) -> int:
-        (capsule,) = _aoti.unsafe_alloc_void_ptrs_from_tensors([tensor])
-        self._handles.append(capsule)
-        return int(_pointer_of(capsule, None))
-
-    def _memory(self, tensor: Tensor) -> int:
-        self._tensors.append(tensor.contiguous())
-        return self._tensors[-1].data_ptr()
-
-
-def _begun(weight: Num[Tensor, "out in"], activation: str | None) -> _Product:
-    name, form = FUSED[activation] if activation else ("none", "")
-    made = _Product(activation=name.encode(), form=form.encode())
-    made.panels.out, made.panels.columns = weight.shape
-    made.panels.activation = _ACTIVATIONS[activation]
-    return made
-
-
-def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
-    function = function_of(name, dtype)
-    assert function is not None
-    return function
-
-
-def in_panels(weight: Num[Tensor, "out in"]) -> Num[Tensor, "panels groups columns group"]:
-    """A weight as our products read it: panels of 64 outputs, the last one filled up with zeros."""
-    whole = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % _PANEL))
-    return whole.view(len(whole) // _PANEL, _PANEL, -1, _GROUPS[weight.dtype]).permute(0, 2, 1, 3).contiguous()
+        norms = [self._weights.norm(norm) for norm in (block.norm, block.norm2)]
+        return _Block(*products, *norms, heads, block.hidden // heads)
 
 
 def fused(network: Network) -> FusedEncoder | None:

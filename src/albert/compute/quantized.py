@@ -108,12 +108,14 @@ class Watched:
 class QuantizedLinear:
     """A product in int8. Each row of its inputs becomes uint8 in a range of its own."""
 
-    def __init__(self, linear: Linear, ranges: Ranges, *, smooth: bool, widest: int | None = None) -> None:
-        """`widest` is the largest weight as a whole number; None takes what this processor multiplies exactly."""
+    def __init__(self, linear: Linear, ranges: Ranges | None = None, *, widest: int | None = None) -> None:
+        """`ranges` tell how wide columns are; without them the weights stay as they are. `widest` is the largest weight
+        as a whole number; None takes what this processor multiplies exactly.
+        """
         widest = widest or (_GREATEST if has_int8() else _HALVED)
         self.dtype = linear.bias.dtype
         self.columns = torch.ones(linear.source.shape[1])  # what inputs are divided by, and weights multiplied
-        if smooth:
+        if ranges is not None:
             wide = ranges.sizes.amax(0), linear.source.abs().amax(0)
             # torch.sqrt may be a bit off, and albert-lite rounds the same weights.
             inputs, weights = (np.sqrt(sizes.clamp(min=_LEAST).numpy()) for sizes in wide)
@@ -156,6 +158,6 @@ def watch(block: Block, uses: int) -> dict[str, Watched]:
 
 
 def quantize_block(block: Block, ranges: Mapping[str, Ranges]) -> None:
-    """Replaces a block's products by int8 products."""
-    made = {name: QuantizedLinear(getattr(block, name), ranges[name], smooth=name != "outer") for name in PRODUCTS}
-    vars(block).update(made)
+    """Replaces a block's products by int8 products, with the ranges of a calibration where there are any."""
+    known = {name: None if name == "outer" else ranges.get(name) for name in PRODUCTS}
+    vars(block).update({name: QuantizedLinear(getattr(block, name), known[name]) for name in PRODUCTS})

@@ -65,6 +65,15 @@ class PairFeatures:
         return PairBatch(source.input_ids, source.token_type_ids, source.attention_mask,
                          torch.from_numpy(read), torch.from_numpy(gold))  # fmt: skip
 
+    def with_rows(
+        self, sources: Sequence[tuple[np.ndarray, np.ndarray]], targets: Sequence[np.ndarray]
+    ) -> PairFeatures:
+        """Other pairs: ids and token types of each source, and ids of each target."""
+        ids, types = zip(*sources, strict=True)
+        starts = np.cumsum([0, *map(len, ids)])
+        read = Features(np.concatenate(ids).astype(np.int32), np.concatenate(types).astype(np.int8), starts, None)
+        return PairFeatures(read, features_of(targets), self.begin, self.end)
+
     def fingerprint(self) -> str:
         """SHA-256 of the contents: whether a resumed run sees the same data."""
         both = self.sources.fingerprint() + self.targets.fingerprint()

@@ -119,7 +119,7 @@ class Int8Products(Products):
         self.made: dict[str, _Int8] = {}
         for name, parts in self.parts.items():
             smooth = name != "outer"
-            product = QuantizedLinear(Linear(torch.float32, *parts), ranges[name], smooth=smooth, widest=127)
+            product = QuantizedLinear(Linear(torch.float32, *parts), ranges[name] if smooth else None, widest=127)
             self.made[name] = _Int8(graph, product, ranges[name], smooth=smooth)
 
     def __call__(self, name: str, x: str, use: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from albert.data.batches import Batch, Features, training_steps
 from albert.data.pairs import PairBatch, PairFeatures
+from albert.text.sampling import Segmentations
 from albert.training.parts import LoopConfig
 
 
@@ -63,11 +64,30 @@ class FeatureSource(EpochSource):
 
 
 class PairSource(EpochSource):
-    """Sources with their targets, whose pieces both count."""
+    """Sources with their targets, whose pieces both count.
 
-    def __init__(self, pairs: PairFeatures, config: LoopConfig) -> None:
+    With `segmentations`, (seed, epoch, row, side) draws the pieces of a text. A text that would become longer than
+    `longest`, of a source and of a target with its end, keeps its own ones.
+    """
+
+    def __init__(
+        self, pairs: PairFeatures, config: LoopConfig, segmentations: Segmentations | None = None,
+        longest: tuple[int, int] = (0, 0),
+    ) -> None:  # fmt: skip
         super().__init__(pairs.lengths, config)
         self.pairs = pairs
+        self.segmentations = segmentations
+        self.longest = longest
 
     def batch(self, units: np.ndarray) -> PairBatch:
-        return self.pairs.batch(units)
+        if self.segmentations is None:
+            return self.pairs.batch(units)
+        sources = [self._drawn(self.pairs.sources, row, 0, self.segmentations) for row in units.tolist()]
+        targets = [self._drawn(self.pairs.targets, row, 1, self.segmentations)[0] for row in units.tolist()]
+        return self.pairs.with_rows(sources, targets).batch(range(len(units)))
+
+    def _drawn(self, side: Features, row: int, number: int, by: Segmentations) -> tuple[np.ndarray, np.ndarray]:
+        """The ids and token types of a row's other pieces."""
+        ids, types = (part[side.starts[row] : side.starts[row + 1]] for part in (side.ids, side.types))
+        drawn, places = by.draw(ids, np.random.default_rng((self.config.seed, self._epoch, row, number)))
+        return (drawn, types[places]) if len(drawn) + number <= self.longest[number] else (ids, types)

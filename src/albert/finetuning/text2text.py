@@ -32,6 +32,7 @@ from albert.tasks.losses import LossShape
 from albert.tasks.stored import StoredTask
 from albert.tasks.text2text import Text2Text
 from albert.text.encodings import Tokenizer
+from albert.text.sampling import SamplingConfig, Segmentations
 from albert.training.best import best_scores
 from albert.training.folder import check_folder, clear_run, write_model_folder
 from albert.training.loop import Trainer
@@ -43,7 +44,7 @@ _COMMON: dict[str, Any] = {"label_smoothing": 0.1, "batch_size": 32, "hidden_dro
 _FROM_SCRATCH: dict[str, Any] = {**_COMMON, "lr": 1e-3, "epochs": 20.0, "patience": 5}
 _FROM_CHECKPOINT: dict[str, Any] = {**_COMMON, "lr": 3e-4, "epochs": 10.0, "patience": 3}  # cross-attention is new
 DEFAULTS = {"from scratch": _FROM_SCRATCH, "from a checkpoint": _FROM_CHECKPOINT}
-COMPONENTS = (AlbertConfig, DecoderConfig, *Settings.kinds())
+COMPONENTS = (AlbertConfig, DecoderConfig, SamplingConfig, *Settings.kinds())
 # The range of weights at first: the published 0.02 is that of wide networks. Numbers in words, H 48, one layer each: no
 # dev text right after 180 steps with 0.02, 97 % with 0.1; dates, H 64: 3 % and 47 % after 190 (docs/generation.md).
 _WIDEST = 0.1
@@ -59,13 +60,15 @@ def finetune_text2text(
     """
     start = None if config.init is None else ModelFolder.open(config.init)
     defaults = _FROM_SCRATCH if start is None else _FROM_CHECKPOINT
-    network, decoder, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
+    network, decoder, drawn, *parts = divide_settings({**defaults, **config.settings}, *COMPONENTS)
+    sampling = SamplingConfig(**drawn)
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
     tokenizer = settings.text.tokenizer(starting_tokenizer(config, start))
     shape = _shape(config, start, tokenizer, network, decoder)
     data = read_pairs(config, tokenizer, positions=shape.max_position_embeddings, seed=settings.loop.seed)
     require_token_types(shape, data.train.sources.types)
+    segmentations = sampling.segmentations(tokenizer)
     loss = data.task.shape_loss(settings.loss, (), ())
     _tell(data, progress)
     model = _model(start, _described(shape, data), seed=settings.loop.seed, progress=progress)
@@ -74,8 +77,9 @@ def finetune_text2text(
         if overwrite and not resume:
             clear_run(config.out)
         objective = Text2TextObjective(data.task, loss)
-        result = _train(config, settings, model, tokenizer, data, objective, progress, resume=resume)
-        card = text2text_card(model.config, config, settings.as_dict(), result, data)
+        result = _train(config, settings, model, tokenizer, data, objective, progress, segmentations, resume=resume)
+        used = {**settings.as_dict(), **dataclasses.asdict(sampling)}
+        card = text2text_card(model.config, config, used, result, data)
         write_model_folder(config.out, model, tokenizer, card)
         if (peak := peak_memory()) is not None:
             progress.on_message(f"{peak / 2**20:,.0f} MiB of memory at most")
@@ -132,6 +136,7 @@ def _train(
     data: Pairs,
     objective: Text2TextObjective,
     progress: ConsoleProgress,
+    segmentations: Segmentations | None,
     *,
     resume: bool,
 ) -> FinetuneResult:
@@ -141,7 +146,7 @@ def _train(
     trainer = Trainer(
         model,
         build_optimizer(model, settings.optimizer, groups=model.config.num_hidden_groups),
-        PairSource(data.train, loop),
+        PairSource(data.train, loop, segmentations, (data.lengths.max_length, model.config.max_position_embeddings)),
         objective,
         config=loop,
         folder=config.out,
@@ -149,6 +154,7 @@ def _train(
             "data": data.train.fingerprint(),
             "dev": data.dev.fingerprint(),
             **settings.fingerprint(model.config, config.init),
+            **({"sampling_alpha": str(segmentations.alpha)} if segmentations else {}),
         },
         defaults=dataclasses.asdict(TextConfig()),
         progress=progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from albert.errors import AlbertError, ErrorKind, require_whole
@@ -22,8 +23,9 @@ class GenerationOptions:
     and among the fewest that have the share `top_p` of the probability (Holtzman et al. 2020). The same `seed` and text
     give the same draws, whatever else is in the batch. No `no_repeat_ngram` pieces in a row come twice (0: they may).
     `repetition_penalty` above 1 makes pieces less likely that are there already (Keskar et al. 2019). Texts begin with
-    `prefix` and have from `min_length` to `max_length` pieces. With `token_scores` predictions hold the
-    log-probability of every piece, and with `alignments` the parts of the source that each piece was written from.
+    `prefix`, contain the `words` in any order, and have from `min_length` to `max_length` pieces. With `token_scores`
+    predictions hold the log-probability of every piece, and with `alignments` the parts of the source that each piece
+    was written from.
 
     Raises `AlbertError` (usage) for values out of range or at odds with each other.
     """
@@ -39,6 +41,7 @@ class GenerationOptions:
     no_repeat_ngram: int = 0
     repetition_penalty: float = 1.0
     prefix: str = ""
+    words: Sequence[str] = ()
     min_length: int = 1
     max_length: int = 256
     token_scores: bool = False
@@ -56,10 +59,19 @@ class GenerationOptions:
             raise _bad("min_length", f"at most the max_length {self.max_length}", self.min_length)
         if self.sample and self.beam > 1:
             raise _bad("beam", "1 where pieces are drawn at random", self.beam)
+        self._check_words()
         drawn = {"temperature": 1.0, "sampling_top_k": 0, "top_p": 1.0}
         for name, default in drawn.items():
             if not self.sample and getattr(self, name) != default:
                 raise _bad(name, "sample=True beside it, since nothing is drawn without", getattr(self, name))
+
+    def _check_words(self) -> None:
+        words = self.words
+        if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) and word.strip() for word in words):
+            raise _bad("words", "a list of words, none of them empty", words)
+        if words and (self.sample or self.no_repeat_ngram):
+            raise _bad("words", "none where pieces are drawn at random or runs of pieces may not repeat", words)
+        object.__setattr__(self, "words", tuple(words))
 
     def normalized(self, total: float, length: int) -> float:
         """A hypothesis' score: its log-probability by its length in pieces, the end among them."""

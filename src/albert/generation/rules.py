@@ -10,8 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from albert.errors import AlbertError, ErrorKind
-from albert.generation.options import GenerationOptions
+from albert.generation.options import MAX_BEAM, GenerationOptions
 from albert.text.encodings import Tokenizer
+
+_MOST_OF_WORDS = MAX_BEAM - 1  # pieces: each number of them has a row of the beam
 
 
 @dataclass(frozen=True)
@@ -30,22 +32,45 @@ class Alphabet:
         return cls(special.cls, special.sep, (special.pad, special.unk, special.cls, special.mask, *spare))
 
 
-def spell(prefix: str, tokenizer: Tokenizer, *, room: int) -> list[int]:
-    """The pieces of a forced beginning, by a tokenizer without hardening.
+@dataclass(frozen=True)
+class Forced:
+    """The pieces of what every text contains: its beginning, and words."""
 
-    Raises `AlbertError` (usage) for one that the vocabulary cannot spell, or that leaves no room behind it.
-    """
-    ids = [int(token) for token in tokenizer.ids([prefix])[0]]
-    if tokenizer.special.unk in ids:
+    prefix: list[int]
+    words: list[list[int]]
+
+    @classmethod
+    def of(cls, options: GenerationOptions, tokenizer: Tokenizer, *, room: int) -> Forced:
+        """By a tokenizer without hardening.
+
+        Raises `AlbertError` (usage) for texts that the vocabulary cannot spell, for a prefix that leaves no room behind
+        it, and for words that do not fit behind it.
+        """
+        prefix = _spell("prefix", options.prefix, tokenizer) if options.prefix else []
+        if prefix and len(prefix) >= room:
+            raise _too_long(f"prefix {options.prefix!r:.80}", f"fewer than {room} pieces", len(prefix))
+        words = [_spell("words", word, tokenizer) for word in options.words]
+        most = min(room - len(prefix), _MOST_OF_WORDS)
+        if (pieces := sum(map(len, words))) > most:
+            raise _too_long("words", f"at most {most} pieces altogether", pieces)
+        return cls(prefix, words)
+
+
+def _spell(option: str, text: str, tokenizer: Tokenizer) -> list[int]:
+    ids = [int(token) for token in tokenizer.ids([text])[0]]
+    if tokenizer.special.unk in ids or not ids:
         raise AlbertError(
-            ErrorKind.USAGE, f"prefix {prefix!r:.80}", expected="characters that the vocabulary has",
+            ErrorKind.USAGE, f"{option} {text!r:.80}", expected="characters that the vocabulary has",
             got=f"{tokenizer.decode(ids)!r:.80} of it", hint="leave the others out",
         )  # fmt: skip
-    if len(ids) >= room:
-        raise AlbertError(
-            ErrorKind.USAGE, f"prefix {prefix!r:.80}", expected=f"fewer than {room} pieces", got=str(len(ids))
-        )
     return ids
+
+
+def _too_long(what: str, expected: str, pieces: int) -> AlbertError:
+    return AlbertError(ErrorKind.USAGE, what, expected=expected, got=str(pieces))
+
+
+FREE = Forced([], [])
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +19,11 @@ from torch import Tensor
 
 from albert.generation.options import GenerationOptions
 from albert.generation.rules import Alphabet, Rules
-from albert.generation.writing import Writing
-from albert.model.decoder import AlbertForText2Text, Memory
+from albert.generation.words import Words
+from albert.generation.writing import Network, Writing
 
 _DECIMALS = 4  # of scores that are compared: rounding differs in the sixth
+_SPARE = 8  # more pieces that are looked at, since some may be as likely as the last one
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Hypothesis:
 
 @torch.inference_mode()
 def begin(
-    model: AlbertForText2Text,
+    model: Network,
     input_ids: Int[Tensor, "texts source"],
     attention_mask: Int[Tensor, "texts source"],
     token_type_ids: Int[Tensor, "texts source"],
@@ -54,9 +55,13 @@ def begin(
     alphabet: Alphabet,
     options: GenerationOptions,
     prefix: Sequence[int] = (),
+    words: Sequence[Sequence[int]] = (),
     count: int = 1,
 ) -> Search:
-    """Reads the texts, for which up to `count` hypotheses each are to be written step by step."""
+    """Reads the texts, for which up to `count` hypotheses each are to be written step by step.
+
+    `prefix` and `words` are the pieces of those of the options.
+    """
     options.require_answers(count)
     memory = model.read(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
     limit = min(options.max_length, model.config.max_position_embeddings - 1)
@@ -64,7 +69,13 @@ def begin(
     if options.sample:
         keys = [_key(row[mask.bool()]) for row, mask in zip(input_ids, attention_mask, strict=True)]
         return _Draws(model, memory, rules, prefix, keys, count, limit)
-    return _Beam(model, memory, rules, prefix, count, limit)
+    beam = model, memory, rules, prefix, count, limit, rows_of(options, words)
+    return _BeamWithWords(Words(words, model.config.vocab_size), *beam) if words else _Beam(*beam)
+
+
+def rows_of(options: GenerationOptions, words: Sequence[Sequence[int]]) -> int:
+    """How many hypotheses are followed: the beam, or one for each number of pieces of words that may be there."""
+    return max(options.beam, 1 + sum(map(len, words)) if words else 0)
 
 
 class Search(ABC):
@@ -126,10 +137,10 @@ class _Beam(Search):
     """Beam search over the texts of a memory."""
 
     def __init__(
-        self, model: AlbertForText2Text, memory: Memory, rules: Rules, prefix: Sequence[int], count: int, limit: int
+        self, model: Network, memory: Any, rules: Rules, prefix: Sequence[int], count: int, limit: int, width: int
     ) -> None:
-        self.width = rules.options.beam
-        texts = np.arange(len(memory.blocks[0].keys))
+        self.width = width  # rows of a text: as many as the beam, or more
+        texts = np.arange(memory.texts)
         super().__init__(Writing(model, memory, rules, len(texts) * self.width), texts, prefix, count, limit)
         self.totals = np.full((len(texts), self.width), -np.inf)  # of each row; at first all are alike
         self.totals[:, 0] = 0.0
@@ -139,58 +150,48 @@ class _Beam(Search):
         self.totals[:, 0] += self.rows.scores[:: self.width, -1]
 
     def _choose(self) -> None:
-        kept: list[int] = []  # places of the texts that go on
-        rows: list[list[int]] = []
-        pieces: list[list[int]] = []
-        totals: list[list[float]] = []
-        for place, candidates in enumerate(self._candidates()):
-            live = self._divide(place, candidates)
-            if self._done(place, live):
-                continue
-            live += [(-np.inf, *live[0][1:])] * (self.width - len(live))  # never chosen again
-            kept.append(place)
-            totals.append([total for total, _, _ in live])
-            rows.append([place * self.width + row for _, row, _ in live])
-            pieces.append([piece for _, _, piece in live])
-        self.texts = self.texts[kept]
-        if kept:
-            self.totals = np.asarray(totals)
-            self.rows.advance(np.concatenate(rows), np.concatenate(pieces), np.asarray(kept))
+        texts, rows, pieces, totals = self._candidates()
+        ends = pieces == self.end
+        for at in np.flatnonzero(ends & (_ranks(texts) < self.width)).tolist():
+            self._note(int(texts[at]), int(rows[at]), float(totals[at]), ended=True)
+        live = np.flatnonzero(~ends)
+        live = live[_ranks(texts[live]) < self.width]
+        best = np.full((len(self.texts), self.width), -1)  # places of what goes on, among the candidates
+        best[texts[live], _ranks(texts[live])] = live
+        alive = np.append(totals, -np.inf)[best]  # rows without a place are never chosen again
+        leading = alive[:, 0] if self.options.early_stop else alive.max(1)
+        kept = np.flatnonzero([not self._done(place, total) for place, total in enumerate(leading.tolist())])
+        self.texts, self.totals, best = self.texts[kept], alive[kept], best[kept]
+        if len(kept):
+            chosen = np.where(best < 0, best[:, :1], best)
+            self._advance(rows[chosen].ravel(), pieces[chosen].ravel(), kept)
 
-    def _candidates(self) -> Iterator[list[tuple[float, int, int]]]:
-        """For each text its likeliest next steps, the best first: (total, row of the beam, piece).
+    def _advance(self, rows: np.ndarray, pieces: np.ndarray, texts: np.ndarray) -> None:
+        self.rows.advance(rows, pieces, texts)
 
-        Twice as many as the beam is wide, so that enough are left where some end.
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The likeliest next steps, text by text, the best first: places of texts, rows, pieces, totals.
+
+        Up to twice as many for each as the beam is wide, so that enough are left where some end.
         """
         rows, pieces, scores = likeliest(self.rows.next, 2 * self.width)
         totals = self.totals.reshape(-1)[rows] + scores
-        alive = totals > -np.inf
-        rows, pieces, totals = rows[alive], pieces[alive], totals[alive]
-        bounds = np.searchsorted(rows, np.arange(0, self.totals.size + 1, self.width))
-        for first, after in pairwise(bounds.tolist()):
-            order = np.lexsort((pieces[first:after], rows[first:after], -totals[first:after].round(_DECIMALS)))
-            best = first + order[: 2 * self.width]
-            yield list(
-                zip(totals[best].tolist(), (rows[best] % self.width).tolist(), pieces[best].tolist(), strict=True)
-            )
+        alive = np.flatnonzero(totals > -np.inf)
+        order = np.lexsort((pieces[alive], rows[alive], -totals[alive].round(_DECIMALS), rows[alive] // self.width))
+        best = alive[order]
+        best = best[_ranks(rows[best] // self.width) < 2 * self.width]
+        return rows[best] // self.width, rows[best], pieces[best], totals[best]
 
-    def _divide(self, place: int, candidates: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-        """Keeps the candidates that end, if they are among the best, and returns the beam of the others."""
-        live = []
-        for rank, (total, row, piece) in enumerate(candidates):
-            if piece != self.end:
-                live.append((total, row, piece))
-            elif rank < self.width:
-                self._note(place, row, total, ended=True)
-        return live[: self.width]
+    def _done(self, place: int, best: float) -> bool:
+        """Whether a text is finished: enough hypotheses ended, none goes on, or the limit is reached.
 
-    def _done(self, place: int, live: list[tuple[float, int, int]]) -> bool:
-        """Whether a text is finished: enough hypotheses ended, none goes on, or the limit is reached."""
+        `best` is the total of the best one that goes on, minus infinity if there is none.
+        """
         found = self.found[self.texts[place]]
-        if live and self.rows.length < self.limit:
-            return len(found) >= self.width and (self.width == 1 or not self._may_win(live[0][0], found))
+        if best > -np.inf and self.rows.length < self.limit:
+            return len(found) >= self.options.beam and (self.width == 1 or not self._may_win(best, found))
         if not found:
-            for row, total in enumerate(self.totals[place].tolist()):
+            for row, total in enumerate(self.totals[place].tolist(), place * self.width):
                 if total > -np.inf:
                     self._note(place, row, total, ended=False)
         return True
@@ -202,16 +203,58 @@ class _Beam(Search):
         """
         favoured = self.options.length_penalty > 0 and not self.options.early_stop
         longest = self.limit + 1 if favoured else self.rows.length + 2
-        worst = sorted(one.score for one in found)[-self.width]
+        worst = sorted(one.score for one in found)[-self.options.beam]
         return self.options.normalized(total, longest) > worst
 
     def _note(self, place: int, row: int, total: float, *, ended: bool) -> None:
-        at = place * self.width + row
-        scores = self.rows.scores[at].tolist()
+        scores = self.rows.scores[row].tolist()
         if ended:
-            scores.append(float(self.rows.next[at, self.end]))
+            scores.append(float(self.rows.next[row, self.end]))
         score = self.options.normalized(total, len(scores))
-        self.found[self.texts[place]].append(Hypothesis(self.rows.pieces(at), tuple(scores), score, not ended))
+        self.found[self.texts[place]].append(Hypothesis(self.rows.pieces(row), tuple(scores), score, not ended))
+
+
+class _BeamWithWords(_Beam):
+    """Beam search for texts that contain words (Post and Vilar 2018): hypotheses share the rows by pieces they have.
+
+    Those with equally many pieces of words compete with each other alone, so that no word waits for being likely.
+    Nothing ends without all words, and no step is taken that leaves too little room for them.
+    """
+
+    def __init__(self, words: Words, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.words = words
+        self.states = words.start(len(self.rows.written))
+
+    def _force(self, rows: np.ndarray, pieces: np.ndarray) -> None:
+        super()._force(rows, pieces)
+        self.states = self.words.after(self.states, pieces)
+
+    def _advance(self, rows: np.ndarray, pieces: np.ndarray, texts: np.ndarray) -> None:
+        super()._advance(rows, pieces, texts)
+        self.states = self.words.after(self.states[rows], pieces)
+
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The likeliest next steps and those of words: by turns the best with each number of pieces, most pieces first.
+
+        So the first one that goes on is the best of those that have most.
+        """
+        rows, pieces, _ = likeliest(self.rows.next, 2 * self.width)
+        more = self.words.steps(self.states)
+        rows, pieces = np.unique(np.stack([np.append(rows, more[0]), np.append(pieces, more[1])]), axis=1)
+        scores = self.rows.next[torch.from_numpy(rows), torch.from_numpy(pieces)].double().cpu().numpy()
+        totals = self.totals.reshape(-1)[rows] + scores
+        missing = self.words.missing(self.words.after(self.states[rows], pieces))
+        room = np.where(pieces == self.end, 0, self.limit - self.rows.length - 1)
+        able = np.flatnonzero((totals > -np.inf) & (missing <= room))
+        rows, pieces, totals, missing = rows[able], pieces[able], totals[able], missing[able]
+        texts = rows // self.width
+        order = np.lexsort((pieces, rows, -totals.round(_DECIMALS), missing, texts))
+        turns = np.empty(len(order), np.int64)
+        turns[order] = _ranks((texts * (self.words.pieces + 1) + missing)[order])
+        best = np.lexsort((missing, turns, texts))
+        best = best[_ranks(texts[best]) < 2 * self.width]
+        return texts[best], rows[best], pieces[best], totals[best]
 
 
 class _Draws(Search):
@@ -219,8 +262,8 @@ class _Draws(Search):
 
     def __init__(
         self,
-        model: AlbertForText2Text,
-        memory: Memory,
+        model: Network,
+        memory: Any,
         rules: Rules,
         prefix: Sequence[int],
         keys: Sequence[int],
@@ -228,7 +271,7 @@ class _Draws(Search):
         limit: int,
     ) -> None:
         texts = np.repeat(np.arange(len(keys)), count)  # of each row
-        memory = memory.of(torch.from_numpy(texts).to(memory.blocks[0].keys.device))
+        memory = memory.of(torch.from_numpy(texts).to(model.device))
         super().__init__(Writing(model, memory, rules, len(texts)), texts, prefix, count, limit)
         self.random = [np.random.default_rng((self.options.seed, key, draw)) for key in keys for draw in range(count)]
 
@@ -254,10 +297,18 @@ def likeliest(
     scores: Float[Tensor, "rows vocab"], count: int
 ) -> tuple[Int[np.ndarray, " found"], Int[np.ndarray, " found"], Float[np.ndarray, " found"]]:
     """(row, piece, score) of each row's `count` likeliest pieces, and of all that rounding could put among them."""
-    least = scores.topk(min(count, scores.shape[1])).values[:, -1:] - 2 * 10**-_DECIMALS
-    chosen = (scores >= least) & (scores > -torch.inf)
-    rows, pieces = chosen.nonzero(as_tuple=True)
-    return rows.cpu().numpy(), pieces.cpu().numpy(), scores[rows, pieces].double().cpu().numpy()
+    for wanted in (min(count + _SPARE, scores.shape[1]), scores.shape[1]):
+        values, pieces = (part.cpu().numpy() for part in scores.topk(wanted))
+        chosen = (values >= values[:, min(count, wanted) - 1 :][:, :1] - 2 * 10**-_DECIMALS) & (values > -np.inf)
+        if not chosen[:, -1].any():
+            break  # else there may be more of them
+    rows, places = chosen.nonzero()
+    return rows, pieces[rows, places], values[rows, places].astype(np.float64)
+
+
+def _ranks(texts: Int[np.ndarray, " candidates"]) -> Int[np.ndarray, " candidates"]:
+    """The place of each among those of its text, which stand together."""
+    return np.arange(len(texts)) - np.searchsorted(texts, texts)
 
 
 def draw(scores: Float[np.ndarray, " vocab"], options: GenerationOptions, rng: np.random.Generator) -> int:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol, runtime_checkable
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from albert.config import AlbertConfig
 from albert.generation.rules import Rules
-from albert.model.decoder import AlbertForText2Text, Memory, Past
+
+
+@runtime_checkable  # as types are checked under pytest
+class Network(Protocol):
+    """A network that writes: `AlbertForText2Text`, or a fast form of it with a memory and a past of its own."""
+
+    config: AlbertConfig
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def read(self, input_ids: Tensor, *, attention_mask: Tensor, token_type_ids: Tensor) -> Any:
+        """The memory of some texts: it has a number of `texts`, and gives that `of` some of them."""
+
+    def write(self, target_ids: Tensor, memory: Any, past: Any = None) -> tuple[Tensor, Any]:
+        """The hidden states of pieces behind the past, and the past with them, which gives that `of` some rows."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """A score for each piece of the vocabulary, in the place behind."""
 
 
 class Writing:
@@ -17,12 +39,12 @@ class Writing:
     `written` [rows, seq] begins with the begin piece; `scores` [rows, seq - 1] are log-probabilities.
     """
 
-    def __init__(self, model: AlbertForText2Text, memory: Memory, rules: Rules, rows: int) -> None:
+    def __init__(self, model: Network, memory: Any, rules: Rules, rows: int) -> None:
         self.model = model
         self.memory = memory
         self.rules = rules
-        self.past: Past | None = None
-        self.device = next(model.parameters()).device
+        self.past: Any = None
+        self.device = model.device
         self.written = torch.tensor([[rules.alphabet.begin]] * rows, device=self.device)
         self.scores = np.zeros((rows, 0))
         self._next = self._read_on()
@@ -46,7 +68,7 @@ class Writing:
         moved = len(rows) != len(self.written) or not np.array_equal(rows, np.arange(len(rows)))
         if moved and self.past is not None:
             self.past = self.past.of(chosen)
-        if texts is not None and len(texts) != len(self.memory.blocks[0].keys):
+        if texts is not None and len(texts) != self.memory.texts:
             self.memory = self.memory.of(torch.from_numpy(texts).to(self.device))
         self.written = torch.cat([self.written[chosen], new[:, None]], 1)
         self._next = self._read_on()

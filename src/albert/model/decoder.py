@@ -48,6 +48,10 @@ class Memory:
     blocks: Sequence[KeysValues]
     mask: Bool[Tensor, "texts 1 1 seq"] | None
 
+    @property
+    def texts(self) -> int:
+        return len(self.blocks[0].keys)
+
     def of(self, texts: Int[Tensor, " texts"]) -> Memory:
         """That of some texts."""
         mask = None if self.mask is None else self.mask.index_select(0, texts)
@@ -214,6 +218,11 @@ class AlbertForText2Text(nn.Module):
         self.head = MaskedLMHead(config)
         if generator is not None:
             initialize(self, config, generator)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.head.bias.device
 
     def forward(
         self,

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from albert.data.batches import Features, inference_batches
 from albert.data.examples import Example
-from albert.generation import Alphabet, GenerationOptions, Hypothesis, Search, begin
+from albert.generation import Alphabet, GenerationOptions, Hypothesis, Network, Search, begin
 from albert.generation.alignment import alignment
+from albert.generation.rules import FREE, Forced
+from albert.generation.search import rows_of
 from albert.model import AlbertForText2Text
 from albert.tasks.base import Output, Written
 from albert.text.encodings import Tokenizer
@@ -32,22 +34,27 @@ class Draft:
         options: GenerationOptions,
         count: int | None = 1,
         *,
-        prefix: Sequence[int] = (),
+        forced: Forced = FREE,
+        form: Network | None = None,
     ) -> None:
-        """`prefix` are the pieces of `options.prefix`. Raises `AlbertError` (usage) for more texts than are found."""
+        """`forced` has the pieces of the options' prefix and words; `form` is one of the model that writes faster.
+
+        Raises `AlbertError` (usage) for more texts than are found.
+        """
         limit = min(options.max_length, model.config.max_position_embeddings - 1)
         self.model = model
+        self.form = form or model
         self.tokenizer = tokenizer
         self.features = features
         self.options = options
         self.count = options.beam if count is None else count
         options.require_answers(self.count)
-        self.width = max(options.beam, self.count)
+        self.width = max(rows_of(options, forced.words), self.count)
         self.most = len(features) * self.width * limit  # pieces that all hypotheses together may have
         self.ended: list[tuple[int, Hypothesis]] = []
         self.written: list[tuple[Written, ...]] = [()] * len(features)
         self.alphabet = Alphabet.of(tokenizer, model.config.vocab_size)
-        self._prefix = prefix
+        self._forced = forced
         self._batches = deque(inference_batches(features.lengths, max_tokens=max(1, _PIECES // self.width)))
         self._rows: list[int] = []  # of the batch that is being written
         self._search: Search | None = None
@@ -99,7 +106,7 @@ class Draft:
             self._search = None
 
     def _aligned(self, row: int, found: Hypothesis) -> Written:
-        batch, device = self.features.batch([row]), next(self.model.parameters()).device
+        batch, device = self.features.batch([row]), self.model.device
         ids, types = batch.input_ids.to(device), batch.token_type_ids.to(device)
         written = (self.alphabet.begin, *found.pieces)
         sources = alignment(self.model, ids, types, self.features.offsets_of(row), written)
@@ -125,7 +132,7 @@ class Draft:
 
     def _begin(self) -> Search:
         batch = self.features.batch(self._rows)
-        device = next(self.model.parameters()).device
-        ids, mask, types = (part.to(device) for part in (batch.input_ids, batch.attention_mask, batch.token_type_ids))
-        return begin(self.model, ids, mask, types, alphabet=self.alphabet, options=self.options, prefix=self._prefix,
-                     count=self.count)  # fmt: skip
+        parts = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
+        ids, mask, types = (part.to(self.form.device) for part in parts)
+        return begin(self.form, ids, mask, types, alphabet=self.alphabet, options=self.options,
+                     prefix=self._forced.prefix, words=self._forced.words, count=self.count)  # fmt: skip

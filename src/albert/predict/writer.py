@@ -9,17 +9,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from albert.compute.precision import Precision
+from albert.compute.writing import fast_writing
 from albert.config import AlbertConfig
 from albert.data.batches import Features
 from albert.data.examples import Columns, Example
 from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
-from albert.generation import GenerationOptions
+from albert.generation import GenerationOptions, Network
 from albert.generation.options import GREEDY
-from albert.generation.rules import spell
+from albert.generation.rules import FREE, Forced
 from albert.model import AlbertForText2Text, load_text2text
 from albert.model.folder import ModelFolder
 from albert.model.sentences import length_limit
@@ -53,8 +54,17 @@ class Writer(Predictor):
         generation: GenerationOptions = GREEDY,
         fingerprint: str = "",
         name: str = "model",
+        precision: Precision | Literal["int8"] | None = None,
     ) -> None:
+        """With a `precision`, writes with a fast form of the model's present weights if there is one. Without, or where
+        there is none, the model itself writes, in fp32.
+
+        Raises `AlbertError` (usage) for a precision that this model or this machine does not have.
+        """
         self.network = model.eval()
+        fast = None if precision is None else fast_writing(self.network, precision)
+        self.form: Network = fast or self.network
+        self.precision = "fp32" if fast is None else fast.precision
         self.tokenizer = tokenizer
         self.task = task.with_places()  # for alignments; it costs little beside the writing
         self.columns = columns
@@ -88,22 +98,20 @@ class Writer(Predictor):
         hardening: bool = True,
         cascade: bool | None = None,
     ) -> Self:
-        """Loads a model folder or hub id. It computes in fp32; `early_exit` and `cascade` change nothing.
+        """Loads a model folder or hub id. `precision` as for `fast_writing`; `early_exit` and `cascade` change nothing.
 
-        Raises `AlbertError`: bad-model for one without a decoder, usage for another precision.
+        Raises `AlbertError`: bad-model for one without a decoder, usage for a precision that it does not have here.
         """
-        if precision not in ("auto", "fp32"):
-            raise AlbertError(
-                ErrorKind.USAGE, f"--precision {precision}", expected="auto or fp32 for a model that writes texts"
-            )
+        if precision not in (*get_args(Precision), "int8"):
+            raise AlbertError(ErrorKind.CONFIG, "precision", expected="auto, fp32, bf16 or int8", got=repr(precision))
         folder = ModelFolder.open(name)
         if not folder.writes:
             raise AlbertError(ErrorKind.MODEL, folder.name, expected="a model that writes texts", got="one without")
         with folder.unchanged():
-            return cls._open(folder, hardening=hardening)
+            return cls._open(folder, precision, hardening=hardening)
 
     @classmethod
-    def _open(cls, folder: ModelFolder, *, hardening: bool) -> Self:
+    def _open(cls, folder: ModelFolder, precision: Precision | Literal["int8"], *, hardening: bool) -> Self:
         model, source = load_text2text(folder), str(folder.path / "config.json")
         stored = StoredTask.of(model.config.extra, source)
         if stored.task is not None and stored.task not in WRITING:
@@ -118,7 +126,10 @@ class Writer(Predictor):
         lengths = lengths_of(stored, model.config.extra, task, limit, source)
         require_fit(stored, task, task.head, lengths, model.config, source)
         columns = stored.columns or Columns("source", label="target")
-        return cls(model, tokenizer, task, columns, lengths=lengths, fingerprint=folder.fingerprint, name=folder.name)
+        return cls(
+            model, tokenizer, task, columns, lengths=lengths, fingerprint=folder.fingerprint, name=folder.name,
+            precision=precision,
+        )  # fmt: skip
 
     def writing(self, **options: Any) -> Self:
         """The same model with other defaults: options of `GenerationOptions` by name."""
@@ -166,11 +177,12 @@ class Writer(Predictor):
     def draft(self, features: Features, generation: GenerationOptions, count: int | None = 1) -> Draft:
         """The texts of `write` in the making, for examples that are encoded.
 
-        Raises `AlbertError` (usage) for too many texts, and for a prefix that cannot be spelled.
+        Raises `AlbertError` (usage) for too many texts, and for a prefix or words that cannot be spelled or do not fit.
         """
         room = min(generation.max_length, self.config.max_position_embeddings - 1)
-        prefix = spell(generation.prefix, self._plain, room=room) if generation.prefix else []
-        return Draft(self.network, self.tokenizer, features, generation, count, prefix=prefix)
+        bound = generation.prefix or generation.words
+        forced = Forced.of(generation, self._plain, room=room) if bound else FREE
+        return Draft(self.network, self.tokenizer, features, generation, count, forced=forced, form=self.form)
 
     @cached_property
     def _plain(self) -> Tokenizer:
@@ -198,11 +210,12 @@ class Writer(Predictor):
         hardening = self.tokenizer.hardening
         return {
             "model": self.fingerprint,
-            "device": next(self.network.parameters()).device.type,
+            "precision": self.precision,
+            "device": self.network.device.type,
             "hardening": None if hardening is None else hardening.to_dict(),
             "lengths": dataclasses.asdict(self.lengths),
             "texts": dataclasses.asdict(self.columns),
         }
 
     def __repr__(self) -> str:
-        return f"Writer({self.task.name}, {self.tokenizer.vocab_size:,} pieces)"
+        return f"Writer({self.task.name}, {self.precision}, {self.tokenizer.vocab_size:,} pieces)"

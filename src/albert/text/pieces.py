@@ -153,6 +153,16 @@ class PieceEncoder:
         hardened = self._harden(text)
         return self.normalizer(hardened.text).made_from(hardened)
 
+    def scores(self) -> dict[str, tuple[int, float]]:
+        """The id and the log-probability of each piece, without those that Google's digit-comma rule divides."""
+        pieces = enumerate(self.proto.pieces)
+        kinds = (_NORMAL, _USER_DEFINED)
+        return {
+            piece.piece: (token, piece.score)
+            for token, piece in pieces
+            if piece.type in kinds and token not in self._digit_comma
+        }
+
     def spelling(self, word: str) -> tuple[int, int]:
         """How many pieces a word has without hardening, and how many of them are unknown."""
         ids = self._sentencepiece.encode(self.normalizer.text(word), out_type=int)

@@ -169,6 +169,10 @@ class AlbertTokenizer(Tokenizer):
         """How many pieces a word has without hardening, and how many of them are unknown."""
         return self._encoder.spelling(word)
 
+    def scores(self) -> dict[str, tuple[int, float]]:
+        """The id and the log-probability of each piece that texts are divided into."""
+        return self._encoder.scores()
+
     def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of `pieces` without their offsets, which are most of the cost. For whole corpora."""
         return self._encoder.ids(texts)

@@ -25,20 +25,25 @@ Quantized<Rows> quantized(const Linear& by, const Rows& x) {
   return made;
 }
 
-// A product of ours from rows to rows, in int8 if the weights are.
+// A product of ours, in int8 if the weights are, from rows of one format to another.
+template <class Format, class Out, class Rows>
+void multiply_to(const Linear& by, const Rows& x, const typename Out::Number* add, typename Out::Number* to) {
+  if (by.factors == nullptr) {
+    multiply_rows<Out, Format>(by.panels, x.template data<typename Format::Number>(), nullptr, x.rows, add, to);
+  } else {
+    const Quantized<Rows> from = quantized<Format>(by, x);
+    multiply_rows<Out, Whole>(by.panels, from.bytes.template data<uint8_t>(), from.ranges.template data<float>(), x.rows,
+                              add, to);
+  }
+}
+
+// The same from rows to rows.
 template <class Format, class Rows>
 Rows multiply_by(const Linear& by, const Rows& x, const Rows* add) {
   using Number = typename Format::Number;
   Rows y(nullptr, x.rows, by.panels.out, Format::kType);
-  const Number* added = add == nullptr ? nullptr : add->template data<Number>();
-  Number* to = y.template data<Number>();
-  if (by.factors == nullptr) {
-    multiply_rows<Format, Format>(by.panels, x.template data<Number>(), nullptr, x.rows, added, to);
-  } else {
-    const Quantized<Rows> from = quantized<Format>(by, x);
-    multiply_rows<Format, Whole>(by.panels, from.bytes.template data<uint8_t>(), from.ranges.template data<float>(),
-                                 x.rows, added, to);
-  }
+  multiply_to<Format, Format>(by, x, add == nullptr ? nullptr : add->template data<Number>(),
+                              y.template data<Number>());
   return y;
 }
 
@@ -92,16 +97,16 @@ void run_blocks(const Block<Product>* const* blocks, typename Format::Number* x,
                     half);
 }
 
-// Raises where a table is too small.
+// `place` is the position of each text's first piece. Raises where a table is too small.
 template <class Format, class Product>
 void embed(const Embedding<Product>& tables, const int64_t* ids, const int64_t* types, const int64_t* starts,
-           typename Format::Number* out, int64_t texts, int64_t rows) {
+           typename Format::Number* out, int64_t texts, int64_t rows, int64_t place = 0) {
   using Number = typename Format::Number;
   using Rows = typename Product::Rows;
   const int64_t width = tables.width, tokens = starts[texts];
   for (int64_t token = 0; token < tokens; ++token)
     require(ids[token] < 0 || ids[token] >= tables.words || types[token] < 0 || types[token] >= tables.types);
-  for (int64_t text = 0; text < texts; ++text) require(starts[text + 1] - starts[text] > tables.positions);
+  for (int64_t text = 0; text < texts; ++text) require(place + starts[text + 1] - starts[text] > tables.positions);
   const bool mapped = tables.mapping.panels.out != 0;
   const Rows narrow(mapped ? nullptr : out, rows, width, Format::kType);
   Number* normed = narrow.template data<Number>();
@@ -113,7 +118,7 @@ void embed(const Embedding<Product>& tables, const int64_t* ids, const int64_t* 
     for (int64_t text = 0; text < texts; ++text) {
       for (int64_t token = starts[text]; token < starts[text + 1]; ++token) {
         const float *word = tables.word + ids[token] * width, *type = tables.type + types[token] * width;
-        const float* position = tables.position + (token - starts[text]) * width;
+        const float* position = tables.position + (place + token - starts[text]) * width;
         for (int64_t at = 0; at < width; ++at) sum.data()[at] = word[at] + type[at] + position[at];
         normalize_row<Float32, Format>(sum.data(), normed + token * width, tables.norm, width);
       }

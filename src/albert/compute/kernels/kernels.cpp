@@ -1,4 +1,5 @@
-// The encoder for texts that lie end to end, and attention and quantization by themselves, for PyTorch.
+// The encoder for texts that lie end to end, attention and quantization by themselves, and the decoder, for PyTorch.
+#include "decoder.h"
 #include "encoder.h"
 #include "pytorch.h"
 
@@ -64,8 +65,8 @@ using namespace albert::native;
 
 #define ALBERT_KERNELS(NAME, FORMAT)                                                                               \
   int64_t embed_##NAME(const Embedding<Product>* tables, const int64_t* ids, const int64_t* types,                 \
-                       const int64_t* starts, FORMAT::Number* out, int64_t texts, int64_t rows) {                  \
-    return tried([&] { embed<FORMAT>(*tables, ids, types, starts, out, texts, rows); });                           \
+                       const int64_t* starts, FORMAT::Number* out, int64_t texts, int64_t rows, int64_t place) {   \
+    return tried([&] { embed<FORMAT>(*tables, ids, types, starts, out, texts, rows, place); });                    \
   }                                                                                                                \
   int64_t encode_##NAME(const Block<Product>* const* blocks, FORMAT::Number* x, FORMAT::Number* out,               \
                         const int64_t* starts, const int64_t* shared, int64_t depths, int64_t rows, int64_t wanted, \
@@ -82,6 +83,20 @@ using namespace albert::native;
   void quantize_##NAME(const FORMAT::Number* x, uint8_t* out, float* ranges, const float* factors, int64_t tokens, \
                        int64_t width) {                                                                            \
     quantize<FORMAT>(x, out, ranges, factors, tokens, width);                                                      \
+  }                                                                                                                \
+  int64_t multiply_##NAME(const Product* by, FORMAT::Number* x, FORMAT::Number* out, int64_t rows) {               \
+    return tried([&] { multiply_into<FORMAT>(*by, x, out, rows); });                                               \
+  }                                                                                                                \
+  int64_t decode_##NAME(const DecoderBlock<Product>* const* blocks, FORMAT::Number* x,                             \
+                        FORMAT::Number* const* written, const int64_t* heights, const int64_t* places,             \
+                        const FORMAT::Number* const* read, const int64_t* texts, int64_t depths, int64_t rows,     \
+                        int64_t pieces) {                                                                          \
+    return tried([&] {                                                                                             \
+      decode<FORMAT>(blocks, x, {written, heights, places, pieces}, {read, texts}, depths, rows);                  \
+    });                                                                                                            \
+  }                                                                                                                \
+  int64_t spell_##NAME(const Speller<Product>* by, FORMAT::Number* x, float* out, int64_t rows) {                  \
+    return tried([&] { spell<FORMAT>(*by, x, out, rows); });                                                       \
   }
 
 extern "C" {

@@ -118,18 +118,20 @@ void multiply_rows(const Panels& by, const typename Reads::Number* x, const floa
   }
 }
 
-// A row as uint8. Its range is its own: [CLS], [SEP] and few other pieces have numbers many times as wide.
+// A row as uint8. Its range is its own: [CLS], [SEP] and few other pieces have numbers many times as wide. A row with
+// anything that is no finite number has a range that is no number, and so are its products.
 template <class Format>
 void quantize_row(const typename Format::Number* x, uint8_t* out, float* range, const float* factors, int64_t width) {
-  Vector most = splat(0), least = splat(0);
+  Vector most = splat(0), least = splat(0), odd = splat(0);
   for (int64_t at = 0; at < width; at += kLanes) {
     const Vector y = Format::get(x + at) * load(factors + at);
+    odd = odd + (y - y);
     most = greater(y, most);
     least = greater(-y, least);
   }
   const float low = greatest_of(least), scale = std::max(greatest_of(most) + low, kLeast) / 255;
   const float zero = std::isfinite(scale) ? std::nearbyint(low / scale) : 0;
-  range[0] = scale;
+  range[0] = scale + sum_of(odd);
   range[1] = -zero;
   const Vector factor = splat(1 / scale);
   const Integers shift = splat_whole(static_cast<int>(zero));

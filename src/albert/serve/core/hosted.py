@@ -242,7 +242,7 @@ class HostedWriter(Hosted):
     @torch.inference_mode()
     def _begin(self, features: Features) -> Computed:
         """Reads texts, and gives a score for each piece that could come first."""
-        network, batch = self.writer.network, features.batch(range(len(features)))
+        network, batch = self.writer.form, features.batch(range(len(features)))
         memory = network.read(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
         first = torch.full((len(features), 1), self.tokenizer.special.cls)
         return Computed(list(network.logits(network.write(first, memory)[0][:, -1]).numpy()))
@@ -252,7 +252,8 @@ class HostedWriter(Hosted):
         try:
             return self.writer.draft(features, options, count)
         except AlbertError as error:
-            what = "prefix" if error.what.startswith("prefix") else error.what  # without the prefix itself
+            texts = next((name for name in ("prefix", "words") if error.what.startswith(name)), None)
+            what = texts or error.what  # without the text itself
             raise invalid(f"{what}: expected {error.expected}") from None
 
     def scores(self, outputs: Sequence[Output], *, raw: bool) -> list[list[Prediction]]:
@@ -267,7 +268,7 @@ class HostedWriter(Hosted):
 
     @property
     def precision(self) -> str:
-        return "fp32"
+        return self.writer.precision
 
     def kind(self) -> dict[str, Any]:
         return {"text2text": {}}

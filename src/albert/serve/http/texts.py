@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -34,6 +35,9 @@ class GenerateRequest(shape.BaseRequest):
         1.0, ge=0.1, le=10, description="Above 1, pieces that were written before become less likely."
     )
     prefix: str = Field("", max_length=1000, description="How every text begins.")
+    words: list[Annotated[str, Field(max_length=1000)]] = Field(
+        [], max_length=MAX_BEAM, description="Words that every text contains, in any order."
+    )
     min_length: int = Field(1, ge=0, le=65_536, description="Length of the shortest text, in pieces.")
     max_length: int = Field(256, ge=1, le=65_536, description="Length of the longest text, in pieces.")
     token_scores: bool = Field(False, description="Also the log-probability of each piece.")

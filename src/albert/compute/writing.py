@@ -1,0 +1,264 @@
+"""A model that writes, in a few calls of C++ for each piece, with products of our own in float32, bfloat16 or int8.
+
+It computes the same as `AlbertForText2Text` (tests/compute/test_writing.py). A row's numbers do not depend on the other
+rows, to the last bit. Processors with AMX get our products, too: PyTorch's sum in another order for other numbers of
+rows, and in bfloat16 a text would then be another one in another batch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from albert.compute.blocks import Block, Linear, Norm, Product
+from albert.compute.compiled import LANES, function_of
+from albert.compute.covers import unknown
+from albert.compute.fused import FusedEncoder, Network
+from albert.compute.native import Native, NativeNorm, NativeProduct, native
+from albert.compute.precision import Precision
+from albert.compute.quantized import QuantizedLinear, quantize_block
+from albert.errors import AlbertError, ErrorKind
+from albert.model.decoder import AlbertForText2Text, DecoderLayer
+from albert.model.heads import MaskedLMHead
+from albert.model.network import Layer
+
+WritingPrecision = Literal["fp32", "bf16", "int8"]
+
+
+class _Block(ctypes.Structure):
+    _fields_ = (
+        *((name, NativeProduct) for name in ("qkv", "output", "query", "crossed", "inner", "outer")),
+        *((name, NativeNorm) for name in ("norm", "cross_norm", "norm2")),
+        *((name, ctypes.c_int64) for name in ("heads", "size")),
+    )
+
+
+class _Speller(ctypes.Structure):
+    _fields_ = (("dense", NativeProduct), ("norm", NativeNorm), ("words", NativeProduct))
+
+
+@dataclass(frozen=True)
+class FastMemory:
+    """The encoded texts as cross-attention reads them: keys and values of each distinct block, side by side.
+
+    Each text has its place among the tokens: where it begins and where it ends.
+    """
+
+    blocks: list[Float[Tensor, "tokens width"]]
+    bounds: Int[np.ndarray, "texts 2"]
+
+    @property
+    def texts(self) -> int:
+        return len(self.bounds)
+
+    def of(self, texts: Int[Tensor, " texts"]) -> FastMemory:
+        """That of some texts."""
+        return FastMemory(self.blocks, self.bounds[texts.numpy()])
+
+
+@dataclass(frozen=True)
+class FastPast:
+    """Keys and values of the pieces written so far, which stay where they were written.
+
+    `places` has the row that a piece had in its own step.
+    """
+
+    steps: tuple[Float[Tensor, "depths _ width"], ...]
+    places: Int[np.ndarray, "rows pieces"]
+
+    @property
+    def length(self) -> int:
+        return len(self.steps)
+
+    def of(self, rows: Int[Tensor, " rows"]) -> FastPast:
+        """That of some rows, in their order."""
+        return FastPast(self.steps, self.places[rows.numpy()])
+
+
+class FastWriting:
+    """A network that writes, with its present weights. Later changes of them may not affect it."""
+
+    def __init__(self, model: AlbertForText2Text, precision: WritingPrecision, dtype: torch.dtype) -> None:
+        self.config = model.config
+        self.device = torch.device("cpu")
+        self.dtype = dtype
+        self.precision = precision
+        self._weights = Native(ours=True)
+        self._encoder = self._encoder_of(model)
+        layers = model.decoder.blocks()
+        self._blocks = [self._block(layer) for layer in layers]
+        self._remembered = [self._native(self._linear(layer.cross.key, layer.cross.value)) for layer in layers]
+        self._depths = list(model.decoder.layers())
+        self._speller = self._speller_of(model.head, model.albert.embeddings.word.weight)
+        self._decode, self._multiply, self._spell = (native(name, dtype) for name in ("decode", "multiply", "spell"))
+
+    @torch.inference_mode()
+    def read(
+        self,
+        input_ids: Int[Tensor, "texts source"],
+        *,
+        attention_mask: Int[Tensor, "texts source"],
+        token_type_ids: Int[Tensor, "texts source"],
+    ) -> FastMemory:
+        """Encodes texts, whose padding is at their ends."""
+        real = attention_mask.bool()
+        ends = real.sum(1).cumsum(0).numpy()
+        starts = np.append(0, ends)
+        x = self._embedded(input_ids[real], token_type_ids[real], starts)
+        hidden = self._encoder.run(x, starts, self._read, wanted=len(x), first=False)
+        _require(hidden is None)
+        return FastMemory([self._multiplied(by, hidden) for by in self._remembered], np.stack([starts[:-1], ends], 1))
+
+    @torch.inference_mode()
+    def write(
+        self, target_ids: Int[Tensor, "rows target"], memory: FastMemory, past: FastPast | None = None
+    ) -> tuple[Float[Tensor, "rows target hidden"], FastPast]:
+        """The hidden states of pieces that stand behind `past`, and the past that ends with them.
+
+        The rows are those of the texts in order, for each text equally many.
+        """
+        past = past or FastPast((), np.zeros((len(target_ids), 0), np.int64))
+        states = []
+        for pieces in target_ids.T:
+            state, past = self._step(pieces, memory, past)
+            states.append(state)
+        return torch.stack(states, 1), past
+
+    @torch.inference_mode()
+    def logits(self, hidden: Float[Tensor, "rows hidden"]) -> Float[Tensor, "rows vocab"]:
+        """A score for each piece of the vocabulary, in the place behind."""
+        hidden = hidden.contiguous()
+        scores = torch.empty(len(hidden), self._speller.words.panels.out)
+        _require(self._spell(ctypes.byref(self._speller), hidden.data_ptr(), scores.data_ptr(), len(hidden)))
+        return scores[:, : self.config.vocab_size]
+
+    def _step(
+        self, pieces: Int[Tensor, " rows"], memory: FastMemory, past: FastPast
+    ) -> tuple[Float[Tensor, "rows hidden"], FastPast]:
+        rows, depths = len(pieces), self._depths
+        own = np.arange(rows)
+        types = torch.full_like(pieces, self.config.type_vocab_size - 1)
+        x = self._embedded(pieces, types, np.arange(rows + 1), place=past.length)
+        new = torch.empty(len(depths), rows, 2 * self.config.hidden_size, dtype=self.dtype)
+        past = FastPast((*past.steps, new), np.concatenate([past.places, own[:, None]], 1))
+        heights = np.array([step.shape[1] for step in past.steps])
+        bounds = memory.bounds.repeat(rows // memory.texts, 0)
+        _require(self._decode(
+            _pointers(ctypes.addressof(self._blocks[block]) for block in depths), x.data_ptr(),
+            _pointers(step.data_ptr() for step in past.steps), heights.ctypes.data, past.places.ctypes.data,
+            _pointers(memory.blocks[block].data_ptr() for block in depths), bounds.ctypes.data, len(depths), rows,
+            past.length,
+        ))  # fmt: skip
+        return x, past
+
+    def _embedded(
+        self, ids: Int[Tensor, " tokens"], types: Int[Tensor, " tokens"], starts: np.ndarray, *, place: int = 0
+    ) -> Float[Tensor, "tokens hidden"]:
+        x = self._encoder.embed(ids, types, starts, len(ids), place=place)
+        _require(x is None)
+        assert x is not None
+        return x
+
+    def _multiplied(self, by: NativeProduct, x: Float[Tensor, "tokens hidden"] | None) -> Float[Tensor, "tokens width"]:
+        assert x is not None
+        out = x.new_empty(len(x), by.panels.out)
+        _require(self._multiply(ctypes.byref(by), x.data_ptr(), out.data_ptr(), len(x)))
+        return out
+
+    # --- weights -------------------------------------------------------------------------------------------
+
+    def _encoder_of(self, model: AlbertForText2Text) -> FusedEncoder:
+        encoder, config = model.albert.encoder, model.config
+        layers: list[Layer] = list(encoder.layers())
+        blocks = {layer: Block(layer, config.hidden_act, self.dtype) for layer in layers}
+        if self.precision == "int8":
+            for block in blocks.values():
+                quantize_block(block, {})
+        mapping = Linear(self.dtype, encoder.mapping) if isinstance(encoder.mapping, nn.Linear) else None
+        self._read = [blocks[layer] for layer in layers]
+        network = Network(
+            model.albert.embeddings, mapping, list(blocks.values()), config.num_attention_heads, self.dtype
+        )  # fmt: skip
+        return FusedEncoder(network, ours=True)
+
+    def _block(self, layer: DecoderLayer) -> _Block:
+        attention, cross, ffn = layer.attention, layer.cross, layer.ffn
+        products = (
+            self._linear(attention.query, attention.key, attention.value), self._linear(attention.output),
+            self._linear(cross.query), self._linear(cross.output), self._linear(ffn.inner), self._linear(ffn.outer),
+        )  # fmt: skip
+        activations = (None, None, None, None, self.config.hidden_act, None)
+        norms = (self._weights.norm(Norm(part.norm)) for part in (attention, cross, ffn))
+        heads = self.config.num_attention_heads
+        made = map(self._native, products, activations)
+        return _Block(*made, *norms, heads, self.config.hidden_size // heads)
+
+    def _speller_of(self, head: MaskedLMHead, words: Float[Tensor, "vocab embedding"]) -> _Speller:
+        """Of as many pieces as fill registers."""
+        missing = -len(words) % LANES
+        table = nn.Linear(words.shape[1], len(words) + missing, device="meta")
+        table.weight = nn.Parameter(F.pad(words.detach(), (0, 0, 0, missing)))
+        table.bias = nn.Parameter(F.pad(head.bias.detach(), (0, missing)))
+        dense = self._weights.linear(Linear(self.dtype, head.dense), self.config.hidden_act)
+        return _Speller(dense, self._weights.norm(Norm(head.norm)), self._native(self._linear(table)))
+
+    def _linear(self, *parts: nn.Linear) -> Product:
+        linear = Linear(self.dtype, *parts)
+        return QuantizedLinear(linear) if self.precision == "int8" else linear
+
+    def _native(self, product: Product, activation: str | None = None) -> NativeProduct:
+        return self._weights.product(product, activation)
+
+
+def fast_writing(model: AlbertForText2Text, precision: Precision | Literal["int8"]) -> FastWriting | None:
+    """The fast form of a network; "auto" is the fastest one without int8. None: the network itself computes in fp32.
+
+    int8 needs no calibration: every row of inputs has a range of its own. Raises `AlbertError` (usage) for a precision
+    that this network or this machine does not have.
+    """
+    able, why = torch.cpu.get_capabilities(), _obstacle(model)
+    half = bool(able.get("avx512_bf16")) and why is None and function_of("decode", torch.bfloat16) is not None
+    lacking = {"bf16": not half, "int8": not able.get("avx512_vnni")}
+    if why is None and lacking.get(precision):
+        why = f"a processor without products in {precision}"
+    if why is None:
+        named: WritingPrecision = ("bf16" if half else "fp32") if precision == "auto" else precision
+        return FastWriting(model, named, torch.bfloat16 if half and named != "fp32" else torch.float32)
+    if precision in ("auto", "fp32"):
+        return None
+    raise AlbertError(
+        ErrorKind.USAGE, f"--precision {precision}", expected="auto or fp32 for this model on this machine", got=why,
+        hint="albert doctor says what the machine has",
+    )  # fmt: skip
+
+
+def _obstacle(model: AlbertForText2Text) -> str | None:
+    """Why there is no fast form."""
+    config = model.config
+    if others := unknown(config, "masked_lm", decoder=True):
+        return ", ".join(others)
+    widths = (config.hidden_size // config.num_attention_heads, config.intermediate_size, config.embedding_size)
+    if any(width % LANES for width in widths):
+        return f"sizes of {', '.join(map(str, widths))}, not all multiples of {LANES}"
+    if model.device.type != "cpu" or function_of("decode", torch.float32) is None:
+        return f"no compiled kernels for {model.device.type}"
+    return None
+
+
+def _pointers(addresses: Iterator[int]) -> ctypes.Array[ctypes.c_void_p]:
+    found = list(addresses)
+    return (ctypes.c_void_p * len(found))(*found)
+
+
+def _require(failed: object) -> None:
+    """Raises `MemoryError`: for pieces that the tables have, kernels fail where memory is short alone."""
+    if failed:
+        raise MemoryError("no room for the next piece of a text")
