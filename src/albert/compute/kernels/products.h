@@ -40,7 +40,7 @@ int64_t out_size(const Panels& by) {
   return by.out_scale == 0 ? sizeof(typename Format::Number) : 1;
 }
 
-constexpr int kRows = 6, kPanel = kTiles * kLanes;  // the sums of 6 rows lie in registers
+constexpr int kPanel = kTiles * kLanes;
 constexpr int kTilesOfShare = 8;  // at least, where threads share out the rows
 
 inline int64_t most_threads() {
