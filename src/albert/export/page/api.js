@@ -26,6 +26,7 @@ const worker = started();
 
 /** Settles when the model is open. */
 export const ready = posted("open");
+ready.catch(() => {}); // whoever waits for it is told
 
 /** `{value, seconds, header}` of a request. Throws `ApiError`; a DOMException when aborted. */
 export async function call(path, body, signal) {

@@ -16,9 +16,10 @@ self.onmessage = async ({ data: { id, path, body } }) => {
 
 async function load() {
   const about = await (await fetched("../model/about.json")).json();
-  const binary = read("albert_lite.wasm.gz");
-  const files = about.files.map(async (name) => [name.replace(/\.gz$/, ""), await read(`../model/${name}`)]);
-  return open(await binary, Object.fromEntries(await Promise.all(files)), about.precision);
+  const paths = ["albert_lite.wasm.gz", ...about.files.map((name) => `../model/${name}`)];
+  const [binary, ...files] = await Promise.all(paths.map(read));
+  const named = about.files.map((name, i) => [name.replace(/\.gz$/, ""), files[i]]);
+  return open(binary, Object.fromEntries(named), about.precision);
 }
 
 async function fetched(path) {
