@@ -1,4 +1,4 @@
-"""What `albert export --to web` writes, for the tests: small random models of each task, node, and a static web server."""
+"""What `albert export --to web` writes, for the tests: random models of each task, node, and a static web server."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def unpacked(site: Path, folder: Path) -> Path:
     for path in (site / "model").glob("*.gz"):
         (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     stored = safetensors.numpy.load_file(folder / "model.safetensors")
-    floats = {
-        name: values.astype("float32") * (stored[f"{name}.scales"].astype("float32")[:, None] if f"{name}.scales" in stored else 1)
-        for name, values in stored.items() if not name.endswith(".scales")
-    }  # fmt: skip
+    scales = {name.removesuffix(".scales"): stored.pop(name) for name in list(stored) if name.endswith(".scales")}
+    floats = {name: values.astype("float32") for name, values in stored.items()}
+    for name, column in scales.items():
+        floats[name] *= column.astype("float32")[:, None]
     safetensors.numpy.save_file(floats, folder / "model.safetensors")
     return folder
 

@@ -145,7 +145,9 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, url: str, sch
 
 
 def test_the_policy_holds_for_the_page_and_its_worker(browser: Any, url: str) -> None:
-    with opened(browser, f"{url}classification/site/", allowed=("Refused to", "Executing", "Connecting", "Fetch")) as page:
+    with opened(
+        browser, f"{url}classification/site/", allowed=("Refused to", "Executing", "Connecting", "Fetch")
+    ) as page:
         panel_of(page)
         elsewhere = "fetch('http://127.0.0.1:1/').then(() => 'sent', () => 'refused')"
         assert page.evaluate(elsewhere) == "refused"
@@ -167,4 +169,4 @@ def test_what_cannot_be_loaded_is_told(browser: Any, tokenizer: AlbertTokenizer,
         page.get_by_text("The model cannot be loaded: the server said 404 to ../model/spiece.model.gz.").wait_for()
     (site / "model" / "spiece.model.gz").write_bytes(b"no vocabulary")
     with static(site) as address, opened(browser, address) as page:
-        page.locator("#trouble").get_by_text("error[bad-model] /spiece.model").wait_for()
+        page.get_by_text("error[bad-model] spiece.model: expected a SentencePiece model").wait_for()

@@ -153,7 +153,7 @@ def _read(name: str, stored: dict[str, Tensor]) -> Tensor:
 
 
 def _packed(raw: bytes) -> bytes:
-    """In gzip, which browsers unpack. Whole numbers are shorter without a search for repetitions (Huffman's code alone)."""
+    """In gzip, which browsers unpack. A search for repetitions makes whole numbers longer than Huffman's code alone."""
     made = []
     for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY):
         packer = zlib.compressobj(9, zlib.DEFLATED, 31, 9, strategy)
