@@ -44,9 +44,7 @@ def refused(model: Path, out: Path, dev: DataSource | None = None) -> str:
     return str(caught.value)
 
 
-def test_networks_that_albert_lite_does_not_know_are_refused(
-    tokenizer: AlbertTokenizer, tmp_path: Path
-) -> None:
+def test_networks_that_albert_lite_does_not_know_are_refused(tokenizer: AlbertTokenizer, tmp_path: Path) -> None:
     def folder(name: str, task: str = "classification", **sizes: Any) -> Path:
         return write_model(tmp_path / name, task, tokenizer, **sizes)
 

@@ -17,8 +17,8 @@ from webs import static, write_site
 pytestmark = pytest.mark.ci  # seconds each
 
 TABS = {
-    "classification": "Classify", "multilabel": "Classify", "regression": "Classify", "ner": "Entities", "qa": "Answers",
-    "choice": "Choices", "similarity": "Similarity",
+    "classification": "Classify", "multilabel": "Classify", "regression": "Classify", "ner": "Entities",
+    "qa": "Answers", "choice": "Choices", "similarity": "Similarity",
 }  # fmt: skip
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -86,18 +86,18 @@ def export_web(
 def _require_known(folder: ModelFolder) -> None:
     """Raises `AlbertError` (bad-model) for what albert-lite refuses, by its name."""
     stored = StoredTask.of(folder.config.extra, str(folder.path / "config.json"))
-    for got, wrong in (
-        ("a decoder, which writes texts", folder.writes),
-        ("a linear model on words (--hybrid, --cascade)", stored.hybrid is not None or stored.cascade is not None),
-        ("a model of sentence-transformers", (folder.path / "modules.json").exists()),
-        ("the layout of BERT", folder.config.model_type != "albert"),
-        (", ".join(unknown(folder.config, None if folder.writes else folder.head)), True),
-    ):
-        if wrong and got:
-            raise AlbertError(
-                ErrorKind.MODEL, f"{folder.path}: --to web", expected="a network that albert-lite knows (docs/edge.md)",
-                got=got,
-            )  # fmt: skip
+    others = {
+        "a decoder, which writes texts": folder.writes,
+        "a linear model on words (--hybrid, --cascade)": stored.hybrid is not None or stored.cascade is not None,
+        "a model of sentence-transformers": (folder.path / "modules.json").exists(),
+        "the layout of BERT": folder.config.model_type != "albert",
+    }
+    got = [name for name, there in others.items() if there] or unknown(folder.config, folder.head)
+    if got:
+        raise AlbertError(
+            ErrorKind.MODEL, f"{folder.path}: --to web", expected="a network that albert-lite knows (docs/edge.md)",
+            got=got[0],
+        )  # fmt: skip
 
 
 def _require_pieces(predictor: Predictor, folder: ModelFolder) -> None:

@@ -6,14 +6,14 @@ export const PRIVACY = "It is read and scored in this browser. Nothing is sent."
 /** No server could be asked from a shell. */
 export const curl = null;
 
-const OF_INPUT = 65; // the exit code of what is wrong with a text
-const STATUS = { [OF_INPUT]: 422 };
+const OF_INPUT = 65; // albert-lite's code of what is wrong with a text
+const TOO_OLD = "This browser cannot run the model: it needs WebAssembly with SIMD, in a worker.";
 
 /** A request that failed, as the server's page has it. */
 export class ApiError extends Error {
   constructor(message, code) {
     super(message);
-    this.status = STATUS[code] ?? 424;
+    this.status = code === OF_INPUT ? 422 : 424;
     this.said = message;
   }
 }
@@ -32,9 +32,8 @@ ready.catch(() => {}); // whoever waits for it is told
 export async function call(path, body, signal) {
   if (path === "/page/models") return { value: await about() };
   await ready;
-  const before = last;
-  const turn = (last = before.then(() => asking(path, body, signal), () => asking(path, body, signal)));
-  return turn;
+  const turn = () => asking(path, body, signal);
+  return (last = last.then(turn, turn));
 }
 
 export const patiently = call; // a worker is never too busy
@@ -69,10 +68,10 @@ function started() {
     const { resolve, reject } = waiting.get(id);
     waiting.delete(id);
     if (error === undefined) resolve(answer);
-    else reject(new ApiError(error, code));
+    else reject(new ApiError(code === undefined && error.startsWith("WebAssembly") ? TOO_OLD : error, code));
   };
   made.onerror = () => {
-    for (const { reject } of waiting.values()) reject(new ApiError("This browser cannot run the model: it needs WebAssembly with SIMD."));
+    for (const { reject } of waiting.values()) reject(new ApiError(TOO_OLD));
     waiting.clear();
   };
   return made;

@@ -11,7 +11,7 @@ export class LiteError extends Error {
   }
 }
 
-/** Opens a model. `files` are its files by name, Uint8Arrays. Throws `LiteError`, and what a browser without SIMD does. */
+/** Opens a model. `files` are its files by name, Uint8Arrays. Throws `LiteError`; a CompileError where there is no SIMD. */
 export async function open(binary, files, precision = "auto") {
   const memory = { bytes: null };
   const { instance } = await WebAssembly.instantiate(binary, imports(memory, files));
