@@ -114,6 +114,8 @@ def test_texts_that_are_cut_are_counted(tokenizer: AlbertTokenizer, tmp_path: Pa
     assert answers[0]["cut"] == 1
 
 
+@pytest.mark.slow  # a minute of compiling
+@pytest.mark.timeout(1800)
 def test_the_engine_is_that_of_the_sources(tmp_path: Path) -> None:
     if shutil.which("emcmake") is None or shutil.which("cmake") is None:
         pytest.skip("needs emscripten and cmake")

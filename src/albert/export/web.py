@@ -50,9 +50,9 @@ def export_web(
 ) -> Export:
     """Writes the page, the engine and the model into the new folder `out`, for any static web server.
 
-    Weights are whole numbers with a scale a row, and are computed in int8. Raises `AlbertError`: bad-model for a model
-    that albert-lite does not know, or where the score on the labelled file falls by more than `budget` and `force` is
-    not given; usage for a folder with files; bad-config where the package has no engine; bad-data; disk.
+    Weights are whole numbers with a scale a row, and are computed in int8. Raises `AlbertError`: usage for a folder
+    with files, bad-config where the package has no engine, bad-data, disk. It is bad-model for a model that
+    albert-lite does not know, and where the score falls by more than `budget` unless `force` is given.
     """
     require_share("--budget", budget)
     folder, source, place = ModelFolder.open(model), DataSource.of(dev), Path(out)
