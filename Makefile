@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-ci test-all test-isa check lite lite-fuzz bench bench-training clean
+.PHONY: demo test test-ci test-all test-isa check lite lite-fuzz web bench bench-training clean
 
 demo: .venv/installed
 	$(BIN)/albert demo
@@ -53,6 +53,13 @@ lite: .venv/installed-dev
 	cmake -S lite -B build/lite
 	cmake --build build/lite
 	$(BIN)/python -m pytest -m "not slow" tests/lite
+
+# albert-lite for browsers, which `albert export --to web` copies: one thread, with SIMD. It is part of the package.
+web:
+	@command -v emcmake > /dev/null || { echo "make web needs emscripten: apt install emscripten"; exit 1; }
+	emcmake cmake -S lite -B build/web
+	cmake --build build/web
+	gzip -9 -n < build/web/albert_lite.wasm > src/albert/export/page/albert_lite.wasm.gz
 
 # A million mutated models and texts under AddressSanitizer and UBSan: about an hour.
 lite-fuzz: .venv/installed-dev

@@ -27,7 +27,7 @@ def launched() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, url: str, *, allowed: str = "\0", **options: Any) -> Iterator[Any]:
+def opened(browser: Any, url: str, *, allowed: str | tuple[str, ...] = "\0", **options: Any) -> Iterator[Any]:
     """A page at a server. Fails afterwards if the console got anything but `allowed`, or another host was asked."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
     page = context.new_page()

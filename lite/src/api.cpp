@@ -24,7 +24,12 @@ struct albert_lite_answers {
 namespace {
 
 constexpr size_t kMostBytes = size_t{1} << 26;  // of a text
-thread_local std::string last_error;
+
+// In a function: Clang 14 leaves out all that follows the use of a global one in WebAssembly.
+std::string& last_error() {
+  thread_local std::string text;
+  return text;
+}
 
 template <class Work>
 int tried(const Work& work) {
@@ -32,15 +37,15 @@ int tried(const Work& work) {
     work();
     return 0;
   } catch (const Error& error) {
-    last_error = error.text;
+    last_error() = error.text;
     return static_cast<int>(error.kind);
   } catch (const std::bad_alloc&) {
-    last_error = "error[out-of-memory] not enough memory";
+    last_error() = "error[out-of-memory] not enough memory";
     return static_cast<int>(Kind::kMemory);
   } catch (const std::exception& error) {
-    last_error = std::string("error[internal] ") + error.what();
+    last_error() = std::string("error[internal] ") + error.what();
   } catch (...) {
-    last_error = "error[internal] the network was not run";
+    last_error() = "error[internal] the network was not run";
   }
   return static_cast<int>(Kind::kInternal);
 }
@@ -99,7 +104,7 @@ void count_cut(albert_lite_answers& made, const Output& output) {
 }  // namespace
 
 const char* albert_lite_version(void) { return ALBERT_LITE_VERSION; }
-const char* albert_lite_error(void) { return last_error.c_str(); }
+const char* albert_lite_error(void) { return last_error().c_str(); }
 albert_lite_text albert_lite_of(const char* text) { return {text, text == nullptr ? 0 : std::strlen(text)}; }
 albert_lite_decoding albert_lite_defaults(void) { return {1, 30, ALBERT_LITE_FIRST, -1, 0}; }
 

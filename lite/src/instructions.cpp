@@ -149,7 +149,7 @@ constexpr bool kHasBFloat16 = true;
 #else
 constexpr bool kHasBFloat16 = false;
 #endif
-#ifdef __AVX512VNNI__
+#if defined(__AVX512VNNI__) || defined(__wasm_simd128__)
 constexpr bool kHasWhole = true;
 #else
 constexpr bool kHasWhole = false;

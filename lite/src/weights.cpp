@@ -5,6 +5,7 @@
 
 namespace albert::lite {
 
+static const std::string kScales = ".scales";
 constexpr uint64_t kMostHeader = 1 << 24, kMostElements = uint64_t{1} << 34;
 
 [[noreturn]] static void damaged(const std::string& path, const std::string& got) {
@@ -78,7 +79,12 @@ Weights::Weights(const std::string& path) : file(path) {
 
 std::vector<std::string> Weights::names() const {
   std::vector<std::string> made;
-  for (const auto& entry : tensors) made.push_back(entry.first);
+  for (const auto& [name, tensor] : tensors) {
+    const size_t before = name.size() - std::min(name.size(), kScales.size());
+    const auto whole = tensors.find(name.substr(0, before));
+    const bool scales = name.substr(before) == kScales && whole != tensors.end() && whole->second.type == "I8";
+    if (!scales) made.push_back(name);
+  }
   return made;
 }
 
@@ -96,15 +102,30 @@ static float of_half(uint16_t half) {
   return sign != 0 ? -small : small;
 }
 
+std::vector<float> Weights::read_scaled(const std::string& name, const Tensor& tensor) const {
+  std::vector<float> scales;
+  if (has(name + kScales)) scales = read(name + kScales);
+  std::vector<int8_t> whole(elements_of(tensor.shape));
+  if (scales.empty() || tensor.shape.empty() || static_cast<int64_t>(scales.size()) != tensor.shape[0])
+    fail(Kind::kModel, file.path + ": " + shortened(name),
+         {"a scale for each of its rows in " + shortened(name) + kScales, std::to_string(scales.size()), ""});
+  file.read(data + tensor.begin, tensor.end - tensor.begin, whole.data());
+  const size_t width = whole.size() / scales.size();
+  std::vector<float> made(whole.size());
+  for (size_t at = 0; at < made.size(); ++at) made[at] = static_cast<float>(whole[at]) * scales[at / width];
+  return made;
+}
+
 std::vector<float> Weights::read(const std::string& name) const {
   const Tensor& tensor = tensors.at(name);
+  if (tensor.type == "I8") return read_scaled(name, tensor);
   std::vector<float> made(elements_of(tensor.shape));
   if (tensor.type == "F32") {
     file.read(data + tensor.begin, tensor.end - tensor.begin, made.data());
     return made;
   }
   if (tensor.type != "F16" && tensor.type != "BF16")
-    fail(Kind::kModel, file.path + ": " + shortened(name), {"F32, F16 or BF16", tensor.type, ""});
+    fail(Kind::kModel, file.path + ": " + shortened(name), {"F32, F16, BF16 or I8", tensor.type, ""});
   std::vector<uint16_t> halves(made.size());
   file.read(data + tensor.begin, tensor.end - tensor.begin, halves.data());
   for (size_t at = 0; at < made.size(); ++at)

@@ -1,4 +1,4 @@
-// Tensors of a safetensors file, read one by one as float32.
+// Tensors of a safetensors file, read one by one as float32. A matrix NAME may be int8 beside NAME.scales, a scale a row.
 #pragma once
 
 #include <map>
@@ -21,7 +21,7 @@ class Weights {
   const Shape& shape(const std::string& name) const { return tensors.at(name).shape; }
   std::vector<std::string> names() const;
 
-  // The values, from F32, F16 or BF16. The tensor must be there.
+  // The values, from F32, F16, BF16 or scaled I8. The tensor must be there.
   std::vector<float> read(const std::string& name) const;
 
  private:
@@ -31,6 +31,7 @@ class Weights {
     uint64_t begin, end;
   };
   Tensor tensor_of(const Json& entry, uint64_t room) const;
+  std::vector<float> read_scaled(const std::string& name, const Tensor& tensor) const;
 
   File file;
   uint64_t data = 0;

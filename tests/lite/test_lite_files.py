@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from albert.errors import AlbertError
 from albert.predict.predictor import Predictor
@@ -190,6 +192,17 @@ def test_added_tokens_are_refused_by_name(folder: Path, refused: Refused) -> Non
 )
 def test_options_that_are_none(folder: Path, refused: Refused, options: dict[str, Any], told: str) -> None:
     assert told in refused(folder, "usage", **options)
+
+
+def test_weights_in_int8_need_a_scale_for_each_row(folder: Path, refused: Refused) -> None:
+    name = "albert.pooler.weight"
+    stored = safetensors.numpy.load_file(folder / "model.safetensors")
+    stored[name] = np.ones_like(stored[name], dtype=np.int8)
+    (folder / "manifest.json").unlink()
+    for scales in (None, np.ones(len(stored[name]) + 1, np.float32)):
+        added = {} if scales is None else {f"{name}.scales": scales}
+        safetensors.numpy.save_file(stored | added, folder / "model.safetensors")
+        assert "a scale for each of its rows" in refused(folder)
 
 
 def test_int8_needs_its_file(folder: Path, refused: Refused) -> None:

@@ -20,12 +20,12 @@ import httpx
 import pytest
 import uvicorn
 
-import albert.serve.http
 import served
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.keys import Keys, new_key
 from albert.serve.core.service import Service
 from albert.serve.http.app import create_app
+from albert.serve.http.pages import PAGE
 from albert.text.tokenizer import AlbertTokenizer
 from browsers import contrast, launched, opened
 from served import PRETRAINED, Server, write_model
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.ci  # minutes altogether
 MODELS = ["classification", "regression", "ner", "qa", "choice", "similarity", "text2text", PRETRAINED]
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 FACES = "🎓👩‍🚀 Łódź: "  # 7 code points in 10 UTF-16 units before what is looked for
-STYLE = (Path(albert.serve.http.__file__).parent / "page" / "page.css").read_text(encoding="utf-8")
+STYLE = (PAGE / "page.css").read_text(encoding="utf-8")
 TABS = ["Classify", "Entities", "Answers", "Choices", "Similarity", "Search", "Fill in", "Write", "Moderate",
         "Summary", "Pieces", "About"]  # fmt: skip
 UNHEARD = """() => [...document.querySelectorAll("input, select, textarea, button, pre, [tabindex]")].filter(each =>

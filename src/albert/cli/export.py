@@ -9,7 +9,7 @@ import typer
 
 from albert.cli.options import AsJson, data_options, one_of
 from albert.data.reading import DataSource, LabelledOptions
-from albert.export import TARGETS
+from albert.export import APART, TARGETS
 
 
 @data_options
@@ -17,15 +17,24 @@ def export(
     model: Annotated[str, typer.Argument(help="Model folder.")],
     dev: Annotated[str, typer.Option(help="Labelled file on which the score is compared.")],
     to: Annotated[str, typer.Option(help=f"The form: {one_of(tuple(TARGETS))}.")] = "int8",
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help=f"New folder for {one_of(APART)}; others go beside the model.")
+    ] = None,
     budget: Annotated[float, typer.Option(help="How much lower the score may be.")] = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Export whatever the score.")] = False,
     json: AsJson = False,
     **options: Unpack[LabelledOptions],
 ) -> None:
-    """Make a smaller or faster form of a model, or one for ONNX Runtime; refused where its score falls."""
+    """Make a smaller or faster form of a model, or one for ONNX Runtime or browsers; refused where its score falls."""
+    from albert.errors import AlbertError, ErrorKind
     from albert.export import target_named
 
-    done = target_named(to)(model, DataSource(dev, **options), budget=budget, force=force)
+    target = target_named(to)
+    if (out is None) == (to in APART):
+        expected = "a new folder" if out is None else f"none for {to}, which is written beside the model"
+        raise AlbertError(ErrorKind.USAGE, "--out", expected=expected, got="none" if out is None else repr(out))
+    place = {} if out is None else {"out": out}
+    done = target(model, DataSource(dev, **options), budget=budget, force=force, **place)
     if json:
         from json import dumps
 

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-TARGETS = {"int8": "int8.export_int8", "onnx": "onnx.export_onnx", "onnx-int8": "onnx.export_onnx_int8"}
+TARGETS = {
+    "int8": "int8.export_int8",
+    "onnx": "onnx.export_onnx",
+    "onnx-int8": "onnx.export_onnx_int8",
+    "web": "web.export_web",
+}
+APART = ("web",)  # forms with a folder of their own, `out`; the others are written beside the model
 LAYOUTS = ("albert", "bert")  # of weights: the families in `model/names.py`
 
 

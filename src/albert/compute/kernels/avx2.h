@@ -7,7 +7,8 @@
 
 namespace albert::ALBERT_ISA {
 
-constexpr int kLanes = 8, kTiles = 2;  // registers of a product side by side: 6 rows of 2 sums fill 12 of 16
+// Registers of a product side by side: 6 rows of 2 sums fill 12 of 16.
+constexpr int kLanes = 8, kTiles = 2, kRows = 6;
 
 using Vector = __m256;
 using Integers = __m256i;

@@ -7,7 +7,8 @@
 
 namespace albert::ALBERT_ISA {
 
-constexpr int kLanes = 16, kTiles = 4;  // registers of a product side by side: 6 rows of 4 sums fill 24 of 32
+// Registers of a product side by side: 6 rows of 4 sums fill 24 of 32.
+constexpr int kLanes = 16, kTiles = 4, kRows = 6;
 
 using Vector = __m512;
 using Integers = __m512i;

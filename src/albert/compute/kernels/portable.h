@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <cstring>
+#ifdef __wasm_simd128__
+#include <wasm_simd128.h>
+#endif
 
 #ifndef ALBERT_LANES
 #define ALBERT_LANES 4
@@ -10,11 +13,14 @@
 
 namespace albert::ALBERT_ISA {
 
-// Registers of a product side by side. 6 rows of 4 sums need more than the 16 registers that others have.
-#ifdef __aarch64__
-constexpr int kLanes = ALBERT_LANES, kTiles = 4;
+// Registers of a product side by side, and its rows. 6 rows of 4 sums need more than the 16 registers that others have.
+// WebAssembly's int8 product has 6 temporary values: 4 rows of it are 1.45 times as fast as 6.
+#if defined(__aarch64__)
+constexpr int kLanes = ALBERT_LANES, kTiles = 4, kRows = 6;
+#elif defined(__wasm_simd128__)
+constexpr int kLanes = ALBERT_LANES, kTiles = 2, kRows = 4;
 #else
-constexpr int kLanes = ALBERT_LANES, kTiles = 2;
+constexpr int kLanes = ALBERT_LANES, kTiles = 2, kRows = 6;
 #endif
 
 typedef float Vector __attribute__((vector_size(4 * kLanes)));
@@ -69,6 +75,22 @@ inline Mask first_lanes(int count) {
 inline Vector keep(Mask mask, Vector x) { return mask ? x : Vector{}; }
 inline Vector greater_where(Mask mask, Vector x, Vector y) { return mask ? greater(x, y) : x; }
 
+#if defined(__wasm_simd128__) && ALBERT_LANES == 4
+// round(x * factor) + zero, kept within 0 and 255.
+inline void put_whole(uint8_t* to, Vector x, Vector factor, Integers zero) {
+  const Integers shifted = wasm_i32x4_trunc_sat_f32x4(rounded(x * factor)) + zero;
+  const v128_t words = wasm_i16x8_narrow_i32x4(shifted, shifted);
+  wasm_v128_store32_lane(to, wasm_u8x16_narrow_i16x8(words, words), 0);
+}
+
+// sum + the product of 4 uint8 with 4 int8 in each lane: the even bytes and the odd ones, as 16 bits.
+inline Integers add_products(Integers sum, int32_t x, const int32_t* y) {
+  const v128_t from = wasm_v128_load(y), of = wasm_i32x4_splat(x);
+  const v128_t even = wasm_i32x4_dot_i16x8(of & wasm_i16x8_const_splat(255), wasm_i16x8_shr(wasm_i16x8_shl(from, 8), 8));
+  const v128_t odd = wasm_i32x4_dot_i16x8(wasm_u16x8_shr(of, 8), wasm_i16x8_shr(from, 8));
+  return sum + (even + odd);
+}
+#else
 // round(x * factor) + zero, kept within 0 and 255.
 inline void put_whole(uint8_t* to, Vector x, Vector factor, Integers zero) {
   const Vector bound = splat(1e6f), scaled = x * factor, above = greater(scaled, -bound);
@@ -85,5 +107,6 @@ inline Integers add_products(Integers sum, int32_t x, const int32_t* y) {
     sum += (from << (24 - 8 * byte) >> 24) * (x >> 8 * byte & 255);
   return sum;
 }
+#endif
 
 }  // namespace albert::ALBERT_ISA

@@ -49,7 +49,7 @@ inline void finish(const Panels& by, Vector y, const float* ranges, int64_t row,
   Format::put(out, activate(y, by.activation));
 }
 
-constexpr int kRows = 6, kPanel = kTiles * kLanes;  // the sums of 6 rows lie in registers
+constexpr int kPanel = kTiles * kLanes;
 constexpr int kTilesOfShare = 8;  // at least, where threads share out the rows
 
 inline int64_t most_threads() {

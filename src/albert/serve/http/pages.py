@@ -1,4 +1,4 @@
-"""The pages for people: `/` from the files in page/, and /docs with the endpoints. They fetch
+"""The pages for people: `/` from the files in assets/page/, and /docs with the endpoints. They fetch
 nothing from elsewhere.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 
-PAGE = Path(__file__).with_name("page")  # index.html is served at /, the others at /page/NAME
+PAGE = Path(__file__).parents[2] / "assets" / "page"  # index.html is served at /, the others at /page/NAME
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

@@ -1,6 +1,6 @@
 // A file of rows: chosen, sent in batches, and returned with the predictions for each row.
 
-import { ApiError, patiently } from "./api.js";
+import { ApiError, PRIVACY, patiently } from "./api.js";
 import { readTable, writeTable } from "./csv.js";
 import { count, make } from "./dom.js";
 
@@ -33,7 +33,7 @@ class FilePart {
     this.state = make("p", { class: "facts", role: "status" });
     this.trouble = make("p", { class: "trouble", role: "alert" });
     this.node = make("details", { class: "card file" }, make("summary", {}, make("h2", {}, "A whole file")),
-      make("p", { class: "facts" }, "CSV with a header, in UTF-8. It is read here and sent to this server in batches."),
+      make("p", { class: "facts" }, `CSV with a header, in UTF-8. ${PRIVACY}`),
       make("div", { class: "field" }, make("label", { for: id }, "File"), this.chosen),
       this.columns, make("div", { class: "row" }, this.start, this.end, this.save),
       make("div", { class: "row" }, this.bar, this.told), this.state, this.trouble);

@@ -1,45 +1,23 @@
-// The page: asks for the models (and for a key, if the server needs one) and makes a tab for each task.
+// The tabs: one for each task that a model suits, and what is known of the models.
 
-import { ApiError, call, hasKey, keepKey } from "./api.js";
 import { card } from "./card.js";
 import { count, make } from "./dom.js";
-import { DOCUMENTS } from "./documents.js";
 import { taskPanel } from "./panel.js";
-import { TASKS, modelsFor } from "./tasks.js";
+import { modelsFor } from "./tasks.js";
 
 const at = (id) => document.getElementById(id);
-const door = at("door");
 const tabs = at("tabs");
-const forget = at("forget");
 
-async function open() {
-  at("trouble").textContent = "";
-  try {
-    const { value } = await call("/page/models");
-    door.hidden = true;
-    forget.hidden = !hasKey();
-    if (!tabs.children.length) build(value);
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401) locked(hasKey() ? error : null);
-    else at("trouble").textContent = error.message;
-  }
+/** Whether the tabs are there. */
+export function built() {
+  return tabs.children.length > 0;
 }
 
-/** Asks for a key. `error` is the answer to a request with the present key. */
-function locked(error) {
-  if (error) at("trouble").textContent = error.message;
-  keepKey("");
-  forget.hidden = true;
-  door.hidden = false;
-  at("key").focus();
-}
-
-function build(about) {
+/** Makes the tabs. `locked(error)` is called if the server needs a key. */
+export function build(about, tasks, locked) {
   const [first] = about.models;
   at("title").textContent = about.models.length === 1 ? first.name : count(about.models.length, "model");
-  document.title = `${at("title").textContent} · albert serve`;
-  const tasks = about.index ? [...DOCUMENTS, ...TASKS] : TASKS;
+  document.title = `${at("title").textContent} · ${document.title}`;
   for (const task of tasks) {
     if (modelsFor(task, about.models).length) add(task.id, task.name, () => taskPanel(task, about, locked));
   }
@@ -81,23 +59,6 @@ tabs.addEventListener("keydown", (event) => {
   tab.focus();
 });
 
-door.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const key = at("key").value.trim();
-  at("key").value = "";
-  if (!/^[\x21-\x7e]+$/.test(key)) {
-    at("trouble").textContent = "This is not a key: a key has no spaces, accents or special characters.";
-    return;
-  }
-  keepKey(key);
-  open();
-});
-
-forget.addEventListener("click", () => {
-  keepKey("");
-  location.reload(); // removes everything that was shown
-});
-
 function aboutPanel({ models, version }) {
   const panel = make("div", {});
   for (const model of models) {
@@ -112,5 +73,3 @@ function aboutPanel({ models, version }) {
   }
   return panel;
 }
-
-open();

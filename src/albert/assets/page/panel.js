@@ -30,7 +30,7 @@ class Panel {
     this.trouble = make("p", { class: "trouble", role: "alert" });
     this.command = make("pre", { role: "region", tabindex: "0", "aria-label": "The request as curl" });
     this.json = make("pre", { role: "region", tabindex: "0", "aria-label": "The answer as JSON" });
-    this.raw = make("details", { class: "raw" }, make("summary", {}, "Request and answer"), this.command, this.json);
+    this.raw = make("details", { class: "raw" }, make("summary", {}, curl ? "Request and answer" : "The answer as JSON"), this.command, this.json);
     this.node = make("div", {}, make("div", { class: "beside" }, this.form(), this.result()));
     if (task.rows) this.node.append(filePart(task, about, () => this.model, locked));
     this.refresh();
@@ -101,8 +101,8 @@ class Panel {
 
   result() {
     this.copied = make("span", { class: "facts", role: "status" });
-    this.copying = make("button", { type: "button", onclick: () => this.copy(this.command.textContent, this.command) },
-      "Copy as curl");
+    this.copying = make("button", { type: "button", hidden: !curl,
+      onclick: () => this.copy(this.command.textContent, this.command) }, "Copy as curl");
     return make("section", { class: "card result", "aria-label": "Result" },
       make("h2", {}, "Result"), this.trouble, this.said, this.picture, this.facts,
       make("div", { class: "row" }, ...this.buttons(), this.copying, this.copied), this.raw);
@@ -152,7 +152,7 @@ class Panel {
     this.copying.disabled = !body;
     this.copied.textContent = "";
     this.raw.hidden = !body;
-    this.command.textContent = body ? curl(this.task.endpoint, body) : "";
+    this.command.textContent = body && curl ? curl(this.task.endpoint, body) : "";
     if (!body) {
       this.asking?.abort();
       this.asking = null;

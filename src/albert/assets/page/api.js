@@ -1,5 +1,8 @@
 // Requests to the page's own server: the key, errors in plain words, retries, and the same request as curl.
 
+/** What happens to a file. */
+export const PRIVACY = "It is read here and sent to this server in batches.";
+
 const KEY = "albert-key";
 const WORDS = {
   0: "The server does not answer. Is it still running?",
