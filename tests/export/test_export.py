@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import albert
 from albert.compute.quantized import Ranges, save_ranges
@@ -31,13 +32,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "out", data
 
 
-def without_ranges(*told: Any) -> Any:
-    """A calibration on texts in which every input of a product was nearly 0."""
-    return [
-        {name: Ranges(*(1e-9 * getattr(ranges, field.name) for field in fields(ranges)))
-         for name, ranges in block.items()}
-        for block in calibrate(*told)
-    ]  # fmt: skip
+def uneven(*told: Any) -> Any:
+    """A calibration on texts in which one column of a product's inputs was by far the widest."""
+
+    def of(ranges: Ranges) -> Ranges:
+        return replace(ranges, sizes=torch.logspace(-6, 12, ranges.sizes.shape[1]).expand_as(ranges.sizes))
+
+    return [{name: of(ranges) for name, ranges in block.items()} for block in calibrate(*told)]
 
 
 def test_a_model_is_exported_and_answers_in_int8(
@@ -45,7 +46,7 @@ def test_a_model_is_exported_and_answers_in_int8(
 ) -> None:
     folder, data = model
     with monkeypatch.context() as patch:
-        patch.setattr("albert.export.int8.calibrate", without_ranges)
+        patch.setattr("albert.export.int8.calibrate", uneven)
         refused = albert("export", folder, "--dev", data)
     assert refused.returncode == 66, refused.stderr
     assert "--force" in refused.stderr
