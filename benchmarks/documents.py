@@ -84,6 +84,15 @@ def measure(name: str, questions: list[Question], search: Callable[[str], list[s
     )
 
 
+def by_ranks(kb: albert.Index, query: str) -> list[str]:
+    """Words and vectors by the sum of 1 / (60 + rank), as many do it (Cormack, Clarke and Buettcher 2009)."""
+    scores: dict[str, float] = {}
+    for off in ("vectors", "words"):
+        for rank, hit in enumerate(kb.search(query, top_k=100, **{off: False}), 1):
+            scores[hit.text] = scores.get(hit.text, 0.0) + 1 / (60 + rank)
+    return sorted(scores, key=lambda text: -scores[text])[: max(DEPTHS)]
+
+
 def peers(paragraphs: list[dict[str, str]], questions: list[Question]) -> None:
     """bm25s with its English stop words, and scikit-learn's TF-IDF, over the paragraphs."""
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -200,6 +209,8 @@ def main() -> None:
             ways["reranked"] = {"rerank": Predictor.load(arguments.rerank)}
         for label, way in ways.items():
             measure(label, known, lambda query: [hit.text for hit in kb.search(query, top_k=20, **way)])  # noqa: B023
+        if arguments.vectors is not None:
+            measure("by ranks", known, lambda query: by_ranks(kb, query))
         peers(paragraphs, known)
         if arguments.reader:
             answers(kb, Predictor.load(arguments.reader), questions)
