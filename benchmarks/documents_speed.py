@@ -1,7 +1,8 @@
 """Search and answers over 100,000 passages: time and passages a second, beside bm25s, rank_bm25 and sqlite-vec.
 
     python benchmarks/documents_speed.py DATA                                  words alone
-    python benchmarks/documents_speed.py DATA --vectors starter --reader READER
+    python benchmarks/documents_speed.py DATA --vectors starter --reader reader
+    python benchmarks/documents_speed.py DATA --vectors starter --passages 2000 --sentence-transformers MODEL
 
 DATA is the folder with tasks/squad and corpus/wiki.jsonl.xz: SQuAD's paragraphs come first, then Wikipedia's articles
 until there are as many passages as --passages. Questions are SQuAD's dev questions (--questions, drawn by --seed).
@@ -98,6 +99,24 @@ def peers(kb: albert.Index, questions: list[str]) -> None:
         print("rank_bm25 is not installed")
 
 
+def sentence_transformers(kb: albert.Index, folder: Path, questions: list[str]) -> None:
+    """The usual loop over 1,000 passages: vectors by sentence-transformers, search by a product with all of them."""
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        print("sentence-transformers is not installed")
+        return
+    rows = kb.store.rows("SELECT heading, text FROM passages ORDER BY id LIMIT 1000")
+    model, start, begun = SentenceTransformer(str(folder)), time.perf_counter(), time.process_time()
+    table = model.encode([f"{heading} {text}" for heading, text in rows], normalize_embeddings=True)
+    seconds, spent = time.perf_counter() - start, time.process_time() - begun
+    print(
+        f"sentence-transformers, index       {len(table) / seconds:,.0f} passages/s, {len(table) / spent:,.0f} a processor"
+    )
+    timed("sentence-transformers, search",
+          lambda q: np.argsort(-(table @ model.encode(q, normalize_embeddings=True)))[:TOP], questions)  # fmt: skip
+
+
 def nearest(count: int, size: int, questions: list[str]) -> None:
     """Our blocked products against sqlite-vec, over the same 8-bit numbers, which are drawn at random."""
     rng = np.random.default_rng(0)
@@ -133,6 +152,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peers", action="store_true", help="time the peers, too")
+    parser.add_argument("--sentence-transformers", type=Path, help="time its loop with this model")
     parser.add_argument("--out", type=Path, default=Path("runs/documents"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -159,6 +179,8 @@ def main() -> None:
         nearest(arguments.passages, 384, questions)
         if arguments.peers:
             peers(kb, questions)
+        if arguments.sentence_transformers:
+            sentence_transformers(kb, arguments.sentence_transformers, questions)
 
 
 if __name__ == "__main__":
