@@ -110,9 +110,8 @@ def sentence_transformers(kb: albert.Index, folder: Path, questions: list[str]) 
     model, start, begun = SentenceTransformer(str(folder)), time.perf_counter(), time.process_time()
     table = model.encode([f"{heading} {text}" for heading, text in rows], normalize_embeddings=True)
     seconds, spent = time.perf_counter() - start, time.process_time() - begun
-    print(
-        f"sentence-transformers, index       {len(table) / seconds:,.0f} passages/s, {len(table) / spent:,.0f} a processor"
-    )
+    rates = f"{len(table) / seconds:,.0f} passages/s, {len(table) / spent:,.0f} a processor"
+    print(f"sentence-transformers, index       {rates}", flush=True)
     timed("sentence-transformers, search",
           lambda q: np.argsort(-(table @ model.encode(q, normalize_embeddings=True)))[:TOP], questions)  # fmt: skip
 
