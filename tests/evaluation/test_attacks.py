@@ -131,6 +131,7 @@ def test_training_and_prediction_read_the_same_pieces(model: Path, tmp_path: Pat
     assert plain.ids.tolist() != data.dev.ids.tolist()
 
 
+@pytest.mark.ci
 def test_a_hardened_model_keeps_its_score(model: Path) -> None:
     scores = {}
     for hardening in (True, False):

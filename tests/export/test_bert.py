@@ -119,6 +119,7 @@ def test_the_command_line_trains_predicts_converts_and_goes_on(
     assert early.model.exits is not None
 
 
+@pytest.mark.ci
 def test_entities_and_answers(trained: tuple[Path, Path, Predictor], tmp_path: Path) -> None:
     """Tasks that point into the text: offsets of pieces, windows, pairs."""
     bert, _, _ = trained

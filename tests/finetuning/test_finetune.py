@@ -129,6 +129,7 @@ def test_early_exit_is_trained_chosen_and_used(tmp_path: Path, kind: str) -> Non
     assert full.engine.early is None
 
 
+@pytest.mark.ci
 def test_another_score_decides(tmp_path: Path) -> None:
     """One row in eight is "b": more accurate to say "a" always, which has no merit by MCC."""
     rows = [(f"{'bad' if i % 8 == 0 else 'good'} film number {i}", "b" if i % 8 == 0 else "a") for i in range(160)]

@@ -142,6 +142,7 @@ def test_regression_on_pairs_end_to_end(tmp_path: Path) -> None:
     assert load_model(tmp_path / "out").config.problem_type == "regression"
 
 
+@pytest.mark.ci
 def test_fine_tuning_from_a_folder_beats_its_own_start(trained: Predictor, tmp_path: Path,
                                                        tmp_path_factory: pytest.TempPathFactory) -> None:  # fmt: skip
     data = write_reviews(tmp_path / "more.csv", rows=80, seed=9)

@@ -171,6 +171,7 @@ def test_the_longer_segment_is_cut_at_both_ends_alike(tmp_path: Path) -> None:
     assert first.var() == pytest.approx(34 / 4, rel=0.1)  # a coin a piece
 
 
+@pytest.mark.ci
 @given(seed=st.integers(0, 1000), chosen=st.lists(st.integers(0, 30), min_size=1, max_size=10))
 def test_an_instance_does_not_depend_on_its_company(
     tmp_path_factory: pytest.TempPathFactory, seed: int, chosen: list[int]

@@ -73,6 +73,7 @@ def write(path: Path, seed: int) -> Path:
     return path
 
 
+@pytest.mark.ci
 def test_a_model_is_trained_with_it_and_keeps_it(tmp_path: Path, albert: Albert) -> None:
     train, dev = write(tmp_path / "train.csv", 0), write(tmp_path / "dev.csv", 1)
     settings = [f"--set={name}" for name in ("epochs=3", "hidden_size=32", "num_attention_heads=2", "lr=3e-3")]

@@ -97,6 +97,7 @@ def test_normalisation_is_googles(text: str) -> None:
     assert Normalizer()(text).text == google(text)
 
 
+@pytest.mark.ci
 def test_every_character_is_normalised_as_google_does() -> None:
     every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
     for start in range(0, len(every), 4096):
