@@ -191,7 +191,8 @@ class Index:
         bm25 = by_words(self.store, query, depth, path) if words else {}
         near: dict[int, float] = {}
         if vectors and query.strip() and (encoder := self.encoder) is not None:
-            near = by_vectors(self.store, self._vectors(), encoder([query])[0], depth, path, also=bm25)
+            vector = encoder([query])[0]
+            near = by_vectors(self.store, self._vectors(), vector, encoder.weight, depth, path, also=bm25)
         count = top_k if rerank is None else max(top_k, REREAD)
         found = hits(self.store, fused(bm25, near, depth, count), bm25)
         return found if rerank is None else reranked(query, found, rerank)[:top_k]

@@ -109,17 +109,16 @@ _OF_PATHS = (
 
 
 def by_vectors(
-    store: Store, matrix: Matrix, query: np.ndarray, count: int, paths: str | None, also: Iterable[int]
+    store: Store, matrix: Matrix, query: np.ndarray, weight: float, count: int, paths: str | None, also: Iterable[int]
 ) -> dict[int, float]:  # fmt: skip
     """The passages whose vectors are most like the query's, best first, and then those of `also`.
 
-    A passage's value is by how many standard deviations its cosine is above the mean of all passages, so that vectors
-    of every model count alike beside BM25.
+    A passage's value is by how many standard deviations its cosine is above the mean of all passages, times `weight`.
     """
     cosines = matrix.cosines(query)
     if not len(cosines):
         return {}
-    likeness = (cosines - cosines.mean()) / (cosines.std() or 1)
+    likeness = weight * (cosines - cosines.mean()) / (cosines.std() or 1)
     allowed = np.arange(len(cosines))
     if paths:
         allowed = np.flatnonzero(np.isin(matrix.ids, [row[0] for row in store.rows(_OF_PATHS, (paths,))]))

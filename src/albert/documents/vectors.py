@@ -17,6 +17,7 @@ from albert.predict.pretrained import PretrainedModel
 _BLOCK = 512  # rows turned into float32 at a time, so that they stay in the processor's cache
 # Layers of the starter, which was trained to run 3, 6, 9 or 12: its vectors find as much with half of its own six.
 _DEPTH = 3
+_PLAIN, _TRAINED = 1.0, 8.0  # BM25 that a standard deviation counts for: more where training compared texts
 
 
 class Encoder:
@@ -34,6 +35,7 @@ class Encoder:
         if self.name == STARTER and isinstance(self._model, PretrainedModel):
             self._model.model.albert.encoder.num_layers = _DEPTH  # before its engine is made
             self.fingerprint += f"-{_DEPTH}"
+        self.weight = _PLAIN if isinstance(self._model, PretrainedModel) else _TRAINED
         self._model.embed([])  # refuses a model without vectors before any work
 
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts size"]:
