@@ -41,6 +41,7 @@ FOLDERS = [
     "tokenizer train CORPUS -o OUT",
     "convert MODEL OUT",
     "lengthen MODEL -o OUT --to 1024",
+    "export MODEL --to web --dev DATA -o OUT",
     "demo -o OUT",
     "evaluate MODEL DATA --squad --submission OUT",
     "evaluate MODEL SHARDS --glue SST-2 --submission OUT",

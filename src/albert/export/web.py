@@ -21,7 +21,7 @@ from albert.export.writing import require_new
 from albert.model.folder import ModelFolder
 from albert.model.names import FAMILIES, transformers_names
 from albert.predict.predictor import Predictor
-from albert.storage.files import INT8, as_json, disk_errors, new_folder
+from albert.storage.files import INT8, as_json, disk_errors, new_folder, require_folder
 from albert.storage.locks import output_lock
 from albert.tasks.stored import StoredTask
 from albert.text.tokenizer import AlbertTokenizer
@@ -56,6 +56,7 @@ def export_web(
     """
     require_share("--budget", budget)
     folder, source, place = ModelFolder.open(model), DataSource.of(dev), Path(out)
+    require_folder(place)
     _require_known(folder)
     _require_engine()
     with disk_errors(place), output_lock(place):
