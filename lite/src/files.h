@@ -20,6 +20,8 @@ class File {
   uint64_t size = 0;
 
  private:
+  void read_there(uint64_t at, uint64_t size, void* to) const;
+
   void* file = nullptr;
 };
 
@@ -27,5 +29,8 @@ bool exists(const std::string& path);
 
 // All of a file of at most so many bytes. Throws `Error` (bad-model).
 std::string read_file(const std::string& path, uint64_t most);
+
+// Throws `Error` (bad-model), with what is there in the place of a file.
+[[noreturn]] void unreadable(const std::string& path, const std::string& got);
 
 }  // namespace albert::lite
