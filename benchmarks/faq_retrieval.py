@@ -23,7 +23,7 @@ import torch
 import albert
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
-from tasksets import SETS, xz_rows
+from tasksets import SETS, jsonl_rows
 
 TOP = 10
 
@@ -73,9 +73,8 @@ def main() -> None:
     parser.add_argument("--vectors")
     parser.add_argument("--out", type=Path, default=Path("runs/documents"))
     arguments = parser.parse_args()
-    test = SETS["MedQuAD"].files(arguments.tasks, arguments.out / "data").test
-    questions = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines()]
-    rows = xz_rows(arguments.tasks / "medquad" / "qa.jsonl.xz")
+    questions = jsonl_rows(SETS["MedQuAD"].files(arguments.tasks, arguments.out / "data").test)
+    rows = jsonl_rows(arguments.tasks / "medquad" / "qa.jsonl.xz")
     answers = list({row["answer"].strip(): None for row in rows})
     questions = [{**row, "answer": row["answer"].strip()} for row in questions]
     source = arguments.out / "medquad.jsonl"

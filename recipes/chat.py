@@ -10,12 +10,11 @@ goodbyes are intents, too. A text that is out of scope counts as found when the 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import torch
-from tasksets import SETS
+from tasksets import SETS, jsonl_rows
 
 import albert
 from albert.documents.chat import Assistant, Kind, Reply
@@ -48,8 +47,7 @@ parser.add_argument("--out", type=Path, default=Path("runs/chat"))
 arguments = parser.parse_args()
 
 files = SETS["CLINC150"].files(arguments.tasks, arguments.models / "data")
-with files.test.open(encoding="utf-8") as file:
-    rows = [json.loads(line) for line in file]
+rows = jsonl_rows(files.test)
 texts, gold = [one["text"] for one in rows], [one["label"] for one in rows]
 intents = Predictor.load(arguments.models / "CLINC150-model")
 reader = Predictor.load(arguments.reader) if arguments.reader else None

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
-from tasksets import Files, hyperpartisan, imdb, newsgroups
+from tasksets import Files, hyperpartisan, imdb, jsonl_rows, newsgroups
 
 import albert
 from albert.export.lengthen import lengthen
@@ -54,8 +54,7 @@ def linear(files: Files) -> float:
 
 def read(path: Path) -> tuple[list[str], list[str]]:
     """Texts and labels."""
-    with path.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+    rows = jsonl_rows(path)
     return [row["text"] for row in rows], [str(row["label"]) for row in rows]
 
 

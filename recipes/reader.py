@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import random
 import re
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tasksets import SETS, write_rows
+from tasksets import SETS, jsonl_rows, write_rows
 
 import albert
 from albert.documents.extracted import Extracted
@@ -76,7 +75,7 @@ Row = dict[str, Any]
 def rows_of(train: Path, out: Path, *, seed: int = 0) -> Iterator[Row]:
     """An answer and a silence for each of `QUESTIONS` questions."""
     rng = random.Random(seed)
-    questions = [json.loads(line) for line in train.read_text(encoding="utf-8").splitlines()]
+    questions = jsonl_rows(train)
     texts = {row["context"]: row["title"].replace("_", " ") for row in questions}
     source = write_rows(out / "paragraphs.jsonl", ({"title": title, "text": text} for text, title in texts.items()))
     names = named_in(texts)
@@ -146,7 +145,8 @@ def ship(model: Path, train: Path, dev: Path) -> None:
     predictor = Predictor.load(model)
     evaluation = predictor.evaluate(dev)
     card = CARD.format(
-        parameters=sum(p.numel() for p in predictor.model.parameters()), rows=lines(train), dev=lines(dev),
+        parameters=sum(p.numel() for p in predictor.model.parameters()),
+        rows=len(jsonl_rows(train)), dev=len(jsonl_rows(dev)),
         f1=evaluation.scores["f1"], exact=evaluation.scores["exact"], silence=evaluation.baseline,
     )  # fmt: skip
     with new_files(ASSETS) as staged:
@@ -154,12 +154,6 @@ def ship(model: Path, train: Path, dev: Path) -> None:
         predictor.tokenizer.save(staged)
         write_file(staged / "README.md", card)
     print(card)
-
-
-def lines(path: Path) -> int:
-    """How many rows a file has."""
-    with path.open(encoding="utf-8") as file:
-        return sum(1 for _ in file)
 
 
 def main() -> None:

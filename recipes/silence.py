@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from reader import Row, changed, named_in
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from tasksets import SETS
+from tasksets import SETS, jsonl_rows
 
 import albert
 from albert.documents import answers
@@ -61,8 +60,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path("runs/silence"))
     arguments = parser.parse_args()
-    with SETS["SQuAD 1.1"].files(arguments.tasks, arguments.out).dev.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+    rows = jsonl_rows(SETS["SQuAD 1.1"].files(arguments.tasks, arguments.out).dev)
     reader = Predictor.load(arguments.reader)
     answers.RIGHT = (0.0, 0.0, 1.0, 0.0)  # so that a candidate tells its odds against none
     known, right = [], []

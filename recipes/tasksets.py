@@ -99,9 +99,9 @@ def tsv(path: Path) -> list[dict[str, str]]:
     return [dict(zip(names, line.split("\t"), strict=False)) for line in lines[1:]]
 
 
-def xz_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a .jsonl.xz."""
-    with lzma.open(path, "rt", encoding="utf-8") as file:
+def jsonl_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl or .jsonl.xz."""
+    with (lzma.open if path.suffix == ".xz" else open)(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
@@ -125,7 +125,7 @@ def qqp(tasks: Path, work: Path) -> Files:
         if row.get("is_duplicate") in ("0", "1")
     ]
     rest, test = divided(rows, 2000, work, "qqp-rest")
-    train, dev = divided([json.loads(line) for line in rest.read_text().splitlines()], 2000, work, "qqp")
+    train, dev = divided(jsonl_rows(rest), 2000, work, "qqp")
     return Files(train, dev, test)
 
 
@@ -236,7 +236,7 @@ def hate(tasks: Path, work: Path) -> Files:
         names = {"0": "hate", "1": "offensive", "2": "neither"}
         rows = [{"text": row["tweet"], "label": names[row["class"]]} for row in csv.DictReader(file)]
     rest, test = divided(rows, 2478, work, "hate-rest")
-    train, dev = divided([json.loads(line) for line in rest.read_text().splitlines()], 2478, work, "hate")
+    train, dev = divided(jsonl_rows(rest), 2478, work, "hate")
     return Files(train, dev, test)
 
 
@@ -255,7 +255,7 @@ def imdb(tasks: Path, work: Path) -> Files:
     """2,000 training reviews for dev."""
     names = ("negative", "positive")
     train, test = (
-        [{"text": row["text"], "label": names[row["label"]]} for row in xz_rows(tasks / "imdb" / f"{part}.jsonl.xz")]
+        [{"text": row["text"], "label": names[row["label"]]} for row in jsonl_rows(tasks / "imdb" / f"{part}.jsonl.xz")]
         for part in ("train", "test")
     )
     first, dev = divided(train, 2000, work, "imdb")
@@ -264,7 +264,7 @@ def imdb(tasks: Path, work: Path) -> Files:
 
 def newsgroups(tasks: Path, work: Path) -> Files:
     """Bodies only, parted by date; 1,000 of the training rows for dev."""
-    train, test = (xz_rows(tasks / "20ng" / f"{part}.jsonl.xz") for part in ("train", "test"))
+    train, test = (jsonl_rows(tasks / "20ng" / f"{part}.jsonl.xz") for part in ("train", "test"))
     return Files(*divided(train, 1000, work, "20ng"), write_rows(work / "20ng-test.jsonl", test))
 
 
@@ -272,7 +272,7 @@ def hyperpartisan(fold: int) -> Callable[[Path, Path], Files]:
     """One of ten folds, drawn by seed 0, is the test part, and the next one is dev."""
 
     def files(tasks: Path, work: Path) -> Files:
-        rows = xz_rows(tasks / "hyperpartisan" / "articles.jsonl.xz")
+        rows = jsonl_rows(tasks / "hyperpartisan" / "articles.jsonl.xz")
         random.Random(0).shuffle(rows)
         folds = [rows[n::10] for n in range(10)]
         test, dev = folds[fold], folds[(fold + 1) % 10]
@@ -285,10 +285,10 @@ def hyperpartisan(fold: int) -> Callable[[Path, Path], Files]:
 def medquad(tasks: Path, work: Path) -> Files:
     """Questions and answers, 1,000 each for dev and test."""
     rows = [
-        {"question": row["question"], "answer": row["answer"]} for row in xz_rows(tasks / "medquad" / "qa.jsonl.xz")
+        {"question": row["question"], "answer": row["answer"]} for row in jsonl_rows(tasks / "medquad" / "qa.jsonl.xz")
     ]
     rest, test = divided(rows, 1000, work, "medquad-rest")
-    train, dev = divided([json.loads(line) for line in rest.read_text().splitlines()], 1000, work, "medquad")
+    train, dev = divided(jsonl_rows(rest), 1000, work, "medquad")
     return Files(train, dev, test)
 
 
