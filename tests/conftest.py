@@ -36,6 +36,7 @@ from albert.config import AlbertConfig  # noqa: E402
 from albert.report import Facts, write_report  # noqa: E402
 from albert.tasks import TASKS  # noqa: E402
 from albert.text.tokenizer import AlbertTokenizer  # noqa: E402
+from browsers import launched  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("ALBERT_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -68,6 +69,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def tokenizer() -> AlbertTokenizer:
     return AlbertTokenizer.english()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium; what needs it skips where there is none."""
+    with launched() as chromium:
+        yield chromium
 
 
 @pytest.fixture

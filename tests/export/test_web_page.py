@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from albert.text.tokenizer import AlbertTokenizer
-from browsers import launched, opened
+from browsers import opened
 from webs import static, write_site
 
 pytestmark = pytest.mark.ci  # seconds each
@@ -21,12 +21,6 @@ TABS = {
     "qa": "Answers", "choice": "Choices", "similarity": "Similarity",
 }  # fmt: skip
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,9 @@ import pytest
 
 import albert.report
 from albert.report import Facts
-from browsers import contrast, launched
+from browsers import contrast
 
 STYLE = (Path(albert.report.__file__).parent / "page.css").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
 
 
 def test_a_report_opens_quietly_and_fits_a_phone(browser: Any, made: tuple[Facts, Path]) -> None:

@@ -27,7 +27,7 @@ from albert.serve.core.service import Service
 from albert.serve.http.app import create_app
 from albert.serve.http.pages import PAGE
 from albert.text.tokenizer import AlbertTokenizer
-from browsers import contrast, launched, opened
+from browsers import contrast, opened
 from served import PRETRAINED, Server, write_model
 
 pytestmark = pytest.mark.ci  # minutes altogether
@@ -40,12 +40,6 @@ TABS = ["Classify", "Entities", "Answers", "Choices", "Similarity", "Search", "F
         "Summary", "Pieces", "About"]  # fmt: skip
 UNHEARD = """() => [...document.querySelectorAll("input, select, textarea, button, pre, [tabindex]")].filter(each =>
     !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()).map(each => each.outerHTML)"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from albert.predict.writer import Writer
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.limits import Limits
 from albert.serve.core.service import Service
-from browsers import launched, opened
+from browsers import opened
 from rewriting import write_model
 from served import Running
 
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.ci
 
 TEXT = "drei Null"
 LONG = "eins zwei drei vier"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")
