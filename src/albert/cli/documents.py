@@ -19,6 +19,7 @@ Paths = Annotated[str | None, typer.Option("--filter", help="Only files whose na
 TopK = Annotated[int, typer.Option("--top-k", min=1, max=1000, help="Passages at most.")]
 Rerank = Annotated[str | None, typer.Option(help="Model of pairs that reads the first 20 passages with the query.")]
 Reader = Annotated[str, typer.Option(help="Model for question answering, by default our own; none for FAQs alone.")]
+Threshold = Annotated[float, typer.Option(min=0, max=1, help="Only an answer whose score is above this is given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
 
@@ -99,7 +100,7 @@ def ask(
     file: IndexFile,
     question: Annotated[str, typer.Argument(help="A question.")],
     reader: Reader = "reader",
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="No answer is given below this score.")] = 0.5,
+    threshold: Threshold = 0.5,
     top_k: Annotated[int, typer.Option("--top-k", min=1, max=100, help="Passages that are read.")] = 10,
     filter: Paths = None,
     rerank: Rerank = None,
@@ -124,7 +125,7 @@ def chat(
     intents: Annotated[
         str | None, typer.Option(help="Classifier of what people want, with a fallback that leads to the documents.")
     ] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="No answer is given below this score.")] = 0.5,
+    threshold: Threshold = 0.5,
 ) -> None:
     """Talk with an assistant that quotes the documents; an empty line or the end of the input ends it."""
     from albert.documents import Index

@@ -26,7 +26,7 @@ _ARGUMENTS = {
 }  # pointers, then numbers  # fmt: skip
 _SILENT = ("attend", "quantize")  # the others say whether they failed
 LANES = 16  # numbers in a register: a head's size is a multiple of it
-_LEAST = 1e-6  # the width of a row whose numbers are all the same
+LEAST = 1e-6  # width of inputs that are all the same, in int8
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def quantize(
     if function is None or x.shape[1] % LANES or not x.is_contiguous():
         x = x * factors
         low = (-x.amin(1, keepdim=True)).clamp(min=0)
-        scale = (x.amax(1, keepdim=True).clamp(min=0) + low).clamp(min=_LEAST) / 255
+        scale = (x.amax(1, keepdim=True).clamp(min=0) + low).clamp(min=LEAST) / 255
         zero = (low / scale).round()
         return (x / scale).round_().add_(zero).clamp_(0, 255).to(torch.uint8), torch.cat([scale, -zero], 1)
     out, ranges = torch.empty(x.shape, dtype=torch.uint8), torch.empty(len(x), 2)

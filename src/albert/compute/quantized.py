@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from albert.compute.blocks import Block, Linear, Product
-from albert.compute.compiled import quantize
+from albert.compute.compiled import LEAST, quantize
 from albert.compute.precision import has_int8
 from albert.errors import AlbertError, ErrorKind
 from albert.model.network import ACTIVATIONS
@@ -31,7 +31,6 @@ from albert.storage.files import read_vouched, write_file
 onednn = torch.ops.onednn
 Calibration = list[dict[str, "Ranges"]]  # of each block's products
 PRODUCTS = ("qkv", "output", "inner", "outer")
-_LEAST = 1e-6  # width of inputs that are all the same
 _GREATEST = 127  # of the weights
 UNSCALED = torch.tensor(1.0), torch.tensor(0)  # scale and zero with which oneDNN's product gives the sums
 _HALVED = 63  # without VNNI oneDNN adds two products of uint8 and int8 in 16 bits, which two of 255 * 127 overflow
@@ -118,11 +117,11 @@ class QuantizedLinear:
         if ranges is not None:
             wide = ranges.sizes.amax(0), linear.source.abs().amax(0)
             # torch.sqrt may be a bit off, and albert-lite rounds the same weights.
-            inputs, weights = (np.sqrt(sizes.clamp(min=_LEAST).numpy()) for sizes in wide)
+            inputs, weights = (np.sqrt(sizes.clamp(min=LEAST).numpy()) for sizes in wide)
             self.columns = torch.from_numpy(inputs / weights)
         self.factors = 1 / self.columns
         weight = linear.source * self.columns
-        self.scales = weight.abs().amax(1).clamp(min=_LEAST) / widest
+        self.scales = weight.abs().amax(1).clamp(min=LEAST) / widest
         self.source = (weight / self.scales[:, None]).round().to(torch.int8)
         self.bias = linear.bias.float()
 

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from albert.compute.blocks import Linear
+from albert.compute.compiled import LEAST
 from albert.compute.quantized import Calibration, QuantizedLinear, Ranges
 from albert.config import AlbertConfig
 from albert.model import AlbertForTask
@@ -28,7 +29,6 @@ from albert.version import __version__
 OPSET = 17
 _IR = 8  # the oldest version with this operator set; older runtimes refuse newer ones
 _IDS = "input_ids"
-_LEAST = 1e-6  # the width of inputs that are all the same
 _MIDDLE = 128  # uint8 of zero where inputs are as wide below as above
 _LOWEST = float(np.finfo(np.float32).min)
 
@@ -130,11 +130,11 @@ class _Int8:
     def __init__(self, graph: Graph, product: QuantizedLinear, ranges: Ranges, *, smooth: bool) -> None:
         self.graph = graph
         if smooth:
-            sizes = ranges.sizes.clamp(min=_LEAST) * product.factors
+            sizes = ranges.sizes.clamp(min=LEAST) * product.factors
             self.scales = (sizes.amax(1) / (_MIDDLE - 1)).tolist()
             self.zeros = [_MIDDLE] * len(sizes)
         else:
-            least, greatest = ranges.least.clamp(max=0), ranges.greatest.clamp(min=_LEAST)
+            least, greatest = ranges.least.clamp(max=0), ranges.greatest.clamp(min=LEAST)
             self.scales = ((greatest - least) / 255).tolist()
             self.zeros = (-least / torch.tensor(self.scales)).round().int().tolist()
         # Columns are narrowed before they share one scale, because their weights were widened.

@@ -163,7 +163,7 @@ class AskRequest(BaseRequest):
     """A question about the documents."""
 
     question: Question
-    threshold: float = Field(0.5, ge=0, le=1, description="No answer is given below this score.")
+    threshold: float = Field(0.5, ge=0, le=1, description="Only an answer whose score is above this is given.")
     top_k: TopK = Field(10, description="Passages that are read, at most as many as inputs are allowed.")
     filter: Filter = None
 
