@@ -40,7 +40,8 @@ def opened(browser: Any, url: str, *, allowed: str | tuple[str, ...] = "\0", **o
     try:
         page.goto(url)
         yield page
-        assert [entry for entry in said if not entry.startswith(allowed)] == []
+        unexpected = [entry for entry in said if not entry.startswith(allowed)]
+        assert not unexpected, unexpected
     finally:
         context.close()
 

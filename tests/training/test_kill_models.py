@@ -58,7 +58,8 @@ class Replaced:
     total: int  # write boundaries
 
     def killed_at(self, number: int, folder: Path) -> str:
-        """What the folder holds after a kill at a boundary: "old", "new" or "refused"."""
+        """What the folder, made anew, holds after a kill at a boundary: "old", "new" or "refused"."""
+        shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.old, folder)
         output = folder.with_name(f"{folder.name}.txt")
         assert run(self.command(folder), output, number) == -signal.SIGKILL, output.read_text()
@@ -115,14 +116,14 @@ def replaced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.mark.ci
 def test_killed_at_a_write_boundary_it_is_the_old_or_the_new_model(replaced: Replaced, tmp_path: Path) -> None:
     assert replaced.total > 20
-    found = {replaced.killed_at(replaced.total - back, tmp_path / str(back)) for back in (30, 9)}
+    found = {replaced.killed_at(replaced.total - back, tmp_path / "model") for back in (30, 9)}
     assert found <= {"old", "new"}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_killed_at_every_write_boundary_it_is_the_old_or_the_new_model(replaced: Replaced, tmp_path: Path) -> None:
-    found = [replaced.killed_at(number, tmp_path / str(number)) for number in range(1, replaced.total + 1)]
+    found = [replaced.killed_at(number, tmp_path / "model") for number in range(1, replaced.total + 1)]
     assert "refused" not in found
     assert found == sorted(found, reverse=True)  # the old one until the commit, the new one from it on
     assert set(found) == {"old", "new"}
@@ -132,7 +133,7 @@ def test_killed_at_every_write_boundary_it_is_the_old_or_the_new_model(replaced:
 @pytest.mark.timeout(7200)
 def test_after_a_kill_the_command_repeated_gives_the_new_model(replaced: Replaced, tmp_path: Path) -> None:
     for number in range(1, replaced.total + 1, 7):
-        folder = tmp_path / str(number)
+        folder = tmp_path / "model"
         replaced.killed_at(number, folder)
         output = folder.with_name(f"{folder.name}.txt")
         assert run(replaced.command(folder), output, 0) == 0, output.read_text()

@@ -4,6 +4,7 @@ import { answer } from "./answers.js";
 import { open } from "./lite.js";
 
 const model = load();
+model.catch(() => {}); // a failure is told to the page when it asks, which may be later
 
 self.onmessage = async ({ data: { id, path, body } }) => {
   try {
