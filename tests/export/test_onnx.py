@@ -18,8 +18,9 @@ from albert.data.examples import Example
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind
 from albert.export.onnx import export_onnx
-from albert.export.onnx_engine import OnnxEngine
 from albert.export.onnx_graph import graph_of
+from albert.export.openvino import export_openvino
+from albert.export.runtimes import OnnxEngine, OpenVinoEngine, Runtime
 from albert.model import HEADS, AlbertForTask, save_model
 from albert.predict.predictor import Predictor
 from conftest import Albert, write_reviews
@@ -95,11 +96,13 @@ def test_onnx_runtime_gives_the_same_numbers(head: str, shape: int, lengths: lis
         np.testing.assert_allclose(theirs[real], ours[real], atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("runtime", [OnnxEngine, OpenVinoEngine])
 @pytest.mark.parametrize("head", [name for name in HEADS if name not in ("masked_lm", "pretraining")])
-def test_in_the_engines_place_it_gives_the_same_rows(head: str) -> None:
-    one, rows = model(head), features([3, 17, 40, 1, 8])
+def test_in_the_engines_place_it_gives_the_same_rows(head: str, runtime: type[Runtime], shape: dict[str, Any]) -> None:
+    one, rows = model(head, **shape), features([3, 17, 40, 1, 8])
     for found, wanted in zip(
-        OnnxEngine(graph_of(one).SerializeToString()).exits(rows).logits, Engine(one, "fp32").logits(rows), strict=True
+        runtime(graph_of(one).SerializeToString()).exits(rows).logits, Engine(one, "fp32").logits(rows), strict=True
     ):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
@@ -146,12 +149,34 @@ def test_a_model_is_exported_and_answers_so(trained: tuple[Path, Path], albert: 
     assert predictor("a lovely lamp") == Predictor.load(folder, precision="fp32")("a lovely lamp")
 
 
+def test_a_folder_for_openvino_answers_so(trained: tuple[Path, Path], albert: Albert, tmp_path: Path) -> None:
+    folder, data = trained
+    out = tmp_path / "openvino"
+    command = ("export", folder, "--to", "openvino", "--dev", data, "-o", out)
+    done = albert(*command)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in out.iterdir()} == {
+        "openvino_model.xml", "openvino_model.bin", "config.json", "spiece.model", "tokenizer.json",
+        "tokenizer_config.json", "manifest.json",
+    }  # fmt: skip
+    weights = (folder / "model.safetensors").stat().st_size
+    assert (out / "openvino_model.bin").stat().st_size < 1.1 * weights
+    predictor = Predictor.load(folder, precision="fp32")
+    features, _ = predictor.features([Example("a lovely lamp"), Example("a broken chair, number 3")])
+    found = OpenVinoEngine(out / "openvino_model.xml").exits(features).logits
+    for ours, theirs in zip(predictor.engine.logits(features), found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    again = albert(*command)
+    assert again.returncode == 2
+    assert "expected a new or empty folder" in again.stderr
+
+
 def test_a_form_that_scores_lower_is_refused(
     trained: tuple[Path, Path], albert: Albert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, data = trained
     (folder / "onnx" / "model.onnx").unlink(missing_ok=True)
-    monkeypatch.setattr("albert.export.onnx_engine.OnnxEngine._read", lambda self, values: -values[0])
+    monkeypatch.setattr("albert.export.runtimes.OnnxEngine._read", lambda self, values: -values[0])
     refused = albert("export", folder, "--to", "onnx", "--dev", data)
     assert refused.returncode == 66, refused.stderr
     assert "--force" in refused.stderr
@@ -159,11 +184,23 @@ def test_a_form_that_scores_lower_is_refused(
     assert albert("export", folder, "--to", "onnx", "--dev", data, "--force").returncode == 0
 
 
+def test_a_folder_for_openvino_that_scores_lower_is_refused(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("albert.export.runtimes.OpenVinoEngine._read", lambda self, values: -values[0])
+    with pytest.raises(AlbertError, match=r"openvino of .* --force"):
+        export_openvino(*trained, out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_the_graph_does_not_know_is_refused(tmp_path: Path) -> None:
     save_model(model("sequence_classification", attention_window=8), tmp_path)
     with pytest.raises(AlbertError, match=r"--to onnx: expected a network without .* got attention_window=8"):
         export_onnx(tmp_path, "none.csv")
     assert not (tmp_path / "onnx").exists()
+    with pytest.raises(AlbertError, match=r"--to openvino: .* got attention_window=8"):
+        export_openvino(tmp_path, "none.csv", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_the_extra_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

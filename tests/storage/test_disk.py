@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -111,11 +112,17 @@ def _sqlite(path: Path) -> None:
         database.commit()
 
 
+def _openvino(path: Path) -> None:
+    given = openvino.opset13.parameter([1, 50_000], np.float32)
+    total = openvino.opset13.add(given, openvino.opset13.constant(np.zeros((1, 50_000), np.float32)))
+    openvino.save_model(openvino.Model([total], [given]), path.with_suffix(".xml"), compress_to_fp16=False)
+
+
 def _ours(path: Path) -> None:
     write_file(path, bytes(200_000))
 
 
-WRITERS = [_safetensors, _parquet, _csv, _numpy, _sqlite, _ours]
+WRITERS = [_safetensors, _parquet, _csv, _numpy, _sqlite, _openvino, _ours]
 
 
 @pytest.mark.parametrize("writer", WRITERS, ids=[writer.__name__ for writer in WRITERS])

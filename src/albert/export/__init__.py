@@ -10,9 +10,10 @@ TARGETS = {
     "int8": "int8.export_int8",
     "onnx": "onnx.export_onnx",
     "onnx-int8": "onnx.export_onnx_int8",
+    "openvino": "openvino.export_openvino",
     "web": "web.export_web",
 }
-APART = ("web",)  # forms with a folder of their own, `out`; the others are written beside the model
+APART = ("openvino", "web")  # forms with a folder of their own, `out`; the others are written beside the model
 LAYOUTS = ("albert", "bert")  # of weights: the families in `model/names.py`
 
 

@@ -45,21 +45,11 @@ def export_onnx_int8(
 def _export(form: str, model: str | Path, dev: str | Path | DataSource, *, budget: float, force: bool) -> Export:
     require_share("--budget", budget)
     require_extra("onnx", "onnx")
-    from albert.export.onnx_engine import OnnxEngine
     from albert.export.onnx_graph import graph_of
+    from albert.export.runtimes import OnnxEngine
 
     folder, source = ModelFolder.open(model), DataSource.of(dev)
-    if missing := unknown(folder.config, folder.head):
-        raise AlbertError(
-            ErrorKind.MODEL, f"{folder.path}: --to {form}", expected="a network without attention windows",
-            got=", ".join(missing),
-        )  # fmt: skip
-    stored = StoredTask.of(folder.config.extra, str(folder.path / "config.json"))
-    if stored.hybrid is not None or stored.cascade is not None:
-        raise AlbertError(
-            ErrorKind.MODEL, f"{folder.path}: --to {form}", expected="a model of the network alone",
-            got="one with a linear model on words (--hybrid, --cascade), which the graph would leave out",
-        )  # fmt: skip
+    require_known(folder, form)
     out = folder.path / FILES[form]
     with disk_errors(out), run_lock(folder.path):
         require_output(folder.path / out.name)
@@ -73,3 +63,18 @@ def _export(form: str, model: str | Path, dev: str | Path | DataSource, *, budge
         out.parent.mkdir(exist_ok=True)
         write_file(out, graph)
     return done
+
+
+def require_known(folder: ModelFolder, form: str) -> None:
+    """Raises `AlbertError` (bad-model) for a model that the graph would not have whole."""
+    if missing := unknown(folder.config, folder.head):
+        raise AlbertError(
+            ErrorKind.MODEL, f"{folder.path}: --to {form}", expected="a network without attention windows",
+            got=", ".join(missing),
+        )  # fmt: skip
+    stored = StoredTask.of(folder.config.extra, str(folder.path / "config.json"))
+    if stored.hybrid is not None or stored.cascade is not None:
+        raise AlbertError(
+            ErrorKind.MODEL, f"{folder.path}: --to {form}", expected="a model of the network alone",
+            got="one with a linear model on words (--hybrid, --cascade), which the graph would leave out",
+        )  # fmt: skip

@@ -17,9 +17,9 @@ from albert.data.reading import DataSource
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind, require_share
 from albert.export.gate import Export, passed, sample
-from albert.export.writing import require_new
+from albert.export.writing import require_new, write_settings
 from albert.model.folder import ModelFolder
-from albert.model.names import FAMILIES, transformers_names
+from albert.model.names import transformers_names
 from albert.predict.predictor import Predictor
 from albert.storage.files import INT8, as_json, disk_errors, new_folder, require_folder
 from albert.storage.locks import output_lock
@@ -174,12 +174,8 @@ def _write_page(site: Path) -> None:
 
 def _write_model(site: Path, folder: ModelFolder, predictor: Predictor) -> None:
     """The rest of a model's files, packed, and what the page asks first."""
-    predictor.tokenizer.save(site)
+    write_settings(site, folder, predictor)
     (site / "tokenizer.json").unlink()  # the same vocabulary in another form
-    config = predictor.config
-    architecture = FAMILIES[config.model_type].architecture(folder.head)
-    labelled = predictor.model.head.labelled
-    (site / "config.json").write_bytes(as_json(config.to_dict(architecture=architecture, labelled=labelled)))
     names = []
     for path in sorted(site.iterdir()):
         (site / f"{path.name}.gz").write_bytes(_packed(path.read_bytes()))

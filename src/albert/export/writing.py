@@ -10,7 +10,9 @@ import torch
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, AlbertModel, load_encoder, load_model, save_model
 from albert.model.folder import ModelFolder
-from albert.storage.files import LINEAR, TMP
+from albert.model.names import FAMILIES
+from albert.predict.predictor import Predictor
+from albert.storage.files import LINEAR, TMP, write_json
 from albert.storage.locks import run_lock
 from albert.storage.replacing import NEXT, new_files, settle
 from albert.text.encodings import Tokenizer
@@ -31,6 +33,14 @@ def require_new(out: Path) -> None:
 def load_whole(folder: ModelFolder) -> AlbertForTask | AlbertModel:
     """The model with all its weights. An encoder alone keeps its pooler, although no head reads it."""
     return load_encoder(folder) if folder.head == "embedding" else load_model(folder)
+
+
+def write_settings(out: Path, folder: ModelFolder, predictor: Predictor) -> None:
+    """Writes the config and the tokenizer, as transformers reads them, without weights."""
+    architecture = FAMILIES[predictor.config.model_type].architecture(folder.head)
+    config = predictor.config.to_dict(architecture=architecture, labelled=predictor.model.head.labelled)
+    write_json(out / "config.json", config)
+    predictor.tokenizer.save(out)
 
 
 def write_form(

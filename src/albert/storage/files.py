@@ -71,6 +71,8 @@ def disk_fault(error: Exception) -> str | None:
     if str(getattr(error, "sqlite_errorname", "")).startswith(_OF_SQLITE):
         return str(error)
     said = str(error)
+    if said.endswith("iostream error"):  # C++ streams know no more
+        return said
     return next((reason for number in _FAULTS if (reason := os.strerror(number)) in said), None)
 
 

@@ -72,7 +72,7 @@ class Tokenizer(ABC):
         """The same tokenizer with this hardening; None for none."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Writes the files that `open_tokenizer` and transformers read."""
 
     @abstractmethod

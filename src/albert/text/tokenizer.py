@@ -125,10 +125,11 @@ class AlbertTokenizer(Tokenizer):
             self.model, normalizer=self.normalizer, max_length=self.max_length, hardening=hardening, added=self.added
         )
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Writes `spiece.model`, `tokenizer.json` (for transformers) and `tokenizer_config.json`."""
         from albert.text.export import tokenizer_json
 
+        folder = Path(folder)
         for other in ("vocab.txt", "added_tokens.json", "special_tokens_map.json"):  # left by another tokenizer
             (folder / other).unlink(missing_ok=True)
         write_file(folder / "spiece.model", self.model)

@@ -116,8 +116,9 @@ class WordPieceTokenizer(Tokenizer):
             split_specials=self.split_specials,
         )
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, which transformers reads, too."""
+        folder = Path(folder)
         pieces = self._pipeline.get_vocab(with_added_tokens=False)
         lines = [""] * (max(pieces.values()) + 1)
         for piece, token in pieces.items():
