@@ -114,6 +114,12 @@ def test_options_are_folded_and_change_the_answer(browser: Any, folder: Path, wr
         ] == wanted[1:]
         assert asked[-1] == {"inputs": TEXT, "beam": 4, "top_k": 3, "stream": True}
 
+        panel.get_by_label("Texts").fill("1")
+        panel.get_by_label("Contains these words").fill("7, 9,")
+        panel.locator(".picture:not([aria-busy]) > .written", has_text="9").wait_for()
+        assert asked[-1] == {"inputs": TEXT, "beam": 4, "top_k": 1, "words": ["7", "9"], "stream": True}
+        assert shown(panel).strip() == writer.writing(beam=4, words=("7", "9"))(TEXT)[0]["text"]
+
         panel.get_by_label("How it is written").select_option("draws")
         panel.get_by_label("Texts").fill("1")
         panel.get_by_label("Seed").fill("7")

@@ -7,9 +7,10 @@ const searched = ({ way }) => way === "beam";
 const several = ({ way }) => way !== "greedy";
 
 /** The options as the API has them; null while a number is out of its range. Others than the defaults are left out. */
-function options({ way, beam, texts, temperature, share, seed, prefix, longest, ngram }) {
+function options({ way, beam, texts, temperature, share, seed, prefix, words, longest, ngram }) {
   const chosen = {
     ...(way === "beam" ? { beam } : {}),
+    ...(way === "beam" && words ? { words: words.split(",").map((word) => word.trim()).filter(Boolean) } : {}),
     ...(way === "draws" ? { sample: true, temperature, top_p: share, seed } : {}),
     ...(several({ way }) ? { top_k: way === "beam" ? Math.min(texts, beam) : texts } : {}),
     ...(prefix ? { prefix } : {}),
@@ -52,6 +53,7 @@ export const write = {
     { key: "ngram", label: "No repeats, in pieces", kind: "number", option: true, start: 0, least: 0,
       most: 65536 },
     { key: "prefix", label: "Begins with", kind: "line", option: true },
+    { key: "words", label: "Contains these words (commas between)", kind: "line", option: true, when: searched },
   ],
   body: (values) => {
     const chosen = values.text && options(values);
