@@ -64,7 +64,7 @@ def test_a_score_that_falls_is_refused(model: Path, tmp_path: Path, monkeypatch:
     gold = Predictor.load(model, precision="fp32")(texts)
     rows = [{"text": text, "label": each["label"]} for text, each in zip(texts, gold, strict=True)]
     (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr(web, "_LEVELS", (1,))  # weights are -1, 0 or 1
+    monkeypatch.setattr(web, "_STEPS", (0.5,))  # hardly a weight is not 0
     dev = DataSource(tmp_path / "gold.jsonl", text="text", label="label")
     assert "below 1.0000" in refused(model, tmp_path / "site", dev)
 

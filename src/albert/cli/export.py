@@ -25,7 +25,7 @@ def export(
     json: AsJson = False,
     **options: Unpack[LabelledOptions],
 ) -> None:
-    """Make a smaller or faster form of a model, for albert, ONNX, OpenVINO or browsers; refused where its score falls."""
+    """Make a smaller or faster form of a model, for ONNX, OpenVINO or browsers; refused where its score falls."""
     from albert.errors import AlbertError, ErrorKind
     from albert.export import target_named
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
+from bisect import bisect_left
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from albert.compute.covers import unknown
 from albert.compute.quantized import save_ranges
+from albert.data.batches import Features
 from albert.data.reading import DataSource
 from albert.engine import Engine, calibrate
 from albert.errors import AlbertError, ErrorKind, require_share
 from albert.export.gate import Export, passed, sample
+from albert.export.rounding import input_products, rounded
 from albert.export.writing import require_new, write_settings
 from albert.model.folder import ModelFolder
 from albert.model.names import transformers_names
@@ -35,8 +38,9 @@ ENGINE = "albert_lite.wasm.gz"
 _ENDPOINTS = ("predict", "entities", "answer", "similarity", "rerank", "fill-mask", "tokenize")  # of page/answers.js
 _AT_ONCE, _BYTES = 16, 2_000_000  # rows of a request, so that an answer to what is typed never waits long
 _CARD = 200_000  # characters of a model card
-# The finest whole numbers for weights with which the file has at most so many bytes: with the rest, 5 MB in all.
-_LEVELS, _ROOM = (127, 63, 31, 23, 18, 15), 4_400_000
+# Steps to a matrix's standard deviation: the most with which the file has so few bytes that all has 5 MB.
+_STEPS, _ROOM = [32 * 0.97**power for power in range(72)], 4_380_000
+_COARSER = 1.5  # steps of word embeddings, beside those of the blocks, which are used at several depths
 _SMALL = 10_000  # numbers of a matrix that stays as it is
 
 
@@ -64,8 +68,9 @@ def export_web(
         predictor = Predictor.load(folder, precision="fp32", early_exit=False).fitted(source)
         _require_pieces(predictor, folder)
         before = predictor.evaluate(source)
-        weights = _round_weights(predictor)
-        calibration = calibrate(predictor.model, sample(predictor, before))
+        texts = sample(predictor, before)
+        weights = _round_weights(predictor, texts)
+        calibration = calibrate(predictor.model, texts)
         predictor.engine = Engine(predictor.model, calibration=calibration)
         after = predictor.evaluate(source)
         done = passed(
@@ -121,29 +126,42 @@ def _require_engine() -> None:
 # --- weights -------------------------------------------------------------------------------------------
 
 
-def _round_weights(predictor: Predictor) -> bytes:
+def _round_weights(predictor: Predictor, texts: Features) -> bytes:
     """The weights as albert-lite reads them, in the finest steps that leave room; the model then has the same ones."""
     model = predictor.model
     names = transformers_names(model.config, model.head_name)
     state = {name: tensor for name, tensor in model.state_dict().items() if name in names}
-    for levels in _LEVELS:
-        stored: dict[str, Tensor] = {}
-        for name, tensor in state.items():
-            stored |= _stored(names[name], tensor, levels)
-        raw = save(stored)
-        if len(_packed(raw)) <= _ROOM:
-            break
+
+    def stored_in(steps: float) -> dict[str, Tensor]:
+        return {part: of for name, tensor in state.items() for part, of in _stored(names[name], tensor, steps).items()}
+
+    fits = bisect_left(
+        _STEPS, True, hi=len(_STEPS) - 1, key=lambda steps: len(_packed(save(stored_in(steps)))) <= _ROOM
+    )
+    stored = stored_in(_STEPS[fits])
+    for layer, product in input_products(model, texts).items():
+        name = f"{layer}.weight"
+        if (scales := stored.get(f"{names.get(name)}.scales")) is not None:
+            stored[names[name]] = rounded(state[name], scales.float(), product).to(torch.int8)
     read = {name: _read(names[name], stored) for name in state}
     model.load_state_dict(read, strict=False)  # tied tensors have several names
-    return raw
+    return save(stored)
 
 
-def _stored(name: str, tensor: Tensor, levels: int) -> dict[str, Tensor]:
-    """A large matrix as whole numbers and a scale a row, anything else in float16."""
+def _stored(name: str, tensor: Tensor, steps: float) -> dict[str, Tensor]:
+    """A large matrix as whole numbers and a scale a row, anything else in float16.
+
+    One step for all rows makes the smallest error for the length of Huffman's code. The embeddings of rare pieces,
+    which a vocabulary has at its end, bear a coarser one.
+    """
     if tensor.ndim != 2 or tensor.numel() < _SMALL:
         return {name: tensor.half()}
-    scales = (tensor.abs().amax(1) / levels).clamp_min(1e-6).half()
-    whole = (tensor / scales.float()[:, None]).round().clamp(-levels, levels)
+    scales = (tensor.std() / steps).expand(len(tensor))
+    if name.endswith("word_embeddings.weight"):
+        rarity = (torch.arange(len(tensor)) + 100.0) ** 0.25
+        scales = scales * rarity * _COARSER / rarity.log().mean().exp()
+    scales = torch.maximum(scales, tensor.abs().amax(1) / 127).clamp_min(1e-6).half()
+    whole = (tensor / scales.float()[:, None]).round().clamp(-127, 127)
     return {name: whole.to(torch.int8), f"{name}.scales": scales}
 
 
