@@ -82,8 +82,8 @@ def compare(folder: Path, precision: str, rounds: int) -> None:
 
 
 def agree(folder: Path, precisions: list[str], given: list[str | tuple[str, ...]]) -> None:
-    """Prints how many labels differ, and how far scores are apart: from the engine's, and the engine's from float32."""
-    exact: list[dict[str, Any]] = []
+    """Prints how many answers differ, and how far scores are apart: from the engine's, and the engine's from float32."""
+    exact: list[Any] = []
     for precision in precisions:
         theirs = Predictor.load(folder, precision=precision, early_exit=False)(given)  # type: ignore[arg-type]
         ours = albert_lite.load(folder, precision=precision)(given)
@@ -92,11 +92,20 @@ def agree(folder: Path, precisions: list[str], given: list[str | tuple[str, ...]
               f"{difference(theirs, exact)}")  # fmt: skip
 
 
-def difference(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
-    """Of predictions for the same texts."""
-    labels = sum(a["label"] != b["label"] for a, b in zip(mine, others, strict=True))
-    apart = max(abs(a["score"] - b["score"]) for a, b in zip(mine, others, strict=True))
-    return f"{labels} labels differ, scores within {apart:.1e}"
+def difference(mine: list[Any], others: list[Any]) -> str:
+    """Of predictions for the same texts: answers without their scores, and the scores of equal answers."""
+    both = [(divided(a), divided(b)) for a, b in zip(mine, others, strict=True)]
+    equal = [(a[1], b[1]) for a, b in both if a[0] == b[0]]
+    apart = max((abs(x - y) for a, b in equal for x, y in zip(a, b, strict=True)), default=0.0)
+    return f"{len(both) - len(equal)} answers differ, scores within {apart:.1e}"
+
+
+def divided(answer: dict[str, Any] | list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[float]]:
+    """What a text's answer says, such as a label or entities, and its scores."""
+    parts = answer if isinstance(answer, list) else [answer]
+    return [{key: value for key, value in part.items() if key != "score"} for part in parts], [
+        part["score"] for part in parts
+    ]
 
 
 def main() -> None:
