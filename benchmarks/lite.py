@@ -82,7 +82,7 @@ def compare(folder: Path, precision: str, rounds: int) -> None:
 
 
 def agree(folder: Path, precisions: list[str], given: list[str | tuple[str, ...]]) -> None:
-    """Prints how many answers differ, and how far scores are apart: from the engine's, and the engine's from float32."""
+    """Prints how many answers differ and how far scores are apart: from the engine, and the engine from float32."""
     exact: list[Any] = []
     for precision in precisions:
         theirs = Predictor.load(folder, precision=precision, early_exit=False)(given)  # type: ignore[arg-type]
