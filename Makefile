@@ -21,7 +21,7 @@ test-all: .venv/installed-dev
 PLAYED := avx2 avx512 avx512-bf16 uncompiled
 NUMBERS := tests/compute tests/engine tests/export tests/finetuning tests/machine tests/model tests/predict tests/tasks \
 	tests/training --ignore=tests/training/test_kill.py \
-	tests/pretraining/test_cross_entropy.py tests/pretraining/test_objective.py tests/evaluation/test_attacks.py \
+	tests/pretraining/test_objective.py tests/evaluation/test_attacks.py \
 	tests/evaluation/test_comprehension.py tests/parity/test_transformers.py tests/serve/test_endpoints.py \
 	tests/test_entities.py tests/test_guide.py tests/test_readme.py tests/test_starter.py tests/cli/test_cli.py tests/cli/test_demo.py
 

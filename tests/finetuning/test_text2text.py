@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from albert.config import DecoderConfig
 from albert.data.batches import IGNORED
+from albert.data.pairs import PairFeatures
 from albert.data.reading import DataSource
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult
@@ -17,12 +20,16 @@ from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.finetuning.pairs import read_pairs
 from albert.finetuning.source import PairSource
-from albert.model import AlbertForTask, load_text2text, save_model
+from albert.finetuning.text2text import Text2TextObjective
+from albert.model import AlbertForTask, AlbertForText2Text, load_text2text, save_model
 from albert.predict.writer import Writer
+from albert.tasks.losses import LossConfig, LossShape
+from albert.tasks.text2text import Text2Text
 from albert.text.tokenizer import AlbertTokenizer
 from albert.training.parts import LoopConfig
 from conftest import small_config
 from rewriting import NETWORK, pairs, write_pairs, write_vocabulary
+from rows import features
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +50,35 @@ def refused(data: Path, tmp_path: Path, vocabulary: Path, **given: Any) -> Alber
     assert not (tmp_path / "out").exists()
     assert "\n" not in str(caught.value) or caught.value.kind is ErrorKind.DATA
     return caught.value
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"label_smoothing": 0.1, "focal": 2.0}])
+def test_the_loss_and_its_gradients_are_torchs_over_real_pieces(options: dict[str, float]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = AlbertForText2Text(small_config(decoder=DecoderConfig(decoder_layers=2), id2label=()), generator=generator)
+    source = [[5, 9, 7], [8, 6, 5, 30, 11]]
+    sources = [(np.array(ids), np.zeros(len(ids), int)) for ids in source]
+    empty = PairFeatures(features([1]), features([1]), begin=2, end=3)
+    batch = empty.with_rows(sources, [np.array([7, 8, 9, 10]), np.array([12])]).batch([0, 1])
+    shape = LossShape(LossConfig(**options))
+    found = Text2TextObjective(Text2Text(), shape).sums(model.eval(), batch)["loss"]
+    hidden = model(batch.input_ids, batch.target_ids, attention_mask=batch.attention_mask,
+                   token_type_ids=batch.token_type_ids)  # fmt: skip
+    losses = torch.nn.functional.cross_entropy(
+        model.logits(hidden).flatten(0, 1), batch.gold.flatten(), reduction="none", ignore_index=IGNORED,
+        label_smoothing=options.get("label_smoothing", 0.0),
+    )  # fmt: skip
+    if options.get("focal"):
+        wanted = batch.gold.flatten().clamp_min(0)
+        right = model.logits(hidden).flatten(0, 1).softmax(1).gather(1, wanted[:, None]).squeeze(1)
+        losses = losses * (1 - right) ** 2
+    torch.testing.assert_close(found, losses.sum())
+    parameters = [one for one in model.parameters() if one.requires_grad]
+    ours = torch.autograd.grad(found, parameters, allow_unused=True)
+    for mine, torchs in zip(ours, torch.autograd.grad(losses.sum(), parameters, allow_unused=True), strict=True):
+        assert (mine is None) == (torchs is None)
+        if mine is not None and torchs is not None:
+            torch.testing.assert_close(mine, torchs, atol=1e-4, rtol=1e-4)
 
 
 # --- reading -------------------------------------------------------------------------------------------------

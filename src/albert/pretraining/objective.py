@@ -15,8 +15,8 @@ from albert.compute import windowed
 from albert.compute.products import rows_for
 from albert.model import AlbertForTask, AlbertModel
 from albert.model.heads import PreTrainingHead
-from albert.pretraining.cross_entropy import tied_cross_entropy
 from albert.pretraining.instances import NO_PAIR
+from albert.training.cross_entropy import tied_cross_entropy
 
 
 @dataclass(frozen=True)

@@ -16,27 +16,30 @@ def tied_cross_entropy(
     x: Float[Tensor, "rows embedding"],
     words: Float[Tensor, "vocab embedding"],
     bias: Float[Tensor, " vocab"],
-    gold: Int[Tensor, " masked"],
+    gold: Int[Tensor, " pieces"],
+    *,
+    smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """The summed cross-entropy of `words @ x + bias`. Scores are in autocast's precision, the rest in float32.
 
-    Rows of x beyond those of `gold` are padding to a size that the products support.
+    Rows of x beyond those of `gold` are padding to a size that the products support. `smoothing` is the share that all
+    words have alike in what is wanted (torch's label_smoothing).
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     with torch.autocast("cpu", enabled=False):
-        return _TiedCrossEntropy.apply(x.to(dtype), words, bias, gold)
+        return _TiedCrossEntropy.apply(x.to(dtype), words, bias, gold, smoothing)
 
 
 class _TiedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, words: Tensor, bias: Tensor, gold: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, words: Tensor, bias: Tensor, gold: Tensor, smoothing: float) -> Tensor:
         words = words.to(x.dtype)
         logits = torch.nn.functional.linear(x, words, bias.to(x.dtype))
         logits[len(gold) :] = 0
         rows = max(1, _CHUNK // len(words))
         loss = torch.zeros(())
         for part, part_gold in zip(logits[: len(gold)].split(rows), gold.split(rows), strict=True):
-            loss += _into_gradient(part, part_gold[:, None])
+            loss += _into_gradient(part, part_gold[:, None], smoothing)
         ctx.save_for_backward(x, words, logits)
         return loss
 
@@ -45,15 +48,19 @@ class _TiedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
         x, words, dlogits = ctx.saved_tensors
         dwords = (dlogits.t() @ x).float().mul_(dloss)
-        return (dlogits @ words).mul_(dloss), dwords, dlogits.sum(0, dtype=torch.float32).mul_(dloss), None
+        return (dlogits @ words).mul_(dloss), dwords, dlogits.sum(0, dtype=torch.float32).mul_(dloss), None, None
 
 
-def _into_gradient(logits: Tensor, gold: Tensor) -> Tensor:
-    """Overwrites `logits` by softmax minus one-hot, and returns the summed cross-entropy."""
+def _into_gradient(logits: Tensor, gold: Tensor, smoothing: float) -> Tensor:
+    """Overwrites `logits` by softmax minus what is wanted, and returns the summed cross-entropy."""
     scores = logits.float()
     scores.sub_(scores.amax(1, keepdim=True))
-    right = scores.gather(1, gold)
+    wanted = scores.gather(1, gold)
+    if smoothing:
+        wanted = torch.lerp(wanted, scores.mean(1, keepdim=True), smoothing)
     total = scores.exp_().sum(1, keepdim=True)
-    scores.div_(total).scatter_add_(1, gold, torch.full_like(right, -1.0))
+    scores.div_(total).scatter_add_(1, gold, torch.full_like(total, smoothing - 1))
+    if smoothing:
+        scores.sub_(smoothing / scores.shape[1])
     logits.copy_(scores)
-    return (total.log() - right).sum()
+    return (total.log() - wanted).sum()
