@@ -88,7 +88,7 @@ def way_named(name: str) -> Way:
     if name == "beginning":
         read, tokenizer = of_reader(loaded), loaded.tokenizer
         return lambda question, paper, text: read(
-            question, paper, text[: tokenizer.pieces([text])[0].offsets[LENGTH][0]]
+            question, paper, text[: tokenizer.pieces([text])[0].offsets[:LENGTH][-1][1]]
         )
     if name == "windows":
         return of_reader(loaded)

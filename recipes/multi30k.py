@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
 from pathlib import Path
+
+from tasksets import jsonl_rows
 
 from albert.data.reading import DataSource
 from albert.finetuning.dataset import FinetuneConfig
@@ -43,17 +44,16 @@ arguments = parser.parse_args()
 
 def part(name: str) -> Path:
     """A part of the data as `albert` reads it: the two languages alone."""
-    path = Path(arguments.out / f"{name}.jsonl")
-    with lzma.open(arguments.data / f"{name}.jsonl.xz", "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+    rows = jsonl_rows(arguments.data / f"{name}.jsonl.xz")
     lines = [json.dumps({"source": row[arguments.source], "target": row[arguments.target]}) for row in rows]
+    path = Path(arguments.out / f"{name}.jsonl")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
 arguments.out.mkdir(parents=True, exist_ok=True)
 train, val, *tests = map(part, ("train", "val", *TESTS))
-texts = [text for line in train.read_text(encoding="utf-8").splitlines() for text in json.loads(line).values()]
+texts = [text for row in jsonl_rows(train) for text in row.values()]
 normalizer = Normalizer(lower=False, keep_accents=True)
 vocabulary = arguments.out / "vocabulary"
 vocabulary.mkdir(exist_ok=True)

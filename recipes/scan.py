@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
 from pathlib import Path
+
+from tasksets import jsonl_rows
 
 from albert.data.reading import DataSource
 from albert.finetuning.dataset import FinetuneConfig
@@ -39,12 +40,9 @@ arguments.out.mkdir(parents=True, exist_ok=True)
 train, test = (arguments.out / f"{part}.jsonl" for part in ("train", "test"))
 texts = []
 for path in (train, test):
-    rows = []
-    with lzma.open(arguments.data / f"{arguments.split}-{path.stem}.jsonl.xz", "rt", encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            # SentencePiece divides words at "_". Without "I_" and "TURN_" each action is one piece, and none is lost.
-            rows.append({"source": row["source"], "target": row["target"].replace("I_", "").replace("TURN_", "")})
+    # SentencePiece divides words at "_". Without "I_" and "TURN_" each action is one piece, and none is lost.
+    rows = [{"source": row["source"], "target": row["target"].replace("I_", "").replace("TURN_", "")}
+            for row in jsonl_rows(arguments.data / f"{arguments.split}-{path.stem}.jsonl.xz")]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     texts += [text for row in rows for text in row.values()] if path == train else []
 normalizer = Normalizer(lower=False, keep_accents=True)

@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from albert.compute.products import rows_for
-from albert.compute.train_step import SIZES
 from albert.config import AlbertConfig, DecoderConfig
 from albert.data.batches import IGNORED, within_budget
 from albert.data.pairs import PairBatch
@@ -37,7 +34,7 @@ from albert.tasks.text2text import Text2Text
 from albert.text.encodings import Tokenizer
 from albert.text.sampling import SamplingConfig, Segmentations
 from albert.training.best import best_scores
-from albert.training.cross_entropy import tied_cross_entropy
+from albert.training.cross_entropy import head_cross_entropy
 from albert.training.folder import check_folder, clear_run, write_model_folder
 from albert.training.loop import Trainer
 from albert.training.optimizer import build_optimizer
@@ -207,10 +204,8 @@ class Text2TextObjective:
         hidden, gold = hidden[real], gold[real]
         if device.type != "cpu" or self.shape.config.focal:
             return {"loss": self.task.loss(model.logits(hidden), gold, self.shape)}
-        hidden = F.pad(hidden, (0, 0, 0, rows_for(len(hidden), SIZES) - len(hidden)))
         words, smoothing = model.albert.embeddings.word.weight, self.shape.config.label_smoothing
-        vectors = model.head.transform(hidden)
-        return {"loss": tied_cross_entropy(vectors, words, model.head.bias, gold, smoothing=smoothing)}
+        return {"loss": head_cross_entropy(model.head, hidden, words, gold, smoothing=smoothing)}
 
 
 class _DevScores:

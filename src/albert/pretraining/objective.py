@@ -12,11 +12,10 @@ from torch.nn import functional as F
 
 from albert.compute import train_step as fast
 from albert.compute import windowed
-from albert.compute.products import rows_for
 from albert.model import AlbertForTask, AlbertModel
 from albert.model.heads import PreTrainingHead
 from albert.pretraining.instances import NO_PAIR
-from albert.training.cross_entropy import tied_cross_entropy
+from albert.training.cross_entropy import head_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ def _encoded(model: nn.Module, batch: PretrainingBatch) -> tuple[AlbertForTask, 
 def _sums(model: AlbertForTask, batch: PretrainingBatch, masked: Tensor, pooled: Tensor) -> dict[str, Tensor]:
     head, words = _head(model), model.albert.embeddings.word.weight
     if masked.device.type == "cpu":
-        masked = F.pad(masked, (0, 0, 0, rows_for(len(masked), fast.SIZES) - len(masked)))
-        mlm = tied_cross_entropy(head.mlm.transform(masked), words, head.mlm.bias, batch.masked_ids)
+        mlm = head_cross_entropy(head.mlm, masked, words, batch.masked_ids)
     else:
         mlm = F.cross_entropy(head.mlm(masked, words).float(), batch.masked_ids, reduction="sum")
     sop = F.cross_entropy(head.sop(pooled).float(), batch.order, ignore_index=NO_PAIR, reduction="sum")

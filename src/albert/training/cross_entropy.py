@@ -8,8 +8,26 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from albert.compute.products import rows_for
+from albert.compute.train_step import SIZES
+from albert.model.heads import MaskedLMHead
 
 _CHUNK = 1 << 18  # the number of float32 scores that fit into a core's L2 cache
+
+
+def head_cross_entropy(
+    head: MaskedLMHead,
+    hidden: Float[Tensor, "pieces hidden"],
+    words: Float[Tensor, "vocab embedding"],
+    gold: Int[Tensor, " pieces"],
+    *,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """The summed cross-entropy of a head that names pieces, on the CPU, with products of few sizes."""
+    hidden = F.pad(hidden, (0, 0, 0, rows_for(len(hidden), SIZES) - len(hidden)))
+    return tied_cross_entropy(head.transform(hidden), words, head.bias, gold, smoothing=smoothing)
 
 
 def tied_cross_entropy(
@@ -34,7 +52,7 @@ class _TiedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, words: Tensor, bias: Tensor, gold: Tensor, smoothing: float) -> Tensor:
         words = words.to(x.dtype)
-        logits = torch.nn.functional.linear(x, words, bias.to(x.dtype))
+        logits = F.linear(x, words, bias.to(x.dtype))
         logits[len(gold) :] = 0
         rows = max(1, _CHUNK // len(words))
         loss = torch.zeros(())
