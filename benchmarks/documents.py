@@ -5,9 +5,10 @@
     python benchmarks/documents.py SQUAD --rerank MODEL --questions 200         a model of pairs over the first 20
     python benchmarks/documents.py SQUAD --reader READER --form 2.0             questions of dev-v2.0.json
 
-SQUAD is the folder of train-v1.1.json and dev-v1.1.json. Questions are drawn from dev (--seed). A paragraph counts as
-found when one of its passages is. Indexes are kept in --out, so a repeated call goes on. bm25s comes with
-`pip install '.[documents-peers]'`.
+SQUAD is the folder of train-v1.1.json and dev-v1.1.json. Questions are drawn from dev (--seed); with a reader they are
+those of the articles that the package's reader and its starter did not see in training. A paragraph counts as found
+when one of its passages is. Indexes are kept in --out, so a repeated call goes on. bm25s comes with `pip install
+'.[documents-peers]'`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +33,9 @@ from albert.documents import answers as answering
 from albert.predict.predictor import Predictor
 from albert.tasks.squad_metrics import token_f1
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
+from tasksets import READ_BEFORE
+
 DEPTHS = (1, 5, 20)
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of BM25 beside the reader
 COVERAGE = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -45,19 +50,25 @@ class Question:
     answers: list[str]
 
 
-def read_squad(folder: Path, form: str = "1.1") -> tuple[list[dict[str, str]], list[Question]]:
-    """All paragraphs of 1.1 with the titles of their articles, and the questions of dev, in the form of 1.1 or 2.0."""
-    paragraphs: dict[str, str] = {}
-    questions = []
-    for name in ("train-v1.1.json", "dev-v1.1.json"):
-        for article in json.loads((folder / name).read_text())["data"]:
-            for paragraph in article["paragraphs"]:
-                paragraphs[paragraph["context"]] = article["title"].replace("_", " ")
-                if name == f"dev-v{form}.json":
-                    questions += questions_of(paragraph)
-    if form != "1.1":
-        data = json.loads((folder / f"dev-v{form}.json").read_text())["data"]
-        questions = [one for article in data for paragraph in article["paragraphs"] for one in questions_of(paragraph)]
+def read_squad(folder: Path, form: str = "1.1", *, unread: bool = False) -> tuple[list[dict[str, str]], list[Question]]:
+    """All paragraphs of 1.1 with the titles of their articles, and the questions of dev, in the form of 1.1 or 2.0.
+
+    With `unread`, without questions about the articles in `READ_BEFORE`.
+    """
+    train, dev = (json.loads((folder / name).read_text())["data"] for name in ("train-v1.1.json", "dev-v1.1.json"))
+    paragraphs = {
+        paragraph["context"]: article["title"].replace("_", " ")
+        for article in train + dev
+        for paragraph in article["paragraphs"]
+    }
+    asked = dev if form == "1.1" else json.loads((folder / f"dev-v{form}.json").read_text())["data"]
+    questions = [
+        question
+        for article in asked
+        if not (unread and article["title"].replace(" ", "_") in READ_BEFORE)
+        for paragraph in article["paragraphs"]
+        for question in questions_of(paragraph)
+    ]
     return [{"title": title, "text": text} for text, title in paragraphs.items()], questions
 
 
@@ -123,9 +134,10 @@ def peers(paragraphs: list[dict[str, str]], questions: list[Question]) -> None:
 
 
 def answers(kb: albert.Index, reader: Predictor, questions: list[Question]) -> None:
-    """F1 of answers by the weight of BM25, beside F1 on the gold paragraph; what the surest answers reach."""
+    """F1 of answers by the weight of BM25, beside F1 on the gold paragraph without silence; the surest answers."""
     answered = [one for one in questions if one.answers]
-    alone = reader([{"question": one.text, "context": one.paragraph} for one in answered])
+    gold = [{"question": one.text, "context": one.paragraph} for one in answered]
+    alone = reader(gold, handle_impossible_answer=False)
     own = statistics.mean(token_f1(said["answer"], one.answers) for said, one in zip(alone, answered, strict=True))
     print(f"answers      F1 on the gold paragraph {own:.3f}")
     seconds, found = [], []
@@ -187,7 +199,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/documents"))
     arguments = parser.parse_args()
-    paragraphs, questions = read_squad(arguments.squad, arguments.form)
+    paragraphs, questions = read_squad(arguments.squad, arguments.form, unread=arguments.reader is not None)
     questions = random.Random(arguments.seed).sample(questions, arguments.questions)
     arguments.out.mkdir(parents=True, exist_ok=True)
     source = arguments.out / "paragraphs.jsonl"

@@ -8,7 +8,8 @@ TASKS is the folder of the task sets, READER a model that `results.py TASKS --on
 passages as an index cuts them, under their article's title, as `albert ask` shows them to a reader. Half have their
 question's answer. The others do not: most were found by BM25 for the question and lack the answer's text, every fifth
 is the answer's own passage with a name or number of the question changed to one that the passage lacks. Questions are
-those of SQuAD 1.1's training part without the 20 articles that `results.py` holds out.
+those of SQuAD 1.1's training part without the 20 articles that `results.py` holds out. To these come questions that
+people wrote for SQuAD 2.0, half of them without an answer (`written_questions` of tasksets.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tasksets import SETS, jsonl_rows, write_rows
+from tasksets import SETS, jsonl_rows, shared_words, write_rows, written_questions
 
 import albert
 from albert.documents.extracted import Extracted
@@ -52,8 +53,9 @@ reads with it.
 | | |
 |---|---|
 | network | the [starter](../starter/README.md)'s, with a head for start and end; {parameters:,} parameters in float16 |
-| learned | SQuAD 1.1's training part without 20 articles, then {rows:,} passages of it, half without an answer |
-| {dev:,} such passages of those 20 articles | F1 {f1:.3f}, exact {exact:.3f}; silence for all has {silence:.3f} |
+| learned | SQuAD 1.1's training part without 20 articles, then {rows:,} passages, half without an answer: of that \
+part, and of 12 articles of SQuAD 2.0's dev part |
+| {dev:,} such passages of other articles | F1 {f1:.3f}, exact {exact:.3f}; silence for all has {silence:.3f} |
 
 `python recipes/reader.py TASKS --init READER --ship` made it and this card. What it finds in whole folders
 is measured in docs/documents.md.
@@ -91,6 +93,20 @@ def rows_of(train: Path, out: Path, *, seed: int = 0) -> Iterator[Row]:
                 made += 1
             if made == QUESTIONS:
                 return
+
+
+def written(rows: list[Row]) -> Iterator[Row]:
+    """Questions that people wrote. One without an answer is asked of the passage with most of its words."""
+    for row in rows:
+        if row["answers"]:
+            asked_of = answered(row)
+        else:
+            title, context = row["title"].replace("_", " "), row["context"]
+            parts = [context[part.start : part.end] for part in passages(Extracted(context, title=title))]
+            text = max(parts, key=lambda part: shared_words(row["question"], part))
+            asked_of = asked(row, shown(title, text)[0], [])
+        if asked_of is not None:
+            yield asked_of
 
 
 def answered(row: Row) -> Row | None:
@@ -167,12 +183,14 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.out / "data"
     files = SETS["SQuAD 1.1"].files(arguments.tasks, work)
-    train = write_rows(work / "reader-train.jsonl", rows_of(files.train, work))
-    dev = write_rows(work / "reader-dev.jsonl", itertools.islice(rows_of(files.dev, work / "dev"), 600))
+    learned, held = map(written, written_questions(arguments.tasks))
+    made, others = rows_of(files.train, work), itertools.islice(rows_of(files.dev, work / "dev"), 600)
+    train = write_rows(work / "reader-train.jsonl", itertools.chain(made, learned))
+    dev = write_rows(work / "reader-dev.jsonl", itertools.chain(others, held))
     if not arguments.rows:
         albert.train(
             train, dev=dev, out=arguments.out / "model", task="qa", init=arguments.init, max_length=256,
-            settings={"epochs": 1.0, "batch_size": 32, "lr": arguments.lr, "patience": 0}, resume=True,
+            settings={"epochs": 2.0, "batch_size": 32, "lr": arguments.lr, "patience": 0}, resume=True,
         )  # fmt: skip
     if arguments.ship:
         ship(arguments.out / "model", train, dev)

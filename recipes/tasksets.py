@@ -129,6 +129,11 @@ def qqp(tasks: Path, work: Path) -> Files:
     return Files(train, dev, test)
 
 
+def shared_words(one: str, other: str) -> int:
+    """How many words two texts have in common."""
+    return len(set(re.findall(r"\w+", one.lower())) & set(re.findall(r"\w+", other.lower())))
+
+
 def qnli(tasks: Path, work: Path) -> Files:
     """Training pairs of QNLI's form from SQuAD's training part: does the sentence contain the answer?
 
@@ -136,10 +141,6 @@ def qnli(tasks: Path, work: Path) -> Files:
     the one with more of the question's words, as GLUE left out those with few. 100,000 pairs.
     """
     rng = random.Random(0)
-
-    def shared(question: str, sentence: str) -> int:
-        asked, said = (set(re.findall(r"\w+", text.lower())) for text in (question, sentence))
-        return len(asked & said)
 
     def pairs() -> Iterable[dict[str, Any]]:
         for row in document_rows(str(tasks / "squad" / "train-v1.1.json"), encoding="utf-8"):
@@ -149,7 +150,7 @@ def qnli(tasks: Path, work: Path) -> Files:
             others = [row["context"][a:b] for a, b in spans if not a <= start < b]
             if own and others:
                 two = rng.sample(others, min(2, len(others)))
-                other = max(two, key=lambda sentence: shared(row["question"], sentence))
+                other = max(two, key=lambda sentence: shared_words(row["question"], sentence))
                 yield {"question": row["question"], "sentence": own[0], "label": "entailment"}
                 yield {"question": row["question"], "sentence": other, "label": "not_entailment"}
 
@@ -183,18 +184,25 @@ def squad1(tasks: Path, work: Path) -> Files:
 def squad2(tasks: Path, work: Path) -> Files:
     """SQuAD 2.0's form, whose training part is not at hand. Tested as SQuAD 1.1 is.
 
-    People wrote the questions of the articles in `READ_BEFORE`, also those without an answer. They are for training,
-    but those of three articles are dev. To these come 6,000 questions of SQuAD 1.1's training part, a third of them
-    moved to another paragraph of their article that does not contain the text of their answer.
+    It is learned from `written_questions` and from 6,000 questions of SQuAD 1.1's training part, a third of them moved
+    to another paragraph of their article that does not contain the text of their answer.
     """
-    test, written = squad_test(tasks, "2.0")
-    held = set(random.Random(0).sample(sorted({row["title"] for row in written}), 3))
+    written, dev = written_questions(tasks)
     made = random.Random(2).sample(with_unanswerable(squad_training(tasks)[0]), 6000)
     return Files(
-        write_rows(work / "squad2.0-train.jsonl", [row for row in written if row["title"] not in held] + made),
-        write_rows(work / "squad2.0-dev.jsonl", [row for row in written if row["title"] in held]),
-        write_rows(work / "squad2.0-test.jsonl", test),
+        write_rows(work / "squad2.0-train.jsonl", written + made),
+        write_rows(work / "squad2.0-dev.jsonl", dev),
+        write_rows(work / "squad2.0-test.jsonl", squad_test(tasks, "2.0")[0]),
     )
+
+
+def written_questions(tasks: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Questions that people wrote, half of them to have no answer: those of SQuAD 2.0's dev part that nothing is scored
+    on, because the starter read their articles. The second list is of three articles.
+    """
+    rows = squad_test(tasks, "2.0")[1]
+    held = set(random.Random(0).sample(sorted({row["title"] for row in rows}), 3))
+    return [row for row in rows if row["title"] not in held], [row for row in rows if row["title"] in held]
 
 
 def squad_training(tasks: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
