@@ -25,7 +25,7 @@ from albert.training.progress import ConsoleProgress
 
 NETWORK = {"hidden_size": 128, "embedding_size": 64, "intermediate_size": 256, "num_attention_heads": 4,
            "num_hidden_layers": 3, "max_position_embeddings": 64}  # fmt: skip
-SETTINGS = {"epochs": 8.0, "batch_size": 64, "optimizer": "muon", "lr": 2e-3, "warmup": 0.05, "label_smoothing": 0.0,
+SETTINGS = {"epochs": 20.0, "batch_size": 64, "optimizer": "muon", "lr": 2e-3, "warmup": 0.05, "label_smoothing": 0.0,
             "patience": 0}  # fmt: skip
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
