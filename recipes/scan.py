@@ -1,6 +1,6 @@
 """SCAN (Lake and Baroni 2018): commands to actions, on a tiny network with a vocabulary of its own.
 
-    python recipes/scan.py FOLDER --split simple --out runs/scan            a few minutes on an idle core
+    python recipes/scan.py FOLDER --split simple --out runs/scan            about 20 minutes of one core
 
 FOLDER holds simple-train.jsonl.xz, simple-test.jsonl.xz and so on for the splits length and jump, with "source" and
 "target" a line. `--unshared` trains the same network with layers of their own. Measured scores: docs/generation.md.
