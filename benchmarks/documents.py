@@ -34,7 +34,7 @@ from albert.predict.predictor import Predictor
 from albert.tasks.squad_metrics import token_f1
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
-from tasksets import READ_BEFORE
+from tasksets import read_before
 
 DEPTHS = (1, 5, 20)
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of BM25 beside the reader
@@ -53,7 +53,7 @@ class Question:
 def read_squad(folder: Path, form: str = "1.1", *, unread: bool = False) -> tuple[list[dict[str, str]], list[Question]]:
     """All paragraphs of 1.1 with the titles of their articles, and the questions of dev, in the form of 1.1 or 2.0.
 
-    With `unread`, without questions about the articles in `READ_BEFORE`.
+    With `unread`, without questions about articles that the starter read.
     """
     train, dev = (json.loads((folder / name).read_text())["data"] for name in ("train-v1.1.json", "dev-v1.1.json"))
     paragraphs = {
@@ -65,7 +65,7 @@ def read_squad(folder: Path, form: str = "1.1", *, unread: bool = False) -> tupl
     questions = [
         question
         for article in asked
-        if not (unread and article["title"].replace(" ", "_") in READ_BEFORE)
+        if not (unread and read_before(article["title"]))
         for paragraph in article["paragraphs"]
         for question in questions_of(paragraph)
     ]
@@ -134,7 +134,10 @@ def peers(paragraphs: list[dict[str, str]], questions: list[Question]) -> None:
 
 
 def answers(kb: albert.Index, reader: Predictor, questions: list[Question]) -> None:
-    """F1 of answers by the weight of BM25, beside F1 on the gold paragraph without silence; the surest answers."""
+    """F1 of answers by the weight of BM25, then their precision by how many are given, the surest first.
+
+    Beside them stands F1 on the gold paragraphs, where the reader must answer.
+    """
     answered = [one for one in questions if one.answers]
     gold = [{"question": one.text, "context": one.paragraph} for one in answered]
     alone = reader(gold, handle_impossible_answer=False)

@@ -20,29 +20,17 @@ from typing import Any
 import torch
 from tasksets import SETS, Files
 
-from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.predict.predictor import Predictor
 from albert.training.progress import ConsoleProgress
 
 
 def student(name: str, files: Files, folder: Path, **options: Any) -> float:
-    """A student's score."""
+    """A student's score; `options` are those of `FinetuneConfig`."""
     wanted, kept = SETS[name], folder.with_suffix(".json")
     if not kept.exists():
-        finetune(
-            FinetuneConfig(
-                train=wanted.source(files.train),
-                dev=str(files.dev),
-                out=folder,
-                settings={"seed": 0, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0, "lr": wanted.lr,
-                          "num_hidden_layers": arguments.layers},
-                **wanted.chosen(),
-                **options,
-            ),
-            resume=True,
-            progress=ConsoleProgress(quiet=True),
-        )  # fmt: skip
+        config = wanted.training(files, folder, 0, {"num_hidden_layers": arguments.layers}, **options)
+        finetune(config, resume=True, progress=ConsoleProgress(quiet=True))
         kept.write_text(json.dumps(Predictor.load(folder).evaluate(files.test).scores))
         shutil.rmtree(folder)
     return float(json.loads(kept.read_text())[wanted.metric])

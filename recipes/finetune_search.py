@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tasksets import SETS, TaskSet
+from tasksets import SETS, Files, TaskSet
 
-from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.predict.predictor import Predictor
 from albert.training.progress import ConsoleProgress
@@ -58,7 +57,7 @@ def units(path: Path, *, header: bool) -> tuple[str, list[str]]:
     return (found[0], found[1:]) if header else ("", found)
 
 
-def divided(name: str, wanted: TaskSet) -> tuple[Path, Path, Path]:
+def divided(name: str, wanted: TaskSet) -> Files:
     """Rows for training, for choosing the checkpoint, and for scoring, drawn from the training part by seed 0."""
     work = arguments.out / "data"
     work.mkdir(parents=True, exist_ok=True)
@@ -72,7 +71,7 @@ def divided(name: str, wanted: TaskSet) -> tuple[Path, Path, Path]:
     for kind, part in zip(("train", "choose", "judge"), parts, strict=True):
         paths.append(work / f"{name}-{arguments.rows}-{arguments.held}-{kind}{source.suffix}")
         paths[-1].write_text(first + "".join(part), encoding="utf-8")
-    return paths[0], paths[1], paths[2]
+    return Files(*paths)
 
 
 def identity(name: str, settings: Settings, seed: int) -> dict[str, Any]:
@@ -88,23 +87,13 @@ def run(name: str, settings: Settings, seed: int) -> dict[str, Any]:
     wanted, began = SETS[name], time.monotonic()
     who = identity(name, settings, seed)
     folder = arguments.out / hashlib.sha256(json.dumps(who).encode()).hexdigest()[:16]
-    train, choose, judge = divided(name, wanted)
-    result = finetune(
-        FinetuneConfig(
-            train=wanted.source(train),
-            dev=str(choose),
-            out=folder,
-            init=arguments.init,
-            settings={"batch_size": 32, "patience": 0, **settings, "seed": seed},
-            **wanted.chosen(),
-        ),
-        resume=True,
-        progress=ConsoleProgress(quiet=not arguments.loud),
-    )
+    parts = divided(name, wanted)
+    config = wanted.training(parts, folder, seed, settings, init=arguments.init)
+    result = finetune(config, resume=True, progress=ConsoleProgress(quiet=not arguments.loud))
     records = list(map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()))
     dev = [record for record in records if "dev" in record]
     best = next(record for record in dev if record["dev"] == result.scores)
-    evaluation = Predictor.load(folder).evaluate(judge)
+    evaluation = Predictor.load(folder).evaluate(parts.test)
     shutil.rmtree(folder)
     return {
         **who,

@@ -96,17 +96,18 @@ def rows_of(train: Path, out: Path, *, seed: int = 0) -> Iterator[Row]:
 
 
 def written(rows: list[Row]) -> Iterator[Row]:
-    """Questions that people wrote. One without an answer is asked of the passage with most of its words."""
+    """Questions that people wrote, with passages of their paragraphs."""
     for row in rows:
-        if row["answers"]:
-            asked_of = answered(row)
-        else:
-            title, context = row["title"].replace("_", " "), row["context"]
-            parts = [context[part.start : part.end] for part in passages(Extracted(context, title=title))]
-            text = max(parts, key=lambda part: shared_words(row["question"], part))
-            asked_of = asked(row, shown(title, text)[0], [])
-        if asked_of is not None:
-            yield asked_of
+        if (made := answered(row) if row["answers"] else unanswered(row)) is not None:
+            yield made
+
+
+def unanswered(row: Row) -> Row:
+    """The passage with most words of a question that has no answer."""
+    title, context = row["title"].replace("_", " "), row["context"]
+    parts = [context[part.start : part.end] for part in passages(Extracted(context, title=title))]
+    text = max(parts, key=lambda part: shared_words(row["question"], part))
+    return asked(row, shown(title, text)[0], [])
 
 
 def answered(row: Row) -> Row | None:

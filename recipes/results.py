@@ -29,7 +29,6 @@ from albert.config import AlbertConfig
 from albert.data.examples import Example, guess_columns, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import Table
-from albert.finetuning.dataset import FinetuneConfig
 from albert.finetuning.finetune import finetune
 from albert.hub import model_folder
 from albert.predict.predictor import Predictor
@@ -47,23 +46,11 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
         "num_attention_heads": network.num_attention_heads, "intermediate_size": network.intermediate_size,
     }  # fmt: skip
     folder = model_of(name) if (side, seed) == ("starter", 0) else arguments.out / f"{name}-{side}-{seed}"
-    finetune(
-        FinetuneConfig(
-            train=wanted.source(files.train),
-            dev=str(files.dev),
-            out=folder,
-            init=start if side == "starter" else None,
-            size="mini" if side == "scratch" else None,
-            settings={
-                "seed": seed, "epochs": float(wanted.epochs), "batch_size": 32, "patience": 0,
-                "lr": wanted.lr if side == "starter" else wanted.scratch_lr,
-                **(shape if side == "scratch" else {}),
-            },
-            **wanted.chosen(),
-        ),
-        resume=True,
-        progress=ConsoleProgress(quiet=arguments.quiet),
-    )  # fmt: skip
+    if side == "starter":
+        config = wanted.training(files, folder, seed, {}, init=start)
+    else:
+        config = wanted.training(files, folder, seed, {"lr": wanted.scratch_lr, **shape}, size="mini")
+    finetune(config, resume=True, progress=ConsoleProgress(quiet=arguments.quiet))
     steps = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     seconds = max(time.monotonic() - began, sum(step.get("seconds", 0) for step in steps))  # a resumed run's, too
     predictor = Predictor.load(folder)

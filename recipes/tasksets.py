@@ -17,6 +17,7 @@ from typing import Any
 
 from albert.data.documents import document_rows
 from albert.data.reading import DataSource
+from albert.finetuning.dataset import FinetuneConfig
 
 _CHOSEN = ("metric", "fallback")  # the options that are not about data
 
@@ -59,6 +60,14 @@ class TaskSet:
     def chosen(self) -> dict[str, Any]:
         """The options of training."""
         return {name: value for name, value in self.options.items() if name in _CHOSEN}
+
+    def training(self, files: Files, out: Path, seed: int, settings: dict[str, Any], **options: Any) -> FinetuneConfig:
+        """How the set is learned, with the set's epochs and the starter's rate unless `settings` has others."""
+        usual = {"epochs": float(self.epochs), "batch_size": 32, "patience": 0, "lr": self.lr}
+        return FinetuneConfig(
+            train=self.source(files.train), dev=str(files.dev), out=out, settings={"seed": seed, **usual, **settings},
+            **self.chosen(), **options,
+        )  # fmt: skip
 
 
 # --- making parts ----------------------------------------------------------------------------------------
@@ -167,6 +176,11 @@ READ_BEFORE = {
 }  # fmt: skip
 
 
+def read_before(title: str) -> bool:
+    """Whether the starter read this article of SQuAD's dev parts."""
+    return title.replace(" ", "_") in READ_BEFORE
+
+
 def squad1(tasks: Path, work: Path) -> Files:
     """SQuAD 1.1; 1,000 training questions of other articles are held out as dev.
 
@@ -219,7 +233,7 @@ def squad_test(tasks: Path, version: str) -> tuple[list[dict[str, Any]], list[di
     rows = document_rows(str(tasks / "squad" / f"dev-v{version}.json"), encoding="utf-8")
     parts: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for row in rows:
-        parts[row["title"].replace(" ", "_") in READ_BEFORE].append(row)
+        parts[read_before(row["title"])].append(row)
     return parts[False], parts[True]
 
 
