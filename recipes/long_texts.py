@@ -4,10 +4,10 @@
     python recipes/long_texts.py TASKS                                       all sets and ways; many hours
 
 TASKS is the folder of the task sets. "linear" is a linear SVM on TF-IDF of words and pairs of words, its penalty chosen
-on dev. "beginning" reads 256 pieces, "windows" reads all by windows of 256, "whole" all up to --length by a model of
-`albert lengthen`, "whole, hybrid" the same with `--hybrid`. Checkpoints are chosen on dev; scores are accuracy on test.
-A finished run is kept in --out and an interrupted one resumes, so a repeated call goes on.
---table prints what is there.
+on dev. "beginning" reads --beginning pieces, "windows" reads all by windows of 256, "whole" all up to --length by a
+model of `albert lengthen`. Each network learns with `--hybrid` and is scored twice, alone and with the linear model on
+words beside it. Checkpoints are chosen on dev; scores are accuracy on test. A finished run is kept in --out and an
+interrupted one resumes, so a repeated call goes on. --table prints what is there.
 """
 
 from __future__ import annotations
@@ -32,15 +32,10 @@ from albert.export.lengthen import lengthen
 PENALTIES = (0.03, 0.1, 0.3, 1.0)  # scikit-learn's C
 SETS: dict[str, tuple[list[Callable[[Path, Path], Files]], float]] = {  # folds and epochs
     "20 Newsgroups": ([newsgroups], 3),
-    "Hyperpartisan": ([hyperpartisan(fold) for fold in range(10)], 4),
+    "Hyperpartisan": ([hyperpartisan(fold) for fold in range(10)], 8),
     "IMDB": ([imdb], 1),
 }
-WAYS: dict[str, dict[str, Any]] = {
-    "beginning": {"max_length": 256},
-    "windows": {"max_length": 256, "stride": 32},
-    "whole": {},
-    "whole, hybrid": {"hybrid": True},
-}
+WAYS = ("linear", "beginning", "windows", "whole")
 
 
 def linear(files: Files) -> float:
@@ -58,19 +53,25 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     return [row["text"] for row in rows], [str(row["label"]) for row in rows]
 
 
-def tuned(files: Files, way: str, epochs: float, folder: Path) -> float:
-    """Accuracy after fine-tuning this way."""
-    options = dict(WAYS[way])
-    if "max_length" not in options:
-        options |= {"init": long_starter(), "max_length": arguments.length}
+def tuned(files: Files, way: str, epochs: float, folder: Path) -> dict[str, float]:
+    """Accuracy after fine-tuning this way, of the network alone and with words."""
+    options: dict[str, Any] = {
+        "beginning": {"max_length": arguments.beginning},
+        "windows": {"max_length": 256, "stride": 32},
+        "whole": {"max_length": arguments.length},
+    }[way]
+    if way == "whole":
+        options["init"] = long_starter()
     predictor = albert.train(
-        files.train, dev=files.dev, out=folder, resume=True, quiet=True, text="text", label="label",
+        files.train, dev=files.dev, out=folder, resume=True, quiet=True, text="text", label="label", hybrid=True,
         settings={"epochs": epochs, "batch_size": 32, "lr": arguments.lr, "patience": 0, "seed": arguments.seed},
         **options,
     )  # fmt: skip
-    accuracy: float = predictor.evaluate(files.test).scores["accuracy"]
+    found = {"with words": predictor.evaluate(files.test).scores["accuracy"]}
+    predictor.words = None
+    found["accuracy"] = predictor.evaluate(files.test).scores["accuracy"]
     shutil.rmtree(folder)
-    return accuracy
+    return found
 
 
 def long_starter() -> Path:
@@ -90,9 +91,9 @@ def kept(name: str, fold: int, way: str) -> dict[str, float] | None:
             return None
         made, epochs = SETS[name]
         files, began = made[fold](arguments.tasks, arguments.out / "data"), time.monotonic()
-        score = linear(files) if way == "linear" else tuned(files, way, epochs, arguments.out / run)
-        path.write_text(json.dumps({"accuracy": score, "seconds": time.monotonic() - began}))
-        print(f"{run}: {score:.3f}", flush=True)
+        scores = {"accuracy": linear(files)} if way == "linear" else tuned(files, way, epochs, arguments.out / run)
+        path.write_text(json.dumps(scores | {"seconds": time.monotonic() - began}))
+        print(f"{run}: {scores}", flush=True)
     found: dict[str, float] = json.loads(path.read_text())
     return found
 
@@ -100,8 +101,9 @@ def kept(name: str, fold: int, way: str) -> dict[str, float] | None:
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("tasks", type=Path)
 parser.add_argument("--only", default=",".join(SETS))
-parser.add_argument("--ways", default="linear;" + ";".join(WAYS))
+parser.add_argument("--ways", default=";".join(WAYS))
 parser.add_argument("--folds", type=int, default=10)
+parser.add_argument("--beginning", type=int, default=512, help="pieces of a beginning")
 parser.add_argument("--length", type=int, default=1024, help="pieces of a whole text")
 parser.add_argument("--lr", type=float, default=1.5e-4)
 parser.add_argument("--seed", type=int, default=0)
@@ -111,10 +113,14 @@ arguments = parser.parse_args()
 
 arguments.out.mkdir(parents=True, exist_ok=True)
 print(f"{time.strftime('%Y-%m-%d')}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-print("| set | way | accuracy | folds | minutes a fold |\n" + "|---" * 5 + "|", flush=True)
+print("| set | way | accuracy | with words | folds | minutes a fold |\n" + "|---" * 6 + "|", flush=True)
 for each in arguments.only.split(","):
     for way in arguments.ways.split(";"):
         folds = range(min(arguments.folds, len(SETS[each][0])))
         if runs := [found for fold in folds if (found := kept(each, fold, way))]:
-            mean, minutes = (statistics.mean(run[key] for run in runs) for key in ("accuracy", "seconds"))
-            print(f"| {each} | {way} | {mean:.3f} | {len(runs)} | {minutes / 60:.1f} |", flush=True)
+            accuracy, words, seconds = (
+                statistics.mean(run.get(key, float("nan")) for run in runs)
+                for key in ("accuracy", "with words", "seconds")
+            )
+            beside = "–" if way == "linear" else f"{words:.3f}"
+            print(f"| {each} | {way} | {accuracy:.3f} | {beside} | {len(runs)} | {seconds / 60:.1f} |", flush=True)

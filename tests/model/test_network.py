@@ -5,7 +5,7 @@ import torch
 
 from albert.config import AlbertConfig
 from albert.model import HEADS, AlbertForTask, AlbertModel
-from albert.model.network import initialize
+from albert.model.network import attend, initialize
 from conftest import random_ids, small_config
 
 
@@ -118,3 +118,20 @@ def test_masked_positions_alone_score_like_all_positions() -> None:
 def test_a_wrong_shape_names_the_rule() -> None:
     with pytest.raises(Exception, match="batch seq"):
         build()(torch.zeros(3, dtype=torch.long))
+
+
+def test_attention_learns_in_float32_on_a_cpu() -> None:
+    wide = [torch.randn(2, 4, 9, 16).bfloat16().float().requires_grad_() for _ in range(3)]
+    narrow = [x.detach().bfloat16().requires_grad_() for x in wide]
+    mask = torch.ones(9, 9, dtype=torch.bool).tril()[None, None]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attend(*narrow, mask, dropout=0.0)
+        assert attend(*(x.detach() for x in narrow), mask, dropout=0.0).dtype == torch.bfloat16
+    expected = attend(*wide, mask, dropout=0.0)
+    assert torch.equal(found, expected)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    for one, other in zip(narrow, wide, strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.equal(one.grad, other.grad.bfloat16())

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from albert.compute.covers import covers
 from albert.model import AlbertForTask, AlbertModel, EncoderOutput
-from albert.model.network import Attention, global_pieces
+from albert.model.network import Attention, attend, global_pieces
 
 Heads = Float[Tensor, "batch heads seq size"]
 
@@ -113,11 +113,11 @@ class Blocks:
         asking = F.pad(q, (0, 0, 0, self.count * self.half - self.seq)).unflatten(2, (self.count, self.half))
         keys, values = (torch.cat([self._neighbours(x), self._shared(x)], 3) for x in (k, v))
         asking, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in (asking, keys, values))  # a block a row
-        context = F.scaled_dot_product_attention(asking, keys, values, attn_mask=self.mask, dropout_p=dropout)
+        context = attend(asking, keys, values, self.mask, dropout=dropout)
         context = context.unflatten(0, (len(q), self.count)).transpose(1, 2).flatten(2, 3)[:, :, : self.seq]
         if not self.most:
             return context
-        of_all = F.scaled_dot_product_attention(q[:, :, : self.most], k, v, attn_mask=self.real, dropout_p=dropout)
+        of_all = attend(q[:, :, : self.most], k, v, self.real, dropout=dropout)
         of_all = F.pad(of_all, (0, 0, 0, self.seq - self.most))
         return torch.where(self.is_global, of_all, context)
 

@@ -215,8 +215,8 @@ class _DevScores:
         self, model: AlbertForText2Text, tokenizer: Tokenizer, data: Pairs, objective: Text2TextObjective
     ) -> None:
         self.model = model
+        self.tokenizer = tokenizer
         self.data = data
-        self.writer = Writer(model, tokenizer, data.task, data.columns, lengths=data.lengths)
         self.objective = Text2TextObjective(objective.task, LossShape())  # without smoothing: to be compared
         longest = int(data.dev.lengths[:, 1].max())
         # What repeats itself for ever is wrong anyway, and would cost most of the time.
@@ -224,9 +224,10 @@ class _DevScores:
         self.outputs: list[Any] = []
 
     def __call__(self) -> dict[str, float]:
-        self.model.eval()
+        data = self.data
+        writer = Writer(self.model, self.tokenizer, data.task, data.columns, lengths=data.lengths, precision="auto")
         try:
-            self.outputs = self.writer.write(self.data.dev_examples, self.generation)
+            self.outputs = writer.write(data.dev_examples, self.generation)
             return {"loss": self._loss(), **self.data.task.score(self.outputs, ())}
         finally:
             self.model.train()

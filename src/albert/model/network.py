@@ -89,7 +89,7 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "batch heads seq head"]:
         """What each position reads of the values; the mask is true where it may."""
         dropout = self.attention_dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, dropout_p=dropout)
+        return attend(query, keys, values, mask, dropout=dropout)
 
     def add(
         self, x: Float[Tensor, "batch seq hidden"], context: Float[Tensor, "batch heads seq head"]
@@ -106,6 +106,25 @@ class Attention(nn.Module):
     def by_head(self, x: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch heads seq head"]:
         """The parts of each position that the heads read."""
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+def attend(
+    query: Float[Tensor, "batch heads seq head"],
+    keys: Float[Tensor, "batch heads keys head"],
+    values: Float[Tensor, "batch heads keys head"],
+    mask: Bool[Tensor, "#batch 1 #seq keys"] | None,
+    *,
+    dropout: float,
+) -> Float[Tensor, "batch heads seq head"]:
+    """Attention of all heads.
+
+    On a CPU it learns in float32: PyTorch's backward pass takes up to seven times as long in bfloat16 (docs/log.md).
+    """
+    if query.requires_grad and query.device.type == "cpu" and not dropout:
+        with torch.autocast("cpu", enabled=False):
+            query, keys, values = query.float(), keys.float(), values.float()
+            return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, dropout_p=dropout)
 
 
 class FeedForward(nn.Module):
