@@ -1,11 +1,13 @@
 """How fast a model writes: pieces a second, greedily and with a beam of 4, beside transformers and CTranslate2.
 
     python benchmarks/generation.py                one thread, three minutes of it; prints a table
+    python benchmarks/generation.py --threads 2    needs two cores without other work
 
 The network has 6 + 6 layers of H 384 with drawn weights; the peers have a MarianMT of the same shape, unshared,
 with an output of hidden size x pieces. 32 texts of 16 pieces get 32 pieces each: shortest and longest length are the
-same, so that all do equal work. All arms take turns, and the median counts. Seconds are those of the processor, since
-other work on the machine would count in the others. A peer that is not installed is left out (`pip install .[peers]`).
+same, so that all do equal work. Arms have processes of their own and take turns; the median counts. Seconds of one
+thread are those of the processor, since other work on the machine would count in the others; several threads need those
+of a clock. A peer that is not installed is left out (`pip install .[peers]`).
 
 FLOP are those of products and attention, twice the multiplications, by target piece: a beam computes each piece four
 times, and the encoder's are divided among the target's pieces.
@@ -20,6 +22,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -39,7 +43,6 @@ BEAMS = (1, 4)
 class Arm:
     """`write` writes all texts with a beam; `flop` are those of a target piece with it, in millions."""
 
-    name: str
     write: Callable[[int], object]
     flop: Callable[[int], float]
 
@@ -61,23 +64,21 @@ def marian_flop(beam: int) -> float:
     return flop_of(beam, output=HIDDEN * PIECES, mapping=0, cross_blocks=LAYERS)
 
 
-def ours(ids: torch.Tensor) -> list[Arm]:
+def ours(ids: torch.Tensor, precision: str) -> Arm:
+    """`precision` may be "reference": the network without kernels."""
     config = AlbertConfig(
         hidden_size=HIDDEN, embedding_size=EMBEDDING, intermediate_size=INNER, num_attention_heads=HEADS,
         num_hidden_layers=LAYERS, vocab_size=PIECES, max_position_embeddings=128, decoder=DecoderConfig(),
     )  # fmt: skip
     model = AlbertForText2Text(config, generator=torch.Generator().manual_seed(0)).eval()
+    network: Any = model if precision == "reference" else fast_writing(model, precision)  # type: ignore[arg-type]
     mask, types = torch.ones_like(ids), torch.zeros_like(ids)
 
-    def arm(name: str, network: Any) -> Arm:
-        def write(beam: int) -> object:
-            options = GenerationOptions(beam=beam, min_length=TARGET, max_length=TARGET)
-            return begin(network, ids, mask, types, alphabet=Alphabet(2, END, (0, 1, 2, 4)), options=options).run()
+    def write(beam: int) -> object:
+        options = GenerationOptions(beam=beam, min_length=TARGET, max_length=TARGET)
+        return begin(network, ids, mask, types, alphabet=Alphabet(2, END, (0, 1, 2, 4)), options=options).run()
 
-        return Arm(f"albert {name}", write, ours_flop)
-
-    forms = {name: fast_writing(model, name) for name in ("fp32", "bf16", "int8")}  # type: ignore[arg-type]
-    return [arm("without kernels", model), *(arm(name, form) for name, form in forms.items())]
+    return Arm(write, ours_flop)
 
 
 def marian() -> Any:
@@ -101,7 +102,7 @@ def of_transformers(ids: torch.Tensor, precision: str) -> Arm:
         return model.generate(ids, attention_mask=torch.ones_like(ids), num_beams=beam, do_sample=False,
                               min_new_tokens=TARGET, max_new_tokens=TARGET)  # fmt: skip
 
-    return Arm(f"transformers {precision}", write, marian_flop)
+    return Arm(write, marian_flop)
 
 
 def of_ctranslate2(ids: torch.Tensor, precision: str) -> Arm:
@@ -125,19 +126,26 @@ def of_ctranslate2(ids: torch.Tensor, precision: str) -> Arm:
         assert all(len(one.hypotheses[0]) == TARGET for one in found)
         return found
 
-    return Arm(f"CTranslate2 {precision}", write, marian_flop)
+    return Arm(write, marian_flop)
 
 
-def medians(arms: list[Arm], beam: int, *, rounds: int) -> list[float]:
-    """The median seconds of each arm over interleaved rounds, after one that does not count."""
-    seconds: list[list[float]] = [[] for _ in arms]
-    for number in range(rounds + 1):
-        for arm, own in zip(arms, seconds, strict=True):
-            start = time.process_time()
-            arm.write(beam)
-            if number:
-                own.append(time.process_time() - start)
-    return [statistics.median(own) for own in seconds]
+ARMS: dict[str, tuple[str, Callable[[torch.Tensor, str], Arm], list[str]]] = {  # module, maker, precisions
+    "albert": ("albert", ours, ["reference", "fp32", "bf16", "int8"]),
+    "transformers": ("transformers", of_transformers, ["fp32", "bf16"]),
+    "CTranslate2": ("ctranslate2", of_ctranslate2, ["float32", "int8"]),
+}
+
+
+def serve(calls: Connection, name: str, precision: str, threads: int) -> None:
+    """An arm in a process of its own: gets beams, gives seconds and the FLOP of a piece."""
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    ids = torch.randint(5, PIECES - 1, (TEXTS, SOURCE), generator=torch.Generator().manual_seed(1))
+    arm = ARMS[name][1](ids, precision)
+    while beam := calls.recv():
+        start = clock()
+        arm.write(beam)
+        calls.send((clock() - start, arm.flop(beam)))
 
 
 def main() -> None:
@@ -145,18 +153,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    ids = torch.randint(5, PIECES - 1, (TEXTS, SOURCE), generator=torch.Generator().manual_seed(1))
-    arms = ours(ids)
-    if find_spec("transformers"):
-        arms += [of_transformers(ids, precision) for precision in ("fp32", "bf16")]
-    if find_spec("transformers") and find_spec("ctranslate2"):
-        arms += [of_ctranslate2(ids, precision) for precision in ("float32", "int8")]
+    arms: dict[str, Connection] = {}
+    processes = get_context("spawn")
+    for name, (module, _, precisions) in ARMS.items():
+        for precision in precisions if find_spec(module) else ():
+            arms[f"{name} {precision}"], own = processes.Pipe()
+            processes.Process(target=serve, args=(own, name, precision, arguments.threads), daemon=True).start()
     print("| | beam | pieces/s | MFLOP a piece | GFLOP/s |\n|---|---|---|---|---|")
     for beam in BEAMS:
-        for arm, seconds in zip(arms, medians(arms, beam, rounds=arguments.rounds), strict=True):
-            pieces, flop = TEXTS * TARGET / seconds, arm.flop(beam)
-            print(f"| {arm.name} | {beam} | {pieces:,.0f} | {flop:.1f} | {pieces * flop / 1e3:.1f} |", flush=True)
+        seconds: dict[str, list[float]] = {name: [] for name in arms}
+        flop = dict.fromkeys(arms, 0.0)
+        for number in range(arguments.rounds + 1):  # the first one does not count
+            for name, calls in arms.items():
+                calls.send(beam)
+                took, flop[name] = calls.recv()
+                if number:
+                    seconds[name].append(took)
+                if arguments.threads > 1:
+                    time.sleep(0.3)  # its threads may still wait for work, busily
+        for name, taken in seconds.items():
+            pieces = TEXTS * TARGET / statistics.median(taken)
+            print(
+                f"| {name} | {beam} | {pieces:,.0f} | {flop[name]:.1f} | {pieces * flop[name] / 1e3:.1f} |", flush=True
+            )
+    for calls in arms.values():
+        calls.send(0)
 
 
 if __name__ == "__main__":

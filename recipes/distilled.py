@@ -1,19 +1,23 @@
 """How much of the gap to a larger model a student closes that `albert distill` trains from its answers.
 
     python recipes/distilled.py TASKS --models runs/results --only "MRPC,QQP part,CLINC150"
+    python recipes/distilled.py TASKS --models runs/results --only "QQP part" --labelled 0.1 --out runs/distilled-tenth
 
 TASKS is the folder of the task sets. The teacher is the set's model of `results.py` in --models, the student the
-starter with --layers layers, alone and with the teacher. All learn from the same rows at the same rate with the same
-epochs and seed. "of the gap" is what the teacher adds to the student, divided by what the teacher is ahead. A finished
-run is kept in --out and an interrupted one resumes, so a repeated call goes on.
+starter with --layers layers, alone and with the teacher. All learn at the same rate with the same epochs and seed, from
+the same rows. With --labelled the student has this share of the rows; the others are texts without labels, which only
+the student with the teacher can use. "of the gap" is what the teacher adds to the student, divided by what the teacher
+is ahead. A finished run is kept in --out and an interrupted one resumes, so a repeated call goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +40,33 @@ def student(name: str, files: Files, folder: Path, **options: Any) -> float:
     return float(json.loads(kept.read_text())[wanted.metric])
 
 
+def parted(path: Path, folder: Path) -> tuple[Path, Path]:
+    """The share --labelled of the rows, drawn by seed 0, and the others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    header = [] if path.suffix == ".jsonl" else [lines.pop(0)]
+    random.Random(0).shuffle(lines)
+    count = round(arguments.labelled * len(lines))
+    parts = folder / f"labelled{path.suffix}", folder / f"unlabelled{path.suffix}"
+    for part, own in zip(parts, (lines[:count], lines[count:]), strict=True):
+        part.write_text("".join(header + own), encoding="utf-8")
+    return parts
+
+
 def row(name: str) -> str:
     """The set's row of the table."""
     metric, files = SETS[name].metric, SETS[name].files(arguments.tasks, arguments.models / "data")
     teacher = json.loads((arguments.models / f"{name}-starter-0.json").read_text())["scores"][metric]
     folder = arguments.out / name.replace(" ", "-")
+    rest = None
+    if arguments.labelled < 1:
+        train, rest = parted(files.train, folder)
+        files = replace(files, train=train)
     alone = student(name, files, folder / "alone")
-    taught = student(name, files, folder / "taught", teachers=(str(arguments.models / f"{name}-model"),))
+    teacher_options: dict[str, Any] = {"teachers": (str(arguments.models / f"{name}-model"),)}
+    if rest is not None:
+        teacher_options["unlabelled"] = str(rest)
+    taught = student(name, files, folder / "taught", **teacher_options)
     share = f"{(taught - alone) / (teacher - alone):.2f}" if teacher > alone else "no gap"
     return f"| {name} | {metric} | {teacher:.3f} | {alone:.3f} | {taught:.3f} | {share} |"
 
@@ -52,6 +76,7 @@ parser.add_argument("tasks", type=Path)
 parser.add_argument("--models", type=Path, default=Path("runs/results"))
 parser.add_argument("--only", default="MRPC,QQP part,CLINC150")
 parser.add_argument("--layers", type=int, default=3)
+parser.add_argument("--labelled", type=float, default=1.0, help="share of the rows whose labels the student has")
 parser.add_argument("--out", type=Path, default=Path("runs/distilled"))
 arguments = parser.parse_args()
 
