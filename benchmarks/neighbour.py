@@ -76,7 +76,8 @@ def measure(job: str, seconds: float) -> float:
 
 def speed(job: str, spins: str, loops: int, seconds: float) -> float:
     """Tokens per second of a job in another process, beside busy loops."""
-    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    policy = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # the package's own, of this process
+    environment = {name: value for name, value in os.environ.items() if name not in policy}
     if spins != "package":
         environment["GOMP_SPINCOUNT"] = spins
     busy = [subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True) for _ in range(loops)]

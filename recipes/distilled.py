@@ -43,7 +43,8 @@ def student(name: str, files: Files, folder: Path, **options: Any) -> float:
 def parted(path: Path, folder: Path) -> tuple[Path, Path]:
     """The share --labelled of the rows, drawn by seed 0, and the others."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    with path.open(encoding="utf-8", newline="\n") as file:
+        lines = list(file)
     header = [] if path.suffix == ".jsonl" else [lines.pop(0)]
     random.Random(0).shuffle(lines)
     count = round(arguments.labelled * len(lines))
