@@ -127,7 +127,8 @@ def test_bf16_is_as_close_to_float32_as_the_reference_under_autocast() -> None:
         reference = outputs_and_gradients(model, inputs, positions, quick=False)
     assert mine["hidden"].dtype == torch.bfloat16
     for name, value in exact.items():
-        scale = value.norm() + 1e-6
+        # The keys' biases change no softmax: their gradients are rounding alone, beside those of the queries' biases.
+        scale = exact[name.replace("key.bias", "query.bias")].norm() + 1e-6
         error, allowed = (mine[name] - value).norm() / scale, (reference[name] - value).norm() / scale
         assert error < 2 * allowed + 0.01, f"{name}: {error:.4f}, reference {allowed:.4f}"
 
