@@ -40,17 +40,15 @@ def student(name: str, files: Files, folder: Path, **options: Any) -> float:
     return float(json.loads(kept.read_text())[wanted.metric])
 
 
-def parted(path: Path, folder: Path) -> tuple[Path, Path]:
-    """The share --labelled of the rows, drawn by seed 0, and the others."""
+def parted(name: str, path: Path, folder: Path) -> tuple[Path, Path]:
+    """The share --labelled of a file's rows, drawn by seed 0, and the others."""
     folder.mkdir(parents=True, exist_ok=True)
-    with path.open(encoding="utf-8", newline="\n") as file:
-        lines = list(file)
-    header = [] if path.suffix == ".jsonl" else [lines.pop(0)]
-    random.Random(0).shuffle(lines)
-    count = round(arguments.labelled * len(lines))
+    first, rows = SETS[name].rows(path)
+    random.Random(0).shuffle(rows)
+    count = round(arguments.labelled * len(rows))
     parts = folder / f"labelled{path.suffix}", folder / f"unlabelled{path.suffix}"
-    for part, own in zip(parts, (lines[:count], lines[count:]), strict=True):
-        part.write_text("".join(header + own), encoding="utf-8")
+    for part, own in zip(parts, (rows[:count], rows[count:]), strict=True):
+        part.write_text(first + "".join(own), encoding="utf-8")
     return parts
 
 
@@ -59,15 +57,13 @@ def row(name: str) -> str:
     metric, files = SETS[name].metric, SETS[name].files(arguments.tasks, arguments.models / "data")
     teacher = json.loads((arguments.models / f"{name}-starter-0.json").read_text())["scores"][metric]
     folder = arguments.out / name.replace(" ", "-")
-    rest = None
+    unlabelled = None
     if arguments.labelled < 1:
-        train, rest = parted(files.train, folder)
-        files = replace(files, train=train)
+        train, rest = parted(name, files.train, folder)
+        files, unlabelled = replace(files, train=train), str(rest)
     alone = student(name, files, folder / "alone")
-    teacher_options: dict[str, Any] = {"teachers": (str(arguments.models / f"{name}-model"),)}
-    if rest is not None:
-        teacher_options["unlabelled"] = str(rest)
-    taught = student(name, files, folder / "taught", **teacher_options)
+    teachers = (str(arguments.models / f"{name}-model"),)
+    taught = student(name, files, folder / "taught", teachers=teachers, unlabelled=unlabelled)
     share = f"{(taught - alone) / (teacher - alone):.2f}" if teacher > alone else "no gap"
     return f"| {name} | {metric} | {teacher:.3f} | {alone:.3f} | {taught:.3f} | {share} |"
 

@@ -13,9 +13,7 @@ interrupted one resumes, so a repeated call goes on. `--set` fixes a setting for
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import io
 import json
 import random
 import shutil
@@ -36,34 +34,12 @@ from albert.training.settings import parse_setting
 Settings = dict[str, Any]
 
 
-def units(path: Path, *, header: bool) -> tuple[str, list[str]]:
-    """The beginning of a file (its header, if any), and its rows as they stand: lines, CSV records, or blocks between
-    empty lines.
-    """
-    text = path.read_text(encoding="utf-8-sig")
-    match path.suffix:
-        case ".tsv" | ".jsonl":
-            found = [line + "\n" for line in text.split("\n") if line]
-        case ".csv":
-            found = []
-            for record in csv.reader(io.StringIO(text, newline="")):
-                line = io.StringIO(newline="")
-                csv.writer(line).writerow(record)
-                found.append(line.getvalue())
-        case ".conll" | ".txt":
-            found = [block.strip("\n") + "\n\n" for block in text.split("\n\n") if block.strip()]
-        case other:
-            raise SystemExit(f"{path}: {other} cannot be divided by rows")
-    return (found[0], found[1:]) if header else ("", found)
-
-
 def divided(name: str, wanted: TaskSet) -> Files:
     """Rows for training, for choosing the checkpoint, and for scoring, drawn from the training part by seed 0."""
     work = arguments.out / "data"
     work.mkdir(parents=True, exist_ok=True)
     source = wanted.files(arguments.tasks, work).train
-    numbered = any(str(wanted.options.get(column, "")).isdigit() for column in ("text", "label"))
-    first, rows = units(source, header=source.suffix in (".tsv", ".csv") and not numbered)
+    first, rows = wanted.rows(source)
     random.Random(0).shuffle(rows)
     held = min(arguments.held, len(rows) // 5)
     parts = rows[2 * held :][: arguments.rows], rows[:held], rows[held : 2 * held]

@@ -4,7 +4,7 @@
     python recipes/long_texts.py TASKS                                       all sets and ways; many hours
 
 TASKS is the folder of the task sets. "linear" is a linear SVM on TF-IDF of words and pairs of words, its penalty chosen
-on dev. "beginning" reads --beginning pieces, "windows" reads all by windows of 256, "whole" all up to --length by a
+on dev. "beginning" reads 256 or 512 pieces, "windows" reads all by windows of 256, "whole" all up to --length by a
 model of `albert lengthen`. Each network learns with `--hybrid` and is scored twice, alone and with the linear model on
 words beside it. Checkpoints are chosen on dev; scores are accuracy on test. A finished run is kept in --out and an
 interrupted one resumes, so a repeated call goes on. --table prints what is there.
@@ -30,10 +30,10 @@ import albert
 from albert.export.lengthen import lengthen
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0)  # scikit-learn's C
-SETS: dict[str, tuple[list[Callable[[Path, Path], Files]], float]] = {  # folds and epochs
-    "20 Newsgroups": ([newsgroups], 3),
-    "Hyperpartisan": ([hyperpartisan(fold) for fold in range(10)], 8),
-    "IMDB": ([imdb], 1),
+SETS: dict[str, tuple[list[Callable[[Path, Path], Files]], float, int]] = {  # folds, epochs, pieces of a beginning
+    "20 Newsgroups": ([newsgroups], 3, 512),
+    "Hyperpartisan": ([hyperpartisan(fold) for fold in range(10)], 8, 256),
+    "IMDB": ([imdb], 1, 256),
 }
 WAYS = ("linear", "beginning", "windows", "whole")
 
@@ -53,10 +53,10 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     return [row["text"] for row in rows], [str(row["label"]) for row in rows]
 
 
-def tuned(files: Files, way: str, epochs: float, folder: Path) -> dict[str, float]:
+def tuned(files: Files, way: str, epochs: float, beginning: int, folder: Path) -> dict[str, float]:
     """Accuracy after fine-tuning this way, of the network alone and with words."""
     options: dict[str, Any] = {
-        "beginning": {"max_length": arguments.beginning},
+        "beginning": {"max_length": beginning},
         "windows": {"max_length": 256, "stride": 32},
         "whole": {"max_length": arguments.length},
     }[way]
@@ -89,9 +89,12 @@ def kept(name: str, fold: int, way: str) -> dict[str, float] | None:
     if not path.exists():
         if arguments.table:
             return None
-        made, epochs = SETS[name]
+        made, epochs, beginning = SETS[name]
         files, began = made[fold](arguments.tasks, arguments.out / "data"), time.monotonic()
-        scores = {"accuracy": linear(files)} if way == "linear" else tuned(files, way, epochs, arguments.out / run)
+        if way == "linear":
+            scores = {"accuracy": linear(files)}
+        else:
+            scores = tuned(files, way, epochs, beginning, arguments.out / run)
         path.write_text(json.dumps(scores | {"seconds": time.monotonic() - began}))
         print(f"{run}: {scores}", flush=True)
     found: dict[str, float] = json.loads(path.read_text())
@@ -103,7 +106,6 @@ parser.add_argument("tasks", type=Path)
 parser.add_argument("--only", default=",".join(SETS))
 parser.add_argument("--ways", default=";".join(WAYS))
 parser.add_argument("--folds", type=int, default=10)
-parser.add_argument("--beginning", type=int, default=512, help="pieces of a beginning")
 parser.add_argument("--length", type=int, default=1024, help="pieces of a whole text")
 parser.add_argument("--lr", type=float, default=1.5e-4)
 parser.add_argument("--seed", type=int, default=0)
@@ -118,9 +120,6 @@ for each in arguments.only.split(","):
     for way in arguments.ways.split(";"):
         folds = range(min(arguments.folds, len(SETS[each][0])))
         if runs := [found for fold in folds if (found := kept(each, fold, way))]:
-            accuracy, words, seconds = (
-                statistics.mean(run.get(key, float("nan")) for run in runs)
-                for key in ("accuracy", "with words", "seconds")
-            )
-            beside = "–" if way == "linear" else f"{words:.3f}"
-            print(f"| {each} | {way} | {accuracy:.3f} | {beside} | {len(runs)} | {seconds / 60:.1f} |", flush=True)
+            accuracy, seconds = (statistics.mean(run[key] for run in runs) for key in ("accuracy", "seconds"))
+            words = "–" if way == "linear" else f"{statistics.mean(run['with words'] for run in runs):.3f}"
+            print(f"| {each} | {way} | {accuracy:.3f} | {words} | {len(runs)} | {seconds / 60:.1f} |", flush=True)

@@ -6,6 +6,7 @@ If the parts of a set are not ready for `albert train`, they are made in a worki
 from __future__ import annotations
 
 import csv
+import io
 import json
 import lzma
 import random
@@ -56,6 +57,28 @@ class TaskSet:
     def source(self, path: Path) -> DataSource:
         """A file of the set, read with those of the options that are about data."""
         return DataSource(str(path), **{name: value for name, value in self.options.items() if name not in _CHOSEN})
+
+    def rows(self, path: Path) -> tuple[str, list[str]]:
+        """The beginning of a file of the set (its header, if any), and its rows as they stand: lines, CSV records, or
+        blocks between empty lines.
+        """
+        text = path.read_text(encoding="utf-8-sig")
+        match path.suffix:
+            case ".tsv" | ".jsonl":
+                found = [line + "\n" for line in text.split("\n") if line]
+            case ".csv":
+                found = []
+                for record in csv.reader(io.StringIO(text, newline="")):
+                    line = io.StringIO(newline="")
+                    csv.writer(line).writerow(record)
+                    found.append(line.getvalue())
+            case ".conll" | ".txt":
+                found = [block.strip("\n") + "\n\n" for block in text.split("\n\n") if block.strip()]
+            case other:
+                raise SystemExit(f"{path}: {other} cannot be divided by rows")
+        numbered = any(str(self.options.get(column, "")).isdigit() for column in ("text", "label"))
+        header = path.suffix in (".tsv", ".csv") and not numbered
+        return (found[0], found[1:]) if header else ("", found)
 
     def chosen(self) -> dict[str, Any]:
         """The options of training."""

@@ -228,7 +228,7 @@ class _DevScores:
         writer = Writer(self.model, self.tokenizer, data.task, data.columns, lengths=data.lengths, precision="auto")
         try:
             self.outputs = writer.write(data.dev_examples, self.generation)
-            return {"loss": self._loss(), **self.data.task.score(self.outputs, ())}
+            return {"loss": self._loss(), **data.task.score(self.outputs, ())}
         finally:
             self.model.train()
 

@@ -118,9 +118,9 @@ def attend(
 ) -> Float[Tensor, "batch heads seq head"]:
     """Attention of all heads.
 
-    On a CPU it learns in float32: PyTorch's backward pass takes up to seven times as long in bfloat16 (docs/log.md).
+    On a CPU it learns in float32 under autocast, too: in bfloat16 PyTorch takes 5 times as long (docs/log.md).
     """
-    if query.requires_grad and query.device.type == "cpu" and not dropout:
+    if query.requires_grad and torch.is_autocast_enabled("cpu") and query.device.type == "cpu" and not dropout:
         with torch.autocast("cpu", enabled=False):
             query, keys, values = query.float(), keys.float(), values.float()
             return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
