@@ -92,6 +92,23 @@ def test_evaluation_scores_what_prediction_says(trained: Predictor, folder: Path
     assert scores["f1"] > 0.9
 
 
+@pytest.mark.parametrize("marks", ["auto", "off"])
+def test_capitals_tell_names_from_words(tmp_path: Path, marks: str) -> None:
+    """A rose is a flower, and Rose sings. The vocabulary is in lower case."""
+    lines = [f"{word}\tO\n{name}\t{tag}\n{verb}\tO\n" for word in ("today", "now", "here", "then", "once")
+             for verb in ("sings", "grows", "waits", "falls") for kind in ("rose", "daisy", "lily", "iris", "violet")
+             for name, tag in ((kind, "O"), (kind.title(), "B-person"))]  # fmt: skip
+    random.Random(0).shuffle(lines)
+    (tmp_path / "ner.conll").write_text("\n".join(lines))
+    settings = {**QUICK, "case_marks": marks}
+    model = albert.train(tmp_path / "ner.conll", out=tmp_path / "out", size="tiny", settings=settings, quiet=True)
+    for again in (model, albert.load(tmp_path / "out")):
+        assert isinstance(again, Predictor)
+        name, word = (len(found) for found in again(["now Iris waits", "now iris waits"]))
+        assert (name, word) == (1, 0) if marks == "auto" else name == word
+    assert ("marked by token type 1" in (tmp_path / "out" / "README.md").read_text()) == (marks == "auto")
+
+
 # --- the command line ------------------------------------------------------------------------------------
 
 

@@ -11,9 +11,9 @@
 
 namespace albert::lite {
 
-// Piece i came from the characters [starts[i], ends[i]) of the text.
+// Piece i came from the characters [starts[i], ends[i]) of the text. `capitals` is empty, or 1 for pieces with such.
 struct Pieces {
-  std::vector<int32_t> ids;
+  std::vector<int32_t> ids, capitals;
   std::vector<uint32_t> starts, ends;
 };
 

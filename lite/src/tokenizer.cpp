@@ -4,6 +4,7 @@
 #include <set>
 
 #include "files.h"
+#include "unicode.h"
 
 namespace albert::lite {
 
@@ -58,6 +59,7 @@ Tokenizer::Tokenizer(const std::string& folder, bool plain) {
   const Normalizer normalizer{entries.truth("do_lower_case", true), entries.truth("keep_accents", false),
                               entries.truth("albert_quotes", false)};
   pieces.emplace(read_file(model, uint64_t{1} << 26), normalizer, plain ? Hardening{} : hardening_of(settings, place));
+  case_marks = entries.truth("case_marks", false);
   const auto& first = pieces->vocabulary.pieces;
   for (const std::string& token : added_tokens(folder, settings)) {
     const bool usual = std::any_of(first.begin(), first.begin() + 5, [&](const Piece& p) { return p.text == token; });
@@ -80,12 +82,22 @@ static void add_special(Encoding& made, int32_t id, int32_t type) {
 static void add_pieces(Encoding& made, const Pieces& pieces, size_t from, size_t to, int32_t type) {
   for (size_t at = from; at < to; ++at) {
     made.row.ids.push_back(pieces.ids[at]);
-    made.row.types.push_back(type);
+    made.row.types.push_back(pieces.capitals.empty() ? type : pieces.capitals[at]);
     made.starts.push_back(pieces.starts[at]);
     made.ends.push_back(pieces.ends[at]);
     made.texts.push_back(static_cast<int8_t>(type));
   }
   add_special(made, kSepId, type);
+}
+
+Pieces Tokenizer::pieces_of_single(const std::u32string& text) const {
+  Pieces made = (*pieces)(text);
+  if (!case_marks) return made;
+  for (size_t at = 0; at < made.ids.size(); ++at) {
+    const auto part = std::u32string_view(text).substr(made.starts[at], made.ends[at] - made.starts[at]);
+    made.capitals.push_back(part != lowered(part));
+  }
+  return made;
 }
 
 // How many pieces of each text stay. Pieces are removed one by one from the longer text.
@@ -97,7 +109,8 @@ static std::pair<int64_t, int64_t> kept(int64_t first, int64_t second, int64_t r
 }
 
 Encoding Tokenizer::encode(const std::u32string& text, const std::u32string* pair, int64_t most) const {
-  const Pieces first = (*pieces)(text), second = pair == nullptr ? Pieces() : (*pieces)(*pair);
+  const Pieces first = pair == nullptr ? pieces_of_single(text) : (*pieces)(text);
+  const Pieces second = pair == nullptr ? Pieces() : (*pieces)(*pair);
   const auto size = static_cast<int64_t>(first.ids.size()), other = static_cast<int64_t>(second.ids.size());
   const auto [left, right] = kept(size, other, most - (pair == nullptr ? 2 : 3));
   Encoding made;
@@ -110,7 +123,8 @@ Encoding Tokenizer::encode(const std::u32string& text, const std::u32string* pai
 
 std::vector<Encoding> Tokenizer::windows(const std::u32string& text, const std::u32string* pair, int64_t most,
                                          int64_t stride) const {
-  const Pieces first = (*pieces)(text), second = pair == nullptr ? Pieces() : (*pieces)(*pair);
+  const Pieces first = pair == nullptr ? pieces_of_single(text) : (*pieces)(text);
+  const Pieces second = pair == nullptr ? Pieces() : (*pieces)(*pair);
   const auto size = static_cast<int64_t>(first.ids.size());
   const int64_t fixed = pair == nullptr ? 0 : std::min(size, std::max<int64_t>((most - 3) / 2, 0));
   const Pieces& moving = pair == nullptr ? first : second;

@@ -31,6 +31,12 @@ class Tokenizer {
 
   int64_t most = 512;
   std::optional<PieceEncoder> pieces;
+
+ private:
+  // The pieces of a text that is alone; their types mark capital letters if the model was trained so.
+  Pieces pieces_of_single(const std::u32string& text) const;
+
+  bool case_marks = false;
 };
 
 }  // namespace albert::lite

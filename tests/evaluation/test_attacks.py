@@ -122,7 +122,7 @@ def test_training_and_prediction_read_the_same_pieces(model: Path, tmp_path: Pat
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(rows))
     config = FinetuneConfig(train=DataSource(str(path), max_length=512), dev=str(path), out=tmp_path)
-    data = read_dataset(config, TextConfig().tokenizer(ENGLISH), LossConfig(), TextConfig(), seed=0)
+    data = read_dataset(config, ENGLISH, LossConfig(), TextConfig(), seed=0)
     predictor = Predictor.load(model)
     assert predictor.tokenizer.hardening == Hardening()
     features, _ = predictor.task.features(predictor.tokenizer, data.dev_examples, data.lengths)

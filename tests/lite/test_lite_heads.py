@@ -153,6 +153,21 @@ def test_answers_are_the_package_s(lite: Any, files: Path, tmp_path: Path, task:
     assert model.cut == predictor.cut
 
 
+def test_capitals_are_marked_as_in_the_package(
+    lite: Any, files: Path, tmp_path: Path, tokenizer: AlbertTokenizer
+) -> None:
+    plain, folder = write(tmp_path / "plain", files, "ner"), write(tmp_path / "marked", files, "ner")
+    tokenizer.with_case_marks(True).save(folder)
+    texts = [*TEXTS, "İzmir, ǅ, iPhone, ΣΑΣ und STRASSE", "all small, straße 9"]
+    model, marked = lite.load(plain, precision="fp32"), lite.load(folder, precision="fp32")
+    assert_same_logits(marked, Predictor.load(folder, precision="fp32"), texts)
+    differ = [
+        any((a != b).any() for a, b in zip(*windows, strict=True))
+        for windows in zip(model.logits(texts), marked.logits(texts), strict=True)
+    ]
+    assert differ == [text != text.lower() for text in texts]
+
+
 def test_thresholds_and_fallback(lite: Any, files: Path, tmp_path: Path) -> None:
     extra = {"task": "classification", "max_length": 64, "stride": 8, "fallback": "none", "thresholds": [0.6]}
     for task, more in (

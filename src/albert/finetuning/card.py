@@ -26,6 +26,7 @@ metrics:
 # {name}
 
 """
+_MARKED = "| capital letters | marked by token type 1, which transformers has to be given |\n"
 _RUN = """| training data | {train}, {train_rows:,} rows |
 | evaluation data | {dev}, {dev_rows:,} rows |
 | trained | {steps:,} steps{threads}, seed {seed}, albert-nlp {version} |
@@ -105,7 +106,7 @@ def model_card(
         **_run(network, config, settings, result, data),
         task=stored.task,
         labels=listed(network.id2label, 50),
-        words=_teachers(config) + _words(stored),
+        words=_teachers(config) + _words(stored) + (_MARKED if data.tokenizer.case_marks else ""),
         written="",
         long=data.lengths.rule(),
         calibration=calibration or "the model's own confidence, not calibrated",

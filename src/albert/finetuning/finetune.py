@@ -75,8 +75,10 @@ def finetune(
     defaults = _FROM_SCRATCH if start is None else _defaults(start.config)
     network, settings = _divided({**defaults, **config.settings})
     check_folder(config.out, resume=resume, overwrite=overwrite)
-    tokenizer = settings.text.tokenizer(starting_tokenizer(config, start))
-    data = read_dataset(config, tokenizer, settings.loss, settings.text, seed=settings.loop.seed)
+    data = read_dataset(
+        config, starting_tokenizer(config, start), settings.loss, settings.text, seed=settings.loop.seed
+    )
+    tokenizer = data.tokenizer
     if config.early_exit:
         require_exits(data.task)
     require_words_for(config, data)

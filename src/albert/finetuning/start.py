@@ -40,8 +40,12 @@ def require_same_sizes(start: ModelFolder, settings: Iterable[str]) -> None:
 
 
 def require_token_types(config: AlbertConfig, types: np.ndarray) -> None:
-    """Raises `AlbertError` (bad-config) for pairs of texts if the network has one token type."""
+    """Raises `AlbertError` (bad-config) for pairs and marks of capitals if the network has one token type."""
     if config.type_vocab_size < 2 and types.any():
         raise AlbertError(
-            ErrorKind.CONFIG, "pairs of texts", expected="a network with two token types", got="type_vocab_size 1"
+            ErrorKind.CONFIG,
+            "pairs of texts, or marks of capitals",
+            expected="a network with two token types",
+            got="type_vocab_size 1",
+            hint="--set case_marks=off leaves the marks out",
         )

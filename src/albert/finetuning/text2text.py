@@ -65,7 +65,7 @@ def finetune_text2text(
     sampling = SamplingConfig(**drawn)
     settings = Settings(*(kind(**part) for kind, part in zip(Settings.kinds(), parts, strict=True)))
     check_folder(config.out, resume=resume, overwrite=overwrite)
-    tokenizer = settings.text.tokenizer(starting_tokenizer(config, start))
+    tokenizer = settings.text.tokenizer(starting_tokenizer(config, start), Text2Text())
     shape = _shape(config, start, tokenizer, network, decoder)
     data = read_pairs(config, tokenizer, positions=shape.max_position_embeddings, seed=settings.loop.seed)
     require_token_types(shape, data.train.sources.types)

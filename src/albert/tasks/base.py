@@ -142,8 +142,8 @@ class Task(ABC):
     `metric` is the score that chooses the best checkpoint; higher is better. `metrics` are the alternatives. `points`:
     predictions are places in the text. `placed`: encodings hold the places of pieces, as they do for such. `plural`:
     the name of the predictions if an example may have none or several; otherwise `answer` is the key of the best one.
-    `grouped`: an example's rows share one loss. `lengths` are the defaults of training. `pipeline` is transformers'
-    name for the family.
+    `grouped`: an example's rows share one loss. `case_matters`: capital letters say much about the answer. `lengths`
+    are the defaults of training. `pipeline` is transformers' name for the family.
     """
 
     name: ClassVar[str]
@@ -158,6 +158,7 @@ class Task(ABC):
     plural: ClassVar[str | None] = None
     answer: ClassVar[str] = "label"
     grouped: ClassVar[bool] = False
+    case_matters: ClassVar[bool] = False
     lengths: ClassVar[Lengths] = Lengths()
 
     @abstractmethod

@@ -56,6 +56,7 @@ class EntityRecognition(Task):
     pipeline = "token-classification"
     metric = "f1"
     points = True
+    case_matters = True
     plural = "entities"
     lengths = Lengths(stride=32)
 

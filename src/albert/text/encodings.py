@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -59,17 +60,25 @@ class Tokenizer(ABC):
     """A vocabulary, and the rules that divide texts into its pieces. Offsets are in the original text.
 
     `max_length` is how many pieces a model with this tokenizer reads. With `hardening`, hostile text is made readable
-    first.
+    first. With `case_marks`, token type 1 marks the pieces of a single text that are written with capital letters:
+    a vocabulary in lower case loses them else.
     """
 
     vocabulary: list[str]
     special: Specials
     max_length: int
     hardening: Hardening | None
+    case_marks: bool = False
 
     @abstractmethod
     def with_hardening(self, hardening: Hardening | None) -> Self:
         """The same tokenizer with this hardening; None for none."""
+
+    def with_case_marks(self, case_marks: bool) -> Self:
+        """The same tokenizer, which marks capital letters or does not."""
+        other = copy.copy(self)
+        other.case_marks = case_marks
+        return other
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
@@ -162,9 +171,18 @@ class Tokenizer(ABC):
         flat: list[str] = []
         for item in items:
             flat.extend((item,) if isinstance(item, str) else item)
-        pieces = iter(self.pieces(flat) if offsets else map(Pieces, self.ids(flat)))
+        pieces = iter(self.pieces(flat) if offsets or self.case_marks else map(Pieces, self.ids(flat)))
         for item in items:
-            yield next(pieces), None if isinstance(item, str) else next(pieces)
+            if not isinstance(item, str):
+                yield next(pieces), next(pieces)
+            else:
+                yield _marked(next(pieces), item) if self.case_marks else next(pieces), None
+
+
+def _marked(pieces: Pieces, text: str) -> Pieces:
+    """The pieces with marks at those whose part of the text has capital letters."""
+    parts = [text[start:end] for start, end in pieces.offsets.tolist()]
+    return replace(pieces, capitals=np.asarray([part != part.lower() for part in parts], np.int64))
 
 
 def _cut(
@@ -230,13 +248,16 @@ def _kept_lengths(lengths: tuple[int, int], room: int, truncation: Truncation) -
 
 
 def _slice(pieces: Pieces, start: int, end: int) -> Pieces:
-    return Pieces(pieces.ids[start:end], pieces.offsets[start:end], pieces.word_ids[start:end])
+    return Pieces(*(part[start:end] for part in (pieces.ids, pieces.offsets, pieces.word_ids, pieces.capitals)))
 
 
 def _join(
     special: Specials, first: Pieces, second: Pieces | None, *, placed: bool, cut: int = 0, window: int = 0
 ) -> Encoding:
-    """[CLS] first [SEP], then second [SEP] with token type 1. `placed` asks for offsets and words, too."""
+    """[CLS] first [SEP], then second [SEP] with token type 1. `placed` asks for offsets and words, too.
+
+    The pieces of a single text have its capitals as types, where they are marked.
+    """
     ids: list[int] = [special.cls]
     types: list[int] = [0]
     offsets: list[tuple[int, int]] = [(0, 0)] * placed
@@ -247,7 +268,7 @@ def _join(
             continue
         count = len(pieces)
         ids += [*pieces.ids.tolist(), special.sep]
-        types += [index] * (count + 1)
+        types += [*(pieces.capitals.tolist() or [index] * count), index]
         if placed:
             offsets += [*map(tuple, pieces.offsets.tolist()), (0, 0)]
             words += [*pieces.word_ids.tolist(), None]
@@ -281,6 +302,7 @@ class _Switches:
     tokenize_chinese_chars: bool | None = None
     split_special_tokens: bool | None = None
     hardening_whole_words: bool | None = None
+    case_marks: bool | None = None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

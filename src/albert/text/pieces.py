@@ -33,12 +33,13 @@ _WORTH_THREADS = 16_384
 class Pieces:
     """One text's pieces: ids, [start, end) offsets in the original text, and the index of each piece's word.
 
-    Pieces with ids only have neither offsets nor words.
+    Pieces with ids only have neither offsets nor words. `capitals` is there where a tokenizer marks them.
     """
 
     ids: np.ndarray  # [n]
     offsets: np.ndarray = field(default_factory=partial(np.zeros, (0, 2), np.int64))  # [n, 2]
     word_ids: np.ndarray = field(default_factory=partial(np.zeros, 0, np.int64))  # [n]
+    capitals: np.ndarray = field(default_factory=partial(np.zeros, 0, np.int64))  # [n], 1 for pieces with capitals
 
     def __len__(self) -> int:
         return len(self.ids)

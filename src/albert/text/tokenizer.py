@@ -101,7 +101,7 @@ class AlbertTokenizer(Tokenizer):
         plain = cls(model, normalizer=normalizer, max_length=length, hardening=hardening)
         ids = {piece: token for token, piece in enumerate(plain.vocabulary)}
         added = [token for token in added_tokens(folder, files, ids) if token.content not in plain.vocabulary[:5]]
-        return plain.with_added(added)
+        return plain.with_added(added).with_case_marks(bool(settings.get("case_marks", False)))
 
     def with_added(self, added: Sequence[AddedToken]) -> Self:
         """The same tokenizer with these tokens in addition to its pieces."""
@@ -121,9 +121,10 @@ class AlbertTokenizer(Tokenizer):
         """The same tokenizer with this hardening; None for none."""
         if hardening == self.hardening:
             return self
-        return type(self)(
+        other = type(self)(
             self.model, normalizer=self.normalizer, max_length=self.max_length, hardening=hardening, added=self.added
         )
+        return other.with_case_marks(self.case_marks)
 
     def save(self, folder: str | Path) -> None:
         """Writes `spiece.model`, `tokenizer.json` (for transformers) and `tokenizer_config.json`."""
@@ -153,6 +154,7 @@ class AlbertTokenizer(Tokenizer):
                 "albert_quotes": self.normalizer.quotes,
                 "model_max_length": self.max_length,
                 **({} if self.hardening is None else self.hardening.to_dict()),
+                **({"case_marks": True} if self.case_marks else {}),
                 # transformers leaves token_type_ids out unless told (transformers#48128)
                 "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
                 **specials,

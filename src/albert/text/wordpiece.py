@@ -102,7 +102,7 @@ class WordPieceTokenizer(Tokenizer):
             max_length=length if isinstance(length, int) and 0 < length <= 65_536 else 512,
             hardening=hardening_of(settings, str(folder / "tokenizer_config.json")),
             split_specials=bool(settings.get("split_special_tokens", False)),
-        )
+        ).with_case_marks(bool(settings.get("case_marks", False)))
 
     def with_hardening(self, hardening: Hardening | None) -> Self:
         """The same tokenizer with this hardening; None for none."""
@@ -114,7 +114,7 @@ class WordPieceTokenizer(Tokenizer):
             max_length=self.max_length,
             hardening=hardening,
             split_specials=self.split_specials,
-        )
+        ).with_case_marks(self.case_marks)
 
     def save(self, folder: str | Path) -> None:
         """Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, which transformers reads, too."""
@@ -140,6 +140,7 @@ class WordPieceTokenizer(Tokenizer):
                 "model_max_length": self.max_length,
                 **({"split_special_tokens": True} if self.split_specials else {}),
                 **({} if self.hardening is None else self.hardening.to_dict()),
+                **({"case_marks": True} if self.case_marks else {}),
                 **{f"{kind}_token": name for kind, name in self.names.items()},
             },
         )

@@ -29,7 +29,15 @@ _OF_TRAIN = {
     ("albert", "extra", "columns", "choices"): "--choices",
 }
 _MADE = {"label2id", "architectures"}  # result from other keys
-_ENCODING = {"max_length", "stride", "seed", "init", "hardening", "attack_rate"}  # change rows by themselves
+_ENCODING = {
+    "max_length",
+    "stride",
+    "seed",
+    "init",
+    "hardening",
+    "case_marks",
+    "attack_rate",
+}  # change rows by themselves
 _ABSENT = object()
 
 
