@@ -182,5 +182,6 @@ def test_attacked_training_texts_are_a_function_of_seed_and_index() -> None:
 
 
 def test_hardening_can_be_left_out_of_training() -> None:
-    assert TextConfig(hardening=False).tokenizer(ENGLISH.with_hardening(Hardening())).hardening is None
-    assert TextConfig(whole_words=True).tokenizer(ENGLISH).hardening == Hardening(whole_words=True)
+    task, hardened = task_named("classification"), ENGLISH.with_hardening(Hardening())
+    assert TextConfig(hardening=False).tokenizer(hardened, task).hardening is None
+    assert TextConfig(whole_words=True).tokenizer(ENGLISH, task).hardening == Hardening(whole_words=True)
