@@ -27,7 +27,6 @@ NETWORK = {"hidden_size": 128, "embedding_size": 64, "intermediate_size": 256, "
            "num_hidden_layers": 3, "max_position_embeddings": 64}  # fmt: skip
 SETTINGS = {"epochs": 20.0, "batch_size": 64, "optimizer": "muon", "lr": 2e-3, "warmup": 0.05, "label_smoothing": 0.0,
             "patience": 0}  # fmt: skip
-
 PIECES = {"simple": 68, "length": 68, "jump": 67}  # the most that the texts give
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
