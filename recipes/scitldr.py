@@ -1,6 +1,6 @@
 """SciTLDR: one sentence for an abstract, written by a model that starts from the starter.
 
-    python recipes/scitldr.py TASKS/scitldr --out runs/scitldr          about 40 minutes of one core
+    python recipes/scitldr.py TASKS/scitldr --out runs/scitldr          about 36 minutes of one core
 
 The model first learns to copy: sentences of the training abstracts, from which about one word in seven is missing,
 are to be written whole. Then it learns to make the summary from the three sentences that `albert summarize` chooses.
@@ -86,7 +86,7 @@ rows = jsonl_rows(chosen("test"))
 written = Writer.load(model).writing(beam=4, no_repeat_ngram=3)([row["source"] for row in rows])
 scorer = RougeScorer(list(NAMES), use_stemmer=True)
 scores = [
-    [max(scorer.score(target, said[0]["text"])[name].fmeasure for target in row["targets"]) for name in NAMES]
+    [max(scorer.score(target, said["text"])[name].fmeasure for target in row["targets"]) for name in NAMES]
     for row, said in zip(rows, written, strict=True)
 ]
 means = [statistics.mean(column) for column in zip(*scores, strict=True)]
