@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import albert
+from albert.export.lengthen import lengthen
 from albert.predict.predictor import Predictor
 from conftest import ROOT, Albert
 
@@ -65,6 +66,15 @@ def test_it_learns_names_and_where_they_stand(trained: Predictor) -> None:
     assert [(p["entity_group"], p["word"]) for p in found] == [("place", "New York"), ("person", "Alan Turing")]
     assert all(text[p["start"] : p["end"]] == p["word"] and 0.5 < p["score"] <= 1 for p in found)
     assert trained([text, "so it goes"]) == [found, []]
+
+
+def test_with_attention_windows_capitals_are_no_question(folder: Path, tmp_path: Path) -> None:
+    lengthen("starter", tmp_path / "long", to=600)
+    model = albert.train(
+        folder / "ner.conll", out=tmp_path / "out", init=tmp_path / "long", settings={"steps": 1}, quiet=True
+    )
+    assert model.tokenizer.case_marks
+    assert not model.config.global_question
 
 
 def test_saved_and_loaded_it_says_the_same(trained: Predictor, folder: Path) -> None:

@@ -48,6 +48,12 @@ def test_a_text_within_the_window_gets_the_same_answer(short: Path, tmp_path: Pa
     np.testing.assert_allclose(np.stack(after), np.stack(before), atol=1e-5)
 
 
+def test_marks_of_capitals_are_no_question(short: Path, tmp_path: Path) -> None:
+    open_tokenizer(short).with_case_marks(True).save(short)
+    lengthen(short, tmp_path / "long", to=100, window=8)
+    assert not load_model(tmp_path / "long").config.global_question
+
+
 def test_positions_are_repeated_and_all_of_them_are_read(short: Path, tmp_path: Path) -> None:
     lengthen(short, tmp_path / "long", to=100, window=8)
     long = load_model(tmp_path / "long")

@@ -70,6 +70,8 @@ def lengthen(
         table = encoder.embeddings.position.weight.detach()
         longer = table[torch.arange(to) % before]
         encoder.embeddings.position = nn.Embedding.from_pretrained(longer, freeze=False)
+        if tokenizer.case_marks:  # types are those of capitals, not of a question and a text
+            config = config.with_(global_question=False)
         model.config = encoder.config = config.with_(id2label=model.config.id2label)
         tokenizer.max_length = to
         write_form(model, tokenizer, folder.path, path)

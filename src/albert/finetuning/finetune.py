@@ -185,6 +185,8 @@ def _build_model(
             fallback=config.fallback,
         ).extra(),
     }
+    if start is not None and start.config.attention_window is not None and tokenizer.case_marks:
+        described["global_question"] = False  # the types are those of capitals, not of a question and a text
     if start is None:
         assert config.size is not None
         pieces = {"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.special.pad}
