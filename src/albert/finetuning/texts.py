@@ -25,7 +25,7 @@ class TextConfig:
 
     `case_marks` ("on", "off") is that of `Tokenizer`; "auto" marks capitals for entities if the vocabulary loses them.
     `attack_rate` is the share of training texts that are attacked, each with up to five perturbations of one kind,
-    leetspeak included. Raises `AlbertError` (bad-config) for a rate outside 0..1.
+    leetspeak included. Raises `AlbertError` (bad-config) for a rate outside 0..1, or other `case_marks`.
     """
 
     hardening: bool = True

@@ -60,8 +60,8 @@ class Tokenizer(ABC):
     """A vocabulary, and the rules that divide texts into its pieces. Offsets are in the original text.
 
     `max_length` is how many pieces a model with this tokenizer reads. With `hardening`, hostile text is made readable
-    first. With `case_marks`, token type 1 marks the pieces of a single text that are written with capital letters:
-    a vocabulary in lower case loses them else.
+    first. With `case_marks`, token type 1 marks the pieces of a single text that are written with capital letters,
+    which a vocabulary in lower case would lose.
     """
 
     vocabulary: list[str]

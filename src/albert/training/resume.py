@@ -29,15 +29,8 @@ _OF_TRAIN = {
     ("albert", "extra", "columns", "choices"): "--choices",
 }
 _MADE = {"label2id", "architectures"}  # result from other keys
-_ENCODING = {
-    "max_length",
-    "stride",
-    "seed",
-    "init",
-    "hardening",
-    "case_marks",
-    "attack_rate",
-}  # change rows by themselves
+# What changes rows by itself.
+_ENCODING = {"max_length", "stride", "seed", "init", "hardening", "case_marks", "attack_rate"}
 _ABSENT = object()
 
 
