@@ -1,6 +1,6 @@
 """SciTLDR: one sentence for an abstract, written by a model that starts from the starter.
 
-    python recipes/scitldr.py TASKS/scitldr --out runs/scitldr          about 36 minutes of one core
+    python recipes/scitldr.py TASKS/scitldr --out runs/scitldr          about 40 minutes of one core
 
 The model first learns to copy: sentences of the training abstracts, from which about one word in seven is missing,
 are to be written whole. Then it learns to make the summary from the three sentences that `albert summarize` chooses.
@@ -60,11 +60,14 @@ def chosen(part: str) -> Path:
     return path
 
 
-def learned(train: Path, dev: Path, name: str, settings: dict[str, Any], **options: Any) -> Path:
+def learned(
+    train: Path, dev: Path, name: str, settings: dict[str, Any], *, targets: str, init: str = "starter"
+) -> Path:
     """The folder of a model that writes."""
     config = FinetuneConfig(
-        train=DataSource(str(train), task="text2text", **options.pop("columns")), dev=str(dev),
-        out=arguments.out / name, metric="rouge_l", settings={**settings, "seed": arguments.seed}, **options,
+        train=DataSource(str(train), task="text2text", text="source", label=targets), dev=str(dev),
+        out=arguments.out / name, metric="rouge_l", settings={**settings, "seed": arguments.seed},
+        init=init,
     )  # fmt: skip
     return finetune(config, resume=True, progress=ConsoleProgress()).folder
 
@@ -77,10 +80,8 @@ arguments = parser.parse_args()
 
 rng = random.Random(0)
 parts = [write_rows(arguments.out / f"copy-{part}.jsonl", copied(part, rng)) for part in ("train", "dev")]
-copier = learned(*parts, "copy", COPYING, columns={"text": "source", "label": "target"})
-model = learned(
-    chosen("train"), chosen("dev"), "model", WRITING, columns={"text": "source", "label": "targets"}, init=str(copier)
-)
+copier = learned(*parts, "copy", COPYING, targets="target")
+model = learned(chosen("train"), chosen("dev"), "model", WRITING, targets="targets", init=str(copier))
 
 rows = jsonl_rows(chosen("test"))
 written = Writer.load(model).writing(beam=4, no_repeat_ngram=3)([row["source"] for row in rows])
