@@ -3,10 +3,10 @@
     python recipes/hybrid.py TASKS --models runs/results --only "RTE,MRPC"        minutes each
     python recipes/hybrid.py TASKS --models runs/results --only "AG News" --cascade
 
-TASKS is the folder of the task sets, --models that of `recipes/results.py`, whose model of each set is read as it is.
-The linear model learns the training rows. What each counts is learned on dev and scored on test. Where dev is the test
-part (GLUE), each fifth is scored by what was learned on the other four. "linear" is the new linear model alone, and
-"baseline" that of `baselines.py`, as far as --models has it.
+TASKS is the folder of the task sets, --models that of `recipes/results.py`, whose model of each set with this --seed is
+read as it is. The linear model learns the training rows. What each counts is learned on dev and scored on test. Where
+dev is the test part (GLUE), each fifth is scored by what was learned on the other four. "linear" is the new linear
+model alone, and "baseline" that of `baselines.py`, as far as --models has it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from baselines import examples_of, ranked
-from tasksets import SETS, TaskSet
+from tasksets import SETS, TaskSet, model_name
 
 from albert.data.examples import Example, read_examples
 from albert.data.sources import Problems
@@ -50,7 +50,7 @@ def scores_of(
 def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
     """Every figure of a set."""
     files = wanted.files(arguments.tasks, arguments.models / "data")
-    predictor = Predictor.load(arguments.models / f"{name}-model", cascade=False)
+    predictor = Predictor.load(arguments.models / model_name(name, arguments.seed), cascade=False)
     task, labels = predictor.task, predictor.labels
     _, train, _ = examples_of(wanted, files)
     parts = {"dev": rows(predictor, files.dev), "test": rows(predictor, files.test)}
@@ -163,6 +163,7 @@ if __name__ == "__main__":
     parser.add_argument("tasks", type=Path)
     parser.add_argument("--models", type=Path, default=Path("runs/results"))
     parser.add_argument("--only", required=True, help="names of sets, with commas between")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cascade", action="store_true")
     parser.add_argument("--budget", type=float, default=0.003)
     parser.add_argument("--out", type=Path, default=Path("runs/hybrid"))
@@ -174,7 +175,8 @@ if __name__ == "__main__":
     arguments.out.mkdir(parents=True, exist_ok=True)
     for each in arguments.only.split(","):
         result = measured(each, SETS[each])
-        (arguments.out / f"{each}{'-cascade' if arguments.cascade else ''}.json").write_text(json.dumps(result))
+        kept = f"{model_name(each, arguments.seed)}{'-cascade' if arguments.cascade else ''}.json"
+        (arguments.out / kept).write_text(json.dumps(result))
         print(line(each, result), flush=True)
         if arguments.cascade:
             print(json.dumps({key: value for key, value in result.items() if " " in key}), flush=True)

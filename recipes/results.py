@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from baselines import BASELINES, examples_of, ranked
 from sklearn.metrics import precision_recall_fscore_support
-from tasksets import SETS, Files, TaskSet
+from tasksets import SETS, Files, TaskSet, model_name
 
 from albert.config import AlbertConfig
 from albert.data.examples import Example, guess_columns, read_examples
@@ -39,13 +39,13 @@ from albert.training.progress import ConsoleProgress
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     """One fine-tuning with its score."""
     wanted, began = SETS[name], time.monotonic()
-    start = str(model_of(wanted.start)) if wanted.start else "starter"
+    start = str(arguments.out / model_name(wanted.start)) if wanted.start else "starter"
     network = AlbertConfig.load(model_folder("starter"))
     shape = {
         "hidden_size": network.hidden_size, "num_hidden_layers": network.num_hidden_layers,
         "num_attention_heads": network.num_attention_heads, "intermediate_size": network.intermediate_size,
     }  # fmt: skip
-    folder = model_of(name) if (side, seed) == ("starter", 0) else arguments.out / f"{name}-{side}-{seed}"
+    folder = arguments.out / (model_name(name, seed) if side == "starter" else f"{name}-{side}-{seed}")
     if side == "starter":
         config = wanted.training(files, folder, seed, {}, init=start)
     else:
@@ -66,7 +66,7 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
                   for found in predictor.predict(test, DecodeOptions(top_k=None))]  # fmt: skip
         scores = ranked(likely, test, "1")
     majority = evaluation.baseline if evaluation.metric == wanted.metric else None
-    if folder != model_of(name):
+    if side == "scratch":
         shutil.rmtree(folder)
     return {"scores": scores, "majority": majority, "seconds": seconds}
 
@@ -75,11 +75,6 @@ def of_label(label: str, gold: list[str], said: list[str]) -> dict[str, float]:
     """The scores of one label."""
     precision, recall, f1, _ = precision_recall_fscore_support(gold, said, labels=[label], average="micro")
     return {f"{label} precision": float(precision), f"{label} recall": float(recall), f"{label} f1": float(f1)}
-
-
-def model_of(name: str) -> Path:
-    """The set's first model, from which others may start."""
-    return Path(arguments.out / f"{name}-model")
 
 
 def examples(predictor: Predictor, path: Path) -> list[Example]:

@@ -93,6 +93,11 @@ class TaskSet:
         )  # fmt: skip
 
 
+def model_name(name: str, seed: int = 0) -> str:
+    """The folder that `results.py` gives a set's model of this seed."""
+    return f"{name}-model{f'-{seed}' if seed else ''}"
+
+
 # --- making parts ----------------------------------------------------------------------------------------
 
 
