@@ -65,19 +65,24 @@ def marian_flop(beam: int) -> float:
     return flop_of(beam, output=HIDDEN * PIECES, mapping=0, cross_blocks=LAYERS)
 
 
-def ours(ids: torch.Tensor, precision: str) -> Arm:
-    """`precision` may be "reference": the network without kernels."""
+def network(pieces: int, **settings: Any) -> AlbertForText2Text:
+    """Ours, with drawn weights."""
     config = AlbertConfig(
         hidden_size=HIDDEN, embedding_size=EMBEDDING, intermediate_size=INNER, num_attention_heads=HEADS,
-        num_hidden_layers=LAYERS, vocab_size=PIECES, max_position_embeddings=128, decoder=DecoderConfig(),
+        num_hidden_layers=LAYERS, vocab_size=pieces, max_position_embeddings=128, decoder=DecoderConfig(), **settings,
     )  # fmt: skip
-    model = AlbertForText2Text(config, generator=torch.Generator().manual_seed(0)).eval()
-    network: Any = model if precision == "reference" else fast_writing(model, precision)  # type: ignore[arg-type]
+    return AlbertForText2Text(config, generator=torch.Generator().manual_seed(0)).eval()
+
+
+def ours(ids: torch.Tensor, precision: str) -> Arm:
+    """`precision` may be "reference": the network without kernels."""
+    model = network(PIECES)
+    form: Any = model if precision == "reference" else fast_writing(model, precision)  # type: ignore[arg-type]
     mask, types = torch.ones_like(ids), torch.zeros_like(ids)
 
     def write(beam: int) -> object:
         options = GenerationOptions(beam=beam, min_length=TARGET, max_length=TARGET)
-        return begin(network, ids, mask, types, alphabet=Alphabet(2, END, (0, 1, 2, 4)), options=options).run()
+        return begin(form, ids, mask, types, alphabet=Alphabet(2, END, (0, 1, 2, 4)), options=options).run()
 
     return Arm(write, ours_flop)
 

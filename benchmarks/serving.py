@@ -31,7 +31,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,12 @@ import torch
 from texts import texts_of
 
 from albert.compute.precision import has_bf16
-from albert.compute.quantized import INT8, save_ranges
+from albert.compute.quantized import save_ranges
 from albert.config import AlbertConfig
 from albert.data.batches import Features
 from albert.engine import calibrate
 from albert.model import AlbertForTask, save_model
+from albert.storage.files import INT8
 from albert.text.tokenizer import AlbertTokenizer
 
 SHAPES = {
@@ -105,18 +106,21 @@ class Phase:
 
 
 class Connections:
-    """Kept open and handed out one at a time."""
+    """Kept open and handed out one at a time. They ask `path`, with `options` beside the text."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, path: str = "/predict", options: Mapping[str, Any] | None = None) -> None:
         self.port = port
+        self.path = path
+        self.options = options or {}
         self.free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.open = 0
 
     async def ask(self, text: str) -> int:
         """The status; 0 when the connection fails."""
-        raw = json.dumps({"inputs": text}).encode()
+        raw = json.dumps({"inputs": text, **self.options}).encode()
         head = (
-            f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(raw)}"
         )
         self.open += 1
         try:
@@ -135,9 +139,9 @@ class Connections:
         return int(answer.split(maxsplit=2)[1])
 
 
-async def closed(port: int, texts: list[str], clients: int, seconds: float) -> Phase:
+async def closed(connections: Connections, texts: list[str], clients: int, seconds: float) -> Phase:
     """Clients that ask again as soon as they are answered, and after a moment when they are refused."""
-    phase, connections = Phase(f"closed, {clients}"), Connections(port)
+    phase = Phase(f"closed, {clients}")
     begun = time.perf_counter()
 
     async def client(number: int) -> None:
@@ -222,8 +226,8 @@ def measure(process: int, port: int, texts: list[str], seconds: float, deadline:
         phase.processor = processor_seconds(process) - before
         return phase
 
-    asyncio.run(closed(port, texts, 8, 1.0))
-    found = [during(closed(port, texts, clients, seconds)) for clients in CLIENTS]
+    asyncio.run(closed(Connections(port), texts, 8, 1.0))
+    found = [during(closed(Connections(port), texts, clients, seconds)) for clients in CLIENTS]
     best = max(len(phase.latencies) / phase.seconds for phase in found)
     for share in (0.5, 0.8, OVERLOAD):
         found.append(during(opened(port, texts, share * best, seconds, f"open, {share:g} of its best")))
@@ -290,4 +294,5 @@ def show(arm: str, phases: list[dict[str, Any]]) -> None:
         print("| " + " | ".join([*cells, str(phase["statuses"])]) + " |", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
