@@ -98,8 +98,8 @@ def measure(name: str, questions: list[Question], search: Callable[[str], list[s
 def by_ranks(kb: albert.Index, query: str) -> list[str]:
     """Words and vectors by the sum of 1 / (60 + rank), as many do it (Cormack, Clarke and Buettcher 2009)."""
     scores: dict[str, float] = {}
-    for off in ("vectors", "words"):
-        for rank, hit in enumerate(kb.search(query, top_k=100, **{off: False}), 1):
+    for words in (True, False):
+        for rank, hit in enumerate(kb.search(query, top_k=100, words=words, vectors=not words), 1):
             scores[hit.text] = scores.get(hit.text, 0.0) + 1 / (60 + rank)
     return sorted(scores, key=lambda text: -scores[text])[: max(DEPTHS)]
 

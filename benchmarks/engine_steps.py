@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -129,7 +130,7 @@ def seconds(model: PackedModel, work: list[Packed]) -> float:
 def measure(config: AlbertConfig) -> None:
     model = AlbertForTask(config, "sequence_classification", generator=torch.Generator().manual_seed(0)).eval()
     real, padded = batches(), batches(padded=True)
-    best = "bf16" if has_bf16("cpu") else "fp32"
+    best: Literal["fp32", "bf16"] = "bf16" if has_bf16("cpu") else "fp32"
     without_kernel = change(PackedModel(model, best))
     without_kernel.compiled = None
     ours, one_call = "products of our own", "all in one call"
@@ -202,7 +203,7 @@ def main() -> None:
     if arguments.memory:
         shape, keep = arguments.memory
         if keep == "0":
-            packed.keep_freed_memory = lambda: None
+            packed.keep_freed_memory = cache(lambda: False)
         model = AlbertForTask(SHAPES[shape], "sequence_classification").eval()
         one, work = PackedModel(model, "bf16" if has_bf16("cpu") else "fp32"), batches()
         print(statistics.median([seconds(one, work) for _ in range(ROUNDS)][1:]))

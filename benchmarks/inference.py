@@ -37,7 +37,7 @@ from albert.engine import Engine, calibrate
 from albert.machine.memory import keep_freed_memory
 from albert.model import AlbertForTask, save_model
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "base": {"size": "base"},
     "starter": {"size": "mini", "vocab_size": 16_000, "num_hidden_layers": 6},
 }

@@ -33,7 +33,7 @@ from albert.model import AlbertForTask, save_model  # noqa: E402
 from albert.predict.predictor import Predictor  # noqa: E402
 from albert.text.tokenizer import AlbertTokenizer  # noqa: E402
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "starter": {"hidden_size": 384, "num_hidden_layers": 6, "num_hidden_groups": 3, "intermediate_size": 1536,
                 "num_attention_heads": 12, "hidden_act": "gelu"},
     "base": {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072, "num_attention_heads": 12},
@@ -81,7 +81,15 @@ def compare(folder: Path, precision: str, rounds: int) -> None:
               f"{ours.about['instructions']}, scores within {apart:.1e}")  # fmt: skip
 
 
-def agree(folder: Path, precisions: list[str], given: list[str | tuple[str, ...]]) -> None:
+def read(line: str) -> str | tuple[str, str]:
+    """A text or, with a tab, a pair."""
+    if "\t" not in line:
+        return line
+    first, second = line.split("\t")
+    return first, second
+
+
+def agree(folder: Path, precisions: list[str], given: list[str | tuple[str, str]]) -> None:
     """Prints how many answers differ and how far scores are apart: from the engine, and the engine from float32."""
     exact: list[Any] = []
     for precision in precisions:
@@ -121,8 +129,8 @@ def main() -> None:
         folder = arguments.model or write_model(Path(temporary) / "model", arguments.shape)
         precisions = ["fp32", "bf16", *(["int8"] if (folder / "int8.safetensors").exists() else [])]
         if arguments.texts:
-            lines = [line.split("\t") for line in arguments.texts.read_text(encoding="utf-8").split("\n")]
-            agree(folder, precisions, [tuple(line) if len(line) > 1 else line[0] for line in lines if line != [""]])
+            lines = arguments.texts.read_text(encoding="utf-8").split("\n")
+            agree(folder, precisions, [read(line) for line in lines if line])
             return
         ten = "\n".join(texts(10)).encode()
         cold = str(Path(__file__).with_name("lite_cold.py"))

@@ -49,7 +49,7 @@ from albert.model import AlbertForTask, save_model
 from albert.storage.files import INT8
 from albert.text.tokenizer import AlbertTokenizer
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "starter": {"size": "mini", "num_hidden_layers": 6},
     "base": {"size": "base"},
 }

@@ -35,8 +35,10 @@ from albert.model import AlbertForTask, save_model
 from albert.text.tokenizer import AlbertTokenizer
 
 ROOT = Path(__file__).parents[1]
-SHAPE = {"hidden_size": 384, "num_hidden_layers": 6, "num_hidden_groups": 3, "intermediate_size": 1536,
-         "num_attention_heads": 12, "hidden_act": "gelu", "embedding_size": 128}  # fmt: skip
+SHAPE: dict[str, Any] = {
+    "hidden_size": 384, "num_hidden_layers": 6, "num_hidden_groups": 3, "intermediate_size": 1536,
+    "num_attention_heads": 12, "hidden_act": "gelu", "embedding_size": 128,
+}  # fmt: skip
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ROUNDS, TEXTS = 8, 64
 
@@ -122,9 +124,9 @@ def measure(site: Path, given: list[str]) -> None:
         page.evaluate(_ASK, given)
         before = processor(browser)
         rates = [len(given) / page.evaluate(_ASK, given) for _ in range(ROUNDS)]
-        own = ROUNDS * len(given) / (processor(browser) - before)
+        rate = ROUNDS * len(given) / (processor(browser) - before)
         print(f"{len(given)} texts of {pieces:.0f} pieces each: {statistics.median(rates):.0f} texts/s (median of "
-              f"{ROUNDS}, best {max(rates):.0f}), {own:.0f} per second of processor time")  # fmt: skip
+              f"{ROUNDS}, best {max(rates):.0f}), {rate:.0f} per second of processor time")  # fmt: skip
         browser.close()
 
 

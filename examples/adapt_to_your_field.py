@@ -18,10 +18,10 @@ from albert.corpus.shards import open_corpus
 from albert.hub import model_folder
 from albert.model.checkpoint import load_model
 from albert.pretraining.instances import InstanceConfig
-from albert.pretraining.masking import word_starts
 from albert.pretraining.pretrain import PretrainConfig, held_out_scores, pretrain
 from albert.pretraining.source import MaskingConfig, PretrainingSource
 from albert.text.tokenizer import AlbertTokenizer
+from albert.text.words import word_starts
 from albert.training.progress import ConsoleProgress
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,16 +33,16 @@ arguments = parser.parse_args()
 
 shards, adapted = arguments.out / "shards", arguments.out / "model"
 prepare(PrepareConfig(tuple(arguments.texts), shards, vocabulary=str(model_folder(arguments.init)), deduplicate=True))
-instances = {"held_out": 0.02}
+held_out = 0.02
 config = PretrainConfig(
     shards=shards, out=adapted, init=arguments.init,
-    settings={**instances, "steps": arguments.steps, "batch_size": 32, "lr": 3e-4, "evals_per_epoch": 1},
+    settings={"held_out": held_out, "steps": arguments.steps, "batch_size": 32, "lr": 3e-4, "evals_per_epoch": 1},
 )  # fmt: skip
 pretrain(config, resume=True, progress=ConsoleProgress())
 
 tokenizer = AlbertTokenizer.from_pretrained(shards)
 source = PretrainingSource(
-    open_corpus(shards), word_starts(tokenizer.vocabulary), InstanceConfig(**instances), MaskingConfig(),
+    open_corpus(shards), word_starts(tokenizer.vocabulary), InstanceConfig(held_out=held_out), MaskingConfig(),
     batch_size=32, max_tokens=8192, seed=0,
 )  # fmt: skip
 batches = source.held_out(1024)

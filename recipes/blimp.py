@@ -27,6 +27,7 @@ import torch
 
 from albert.evaluation.likelihood import pseudo_log_likelihoods
 from albert.predict.pretrained import PretrainedModel
+from albert.text.tokenizer import AlbertTokenizer
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def read(path: Path, rows: int | None = None) -> dict[str, Test]:
 def accuracies(model: PretrainedModel, tests: dict[str, Test], *, within_word: bool = False) -> dict[str, float]:
     """The share of pairs in which the good sentence has the higher likelihood, per test."""
     texts = [text for test in tests.values() for pair in test.pairs for text in pair]
+    assert isinstance(model.tokenizer, AlbertTokenizer)
     likelihoods = pseudo_log_likelihoods(model.model, model.tokenizer, texts, within_word=within_word)
     good, bad = likelihoods.reshape(-1, 2).T
     wins = iter((good > bad) + (good == bad) / 2)

@@ -79,6 +79,7 @@ for row in rows:
 rows = random.Random(0).sample(rows, min(arguments.questions, len(rows)))
 loaded = albert.load(arguments.reader)
 assert isinstance(loaded, Predictor)
+reader = loaded
 
 
 def way_named(name: str) -> Way:
@@ -86,15 +87,15 @@ def way_named(name: str) -> Way:
     if name == "sentence":
         return nearest_sentence
     if name == "beginning":
-        read, tokenizer = of_reader(loaded), loaded.tokenizer
+        read, tokenizer = of_reader(reader), reader.tokenizer
         return lambda question, paper, text: read(
             question, paper, text[: tokenizer.pieces([text])[0].offsets[:LENGTH][-1][1]]
         )
     if name == "windows":
-        return of_reader(loaded)
+        return of_reader(reader)
     kb = albert.Index(arguments.out / f"{name}.db", vectors="starter" if "vectors" in name else None)
     kb.add(papers)
-    return of_index(kb, loaded)
+    return of_index(kb, reader)
 
 
 print(

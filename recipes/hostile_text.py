@@ -61,8 +61,8 @@ def attack(predictor: Predictor, clean: Evaluation, arguments: argparse.Namespac
     facts, scores = clean.facts, {}
     for kind, budget in itertools.product(INVISIBLE_TO_READERS, arguments.budgets):
         under = score_under_attack(
-            facts.outputs, predictor.outputs, facts.task, facts.labels, attack=kind, budget=budget,
-            trials=arguments.trials,
+            facts.outputs, lambda examples: list(predictor.outputs(examples)), facts.task, facts.labels,
+            attack=kind, budget=budget, trials=arguments.trials,
         )  # fmt: skip
         scores[kind, budget] = under.score
     return scores

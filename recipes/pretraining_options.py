@@ -25,7 +25,7 @@ from albert.pretraining.settings import PretrainConfig
 from albert.pretraining.throughput import training_flops
 from albert.training.progress import ConsoleProgress
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "num_hidden_layers": 4, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
     "batch_size": 32, "lr": 1e-3, "beta2": 0.98, "warmup": 0.1, "evals_per_epoch": 1,
 }  # fmt: skip
@@ -43,9 +43,8 @@ ARMS: dict[str, dict[str, Any]] = {
 
 def arithmetic(settings: dict[str, Any], steps: int) -> float:
     """Floating-point operations of a run."""
-    growth = GrowthConfig(
-        **{name: tuple(settings[name]) for name in ("loops", "lengths", "batches") if name in settings}
-    )
+    loops, lengths, batches = (tuple(settings.get(name, ())) for name in ("loops", "lengths", "batches"))
+    growth = GrowthConfig(loops=loops, lengths=lengths, batches=batches)
     first = settings.get("mask_rate", 0.15)
     last = settings.get("mask_rate_end", first)
     total = 0.0

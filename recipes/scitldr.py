@@ -79,8 +79,8 @@ parser.add_argument("--seed", type=int, default=0)
 arguments = parser.parse_args()
 
 rng = random.Random(0)
-parts = [write_rows(arguments.out / f"copy-{part}.jsonl", copied(part, rng)) for part in ("train", "dev")]
-copier = learned(*parts, "copy", COPYING, targets="target")
+train, dev = (write_rows(arguments.out / f"copy-{part}.jsonl", copied(part, rng)) for part in ("train", "dev"))
+copier = learned(train, dev, "copy", COPYING, targets="target")
 model = learned(chosen("train"), chosen("dev"), "model", WRITING, targets="targets", init=str(copier))
 
 rows = jsonl_rows(chosen("test"))

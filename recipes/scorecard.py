@@ -125,7 +125,7 @@ class Card:
         """Scores on documents that pre-training did not see, masked as in the paper for any run."""
         if self.arguments.shards is None or self.model.head_name != "pretraining":
             return {}
-        scores = {}
+        scores: dict[str, float] = {}
         for length, count in HELD_OUT.items():
             source = PretrainingSource(
                 open_corpus(self.arguments.shards),

@@ -18,7 +18,8 @@ from albert.compute.quantized import QuantizedLinear
 from albert.compute.writing import FastWriting, fast_writing
 from albert.config import DecoderConfig
 from albert.errors import AlbertError, ErrorKind
-from albert.generation import Alphabet, GenerationOptions, Hypothesis, Network, begin
+from albert.generation import Alphabet, GenerationOptions, Hypothesis, Network, Search, begin
+from albert.generation.writing import read_on
 from albert.model import AlbertForText2Text
 from conftest import random_ids, small_config
 
@@ -112,13 +113,17 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def written(network: Network, rows: list[int], **options: Any) -> list[list[Hypothesis]]:
+def search(network: Network, rows: list[int], **options: Any) -> Search:
     source = random_ids((6, 9))
     chosen = [source[name][rows] for name in ("input_ids", "attention_mask", "token_type_ids")]
     longest = int(chosen[1].sum(1).max())
     ids, mask, types = (part[:, :longest] for part in chosen)
     return begin(network, ids, mask, types, alphabet=ALPHABET, count=2 if options else 1,
-                 options=GenerationOptions(max_length=12, **options)).run()  # fmt: skip
+                 options=GenerationOptions(max_length=12, **options))  # fmt: skip
+
+
+def written(network: Network, rows: list[int], **options: Any) -> list[list[Hypothesis]]:
+    return search(network, rows, **options).run()
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -135,6 +140,23 @@ def test_a_text_gets_the_same_answers_in_any_batch_to_the_last_bit(precision: Na
     together = written(form, [0, 1, 2, 3, 4, 5], **options)
     assert written(form, [5, 4, 3, 2, 1, 0], **options)[::-1] == together
     assert [written(form, [row], **options)[0] for row in range(6)] == together
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_searches_that_go_on_together_write_what_each_writes_alone_to_the_last_bit(precision: Named) -> None:
+    """With other options, other numbers of texts and rows, and each begun at another step."""
+    form = fast(build(initializer_range=0.4), precision)
+    kinds = [([number % 6, 5][: 1 + number % 2], options) for number, options in enumerate(OPTIONS * 2)]
+    alone = [written(form, rows, **options) for rows, options in kinds]
+    coming = [search(form, rows, **options) for rows, options in kinds]
+    every, going = list(coming), list[Search]()
+    while coming or going:
+        going += [coming.pop(0)] if coming else []
+        read_on([one.rows for one in going])
+        for one in going:
+            one.step()
+        going = [one for one in going if not one.done]
+    assert [one.best() for one in every] == alone
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,30 @@ def test_every_option_gives_what_python_gives(client: httpx.Client, writer: Writ
     wanted = [writer.writing(**options)(text) for text in TEXTS]
     assert same(post(client, "/generate", inputs=TEXTS, **options), wanted)
     assert same(post(client, "/generate", inputs=TEXTS[0], **options), wanted[0])
+
+
+def test_requests_that_are_written_together_get_what_each_gets_alone(
+    running: Running, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = list[int]()
+    step_each = Draft.step_each
+
+    def watched(drafts: Sequence[Draft]) -> None:
+        together.append(len(drafts))
+        step_each(drafts)
+
+    def ask(text: str, options: dict[str, Any]) -> Any:
+        with running.client() as client:
+            return post(client, "/generate", inputs=text, **options)
+
+    monkeypatch.setattr(Draft, "step_each", watched)
+    monkeypatch.setattr("albert.serve.core.desk._TURN", 0.0)  # so that texts are under way for some turns
+    asked = [(text, options) for options in OPTIONS for text in TEXTS]
+    with ThreadPoolExecutor(len(asked)) as clients:
+        found = list(clients.map(ask, *zip(*asked, strict=True)))
+    assert max(together) > 2
+    for (text, options), answer in zip(asked, found, strict=True):
+        assert same(answer, writer.writing(**options)(text))
 
 
 def test_several_texts_for_each(client: httpx.Client, writer: Writer) -> None:
@@ -321,7 +346,7 @@ def test_requests_wait_for_room_in_turn(folder: Path, monkeypatch: pytest.Monkey
             thread.start()
             while len(desk._writing) + len(desk._waiting) <= number:
                 time.sleep(0.01)
-        assert [place.size for place in desk._writing] == [31]
+        assert [place.size for place in desk._writing.values()] == [31]
         assert len(desk._waiting) == 3
         gate.set()
         for thread in threads:

@@ -21,7 +21,7 @@ from albert.compute.library import library
 
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 _ARGUMENTS = {
-    "attend": (4, 5), "quantize": (4, 2), "embed": (5, 3), "encode": (5, 6), "multiply": (3, 1), "decode": (7, 3),
+    "attend": (4, 5), "quantize": (4, 2), "embed": (5, 3), "encode": (5, 6), "multiply": (3, 1), "decode": (6, 2),
     "spell": (3, 1),
 }  # pointers, then numbers  # fmt: skip
 _SILENT = ("attend", "quantize")  # the others say whether they failed

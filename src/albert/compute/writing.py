@@ -8,7 +8,7 @@ rows, and in bfloat16 a text would then be another one in another batch.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,30 +49,29 @@ class _Speller(ctypes.Structure):
 class FastMemory:
     """The encoded texts as cross-attention reads them: keys and values of each distinct block, side by side.
 
-    Each text has its place among the tokens: where it begins and where it ends.
+    `at` has the addresses of each text's first piece, `pieces` how many there are.
     """
 
     blocks: list[Float[Tensor, "tokens width"]]
-    bounds: Int[np.ndarray, "texts 2"]
+    at: Int[np.ndarray, "blocks texts"]
+    pieces: Int[np.ndarray, " texts"]
 
     @property
     def texts(self) -> int:
-        return len(self.bounds)
+        return len(self.pieces)
 
     def of(self, texts: Int[Tensor, " texts"]) -> FastMemory:
         """That of some texts."""
-        return FastMemory(self.blocks, self.bounds[texts.numpy()])
+        chosen = texts.numpy()
+        return FastMemory(self.blocks, self.at[:, chosen], self.pieces[chosen])
 
 
 @dataclass(frozen=True)
 class FastPast:
-    """Keys and values of the pieces written so far, which stay where they were written.
+    """Keys and values of the pieces written so far, which stay where they were written: at these addresses."""
 
-    `places` has the row that a piece had in its own step.
-    """
-
-    steps: tuple[Float[Tensor, "depths _ width"], ...]
-    places: Int[np.ndarray, "rows pieces"]
+    steps: tuple[Float[Tensor, "_ depths width"], ...]
+    at: Int[np.ndarray, "rows pieces"]
 
     @property
     def length(self) -> int:
@@ -80,7 +79,11 @@ class FastPast:
 
     def of(self, rows: Int[Tensor, " rows"]) -> FastPast:
         """That of some rows, in their order."""
-        return FastPast(self.steps, self.places[rows.numpy()])
+        return FastPast(self.steps, self.at[rows.numpy()])
+
+    def then(self, step: Float[Tensor, "rows depths width"]) -> FastPast:
+        """This, and room for one more piece of each row."""
+        return FastPast((*self.steps, step), np.concatenate([self.at, _addresses(step)[:, None]], 1))
 
 
 class FastWriting:
@@ -115,7 +118,8 @@ class FastWriting:
         x = self._embedded(input_ids[real], token_type_ids[real], starts)
         hidden = self._encoder.run(x, starts, self._read, wanted=len(x), first=False)
         _require(hidden is None)
-        return FastMemory([self._multiplied(by, hidden) for by in self._remembered], np.stack([starts[:-1], ends], 1))
+        blocks = [self._multiplied(by, hidden) for by in self._remembered]
+        return FastMemory(blocks, np.stack([_addresses(block)[starts[:-1]] for block in blocks]), np.diff(starts))
 
     @torch.inference_mode()
     def write(
@@ -127,10 +131,34 @@ class FastWriting:
         """
         past = past or FastPast((), np.zeros((len(target_ids), 0), np.int64))
         states = []
-        for pieces in target_ids.T:
-            state, past = self._step(pieces, memory, past)
+        for pieces in target_ids.split(1, 1):
+            [(state, past)] = self.write_each([(pieces, memory, past)])
             states.append(state)
-        return torch.stack(states, 1), past
+        return torch.cat(states, 1), past
+
+    @torch.inference_mode()
+    def write_each(
+        self, parts: Sequence[tuple[Int[Tensor, "_ 1"], FastMemory, FastPast | None]]
+    ) -> list[tuple[Float[Tensor, "_ 1 hidden"], FastPast]]:
+        """As `write` for one piece of each row, of several memories at once, whatever their pasts."""
+        sizes = [len(ids) for ids, _, _ in parts]
+        rows, depths = sum(sizes), self._depths
+        new = torch.empty(rows, len(depths), 2 * self.config.hidden_size, dtype=self.dtype)
+        none = [FastPast((), np.zeros((size, 0), np.int64)) for size in sizes]
+        before = [past or empty for (_, _, past), empty in zip(parts, none, strict=True)]
+        x = torch.cat([self._placed(ids, past.length) for (ids, _, _), past in zip(parts, before, strict=True)])
+        pasts = [past.then(step) for past, step in zip(before, new.split(sizes), strict=True)]
+        written = np.concatenate([past.at.ravel() for past in pasts])
+        starts = np.append(0, np.repeat([past.length for past in pasts], sizes).cumsum())
+        repeats = [size // memory.texts for size, (_, memory, _) in zip(sizes, parts, strict=True)]
+        memories = [memory for _, memory, _ in parts]
+        at = np.concatenate([one.at.repeat(count, 1) for one, count in zip(memories, repeats, strict=True)], 1)[depths]
+        lengths = np.concatenate([one.pieces.repeat(count) for one, count in zip(memories, repeats, strict=True)])
+        _require(self._decode(
+            _pointers(ctypes.addressof(self._blocks[block]) for block in depths), x.data_ptr(), written.ctypes.data,
+            starts.ctypes.data, at.ctypes.data, lengths.ctypes.data, len(depths), rows,
+        ))  # fmt: skip
+        return list(zip(x[:, None].split(sizes), pasts, strict=True))
 
     @torch.inference_mode()
     def logits(self, hidden: Float[Tensor, "rows hidden"]) -> Float[Tensor, "rows vocab"]:
@@ -140,24 +168,10 @@ class FastWriting:
         _require(self._spell(ctypes.byref(self._speller), hidden.data_ptr(), scores.data_ptr(), len(hidden)))
         return scores[:, : self.config.vocab_size]
 
-    def _step(
-        self, pieces: Int[Tensor, " rows"], memory: FastMemory, past: FastPast
-    ) -> tuple[Float[Tensor, "rows hidden"], FastPast]:
-        rows, depths = len(pieces), self._depths
-        own = np.arange(rows)
-        types = torch.full_like(pieces, self.config.type_vocab_size - 1)
-        x = self._embedded(pieces, types, np.arange(rows + 1), place=past.length)
-        new = torch.empty(len(depths), rows, 2 * self.config.hidden_size, dtype=self.dtype)
-        past = FastPast((*past.steps, new), np.concatenate([past.places, own[:, None]], 1))
-        heights = np.array([step.shape[1] for step in past.steps])
-        bounds = memory.bounds.repeat(rows // memory.texts, 0)
-        _require(self._decode(
-            _pointers(ctypes.addressof(self._blocks[block]) for block in depths), x.data_ptr(),
-            _pointers(step.data_ptr() for step in past.steps), heights.ctypes.data, past.places.ctypes.data,
-            _pointers(memory.blocks[block].data_ptr() for block in depths), bounds.ctypes.data, len(depths), rows,
-            past.length,
-        ))  # fmt: skip
-        return x, past
+    def _placed(self, ids: Int[Tensor, "rows 1"], place: int) -> Float[Tensor, "rows hidden"]:
+        """The embeddings of pieces in this place of their rows."""
+        types = torch.full((len(ids),), self.config.type_vocab_size - 1)
+        return self._embedded(ids[:, 0], types, np.arange(len(ids) + 1), place=place)
 
     def _embedded(
         self, ids: Int[Tensor, " tokens"], types: Int[Tensor, " tokens"], starts: np.ndarray, *, place: int = 0
@@ -251,6 +265,10 @@ def _obstacle(model: AlbertForText2Text) -> str | None:
     if model.device.type != "cpu" or function_of("decode", torch.float32) is None:
         return f"no compiled kernels for {model.device.type}"
     return None
+
+
+def _addresses(rows: Tensor) -> Int[np.ndarray, " rows"]:
+    return rows.data_ptr() + np.arange(len(rows)) * rows.stride(0) * rows.element_size()
 
 
 def _pointers(addresses: Iterator[int]) -> ctypes.Array[ctypes.c_void_p]:

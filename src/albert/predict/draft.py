@@ -12,6 +12,7 @@ from albert.generation import Alphabet, GenerationOptions, Hypothesis, Network, 
 from albert.generation.alignment import alignment
 from albert.generation.rules import FREE, Forced
 from albert.generation.search import rows_of
+from albert.generation.writing import read_on
 from albert.model import AlbertForText2Text
 from albert.tasks.base import Output, Written
 from albert.text.encodings import Tokenizer
@@ -78,9 +79,22 @@ class Draft:
         return int(self.features.lengths[self._batches[0]].sum()) if self._batches else 1
 
     @property
+    def reads(self) -> bool:
+        """Whether the next step reads texts."""
+        return self._search is None and not self._unaligned and bool(self._batches)
+
+    @property
     def sound(self) -> bool:
-        """Whether the network gives numbers for the next pieces."""
-        return self._search is None or not bool(self._search.rows.next.isnan().any())
+        """Whether the network gave numbers for the next pieces, as far as they are known."""
+        return self._search is None or self._search.rows.sound
+
+    @staticmethod
+    def step_each(drafts: Sequence[Draft]) -> None:
+        """A step of each draft of one model that is sound. Those that go on by a piece do so together."""
+        read_on([draft._search.rows for draft in drafts if draft._search is not None])
+        for draft in drafts:
+            if draft.sound:
+                draft.step()
 
     def step(self) -> None:
         """Reads a batch, goes on by one piece of each of its texts, or aligns those of a source."""

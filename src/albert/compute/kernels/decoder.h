@@ -1,7 +1,7 @@
 // The decoder: one piece of each row, through all depths, and the scores of the pieces that may come next.
 //
 // Keys and values of a piece are written once, side by side, and never moved: each row knows where those of its pieces
-// stand. So a beam that goes on with other rows, or with fewer, costs nothing.
+// stand. So a beam that goes on with other rows, or with fewer, costs nothing, and rows of several searches go together.
 #pragma once
 
 #include <cmath>
@@ -26,23 +26,23 @@ struct Speller {
   Product words;
 };
 
-// Keys and values that stand side by side.
+// Keys and values of the pieces of each row, which may have been written at other times, and beside other rows.
 template <class Number>
 struct Written {
-  Number* const* at;       // of each piece [depths, rows of that time, keys and values]
-  const int64_t *heights;  // those numbers of rows
-  const int64_t* places;   // [rows, pieces]: the row of that time
-  int64_t pieces;
+  Number* const* at;      // of each piece [depths, keys and values], row by row
+  const int64_t* starts;  // of each row, among the pieces
 
+  int64_t pieces(int64_t row) const { return starts[row + 1] - starts[row]; }
   Number* of(int64_t depth, int64_t row, int64_t piece, int64_t hidden) const {
-    return at[piece] + (depth * heights[piece] + places[row * pieces + piece]) * 2 * hidden;
+    return at[starts[row] + piece] + depth * 2 * hidden;
   }
 };
 
+// What the rows read: of each depth the text of each row [pieces, keys and values], and how many pieces it has.
 template <class Number>
 struct Texts {
-  const Number* const* at;  // of each depth [pieces of all texts, keys and values]
-  const int64_t* bounds;    // of each row's text
+  const Number* const* at;
+  const int64_t* pieces;
 };
 
 }  // namespace albert
@@ -111,24 +111,25 @@ void decode_block(const DecoderBlock<Product>& block, typename Format::Number* x
                   const Written<typename Format::Number>& written, const Texts<typename Format::Number>& texts) {
   using Number = typename Format::Number;
   using Rows = typename Product::Rows;
-  const int64_t hidden = block.heads * block.size, last = written.pieces - 1;
+  const int64_t hidden = block.heads * block.size;
   const Rows before(x, rows, hidden, Format::kType), context(nullptr, rows, hidden, Format::kType);
   Number* read = context.template data<Number>();
   const Rows qkv = block.qkv.template apply<Format>(before);
   const Number* asked = qkv.template data<Number>();
   for (int64_t row = 0; row < rows; ++row)
-    std::memcpy(written.of(depth, row, last, hidden), asked + (3 * row + 1) * hidden, 2 * hidden * sizeof(Number));
+    std::memcpy(written.of(depth, row, written.pieces(row) - 1, hidden), asked + (3 * row + 1) * hidden,
+                2 * hidden * sizeof(Number));
   read_rows<Format>(
-      asked, 3 * hidden, rows, block.heads, block.size, [&](int64_t) { return written.pieces; },
+      asked, 3 * hidden, rows, block.heads, block.size, [&](int64_t row) { return written.pieces(row); },
       [&](int64_t row, int64_t piece) { return written.of(depth, row, piece, hidden); }, read);
   const Rows y = block.output.template apply<Format>(context, &before);
   normalize<Format>(y.template data<Number>(), y.template data<Number>(), block.norm, rows, hidden);
   const Rows query = block.query.template apply<Format>(y);
-  const int64_t* bounds = texts.bounds;
+  const Number* const* text = texts.at + depth * rows;
   read_rows<Format>(
       query.template data<Number>(), hidden, rows, block.heads, block.size,
-      [&](int64_t row) { return bounds[2 * row + 1] - bounds[2 * row]; },
-      [&](int64_t row, int64_t piece) { return texts.at[depth] + (bounds[2 * row] + piece) * 2 * hidden; }, read);
+      [&](int64_t row) { return texts.pieces[row]; },
+      [&](int64_t row, int64_t piece) { return text[row] + piece * 2 * hidden; }, read);
   const Rows z = block.crossed.template apply<Format>(context, &y);
   normalize<Format>(z.template data<Number>(), z.template data<Number>(), block.cross_norm, rows, hidden);
   const Rows middle = block.inner.template apply<Format>(z);

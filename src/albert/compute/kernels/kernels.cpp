@@ -88,12 +88,9 @@ using namespace albert::native;
     return tried([&] { multiply_into<FORMAT>(*by, x, out, rows); });                                               \
   }                                                                                                                \
   int64_t decode_##NAME(const DecoderBlock<Product>* const* blocks, FORMAT::Number* x,                             \
-                        FORMAT::Number* const* written, const int64_t* heights, const int64_t* places,             \
-                        const FORMAT::Number* const* read, const int64_t* texts, int64_t depths, int64_t rows,     \
-                        int64_t pieces) {                                                                          \
-    return tried([&] {                                                                                             \
-      decode<FORMAT>(blocks, x, {written, heights, places, pieces}, {read, texts}, depths, rows);                  \
-    });                                                                                                            \
+                        FORMAT::Number* const* written, const int64_t* starts,                                     \
+                        const FORMAT::Number* const* texts, const int64_t* lengths, int64_t depths, int64_t rows) {\
+    return tried([&] { decode<FORMAT>(blocks, x, {written, starts}, {texts, lengths}, depths, rows); });           \
   }                                                                                                                \
   int64_t spell_##NAME(const Speller<Product>* by, FORMAT::Number* x, float* out, int64_t rows) {                  \
     return tried([&] { spell<FORMAT>(*by, x, out, rows); });                                                       \

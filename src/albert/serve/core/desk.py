@@ -1,4 +1,4 @@
-"""Where models write. Texts come piece by piece: their requests take turns in the queue, a few at a time.
+"""Where models write. Texts come piece by piece: in each turn in the queue, those of several requests go on together.
 
 The decoder keeps keys and values of every piece, so a request takes a place of the size that its texts may have. Where
 there is no room left, requests wait for it in the order of their arrival.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,20 +26,31 @@ from albert.serve.core.queue import HOPEFUL, Computed, ComputeQueue, Lane
 from albert.serve.core.refusals import expired, overloaded, too_large
 
 _TURN = 0.02  # seconds of writing before others get their turn; a step that takes longer is one by itself
+_ROWS = 64  # that go on together, of several requests: more hardly save time, and one step of all would take long
 
 
 @dataclass(eq=False)
 class _Place:
+    """A request, and the seconds of computing that it `spent`, of those that it shared with others."""
+
+    number: int
     model: HostedWriter
-    size: int  # pieces
+    draft: Draft
     call: Call
+    told: Callable[[], None]
+    spent: float = 0.0
     patience: asyncio.Timeout | None = None  # while it waits
     given: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
+    def size(self) -> int:
+        """Pieces."""
+        return self.draft.most
+
+    @property
     def left(self) -> float:
         """The estimated seconds of computing that are still to come, by what earlier requests took."""
-        return max(0.0, self.size * self.model.texts.pace - self.call.computing)
+        return max(0.0, self.size * self.model.texts.pace - self.spent)
 
 
 class Desk:
@@ -46,14 +59,16 @@ class Desk:
     def __init__(self, limits: Limits, queue: ComputeQueue) -> None:
         self.most = limits.max_written
         self.queue = queue
-        self._writing: list[_Place] = []
+        self._writing: dict[int, _Place] = {}
         self._waiting: deque[_Place] = deque()
+        self._numbers = itertools.count()
+        self._lanes: WeakKeyDictionary[HostedWriter, Lane] = WeakKeyDictionary()
         self._end = float("inf")
 
     def end_by(self, moment: float) -> None:
         """Brings all deadlines forward to a moment of `time.monotonic`: the server stops then, whatever is written."""
         self._end = moment
-        for place in (*self._writing, *self._waiting):
+        for place in (*self._writing.values(), *self._waiting):
             place.call.deadline = min(place.call.deadline, moment)
             if place.patience is not None and not place.given.done():
                 place.patience.reschedule(place.call.deadline)
@@ -66,14 +81,25 @@ class Desk:
         Raises `Refusal`: too large for a draft that never has room, overloaded where the others leave too little time,
         expired, unavailable, unsupported.
         """
-        lane = Lane(f"{model.name}/texts", lambda _: _turn(draft, told), model.turns)
-        async with self._place(_Place(model, draft.most, call)):
+        lane = self._lanes.setdefault(model, Lane(f"{model.name}/texts", self._turn, most=_ROWS))
+        place = _Place(next(self._numbers), model, draft, call, told)
+        async with self._given(place):
             while not draft.done:
-                await self.queue.run(lane, _row_of(draft.pieces), call, probe=True)
-        model.texts.add(draft.most, call.computing)
+                await self.queue.run(lane, _row_of(place), call, probe=True)
+        model.texts.add(draft.most, place.spent)
+
+    def _turn(self, features: Features) -> Computed:
+        """Goes on for a moment with the texts of all places whose numbers the rows have."""
+        numbers = features.ids[features.starts[:-1]].tolist()
+        places = [self._writing.get(number) for number in numbers]
+        present = [place for place in places if place is not None]  # of clients that did not leave
+        _go_on(present, until=time.monotonic() + _TURN)
+        for place in present:
+            place.told()
+        return Computed([np.asarray([0.0 if place is None or place.draft.sound else np.nan]) for place in places])
 
     @contextlib.asynccontextmanager
-    async def _place(self, place: _Place) -> AsyncIterator[None]:
+    async def _given(self, place: _Place) -> AsyncIterator[None]:
         place.call.deadline = min(place.call.deadline, self._end)
         self._admit(place)
         self._waiting.append(place)
@@ -84,22 +110,25 @@ class Desk:
             place.call.queued += time.monotonic() - begun
             yield
         finally:
-            (self._writing if place in self._writing else self._waiting).remove(place)
+            if self._writing.pop(place.number, None) is None:
+                self._waiting.remove(place)
             self._seat()
 
     def _admit(self, place: _Place) -> None:
         if place.size > self.most:
             raise too_large(f"{place.size:,} pieces (texts x beam x length), the maximum is {self.most:,}")
-        backlog = sum(each.left for each in (*self._writing, *self._waiting)) / self.queue.workers
+        backlog = sum(each.left for each in (*self._writing.values(), *self._waiting)) / self.queue.workers
         if backlog and backlog + place.left > HOPEFUL * place.call.left:
             place.call.crowded_out = backlog > place.left
             raise overloaded("this would not be done in time", retry_after=backlog / 2)
 
     def _seat(self) -> None:
         """Gives places to those that wait, as long as there is room for the next one."""
-        while self._waiting and sum(each.size for each in self._writing) + self._waiting[0].size <= self.most:
+        taken = sum(each.size for each in self._writing.values())
+        while self._waiting and taken + self._waiting[0].size <= self.most:
             place = self._waiting.popleft()
-            self._writing.append(place)
+            self._writing[place.number] = place
+            taken += place.size
             if not place.given.done():
                 place.given.set_result(None)
 
@@ -112,17 +141,21 @@ async def _in_time(place: _Place) -> None:
         raise expired() from None
 
 
-def _turn(draft: Draft, told: Callable[[], None]) -> Computed:
-    """Writes on for a moment."""
-    end = time.monotonic() + _TURN
-    while draft.sound and not draft.done:
-        draft.step()
-        if time.monotonic() > end:
+def _go_on(places: list[_Place], *, until: float) -> None:
+    """Writes on until a moment, or until a text was read: then others may go on beside it."""
+    read = False
+    while not read and (able := [place for place in places if place.draft.sound and not place.draft.done]):
+        begun, sizes = time.monotonic(), [place.draft.pieces for place in able]
+        read = any(place.draft.reads for place in able)
+        Draft.step_each([place.draft for place in able])
+        now = time.monotonic()
+        for place, size in zip(able, sizes, strict=True):
+            place.spent += (now - begun) * size / sum(sizes)
+        if now > until:
             break
-    told()
-    return Computed([np.asarray([0.0 if draft.sound else np.nan])])
 
 
-def _row_of(pieces: int) -> Features:
-    """A row of so many pieces, by which the queue measures a turn."""
-    return Features(np.zeros(pieces, np.int32), np.zeros(pieces, np.int8), np.asarray([0, pieces]), None)
+def _row_of(place: _Place) -> Features:
+    """A row with the place's number, as long as the next step has pieces: by these the queue measures a turn."""
+    pieces = place.draft.pieces
+    return Features(np.full(pieces, place.number), np.zeros(pieces, np.int8), np.asarray([0, pieces]), None)

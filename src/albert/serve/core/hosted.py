@@ -226,7 +226,7 @@ class Hosted:
 class HostedWriter(Hosted):
     """A loaded model that writes texts. It has no engine: the decoder computes its own steps.
 
-    `turns` is what its share of the queue has cost, `texts` what whole requests have, by their room at the desk.
+    `texts` is what whole requests have cost, by their room at the desk.
     """
 
     @property
@@ -236,7 +236,7 @@ class HostedWriter(Hosted):
         return self.model
 
     def _open_lanes(self) -> Lane:
-        self.turns, self.texts = Account(), Account()
+        self.texts = Account()
         return Lane(f"{self.name}/begin", self._begin)
 
     @torch.inference_mode()

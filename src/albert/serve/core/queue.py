@@ -83,10 +83,14 @@ class Account:
 
 @dataclass(eq=False)
 class Lane:
-    """One kind of rows of one model: the function that computes them, and the jobs that wait for it."""
+    """One kind of rows of one model: the function that computes them, and the jobs that wait for it.
+
+    `most` tokens are computed at once; None: as many as the limits allow.
+    """
 
     name: str
     compute: Callable[[Features], Computed]
+    most: int | None = None
     account: Account = field(default_factory=Account)
     jobs: deque[Job] = field(default_factory=deque)
     waiting: int = 0  # tokens
@@ -234,7 +238,7 @@ class ComputeQueue:
         lane = min(self._lanes, key=lambda lane: lane.account.spent)
         self._reached = max(self._reached, lane.account.spent)
         batch: list[tuple[Job, int]] = []
-        room = min(self.limits.batch_tokens, lane.waiting // (1 + self._idle))
+        room = min(lane.most or self.limits.batch_tokens, lane.waiting // (1 + self._idle))
         now = time.monotonic()
         while lane.jobs:
             job = lane.jobs[0]
