@@ -65,6 +65,11 @@ class FastMemory:
         chosen = texts.numpy()
         return FastMemory(self.blocks, self.at[:, chosen], self.pieces[chosen])
 
+    def of_rows(self, rows: int) -> FastMemory:
+        """That of rows, for each text equally many."""
+        each = rows // self.texts
+        return FastMemory(self.blocks, self.at.repeat(each, 1), self.pieces.repeat(each))
+
 
 @dataclass(frozen=True)
 class FastPast:
@@ -72,6 +77,11 @@ class FastPast:
 
     steps: tuple[Float[Tensor, "_ depths width"], ...]
     at: Int[np.ndarray, "rows pieces"]
+
+    @classmethod
+    def nothing(cls, rows: int) -> FastPast:
+        """That of rows without pieces."""
+        return cls((), np.zeros((rows, 0), np.int64))
 
     @property
     def length(self) -> int:
@@ -129,7 +139,7 @@ class FastWriting:
 
         The rows are those of the texts in order, for each text equally many.
         """
-        past = past or FastPast((), np.zeros((len(target_ids), 0), np.int64))
+        past = past or FastPast.nothing(len(target_ids))
         states = []
         for pieces in target_ids.split(1, 1):
             [(state, past)] = self.write_each([(pieces, memory, past)])
@@ -141,22 +151,18 @@ class FastWriting:
         self, parts: Sequence[tuple[Int[Tensor, "_ 1"], FastMemory, FastPast | None]]
     ) -> list[tuple[Float[Tensor, "_ 1 hidden"], FastPast]]:
         """As `write` for one piece of each row, of several memories at once, whatever their pasts."""
-        sizes = [len(ids) for ids, _, _ in parts]
-        rows, depths = sum(sizes), self._depths
-        new = torch.empty(rows, len(depths), 2 * self.config.hidden_size, dtype=self.dtype)
-        none = [FastPast((), np.zeros((size, 0), np.int64)) for size in sizes]
-        before = [past or empty for (_, _, past), empty in zip(parts, none, strict=True)]
-        x = torch.cat([self._placed(ids, past.length) for (ids, _, _), past in zip(parts, before, strict=True)])
-        pasts = [past.then(step) for past, step in zip(before, new.split(sizes), strict=True)]
+        sizes, depths = [len(ids) for ids, _, _ in parts], self._depths
+        x = torch.cat([self._placed(ids, past.length if past else 0) for ids, _, past in parts])
+        # A tensor for each, so that no part keeps the memory of another that has ended.
+        pasts = [(past or FastPast.nothing(len(ids))).then(self._room(len(ids))) for ids, _, past in parts]
         written = np.concatenate([past.at.ravel() for past in pasts])
         starts = np.append(0, np.repeat([past.length for past in pasts], sizes).cumsum())
-        repeats = [size // memory.texts for size, (_, memory, _) in zip(sizes, parts, strict=True)]
-        memories = [memory for _, memory, _ in parts]
-        at = np.concatenate([one.at.repeat(count, 1) for one, count in zip(memories, repeats, strict=True)], 1)[depths]
-        lengths = np.concatenate([one.pieces.repeat(count) for one, count in zip(memories, repeats, strict=True)])
+        texts = [memory.of_rows(size) for size, (_, memory, _) in zip(sizes, parts, strict=True)]
+        read = np.concatenate([text.at for text in texts], 1)[depths]
+        lengths = np.concatenate([text.pieces for text in texts])
         _require(self._decode(
             _pointers(ctypes.addressof(self._blocks[block]) for block in depths), x.data_ptr(), written.ctypes.data,
-            starts.ctypes.data, at.ctypes.data, lengths.ctypes.data, len(depths), rows,
+            starts.ctypes.data, read.ctypes.data, lengths.ctypes.data, len(depths), len(x),
         ))  # fmt: skip
         return list(zip(x[:, None].split(sizes), pasts, strict=True))
 
@@ -167,6 +173,9 @@ class FastWriting:
         scores = torch.empty(len(hidden), self._speller.words.panels.out)
         _require(self._spell(ctypes.byref(self._speller), hidden.data_ptr(), scores.data_ptr(), len(hidden)))
         return scores[:, : self.config.vocab_size]
+
+    def _room(self, rows: int) -> Float[Tensor, "rows depths width"]:
+        return torch.empty(rows, len(self._depths), 2 * self.config.hidden_size, dtype=self.dtype)
 
     def _placed(self, ids: Int[Tensor, "rows 1"], place: int) -> Float[Tensor, "rows hidden"]:
         """The embeddings of pieces in this place of their rows."""
