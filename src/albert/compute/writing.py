@@ -68,20 +68,24 @@ class FastMemory:
     def of_rows(self, rows: int) -> FastMemory:
         """That of rows, for each text equally many."""
         each = rows // self.texts
-        return FastMemory(self.blocks, self.at.repeat(each, 1), self.pieces.repeat(each))
+        return self if each == 1 else FastMemory(self.blocks, self.at.repeat(each, 1), self.pieces.repeat(each))
 
 
 @dataclass(frozen=True)
 class FastPast:
-    """Keys and values of the pieces written so far, which stay where they were written: at these addresses."""
+    """Keys and values of the pieces written so far, which stay where they were written.
 
-    steps: tuple[Float[Tensor, "_ depths width"], ...]
-    at: Int[np.ndarray, "rows pieces"]
+    `places` has for each piece the address of those of the first depth, and how many numbers behind them those of the
+    next depth stand.
+    """
+
+    steps: tuple[Float[Tensor, "depths _ width"], ...]
+    places: Int[np.ndarray, "rows pieces 2"]
 
     @classmethod
     def nothing(cls, rows: int) -> FastPast:
         """That of rows without pieces."""
-        return cls((), np.zeros((rows, 0), np.int64))
+        return cls((), np.zeros((rows, 0, 2), np.int64))
 
     @property
     def length(self) -> int:
@@ -89,11 +93,13 @@ class FastPast:
 
     def of(self, rows: Int[Tensor, " rows"]) -> FastPast:
         """That of some rows, in their order."""
-        return FastPast(self.steps, self.at[rows.numpy()])
+        return FastPast(self.steps, self.places[rows.numpy()])
 
-    def then(self, step: Float[Tensor, "rows depths width"]) -> FastPast:
+    def then(self, step: Float[Tensor, "depths rows width"]) -> FastPast:
         """This, and room for one more piece of each row."""
-        return FastPast((*self.steps, step), np.concatenate([self.at, _addresses(step)[:, None]], 1))
+        new = np.empty((step.shape[1], 1, 2), np.int64)
+        new[:, 0, 0], new[..., 1] = _addresses(step[0]), step.stride(0)
+        return FastPast((*self.steps, step), np.concatenate([self.places, new], 1))
 
 
 class FastWriting:
@@ -110,6 +116,7 @@ class FastWriting:
         self._blocks = [self._block(layer) for layer in layers]
         self._remembered = [self._native(self._linear(layer.cross.key, layer.cross.value)) for layer in layers]
         self._depths = list(model.decoder.layers())
+        self._looped = _pointers(ctypes.addressof(self._blocks[block]) for block in self._depths)
         self._speller = self._speller_of(model.head, model.albert.embeddings.word.weight)
         self._decode, self._multiply, self._spell = (native(name, dtype) for name in ("decode", "multiply", "spell"))
 
@@ -142,29 +149,30 @@ class FastWriting:
         past = past or FastPast.nothing(len(target_ids))
         states = []
         for pieces in target_ids.split(1, 1):
-            [(state, past)] = self.write_each([(pieces, memory, past)])
+            state, [past] = self.write_each([(pieces, memory, past)])
             states.append(state)
-        return torch.cat(states, 1), past
+        return torch.stack(states, 1), past
 
     @torch.inference_mode()
     def write_each(
         self, parts: Sequence[tuple[Int[Tensor, "_ 1"], FastMemory, FastPast | None]]
-    ) -> list[tuple[Float[Tensor, "_ 1 hidden"], FastPast]]:
+    ) -> tuple[Float[Tensor, "rows hidden"], list[FastPast]]:
         """As `write` for one piece of each row, of several memories at once, whatever their pasts."""
-        sizes, depths = [len(ids) for ids, _, _ in parts], self._depths
-        x = torch.cat([self._placed(ids, past.length if past else 0) for ids, _, past in parts])
+        sizes = [len(ids) for ids, _, _ in parts]
+        each = [self._placed(ids, past.length if past else 0) for ids, _, past in parts]
+        x = torch.cat(each) if len(each) > 1 else each[0]
         # A tensor for each, so that no part keeps the memory of another that has ended.
         pasts = [(past or FastPast.nothing(len(ids))).then(self._room(len(ids))) for ids, _, past in parts]
-        written = np.concatenate([past.at.ravel() for past in pasts])
+        written = np.concatenate([past.places.reshape(-1, 2) for past in pasts])
         starts = np.append(0, np.repeat([past.length for past in pasts], sizes).cumsum())
         texts = [memory.of_rows(size) for size, (_, memory, _) in zip(sizes, parts, strict=True)]
-        read = np.concatenate([text.at for text in texts], 1)[depths]
+        read = np.concatenate([text.at for text in texts], 1)[self._depths]
         lengths = np.concatenate([text.pieces for text in texts])
         _require(self._decode(
-            _pointers(ctypes.addressof(self._blocks[block]) for block in depths), x.data_ptr(), written.ctypes.data,
-            starts.ctypes.data, read.ctypes.data, lengths.ctypes.data, len(depths), len(x),
+            self._looped, x.data_ptr(), written.ctypes.data, starts.ctypes.data, read.ctypes.data, lengths.ctypes.data,
+            len(self._depths), len(x),
         ))  # fmt: skip
-        return list(zip(x[:, None].split(sizes), pasts, strict=True))
+        return x, pasts
 
     @torch.inference_mode()
     def logits(self, hidden: Float[Tensor, "rows hidden"]) -> Float[Tensor, "rows vocab"]:
@@ -174,8 +182,8 @@ class FastWriting:
         _require(self._spell(ctypes.byref(self._speller), hidden.data_ptr(), scores.data_ptr(), len(hidden)))
         return scores[:, : self.config.vocab_size]
 
-    def _room(self, rows: int) -> Float[Tensor, "rows depths width"]:
-        return torch.empty(rows, len(self._depths), 2 * self.config.hidden_size, dtype=self.dtype)
+    def _room(self, rows: int) -> Float[Tensor, "depths rows width"]:
+        return torch.empty(len(self._depths), rows, 2 * self.config.hidden_size, dtype=self.dtype)
 
     def _placed(self, ids: Int[Tensor, "rows 1"], place: int) -> Float[Tensor, "rows hidden"]:
         """The embeddings of pieces in this place of their rows."""

@@ -27,19 +27,14 @@ class Network(Protocol):
     def read(self, input_ids: Tensor, *, attention_mask: Tensor, token_type_ids: Tensor) -> Any:
         """The memory of some texts: it has a number of `texts`, and gives that `of` some of them."""
 
-    def write(self, target_ids: Tensor, memory: Any, past: Any = None) -> tuple[Tensor, Any]:
-        """The hidden states of pieces behind the past, and the past with them, which gives that `of` some rows."""
+    def write_each(self, parts: Sequence[tuple[Tensor, Any, Any]]) -> tuple[Tensor, list[Any]]:
+        """Of some (pieces, memory, past): the hidden states of each row's last piece, and the pasts with the pieces.
+
+        A past, None before the first pieces, gives that `of` some rows.
+        """
 
     def logits(self, hidden: Tensor) -> Tensor:
         """A score for each piece of the vocabulary, in the place behind."""
-
-
-@runtime_checkable
-class Together(Network, Protocol):
-    """A network that goes on with rows of several memories in one call, without a row's numbers becoming others."""
-
-    def write_each(self, parts: Sequence[tuple[Tensor, Any, Any]]) -> list[tuple[Tensor, Any]]:
-        """As `write` for one piece of each row."""
 
 
 class Writing:
@@ -56,7 +51,8 @@ class Writing:
         self.device = model.device
         self.written = torch.tensor([[rules.alphabet.begin]] * rows, device=self.device)
         self.scores = np.zeros((rows, 0))
-        self._next: Tensor | None = None  # until it is asked for
+        self._unread = True  # the last pieces, until somebody asks what may come next
+        self._next: Tensor  # kept until then: memory that is given back and taken anew at once costs time
 
     @property
     def length(self) -> int:
@@ -66,15 +62,14 @@ class Writing:
     @property
     def next(self) -> Float[Tensor, "rows vocab"]:
         """The log-probability of each piece that may come next."""
-        if self._next is None:
+        if self._unread:
             read_on([self])
-        assert self._next is not None
         return self._next
 
     @property
     def sound(self) -> bool:
         """Whether the network gave numbers, as far as it was asked. One that is none makes all of its row none."""
-        return self._next is None or not bool(self._next[:, self.rules.alphabet.never[0]].isnan().any())
+        return self._unread or not bool(self._next[:, self.rules.alphabet.never[0]].isnan().any())
 
     def advance(self, rows: np.ndarray, pieces: np.ndarray, texts: np.ndarray | None = None) -> None:
         """Goes on with some rows, each by one piece; `texts` are those of the memory whose rows these are."""
@@ -88,7 +83,7 @@ class Writing:
         if texts is not None and len(texts) != self.memory.texts:
             self.memory = self.memory.of(torch.from_numpy(texts).to(self.device))
         self.written = torch.cat([self.written[chosen], new[:, None]], 1)
-        self._next = None
+        self._unread = True
 
     def pieces(self, row: int) -> tuple[int, ...]:
         """What a row says so far."""
@@ -96,7 +91,7 @@ class Writing:
 
     def unread(self) -> tuple[Int[Tensor, "rows seq"], Any, Any] | None:
         """The last piece of each row (all of them where there is no cache), memory and past; None if they are read."""
-        if self._next is not None:
+        if not self._unread:
             return None
         return self.written if self.past is None else self.written[:, -1:], self.memory, self.past
 
@@ -104,21 +99,17 @@ class Writing:
         """Takes what the network says behind the last pieces."""
         self.past = past
         self._next = self.rules.log_probabilities(logits, self.written)
+        self._unread = False
 
 
 @torch.inference_mode()
 def read_on(several: Sequence[Writing]) -> None:
-    """Reads the last pieces of rows that one network writes: together, if it can."""
-    waiting = [(one, unread) for one in several if (unread := one.unread()) is not None]
-    if not waiting:
+    """Reads the last pieces of rows that one network writes, all together."""
+    unread = [(one, part) for one in several if (part := one.unread()) is not None]
+    if not unread:
         return
-    network, parts = waiting[0][0].model, [unread for _, unread in waiting]
-    if isinstance(network, Together):
-        found = network.write_each(parts)
-        hidden = torch.cat([states[:, -1] for states, _ in found])
-        logits = network.logits(hidden).split([len(states) for states, _ in found])
-    else:
-        found = [network.write(*part) for part in parts]
-        logits = tuple(network.logits(states[:, -1]) for states, _ in found)
-    for (one, _), scores, (_, past) in zip(waiting, logits, found, strict=True):
+    network = unread[0][0].model
+    hidden, pasts = network.write_each([part for _, part in unread])
+    logits = network.logits(hidden).split([len(one.written) for one, _ in unread])
+    for (one, _), scores, past in zip(unread, logits, pasts, strict=True):
         one.read(scores, past)

@@ -259,6 +259,13 @@ class AlbertForText2Text(nn.Module):
         """
         return self.decoder(self._embedded(target_ids, 0 if past is None else past.length), memory, past)
 
+    def write_each(
+        self, parts: Sequence[tuple[Tensor, Memory, Past | None]]
+    ) -> tuple[Float[Tensor, "rows hidden"], list[Past]]:
+        """As `write` for each part, one behind the other: the hidden states of the last pieces alone."""
+        hidden, pasts = zip(*(self.write(*part) for part in parts), strict=True)
+        return torch.cat([states[:, -1] for states in hidden]), list(pasts)
+
     def align(self, target_ids: Int[Tensor, "rows target"], memory: Memory) -> Float[Tensor, "rows target source"]:
         """How much each position looks at each piece of its text as it chooses the next one; a row for each text."""
         return self.decoder.weigh(self._embedded(target_ids, 0), memory)

@@ -26,15 +26,23 @@ struct Speller {
   Product words;
 };
 
-// Keys and values of the pieces of each row, which may have been written at other times, and beside other rows.
+// Where keys and values of a piece stand: those of the first depth, and how many numbers behind them those of the next.
+template <class Number>
+struct Place {
+  Number* first;
+  int64_t apart;
+};
+
+// Those of the pieces of each row, which may have been written at other times, and beside other rows.
 template <class Number>
 struct Written {
-  Number* const* at;      // of each piece [depths, keys and values], row by row
-  const int64_t* starts;  // of each row, among the pieces
+  const Place<Number>* places;  // row by row
+  const int64_t* starts;        // of each row, among the places
 
   int64_t pieces(int64_t row) const { return starts[row + 1] - starts[row]; }
-  Number* of(int64_t depth, int64_t row, int64_t piece, int64_t hidden) const {
-    return at[starts[row] + piece] + depth * 2 * hidden;
+  Number* of(int64_t depth, int64_t row, int64_t piece) const {
+    const Place<Number>& place = places[starts[row] + piece];
+    return place.first + depth * place.apart;
   }
 };
 
@@ -117,11 +125,11 @@ void decode_block(const DecoderBlock<Product>& block, typename Format::Number* x
   const Rows qkv = block.qkv.template apply<Format>(before);
   const Number* asked = qkv.template data<Number>();
   for (int64_t row = 0; row < rows; ++row)
-    std::memcpy(written.of(depth, row, written.pieces(row) - 1, hidden), asked + (3 * row + 1) * hidden,
+    std::memcpy(written.of(depth, row, written.pieces(row) - 1), asked + (3 * row + 1) * hidden,
                 2 * hidden * sizeof(Number));
   read_rows<Format>(
       asked, 3 * hidden, rows, block.heads, block.size, [&](int64_t row) { return written.pieces(row); },
-      [&](int64_t row, int64_t piece) { return written.of(depth, row, piece, hidden); }, read);
+      [&](int64_t row, int64_t piece) { return written.of(depth, row, piece); }, read);
   const Rows y = block.output.template apply<Format>(context, &before);
   normalize<Format>(y.template data<Number>(), y.template data<Number>(), block.norm, rows, hidden);
   const Rows query = block.query.template apply<Format>(y);

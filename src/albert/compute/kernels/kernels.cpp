@@ -69,7 +69,7 @@ using namespace albert::native;
     return tried([&] { embed<FORMAT>(*tables, ids, types, starts, out, texts, rows, place); });                    \
   }                                                                                                                \
   int64_t encode_##NAME(const Block<Product>* const* blocks, FORMAT::Number* x, FORMAT::Number* out,               \
-                        const int64_t* starts, const int64_t* shared, int64_t depths, int64_t rows, int64_t wanted, \
+                        const int64_t* starts, const int64_t* shared, int64_t depths, int64_t rows, int64_t wanted,\
                         int64_t texts, int64_t first_only, int64_t half) {                                         \
     return tried([&] {                                                                                             \
       run_blocks<FORMAT>(blocks, x, out, starts, shared, depths, rows, wanted, texts, first_only, half);           \
@@ -88,7 +88,7 @@ using namespace albert::native;
     return tried([&] { multiply_into<FORMAT>(*by, x, out, rows); });                                               \
   }                                                                                                                \
   int64_t decode_##NAME(const DecoderBlock<Product>* const* blocks, FORMAT::Number* x,                             \
-                        FORMAT::Number* const* written, const int64_t* starts,                                     \
+                        const Place<FORMAT::Number>* written, const int64_t* starts,                               \
                         const FORMAT::Number* const* texts, const int64_t* lengths, int64_t depths, int64_t rows) {\
     return tried([&] { decode<FORMAT>(blocks, x, {written, starts}, {texts, lengths}, depths, rows); });           \
   }                                                                                                                \

@@ -245,7 +245,7 @@ class HostedWriter(Hosted):
         network, batch = self.writer.form, features.batch(range(len(features)))
         memory = network.read(batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
         first = torch.full((len(features), 1), self.tokenizer.special.cls)
-        return Computed(list(network.logits(network.write(first, memory)[0][:, -1]).numpy()))
+        return Computed(list(network.logits(network.write_each([(first, memory, None)])[0]).numpy()))
 
     def draft(self, features: Features, options: GenerationOptions, count: int) -> Draft:
         """Texts for encoded examples, to be written. Raises `Refusal` (invalid) for options that do not fit."""
