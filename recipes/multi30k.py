@@ -48,11 +48,12 @@ arguments = parser.parse_args()
 
 def part(name: str, *pairs: str, rows: int | None = None) -> Path:
     """A part of the data as `albert` reads it: the languages of these pairs alone."""
+    given = jsonl_rows(arguments.data / f"{name}.jsonl.xz")[:rows]
     path = Path(arguments.out / f"{'-'.join([name, *pairs])}.jsonl")
     with path.open("w", encoding="utf-8") as file:
         for source, target in (pair.split("-") for pair in pairs):
             wanted = f"{target}: " if len(arguments.pairs) > 1 else ""
-            for row in jsonl_rows(arguments.data / f"{name}.jsonl.xz")[:rows]:
+            for row in given:
                 if row.get(source) and row.get(target):
                     file.write(json.dumps({"source": wanted + row[source], "target": row[target]}) + "\n")
     return path

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from albert.model.checkpoint import load_model
-
-ROOT = Path(__file__).parent.parent
+from conftest import ROOT
 
 
 def said(name: str, *arguments: object) -> str:

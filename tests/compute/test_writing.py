@@ -55,10 +55,14 @@ def targets(rows: int, length: int) -> Tensor:
 def logits(network: Any, source: dict[str, Tensor], first: Tensor, rows: Tensor, second: Tensor) -> Tensor:
     """Of pieces behind some rows of those that were written first."""
     memory = network.read(**source)
-    past = network.write(first, memory)[1].of(rows)
-    hidden, past = network.write(second, memory, past)
+    past = None
+    for pieces in first.split(1, 1):
+        _, [past] = network.write_each([(pieces, memory, past)])
+    past = past.of(rows)  # type: ignore[attr-defined]
+    for pieces in second.split(1, 1):
+        hidden, [past] = network.write_each([(pieces, memory, past)])
     assert past.length == first.shape[1] + second.shape[1]
-    return network.logits(hidden[:, -1])  # type: ignore[no-any-return]
+    return network.logits(hidden)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -75,8 +75,8 @@ class FastMemory:
 class FastPast:
     """Keys and values of the pieces written so far, which stay where they were written.
 
-    `places` has for each piece the address of those of the first depth, and how many numbers behind them those of the
-    next depth stand.
+    `places` has two numbers for each piece: the address of its keys and values at the first depth, and how many numbers
+    further on those of each next depth stand.
     """
 
     steps: tuple[Float[Tensor, "depths _ width"], ...]
@@ -139,25 +139,13 @@ class FastWriting:
         return FastMemory(blocks, np.stack([_addresses(block)[starts[:-1]] for block in blocks]), np.diff(starts))
 
     @torch.inference_mode()
-    def write(
-        self, target_ids: Int[Tensor, "rows target"], memory: FastMemory, past: FastPast | None = None
-    ) -> tuple[Float[Tensor, "rows target hidden"], FastPast]:
-        """The hidden states of pieces that stand behind `past`, and the past that ends with them.
-
-        The rows are those of the texts in order, for each text equally many.
-        """
-        past = past or FastPast.nothing(len(target_ids))
-        states = []
-        for pieces in target_ids.split(1, 1):
-            state, [past] = self.write_each([(pieces, memory, past)])
-            states.append(state)
-        return torch.stack(states, 1), past
-
-    @torch.inference_mode()
     def write_each(
         self, parts: Sequence[tuple[Int[Tensor, "_ 1"], FastMemory, FastPast | None]]
     ) -> tuple[Float[Tensor, "rows hidden"], list[FastPast]]:
-        """As `write` for one piece of each row, of several memories at once, whatever their pasts."""
+        """The hidden states of one more piece of each row, and the pasts with it, of several memories at once.
+
+        The rows of a part are those of its texts in order, for each text equally many.
+        """
         sizes = [len(ids) for ids, _, _ in parts]
         each = [self._placed(ids, past.length if past else 0) for ids, _, past in parts]
         x = torch.cat(each) if len(each) > 1 else each[0]

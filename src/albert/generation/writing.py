@@ -68,7 +68,7 @@ class Writing:
 
     @property
     def sound(self) -> bool:
-        """Whether the network gave numbers, as far as it was asked. One that is none makes all of its row none."""
+        """Whether the next scores are numbers, or not known yet. One that is no number makes its whole row such."""
         return self._unread or not bool(self._next[:, self.rules.alphabet.never[0]].isnan().any())
 
     def advance(self, rows: np.ndarray, pieces: np.ndarray, texts: np.ndarray | None = None) -> None:

@@ -85,7 +85,7 @@ class Draft:
 
     @property
     def sound(self) -> bool:
-        """Whether the network gave numbers for the next pieces, as far as they are known."""
+        """Whether the scores of the next pieces are numbers, or not known yet."""
         return self._search is None or self._search.rows.sound
 
     @staticmethod

@@ -26,7 +26,7 @@ struct Speller {
   Product words;
 };
 
-// Where keys and values of a piece stand: those of the first depth, and how many numbers behind them those of the next.
+// Where the keys and values of a piece stand: at the first depth, and how many numbers further on at each next depth.
 template <class Number>
 struct Place {
   Number* first;

@@ -31,7 +31,7 @@ _ROWS = 64  # that go on together, of several requests: more hardly save time, a
 
 @dataclass(eq=False)
 class _Place:
-    """A request, and the seconds of computing that it `spent`, of those that it shared with others."""
+    """A request at the desk. `spent` is its share of the seconds of computing, alone or together with others."""
 
     number: int
     model: HostedWriter
@@ -44,7 +44,7 @@ class _Place:
 
     @property
     def size(self) -> int:
-        """Pieces."""
+        """The most pieces that its texts may have."""
         return self.draft.most
 
     @property
@@ -142,16 +142,15 @@ async def _in_time(place: _Place) -> None:
 
 
 def _go_on(places: list[_Place], *, until: float) -> None:
-    """Writes on until a moment, or until a text was read: then others may go on beside it."""
-    read = False
-    while not read and (able := [place for place in places if place.draft.sound and not place.draft.done]):
+    """Writes on until this moment. Once texts were read it ends at once, so that they join others in the next turn."""
+    while able := [place for place in places if place.draft.sound and not place.draft.done]:
         begun, sizes = time.monotonic(), [place.draft.pieces for place in able]
         read = any(place.draft.reads for place in able)
         Draft.step_each([place.draft for place in able])
         now = time.monotonic()
         for place, size in zip(able, sizes, strict=True):
             place.spent += (now - begun) * size / sum(sizes)
-        if now > until:
+        if read or now > until:
             break
 
 
