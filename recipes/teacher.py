@@ -1,12 +1,14 @@
 """What each part of a teacher's signal adds to pre-training, at a small scale: seeds 0, 1 and 2.
 
-    python recipes/teacher.py SHARDS TASKS TEACHER        about 2 hours on a quiet core
+    git archive 858d984 src/albert/assets/starter | tar -x -C runs
+    python recipes/teacher.py runs/src/albert/assets/starter SHARDS TASKS TEACHER        about 2 hours on a quiet core
 
-All arms see the same rows with the same network (H 192 and 3 layers in one group) for the same number of steps. All but
-the first have the teacher. An arm has one of the teacher's terms, or all, at the weights of `albert pretrain`. The
-scores need no fine-tuning: STS-B and a frozen SST-2 as in `scorecard.py`, and held-out masked loss and order. TASKS is
-the folder of the task sets. A finished run is kept in --out, so a repeated call goes on; --table prints the finished
-ones.
+All arms go on from the same weights, here the starter of 2026-11-21, which had no teacher (H 256, 6 layers), for the
+same number of steps on the same rows. All arms but the first have the teacher. An arm has one of the teacher's terms,
+or all, at the weights of `albert pretrain`. The scores need no fine-tuning: STS-B and a frozen SST-2 as in
+`scorecard.py`, and held-out masked loss and order; the first line has those of the weights as they were. SHARDS is a
+corpus from `albert prepare` with the weights' vocabulary, TASKS the folder of the task sets. A finished run is kept in
+--out, so a repeated call goes on; --table prints the finished ones.
 """
 
 from __future__ import annotations
@@ -26,10 +28,9 @@ from albert.pretraining.pretrain import pretrain
 from albert.pretraining.settings import PretrainConfig
 from albert.training.progress import ConsoleProgress
 
-NETWORK = {
-    "hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768, "num_hidden_layers": 3,
-    "rows": "full", "max_length": 128, "batch_size": 32, "max_tokens": 4096,
-    "optimizer": "muon", "lr": 2e-3, "beta2": 0.98, "warmup": 0.05, "decay": 0.75, "evals_per_epoch": 1,
+SETTINGS = {
+    "rows": "full", "max_length": 64, "batch_size": 32, "max_tokens": 2048,
+    "optimizer": "muon", "lr": 5e-4, "beta2": 0.98, "warmup": 0.05, "decay": 0.5, "evals_per_epoch": 1,
 }  # fmt: skip
 TERMS = ("teacher_words", "teacher_mean", "teacher_pooled")
 SILENT = dict.fromkeys(("teacher_words", "teacher_depths", "teacher_mean", "teacher_pooled"), 0.0)
@@ -40,28 +41,33 @@ ARMS: dict[str, dict[str, float] | None] = {
     "[CLS]": {"teacher_pooled": DistillationConfig.teacher_pooled},
     "all three": {name: getattr(DistillationConfig, name) for name in TERMS},
 }
-COLUMNS = {"mlm_loss": "masked loss", "sop_accuracy": "order", "sts_b": "STS-B", "sst_2_frozen": "SST-2 frozen"}
+BEFORE = "before"
+COLUMNS = {
+    "mlm_loss 128": "masked loss", "sop_accuracy 128": "order", "sts_b": "STS-B", "sst_2_frozen": "SST-2 frozen",
+}  # fmt: skip
 
 
-def measure(arm: str, seed: int) -> dict[str, float]:
-    """One pre-training with its scores."""
-    terms, began = ARMS[arm], time.monotonic()
-    folder = arguments.out / f"{arm.replace(' ', '-')}-{seed}"
+def learn(arm: str, seed: int) -> Path:
+    """One pre-training; its folder."""
+    terms = ARMS[arm]
+    folder: Path = arguments.out / f"{arm.replace(' ', '-')}-{seed}"
     own = {} if terms is None else {**SILENT, **terms}
-    result = pretrain(
-        PretrainConfig(
-            shards=arguments.shards,
-            out=folder,
-            size="mini",
-            teacher=None if terms is None else str(arguments.teacher),
-            settings={**NETWORK, "steps": arguments.steps, "seed": seed, **own},
-        ),
-        resume=True,
-        progress=ConsoleProgress(quiet=True),
+    config = PretrainConfig(
+        shards=arguments.shards,
+        out=folder,
+        init=str(arguments.init),
+        teacher=None if terms is None else str(arguments.teacher),
+        settings={**SETTINGS, "steps": arguments.steps, "seed": seed, **own},
     )
-    card = scorecard.Card(folder, scorecard.parser.parse_args([str(folder), str(arguments.tasks)]))
-    scores = {name: result.scores[name] for name in ("mlm_loss", "sop_accuracy")}
-    return {**scores, **card.sts_b(), **card.sst2_frozen(), "seconds": time.monotonic() - began}
+    pretrain(config, resume=True, progress=ConsoleProgress(quiet=True))
+    return folder
+
+
+def scores_of(folder: Path) -> dict[str, float]:
+    """The scores of one model."""
+    words = [str(folder), str(arguments.tasks), "--shards", str(arguments.shards)]
+    card = scorecard.Card(folder, scorecard.parser.parse_args(words))
+    return {**card.held_out(), **card.sts_b(), **card.sst2_frozen()}
 
 
 def kept(arm: str, seed: int) -> dict[str, float] | None:
@@ -70,7 +76,9 @@ def kept(arm: str, seed: int) -> dict[str, float] | None:
     if not path.exists():
         if arguments.table:
             return None
-        scores = measure(arm, seed)
+        began = time.monotonic()
+        folder = learn(arm, seed) if arm in ARMS else arguments.init
+        scores = {**scores_of(folder), "seconds": time.monotonic() - began}
         path.write_text(json.dumps(scores))
         print(f"{arm}, seed {seed}: {scores}", flush=True)
     found: dict[str, float] = json.loads(path.read_text())
@@ -88,6 +96,7 @@ def row(arm: str, runs: list[dict[str, float]]) -> str:
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("init", type=Path)
 parser.add_argument("shards", type=Path)
 parser.add_argument("tasks", type=Path)
 parser.add_argument("teacher", type=Path)
@@ -98,12 +107,13 @@ parser.add_argument("--out", type=Path, default=Path("runs/teacher-parts"))
 arguments = parser.parse_args()
 
 arguments.out.mkdir(parents=True, exist_ok=True)
+kept(BEFORE, 0)
 for seed in range(arguments.seeds):  # a seed of every arm first
     for arm in ARMS:
         kept(arm, seed)
 cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
 print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
 print("| arm | " + " | ".join(COLUMNS.values()) + " | minutes | seeds |\n" + "|---" * (len(COLUMNS) + 3) + "|")
-for arm in ARMS:
+for arm in (BEFORE, *ARMS):
     if runs := [found for seed in range(arguments.seeds) if (found := kept(arm, seed))]:
         print(row(arm, runs))
