@@ -44,6 +44,7 @@ LABELS = {
     "qa": ("start", "end"),
     "choice": ("score",),
 }
+STEPS = [0.0, 0.0, -4.0, 0.0, -1.0, 2.0, -4.0]  # of tags, as `tune` of entities finds them
 
 
 def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, seed: int = 0, **sizes: Any) -> Path:
@@ -67,10 +68,11 @@ def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, s
     elif task is not None:
         lengths = TASKS[task].lengths
         stride = None if lengths.stride is None else 16
+        tuned = {"thresholds": STEPS} if task == "ner" else {}
         config = config.with_(
             id2label=LABELS[task],
             problem_type=TASKS[task].problem_type,
-            extra={"task": task, "max_length": 64, "stride": stride, "columns": {"text": "text"}},
+            extra={"task": task, "max_length": 64, "stride": stride, "columns": {"text": "text"}, **tuned},
         )
     head = "pretraining" if task is None else task_named(task).head
     drawn = torch.Generator().manual_seed(seed)

@@ -45,7 +45,8 @@ std::vector<Answer> label_answers(const Output& output, const Config& config, co
                                   const Decoding& decoding);
 std::vector<Answer> choice_answers(const Output& output, const Decoding& decoding);
 std::vector<Answer> vector_answers(const Output& output);
-std::vector<Answer> entity_answers(const Output& output, const Config& config, const Decoding& decoding);
+std::vector<Answer> entity_answers(const Output& output, const Config& config, const Settings& settings,
+                                   const Decoding& decoding);
 std::vector<Answer> span_answers(const Output& output, const Settings& settings, const Decoding& decoding);
 
 // [start, end) of each word: see albert/text/words.py.

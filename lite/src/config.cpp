@@ -211,7 +211,9 @@ Lengths lengths_of(const Config& config, const Settings& settings, Task task, in
   };
   const auto& labels = config.labels;
   const bool known = std::find(labels.begin(), labels.end(), settings.fallback) != labels.end();
-  const size_t limits = config.head == Head::kSpan || !settings.fallback.empty() ? 1 : labels.size();
+  const bool one = config.head == Head::kSpan || !settings.fallback.empty();
+  const size_t steps = labels.size() % 2 == 0 ? 0 : kSteps;
+  const size_t limits = one ? 1 : config.head == Head::kPieces ? steps : labels.size();
   require(made.most >= 3 && made.most <= config.positions, "max_length",
           "3 to its " + grouped(config.positions) + " positions", grouped(made.most));
   require(made.stride <= made.most - 3, "stride", "at most " + grouped(made.most - 3), grouped(made.stride));

@@ -23,6 +23,8 @@ enum class Task {
   kMasks
 };
 
+constexpr size_t kSteps = 7;  // kinds of a step between the tags of entities
+
 struct Config {
   int64_t vocabulary, embedding, hidden, layers, groups, inner, heads, intermediate, positions, types;
   std::string activation;
@@ -44,7 +46,7 @@ struct Lengths {
 // What `albert train` noted. An empty task means that there is none: a published model.
 struct Settings {
   std::string task, fallback;
-  std::vector<double> thresholds;
+  std::vector<double> thresholds;    // what training tuned; of entities, steps between tags
   std::string text, text_pair;       // columns
   std::vector<std::string> choices;  // columns, too
   int64_t length = 0;                // 0: not said

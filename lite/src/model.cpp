@@ -140,7 +140,7 @@ std::vector<Answer> Model::decode(const Output& output, const Decoding& decoding
          {"a model whose texts get labels or a number", std::string("task ") + name_of(task), ""});
   switch (config.head) {
     case Head::kLabels: return label_answers(output, config, settings, task, decoding);
-    case Head::kPieces: return entity_answers(output, config, decoding);
+    case Head::kPieces: return entity_answers(output, config, settings, decoding);
     case Head::kSpan: return span_answers(output, settings, decoding);
     case Head::kChoice: return choice_answers(output, decoding);
     default: return vector_answers(output);

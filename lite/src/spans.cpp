@@ -99,6 +99,41 @@ static std::vector<float> pool(const Unit& unit, const Rows& rows, Aggregation a
   return made;
 }
 
+// The kind of a step between labels, which are O, then B- of every type, then I- of every type. From O to O, B-, I-: 0,
+// 1, 2. From B- or I- to O, B-, I- of the same type, I- of another one: 3, 4, 5, 6.
+static size_t step_of(size_t from, size_t to, size_t types) {
+  const size_t row = to == 0 ? 0 : to <= types ? 1 : 2;
+  if (from == 0) return row;
+  return 3 + row + (row == 2 && (from - 1) % types != (to - 1) % types);
+}
+
+// The labels of all units: each its own best one, or, with the steps that training tuned, those that are best together.
+static std::vector<size_t> path_of(const Rows& units, const std::vector<double>& tuned) {
+  std::vector<size_t> path;
+  if (units.empty() || tuned.empty()) {
+    for (const auto& unit : units) path.push_back(std::max_element(unit.begin(), unit.end()) - unit.begin());
+    return path;
+  }
+  const size_t labels = units[0].size(), count = units.size();
+  std::vector<double> total(count * labels, 0.0);
+  std::vector<size_t> before(count * labels, 0);
+  for (size_t unit = 0; unit < count; ++unit) {
+    const double* last = total.data() + (unit > 0 ? unit - 1 : 0) * labels;
+    for (size_t to = 0; to < labels; ++to) {
+      const size_t at = unit * labels + to;
+      const auto reached = [&](size_t from) { return last[from] + tuned[step_of(from, to, labels / 2)]; };
+      for (size_t from = 1; unit > 0 && from < labels; ++from)
+        if (reached(from) > reached(before[at])) before[at] = from;
+      total[at] = (unit > 0 ? reached(before[at]) : tuned[step_of(0, to, labels / 2)]) +
+                  std::log(std::max(units[unit][to], 1e-12f));
+    }
+  }
+  path.resize(count);
+  size_t at = std::max_element(total.end() - labels, total.end()) - (total.end() - labels);
+  for (size_t unit = count; unit-- > 0; at = before[unit * labels + at]) path[unit] = at;
+  return path;
+}
+
 struct Tag {
   char prefix;
   std::string kind;
@@ -146,7 +181,8 @@ static std::vector<Answer> grouped_entities(const std::u32string& text, const st
   return made;
 }
 
-std::vector<Answer> entity_answers(const Output& output, const Config& config, const Decoding& decoding) {
+std::vector<Answer> entity_answers(const Output& output, const Config& config, const Settings& settings,
+                                   const Decoding& decoding) {
   const std::u32string& text = output.input.text;
   const bool each = decoding.aggregation == Aggregation::kNone, simple = decoding.aggregation == Aggregation::kSimple;
   const std::vector<Placed> pieces = stitched(output.rows);
@@ -155,13 +191,14 @@ std::vector<Answer> entity_answers(const Output& output, const Config& config, c
   Rows rows;
   for (const Placed& piece : pieces)
     rows.push_back(softmax(output.logits[piece.window].values.data() + piece.piece * labels, labels));
+  Rows found;
+  for (const Unit& unit : units) found.push_back(pool(unit, rows, decoding.aggregation));
+  const std::vector<size_t> best = path_of(found, each || simple ? std::vector<double>() : settings.thresholds);
   std::vector<std::string> tags;
   std::vector<float> scores;
-  for (const Unit& unit : units) {
-    const std::vector<float> found = pool(unit, rows, decoding.aggregation);
-    const size_t best = std::max_element(found.begin(), found.end()) - found.begin();
-    tags.push_back(config.labels[best]);
-    scores.push_back(found[best]);
+  for (size_t at = 0; at < units.size(); ++at) {
+    tags.push_back(config.labels[best[at]]);
+    scores.push_back(found[at][best[at]]);
   }
   if (!each) return grouped_entities(text, units, tags, scores);
   std::vector<Answer> made;

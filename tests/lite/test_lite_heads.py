@@ -174,13 +174,15 @@ def test_thresholds_and_fallback(lite: Any, files: Path, tmp_path: Path) -> None
         ("classification", extra),
         ("multilabel", {"thresholds": [0.3, 0.7]}),
         ("qa", {"thresholds": [0.4]}),
+        ("ner", {"thresholds": [0.1, 0.2, -2.4, -0.1, -0.7, 1.6, -1.3]}),
     ):
         folder = write(tmp_path / task, files, task)
         raw = AlbertConfig.load(folder)
         config = raw.with_(extra={**raw.extra, **more})
         (folder / "config.json").write_text(_json(config, folder), encoding="utf-8")
         model, predictor = lite.load(folder, precision="fp32"), Predictor.load(folder, precision="fp32")
-        assert same(model(inputs_of(task), top_k=2), predictor(inputs_of(task), top_k=2)), task
+        for options in ENTITIES if task == "ner" else [{"top_k": 2}]:
+            assert same(model(inputs_of(task), **options), predictor(inputs_of(task), **options)), task
 
 
 def _json(config: AlbertConfig, folder: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import albert
+from albert.predict.predictor import Predictor
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.service import Service
 from served import PRETRAINED, Running
@@ -208,9 +209,15 @@ def test_a_model_of_choices_answers_with_one(client: httpx.Client) -> None:
     post(client, "/qa/answer", 422, **body)
 
 
-def test_entities_are_slices_of_the_text(client: httpx.Client) -> None:
+def test_entities_are_slices_of_the_text(client: httpx.Client, folder: Path) -> None:
     text = "Anna met Bob and Zoë in Paris. " * 8
     single = post(client, "/ner/entities", inputs=text)
+    alone = albert.load(folder / "ner")
+    assert isinstance(alone, Predictor)
+    wanted = alone(text)
+    assert [(entry["word"], entry["start"]) for entry in single] == [(one["word"], one["start"]) for one in wanted]
+    alone.thresholds = ()
+    assert alone(text) != wanted  # steps from tag to tag count
     assert all(entry["word"] == text[entry["start"] : entry["end"]] for entry in single)
     assert all(entry["entity_group"] == "PER" for entry in single)
     both = post(client, "/ner/entities", inputs=[text, "x"], aggregation="none")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +204,63 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(AlbertForTask(config, "token_classification", generator=torch.Generator().manual_seed(1)), path)
     TOKENIZER.save(path)
     return path
+
+
+def words_said(probabilities: np.ndarray, gold: tuple[Span, ...] = ()) -> Output:
+    """A text of as many words as rows, each of one piece with these probabilities of LABELS."""
+    example = Example(" ".join(["a"] * len(probabilities)), gold=gold)
+    places = np.array([(2 * at, 2 * at + 1) for at in range(len(probabilities))])
+    assert example.word_places == [tuple(place) for place in places]
+    return Output(example, [np.log(probabilities)], [places])
+
+
+def step(before: str, tag: str) -> int:
+    """The kind of a step between two tags, in the order of `tune`."""
+    row = "OBI".index(tag[0])
+    return row if before == "O" else 3 + row + (row == 2 and before[2:] != tag[2:])
+
+
+@given(st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_tags_are_the_best_of_all_sequences(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probabilities, tuned = rng.dirichlet(np.ones(5), count), tuple(rng.normal(0, 2, 7).tolist())
+
+    def worth(tags: tuple[str, ...]) -> float:
+        own = sum(np.log(row[LABELS.index(tag)]) for row, tag in zip(probabilities, tags, strict=True))
+        return own + sum(tuned[step(*pair)] for pair in itertools.pairwise(("O", *tags)))
+
+    best = max(itertools.product(LABELS, repeat=count), key=worth)
+    output = words_said(probabilities)
+    wanted = spans_over(best, output.example.word_places)
+    found = NER.decode(output, LABELS, DecodeOptions(thresholds=tuned))
+    assert [Span(p["start"], p["end"], p["entity_group"]) for p in found] == wanted
+
+
+def test_steps_are_learned_from_the_gold_of_dev() -> None:
+    """A name whose words the network takes for two kinds becomes one entity."""
+    sure = np.array([[0.9, 0.1, 0, 0, 0], [0, 0.1, 0.8, 0.1, 0], [0, 0, 0, 0.1, 0.9], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]])
+    unsure, place = sure.copy(), sure[:, [0, 2, 1, 4, 3]]
+    unsure[2] = [0, 0, 0, 0.55, 0.45]
+    outputs = [
+        words_said(np.maximum(rows, 1e-6), (Span(2, 7, kind),))
+        for rows, kind in ((sure, "PER"), (unsure, "PER"), (place, "LOC"))
+    ] * 20
+    tuned = NER.tune(outputs, LABELS)
+    assert len(tuned) == NER.tuned(len(LABELS)) == 7
+    assert tuned[5] > 0 > max(tuned[2], tuned[6])  # on with the same kind; off from nothing, or with another kind
+    assert NER.score(outputs, LABELS)["f1"] < 1
+    assert NER.score(outputs, LABELS, tuned)["f1"] == 1
+    assert {verdict.error for verdict in NER.review(outputs, LABELS, tuned).verdicts} == {0}
+
+
+@pytest.mark.parametrize("thresholds", [[0.5], [0.0] * 6])
+def test_stored_steps_have_their_number(folder: Path, tmp_path: Path, thresholds: list[float]) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["albert"]["extra"]["thresholds"] = thresholds
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(AlbertError, match=r"thresholds.*none, or 7"):
+        Predictor.load(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")

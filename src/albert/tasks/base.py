@@ -36,7 +36,7 @@ class DecodeOptions:
     - `max_answer`: the longest answer in pieces, from 1.
     - `no_answer`: whether "" is an answer; None for as trained.
     - `raw_scores`: logits in place of probabilities, for labels and numbers.
-    - `thresholds`: the task's own thresholds, from `tune`.
+    - `thresholds`: what the task's `tune` found.
     - `generation`: how texts are written.
 
     Raises `AlbertError` (usage) for values out of range.
@@ -256,8 +256,14 @@ class Task(ABC):
         """One example's predictions, best first or in the order of the text."""
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
-        """The thresholds of decisions that score best on these outputs; none if there is nothing to decide."""
+        """The thresholds of decisions that score best on these outputs; none if there is nothing to decide. Entities
+        have steps between tags in their place.
+        """
         return ()
+
+    def tuned(self, labels: int) -> int:
+        """How many numbers `tune` gives for this many labels, if any."""
+        return labels
 
     @abstractmethod
     def score(

@@ -85,6 +85,9 @@ class Classification(Task):
         scores = output.pooled if options.raw_scores else probabilities
         return [{"label": labels[i], "score": float(scores[i])} for i in best]
 
+    def tuned(self, labels: int) -> int:
+        return labels if self.fallback is None else 1
+
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
         """With a fallback, the probability that a label must have: the highest one that is about as good as the best.
 

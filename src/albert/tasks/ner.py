@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,8 @@ from albert.tasks.windows import Stitched, stitch
 from albert.text.encodings import Encoding, Tokenizer
 
 MAX_TYPES = 1000
+STEPS = 7  # kinds of a step from one word's tag to the next one's, see `_steps`
+_SHARE = 0.4  # how much the steps count beside the network, which has also learned them
 _SHOWN = 5
 
 
@@ -48,7 +51,11 @@ class Unit(NamedTuple):
 
 
 class EntityRecognition(Task):
-    """Tags B-TYPE, I-TYPE and O. The first piece of a word learns the word's tag; its other pieces have no gold."""
+    """Tags B-TYPE, I-TYPE and O. The first piece of a word learns the word's tag; its other pieces have no gold.
+
+    The tags of a text are its most probable ones together: each step from tag to tag counts, too, as learned by `tune`
+    (Viterbi's algorithm). A model without that, such as a published one, gives each word its own most probable tag.
+    """
 
     name = "ner"
     head = "token_classification"
@@ -119,7 +126,8 @@ class EntityRecognition(Task):
         pool = _POOLS[options.aggregation]
         probabilities = softmax(stitched.join(output.logits))
         said = np.stack([pool(probabilities[unit.pieces]) for unit in units])
-        tags, scores = [labels[i] for i in said.argmax(1)], said.max(1)
+        best = said.argmax(1) if by_piece else _path(said, options.thresholds)
+        tags, scores = [labels[i] for i in best], said[np.arange(len(units)), best]
         if options.aggregation == "none":
             positions = np.concatenate(stitched.kept).tolist()  # in their windows
             return [
@@ -141,10 +149,27 @@ class EntityRecognition(Task):
             for first, after, label in chunks(tags)
         ]
 
+    def tuned(self, labels: int) -> int:
+        return STEPS if labels % 2 else 0
+
+    def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
+        """For each kind of step, the logarithm of how much more often it occurs than by chance, times `_SHARE`."""
+        ids = {label: index for index, label in enumerate(labels)}
+        seen = np.zeros((len(labels), len(labels)))
+        for output in outputs:
+            units = _units(output.example.word_places, stitch(output.offsets).join(output.offsets))
+            tags, _ = tags_over(output.example.gold, [(unit.start, unit.end) for unit in units])
+            steps = [ids[tag] for tag in (OUTSIDE, *tags)]
+            np.add.at(seen, (steps[:-1], steps[1:]), 1)
+        chance = np.outer(seen.sum(1), seen.sum(0)) / max(seen.sum(), 1)
+        kinds = _steps(len(labels)).ravel()
+        often, expected = (np.bincount(kinds, counts.ravel(), STEPS) for counts in (seen, chance))
+        return tuple((_SHARE * np.log((often + 1) / (expected + 1))).tolist())
+
     def score(
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
-        return entity_scores(self._spans(outputs, labels), [output.example.gold for output in outputs])
+        return entity_scores(self._spans(outputs, labels, thresholds), [output.example.gold for output in outputs])
 
     def baseline(
         self, train: Sequence[Example], examples: Sequence[Example], labels: Sequence[str]
@@ -165,7 +190,8 @@ class EntityRecognition(Task):
 
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         pairs = [
-            (output.example, set(spans)) for output, spans in zip(outputs, self._spans(outputs, labels), strict=True)
+            (output.example, set(spans))
+            for output, spans in zip(outputs, self._spans(outputs, labels, thresholds), strict=True)
         ]
         confusions = Counter(pair for example, said in pairs for pair in _beside(example.gold, said))
         gold = [set(example.gold) for example, _ in pairs]
@@ -178,9 +204,9 @@ class EntityRecognition(Task):
             confusions,
         )
 
-    def _spans(self, outputs: Sequence[Output], labels: Sequence[str]) -> list[list[Span]]:
+    def _spans(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float]) -> list[list[Span]]:
         """The predicted entities of each text."""
-        options = DecodeOptions()
+        options = DecodeOptions(thresholds=tuple(thresholds))
         return [
             [Span(p["start"], p["end"], p["entity_group"]) for p in self.decode(output, labels, options)]
             for output in outputs
@@ -285,6 +311,42 @@ def _repairs(examples: Sequence[Example]) -> list[str]:
 
 def _excerpt(text: str, span: Span) -> str:
     return repr(text[span.start : span.end][:30])
+
+
+# --- tags of a whole text ------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=16)
+def _steps(labels: int) -> np.ndarray:
+    """The kind of each step, [labels, labels]; labels are O, then B- of every type, then I- of every type.
+
+    From O to O, B-, I-: 0, 1, 2. From B- or I- to O, B-, I- of the same type, I- of another one: 3, 4, 5, 6.
+    """
+    types = labels // 2
+    row = np.repeat((0, 1, 2), (1, types, types))
+    kinds = row + np.where(row > 0, 3, 0)[:, None]
+    kind = np.concatenate([[-1], *[np.arange(types)] * 2])
+    return kinds + ((kinds == 5) & (kind[:, None] != kind))
+
+
+def _path(probabilities: np.ndarray, tuned: Sequence[float]) -> np.ndarray:
+    """The tags that are best together, [units], of [units, labels]. Before the first unit there is O.
+
+    Without `tuned` each unit has its own best tag.
+    """
+    if not tuned:
+        return probabilities.argmax(1)
+    steps = np.asarray(tuned)[_steps(probabilities.shape[1])]
+    scores = np.log(np.maximum(probabilities, 1e-12))
+    total, before = steps[0] + scores[0], []
+    for own in scores[1:]:
+        reached = total[:, None] + steps
+        before.append(reached.argmax(0))
+        total = reached.max(0) + own
+    path = [int(total.argmax())]
+    for row in reversed(before):
+        path.append(int(row[path[-1]]))
+    return np.asarray(path[::-1])
 
 
 # --- aggregation ---------------------------------------------------------------------------------------

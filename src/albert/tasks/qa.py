@@ -118,6 +118,9 @@ class QuestionAnswering(Task):
     def decode(self, output: Output, labels: Sequence[str], options: DecodeOptions) -> list[Prediction]:
         return _chosen(_weighed(output, options), options)
 
+    def tuned(self, labels: int) -> int:
+        return 1
+
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
         """The threshold for no answer with the best score, if some questions have no answer."""
         if all(output.example.gold for output in outputs):

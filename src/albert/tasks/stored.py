@@ -100,7 +100,7 @@ def as_trained(task: Task, stored: StoredTask, source: str) -> Task:
 
 def require_fit(stored: StoredTask, task: Task, head: str, lengths: Lengths, config: AlbertConfig, source: str) -> None:
     """Raises `AlbertError` (bad-model) unless task, fallback, lengths and thresholds fit this network."""
-    labels = 1 if task.head == "span" or stored.fallback is not None else config.num_labels
+    tuned = task.tuned(config.num_labels)
     for what, expected, got in (
         ("task", f"one for the head {head}", None if task.head == head else task.name),
         ("fallback", "one of its labels", None if stored.fallback in (None, *config.id2label) else stored.fallback),
@@ -111,8 +111,8 @@ def require_fit(stored: StoredTask, task: Task, head: str, lengths: Lengths, con
         ),
         (
             "thresholds",
-            f"none, or {labels}",
-            None if len(stored.thresholds) in (0, labels) else str(len(stored.thresholds)),
+            f"none, or {tuned}",
+            None if len(stored.thresholds) in (0, tuned) else str(len(stored.thresholds)),
         ),
     ):
         if got is not None:

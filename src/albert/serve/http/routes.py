@@ -279,7 +279,8 @@ async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
     service, call, model = model_for(request, body.model, "entities")
     examples = [Example(text) for text in listed(body.inputs)]
     outputs = await service.outputs(call, model, examples, truncate=body.truncate, piecewise=True)
-    found = await service.text(call, model.decode, outputs, DecodeOptions(aggregation=body.aggregation))
+    options = DecodeOptions(aggregation=body.aggregation, thresholds=model.predictor.thresholds)
+    found = await service.text(call, model.decode, outputs, options)
     return answer(found[0] if isinstance(body.inputs, str) else found)
 
 
