@@ -107,13 +107,12 @@ parser.add_argument("--out", type=Path, default=Path("runs/teacher-parts"))
 arguments = parser.parse_args()
 
 arguments.out.mkdir(parents=True, exist_ok=True)
-kept(BEFORE, 0)
-for seed in range(arguments.seeds):  # a seed of every arm first
-    for arm in ARMS:
-        kept(arm, seed)
+runs = [(BEFORE, 0), *((arm, seed) for seed in range(arguments.seeds) for arm in ARMS)]  # a seed of every arm first
+for run in runs:
+    kept(*run)
 cpu = torch.cpu.get_capabilities().get("cpu_name", "unknown CPU")
 print(f"{time.strftime('%Y-%m-%d')}, {cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}")
 print("| arm | " + " | ".join(COLUMNS.values()) + " | minutes | seeds |\n" + "|---" * (len(COLUMNS) + 3) + "|")
 for arm in (BEFORE, *ARMS):
-    if runs := [found for seed in range(arguments.seeds) if (found := kept(arm, seed))]:
-        print(row(arm, runs))
+    if scores := [found for name, seed in runs if name == arm and (found := kept(name, seed))]:
+        print(row(arm, scores))
