@@ -150,7 +150,7 @@ class EntityRecognition(Task):
         ]
 
     def tuned(self, labels: int) -> int:
-        return STEPS if labels % 2 else 0
+        return STEPS if labels % 2 else 0  # O, and B- and I- of every type, are an odd number
 
     def tune(self, outputs: Sequence[Output], labels: Sequence[str]) -> tuple[float, ...]:
         """For each kind of step, the logarithm of how much more often it occurs than by chance, times `_SHARE`."""
