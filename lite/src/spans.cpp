@@ -1,6 +1,7 @@
 // Logits of pieces as parts of a text: entities, and answers to questions. As albert/tasks/ner.py and qa.py.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <string_view>
@@ -115,17 +116,17 @@ static std::vector<size_t> path_of(const Rows& units, const std::vector<double>&
     return path;
   }
   const size_t labels = units[0].size(), count = units.size();
-  std::vector<double> total(count * labels, 0.0);
+  std::vector<double> total((count + 1) * labels, -std::numeric_limits<double>::infinity());
+  total[0] = 0;  // the text's start is like a word without an entity
   std::vector<size_t> before(count * labels, 0);
   for (size_t unit = 0; unit < count; ++unit) {
-    const double* last = total.data() + (unit > 0 ? unit - 1 : 0) * labels;
+    const double* last = total.data() + unit * labels;
     for (size_t to = 0; to < labels; ++to) {
-      const size_t at = unit * labels + to;
       const auto reached = [&](size_t from) { return last[from] + tuned[step_of(from, to, labels / 2)]; };
-      for (size_t from = 1; unit > 0 && from < labels; ++from)
-        if (reached(from) > reached(before[at])) before[at] = from;
-      total[at] = (unit > 0 ? reached(before[at]) : tuned[step_of(0, to, labels / 2)]) +
-                  std::log(std::max(units[unit][to], 1e-12f));
+      size_t& best = before[unit * labels + to];
+      for (size_t from = 1; from < labels; ++from)
+        if (reached(from) > reached(best)) best = from;
+      total[(unit + 1) * labels + to] = reached(best) + std::log(std::max(units[unit][to], 1e-12f));
     }
   }
   path.resize(count);
