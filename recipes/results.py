@@ -39,7 +39,7 @@ from albert.training.progress import ConsoleProgress
 def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     """One fine-tuning with its score."""
     wanted, began = SETS[name], time.monotonic()
-    start = str(arguments.out / model_name(wanted.start)) if wanted.start else "starter"
+    start = str(arguments.out / model_name(wanted.start, seed)) if wanted.start else "starter"
     network = AlbertConfig.load(model_folder("starter"))
     shape = {
         "hidden_size": network.hidden_size, "num_hidden_layers": network.num_hidden_layers,

@@ -37,9 +37,9 @@ class TaskSet:
     """How a set is read and learned, and what is known about it.
 
     `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter,
-    `scratch_lr` for the same network without pre-training. `start` names another set whose model is the start, instead
-    of the starter. `label` is one whose own scores are reported, too. `published` is albert-base-v2's figure on the
-    same data.
+    `scratch_lr` for the same network without pre-training. `average` is the share of the run over which weights are
+    averaged. `start` names another set whose model of the same seed is the start, instead of the starter. `label` is one
+    whose own scores are reported, too. `published` is albert-base-v2's figure on the same data.
     """
 
     files: Callable[[Path, Path], Files]
@@ -48,6 +48,7 @@ class TaskSet:
     options: dict[str, Any] = field(default_factory=dict)
     lr: float = 1.5e-4
     scratch_lr: float = 1e-3
+    average: float = 0.0
     seeds: int = 3
     published: str = ""
     start: str = ""
@@ -85,8 +86,10 @@ class TaskSet:
         return {name: value for name, value in self.options.items() if name in _CHOSEN}
 
     def training(self, files: Files, out: Path, seed: int, settings: dict[str, Any], **options: Any) -> FinetuneConfig:
-        """How the set is learned, with the set's epochs and the starter's rate unless `settings` has others."""
-        usual = {"epochs": float(self.epochs), "batch_size": 32, "patience": 0, "lr": self.lr}
+        """How the set is learned, with the set's own epochs, rate and averaging unless `settings` has others."""
+        usual = {
+            "epochs": float(self.epochs), "batch_size": 32, "patience": 0, "lr": self.lr, "average": self.average,
+        }  # fmt: skip
         return FinetuneConfig(
             train=self.source(files.train), dev=str(files.dev), out=out, settings={"seed": seed, **usual, **settings},
             **self.chosen(), **options,
@@ -390,7 +393,8 @@ SETS: dict[str, TaskSet] = {
     "SQuAD 1.1": TaskSet(squad1, "f1", 1, {"task": "qa"}, seeds=1, published="0.902"),
     "SQuAD 2.0 form": TaskSet(squad2, "f1", 2, {"task": "qa"}, lr=1e-4, seeds=1, start="SQuAD 1.1",
                               note="after SQuAD 1.1; people's questions of 12 articles"),
-    "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15),
+    "WNUT-17": TaskSet(as_is("wnut17", "wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"), "f1", 15,
+                       average=0.5),
     "WikiANN": TaskSet(wikiann, "f1", 4),
     "CLINC150": TaskSet(clinc, "accuracy", 8, {"fallback": "oos"}, lr=3e-4, label="oos",
                         note="151 classes, out of scope among them"),
