@@ -38,8 +38,8 @@ class TaskSet:
 
     `files` gives its parts, from the folder of the task sets and a working folder. `lr` is for the starter,
     `scratch_lr` for the same network without pre-training. `average` is the share of the run over which weights are
-    averaged. `start` names another set whose model of the same seed is the start, instead of the starter. `label` is one
-    whose own scores are reported, too. `published` is albert-base-v2's figure on the same data.
+    averaged. `start` names another set whose model of the same seed is the start, instead of the starter. `label` is
+    one whose own scores are reported, too. `published` is albert-base-v2's figure on the same data.
     """
 
     files: Callable[[Path, Path], Files]
