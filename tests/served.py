@@ -47,8 +47,14 @@ LABELS = {
 STEPS = [0.0, 0.0, -4.0, 0.0, -1.0, 2.0, -4.0]  # of tags, as `tune` of entities finds them
 
 
-def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, seed: int = 0, **sizes: Any) -> Path:
-    """A random model of a task, or a pre-trained one, as training leaves it: with a manifest."""
+def write_model(
+    folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, seed: int = 0, fallback: str | None = None,
+    **sizes: Any,
+) -> Path:  # fmt: skip
+    """A random model of a task, or a pre-trained one, as training leaves it: with a manifest.
+
+    With a `fallback`, no other label is ever likely enough.
+    """
     config = AlbertConfig(
         **{
             "vocab_size": tokenizer.vocab_size,
@@ -68,7 +74,9 @@ def write_model(folder: Path, task: str | None, tokenizer: AlbertTokenizer, *, s
     elif task is not None:
         lengths = TASKS[task].lengths
         stride = None if lengths.stride is None else 16
-        tuned = {"thresholds": STEPS} if task == "ner" else {}
+        tuned: dict[str, Any] = {"thresholds": STEPS} if task == "ner" else {}
+        if fallback is not None:
+            tuned = {"fallback": fallback, "thresholds": [1.0]}
         config = config.with_(
             id2label=LABELS[task],
             problem_type=TASKS[task].problem_type,

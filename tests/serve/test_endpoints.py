@@ -16,7 +16,8 @@ import albert
 from albert.predict.predictor import Predictor
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.service import Service
-from served import PRETRAINED, Running
+from albert.text.tokenizer import AlbertTokenizer
+from served import PRETRAINED, Running, write_model
 
 LONG = "word " * 200  # beyond the 64 pieces that the models read
 
@@ -74,6 +75,20 @@ def test_predictions_are_those_of_the_predictor(client: httpx.Client, folder: Pa
     found = post(client, "/predict", inputs="a lovely day")
     assert [entry["label"] for entry in found] == [entry["label"] for entry in wanted]
     assert found[0]["score"] == pytest.approx(wanted[0]["score"], abs=1e-2)
+
+
+def test_a_fallback_is_given_where_no_label_is_sure(tokenizer: AlbertTokenizer, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "fallback", "classification", tokenizer, fallback="bad")
+    (wanted,) = albert.load(folder)(["a"], top_k=None)
+    assert wanted[0]["label"] == "bad"
+    model = Hosted.load(Source.parse(str(folder)))
+    with Running(Service([model])) as running, running.client() as client:
+        found = post(client, "/predict", inputs="a")
+        (result,) = post(client, "/v1/moderations", input="a")["results"]
+    assert [entry["label"] for entry in found] == [entry["label"] for entry in wanted]
+    assert [entry["score"] for entry in found] == pytest.approx([entry["score"] for entry in wanted], abs=1e-2)
+    assert result["categories"] == {"bad": True, "good": False, "none": False}
+    assert result["category_scores"]["bad"] == found[0]["score"]
 
 
 def test_raw_scores_are_logits(client: httpx.Client) -> None:

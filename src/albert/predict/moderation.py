@@ -22,7 +22,7 @@ def moderated(
 ) -> list[dict[str, Any]]:
     """`{flagged, categories, category_scores}` of each text; the labels in `safe` flag none, whatever their case."""
     harmless = {label.lower() for label in safe}
-    chosen, every = DecodeOptions(thresholds=thresholds), DecodeOptions(top_k=None)
+    chosen, every = (DecodeOptions(top_k=count, thresholds=thresholds) for count in (1, None))
     results = []
     for output in outputs:
         found = {best["label"] for best in task.decode(output, labels, chosen)}

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack
@@ -196,9 +196,13 @@ class Predictor:
                 ErrorKind.USAGE, "raw scores", expected="a model whose texts get labels or a number",
                 got=f"task {self.task.name}",
             )  # fmt: skip
+        return self.decode(self.outputs(examples), options)
+
+    def decode(self, outputs: Iterable[Output], options: DecodeOptions) -> list[list[Prediction]]:
+        """The predictions for each output, with the model's own thresholds unless the options have some."""
         if not options.thresholds:
             options = dataclasses.replace(options, thresholds=self.thresholds)
-        return [self.task.decode(output, self.labels, options) for output in self.outputs(examples)]
+        return [self.task.decode(output, self.labels, options) for output in outputs]
 
     def embed(
         self, texts: Sequence[str], *, normalize: bool = True, dimensions: int | None = None

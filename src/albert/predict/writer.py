@@ -164,7 +164,7 @@ class Writer(Predictor):
                 ErrorKind.USAGE, "raw scores", expected="a model with labels", got="one that writes texts"
             )
         outputs = self.write(examples, options.generation, options.top_k)
-        return [self.task.decode(output, (), options) for output in outputs]
+        return self.decode(outputs, options)
 
     def write(self, examples: Sequence[Example], generation: GenerationOptions, count: int | None = 1) -> list[Output]:
         """Up to `count` texts for each example, all of the beam's for None."""

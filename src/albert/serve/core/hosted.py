@@ -165,8 +165,7 @@ class Hosted:
 
     def decode(self, outputs: Sequence[Output], options: DecodeOptions) -> list[list[Prediction]]:
         """The predictions for each example."""
-        task = self.predictor.task
-        return [task.decode(output, self.predictor.labels, options) for output in outputs]
+        return self.predictor.decode(outputs, options)
 
     def scores(self, outputs: Sequence[Output], *, raw: bool) -> list[list[Prediction]]:
         """Every label with its score, best first. With `raw`, scores are logits."""

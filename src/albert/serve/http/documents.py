@@ -50,8 +50,7 @@ async def ask(body: shape.AskRequest, request: Request) -> Response:
     said: list[Any] = []
     if reader is not None and examples:
         outputs = await service.outputs(call, reader, examples)
-        options = DecodeOptions(top_k=KEPT, no_answer=True, thresholds=reader.predictor.thresholds)
-        said = await service.text(call, reader.decode, outputs, options)
+        said = await service.text(call, reader.decode, outputs, DecodeOptions(top_k=KEPT, no_answer=True))
     return answer(_told(chosen(body.question, hits, said, threshold=body.threshold)))
 
 

@@ -264,12 +264,7 @@ async def answers(body: shape.AnswerRequest, request: Request) -> Response:
         else Example(body.context, body.question, choices=tuple(body.choices))
     )  # fmt: skip
     outputs = await service.outputs(call, model, [example])
-    options = DecodeOptions(
-        top_k=body.top_k,
-        max_answer=body.max_answer,
-        no_answer=body.handle_impossible_answer,
-        thresholds=model.predictor.thresholds,
-    )
+    options = DecodeOptions(top_k=body.top_k, max_answer=body.max_answer, no_answer=body.handle_impossible_answer)
     return answer((await service.text(call, model.decode, outputs, options))[0])
 
 
@@ -279,8 +274,7 @@ async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
     service, call, model = model_for(request, body.model, "entities")
     examples = [Example(text) for text in listed(body.inputs)]
     outputs = await service.outputs(call, model, examples, truncate=body.truncate, piecewise=True)
-    options = DecodeOptions(aggregation=body.aggregation, thresholds=model.predictor.thresholds)
-    found = await service.text(call, model.decode, outputs, options)
+    found = await service.text(call, model.decode, outputs, DecodeOptions(aggregation=body.aggregation))
     return answer(found[0] if isinstance(body.inputs, str) else found)
 
 
