@@ -82,6 +82,7 @@ def test_a_model_is_trained_with_it_and_keeps_it(tmp_path: Path, albert: Albert)
     assert done.returncode == 0, done.stderr
     predictor = package.Predictor.load(tmp_path / "out")
     assert len(predictor.thresholds) == 1
+    assert "| fallback | other, where no other label" in (tmp_path / "out" / "README.md").read_text()
     again = predictor.evaluate(dev)
     said = [best["label"] for best in predictor([row.split(",")[0] for row in dev.read_text().splitlines()[1:]])]
     gold = [row.split(",")[1] for row in dev.read_text().splitlines()[1:]]

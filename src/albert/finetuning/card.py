@@ -106,7 +106,7 @@ def model_card(
         **_run(network, config, settings, result, data),
         task=stored.task,
         labels=listed(network.id2label, 50),
-        words=_teachers(config) + _words(stored) + (_MARKED if data.tokenizer.case_marks else ""),
+        words=_teachers(config) + _words(stored) + _fallback(stored) + (_MARKED if data.tokenizer.case_marks else ""),
         written="",
         long=data.lengths.rule(),
         calibration=calibration or "the model's own confidence, not calibrated",
@@ -166,6 +166,15 @@ def _teachers(config: FinetuneConfig) -> str:
         return ""
     texts = f", on texts of {Path(config.unlabelled).name}, too" if config.unlabelled else ""
     return f"| taught by | {', '.join(config.teachers)}{texts} |\n"
+
+
+def _fallback(stored: StoredTask) -> str:
+    """The row of the table that tells of a label for texts that no other one fits."""
+    if stored.fallback is None or not stored.thresholds:
+        return ""
+    (limit,) = stored.thresholds
+    rule = f"{stored.fallback}, where no other label has a probability of {limit:.3g}"
+    return f"| fallback | {rule}; transformers gives the likeliest label |\n"
 
 
 def _words(stored: StoredTask) -> str:
