@@ -44,6 +44,7 @@ LABELS = {
     "qa": ("start", "end"),
     "choice": ("score",),
 }
+LIMITS = [0.4, 0.6]  # of several labels, as `tune` finds them
 STEPS = [0.0, 0.0, -4.0, 0.0, -1.0, 2.0, -4.0]  # of tags, as `tune` of entities finds them
 
 
@@ -74,7 +75,7 @@ def write_model(
     elif task is not None:
         lengths = TASKS[task].lengths
         stride = None if lengths.stride is None else 16
-        tuned: dict[str, Any] = {"thresholds": STEPS} if task == "ner" else {}
+        tuned: dict[str, Any] = {"multilabel": {"thresholds": LIMITS}, "ner": {"thresholds": STEPS}}.get(task, {})
         if fallback is not None:
             tuned = {"fallback": fallback, "thresholds": [1.0]}
         config = config.with_(

@@ -32,7 +32,7 @@ from served import PRETRAINED, Server, write_model
 
 pytestmark = pytest.mark.ci  # minutes altogether
 
-MODELS = ["classification", "regression", "ner", "qa", "choice", "similarity", "text2text", PRETRAINED]
+MODELS = ["classification", "multilabel", "regression", "ner", "qa", "choice", "similarity", "text2text", PRETRAINED]
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 FACES = "🎓👩‍🚀 Łódź: "  # 7 code points in 10 UTF-16 units before what is looked for
 STYLE = (PAGE / "page.css").read_text(encoding="utf-8")
@@ -97,6 +97,7 @@ def test_the_page_is_told_what_each_model_does(server: Server) -> None:
     assert [name for name, model in models.items() if model["chooses"]] == ["choice"]
     assert [name for name, model in models.items() if model["numeric"]] == ["regression"]
     assert [name for name, model in models.items() if model["card"]] == ["hostile"]
+    assert [name for name, model in models.items() if model["limits"]] == ["multilabel"]
     assert models["classification"]["labels"] == ["bad", "good", "none"]
 
 
@@ -138,6 +139,30 @@ def test_another_model_answers_at_once(page: Any, server: Server) -> None:
     number = post(server, "/predict", inputs=text, model="regression")[0]["score"]
     assert float(panel.locator(".bars .score").inner_text()) == pytest.approx(number, abs=0.05)
     assert panel.locator(".track").count() == 0
+
+
+def test_several_labels_are_those_of_the_command_line(page: Any, server: Server, tmp_path: Path) -> None:
+    texts = [f"{word} number {n}" for n in range(12) for word in ("hate", "a lovely", "threat")]
+    (source := tmp_path / "in.csv").write_text("text\n" + "\n".join(texts))
+    panel = shown(page, "Classify")
+    choose(panel, "multilabel")
+    panel.get_by_text("A whole file").click()
+    panel.get_by_label("File").set_input_files(source)
+    panel.get_by_role("button", name="Score the rows").click()
+    panel.get_by_text("Done: 36 of 36 rows scored.").wait_for()
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert list(rows[0]) == ["text", "labels", "score hate", "score threat"]
+    limits = dict(zip(served.LABELS["multilabel"], served.LIMITS, strict=True))
+    for row in rows:
+        wanted = {label for label, least in limits.items() if float(row[f"score {label}"]) >= least}
+        assert set(row["labels"].split("; ")) - {""} == wanted
+    assert len({row["labels"] for row in rows}) > 1
+    panel.get_by_label("Text", exact=True).fill(texts[0])
+    assert answered(panel) == (rows[0]["labels"].replace("; ", ", ") or "No label")
+    tagged = panel.locator(".bars li", has_text="given").locator(".name").all_inner_texts()
+    assert sorted(name.removesuffix(" given") for name in tagged) == sorted(filter(None, rows[0]["labels"].split("; ")))
 
 
 def test_texts_labels_and_cards_stay_text(page: Any) -> None:

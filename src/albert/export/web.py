@@ -214,6 +214,7 @@ def _about(folder: ModelFolder, predictor: Predictor) -> dict[str, Any]:
         "pairs": predictor.columns.text_pair is not None,
         "chooses": predictor.model.head_name == "multiple_choice",
         "numeric": "rerank" in abilities and "embed" not in abilities,
+        "limits": predictor.limits,
         "max_length": predictor.max_length,
         "card": card.read_text(encoding="utf-8", errors="replace")[:_CARD] if card.is_file() else "",
     }

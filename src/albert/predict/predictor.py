@@ -37,6 +37,7 @@ from albert.predict.words import Read, Words, computed
 from albert.storage.files import INT8, MANIFEST, folder_fingerprint, manifest_entries, sha256
 from albert.tasks import DecodeOptions, Lengths, Prediction, Task, task_named
 from albert.tasks.base import Output
+from albert.tasks.multilabel import MultiLabelClassification, label_limits
 from albert.tasks.published import columns_of, task_of, usual_columns
 from albert.tasks.stored import StoredTask, as_trained, lengths_of, require_fit
 from albert.text.encodings import Tokenizer
@@ -258,6 +259,12 @@ class Predictor:
     def max_length(self) -> int:
         """The pieces that it reads at once."""
         return self.lengths.max_length
+
+    @property
+    def limits(self) -> list[float] | None:
+        """The probability from which each label is given, of a model that gives several; None of another one."""
+        several = isinstance(self.task, MultiLabelClassification)
+        return label_limits(self.thresholds, self.labels).tolist() if several else None
 
     def outputs(self, examples: Sequence[Example]) -> Iterator[Output]:
         """The head's output for each example. While a portion is computed, the next ones are encoded."""

@@ -87,7 +87,7 @@ class MultiLabelClassification(Task):
         probabilities = sigmoid(output.pooled)
         order = np.argsort(-probabilities, kind="stable")
         if options.top_k == 1:
-            order = order[(probabilities >= _limits(options.thresholds, labels))[order]]
+            order = order[(probabilities >= label_limits(options.thresholds, labels))[order]]
         else:
             order = order[: options.top_k]
         scores = output.pooled if options.raw_scores else probabilities
@@ -103,7 +103,7 @@ class MultiLabelClassification(Task):
         self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()
     ) -> dict[str, float]:
         probabilities = sigmoid(np.stack([output.pooled for output in outputs]))
-        predicted = probabilities >= _limits(thresholds, labels)
+        predicted = probabilities >= label_limits(thresholds, labels)
         return multilabel_scores(predicted, _indicators([output.example for output in outputs], labels) > 0)
 
     def baseline(
@@ -117,7 +117,7 @@ class MultiLabelClassification(Task):
     def review(self, outputs: Sequence[Output], labels: Sequence[str], thresholds: Sequence[float] = ()) -> Review:
         examples = [output.example for output in outputs]
         probabilities = sigmoid(np.stack([output.pooled for output in outputs]))
-        limits = _limits(thresholds, labels)
+        limits = label_limits(thresholds, labels)
         said, gold = probabilities >= limits, _indicators(examples, labels) > 0
 
         def words(row: np.ndarray) -> str:
@@ -191,8 +191,8 @@ def _label(item: Any) -> str:
     return label_string(item)
 
 
-def _limits(thresholds: Sequence[float], labels: Sequence[str]) -> np.ndarray:
-    """The tuned thresholds, or the default for each label."""
+def label_limits(thresholds: Sequence[float], labels: Sequence[str]) -> np.ndarray:
+    """The probability from which each label is given: tuned, or the default."""
     return np.asarray(thresholds if len(thresholds) else [_DEFAULT_THRESHOLD] * len(labels))
 
 

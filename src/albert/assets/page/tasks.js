@@ -22,6 +22,12 @@ function best([first], kind) {
   return `${first.label}, ${figure(first.score, kind)}`;
 }
 
+/** The labels that a text gets, of a model that gives several. */
+function given(result, { labels, limits }) {
+  const least = new Map(labels.map((label, i) => [label, limits[i]]));
+  return result.filter(({ label, score }) => score >= least.get(label)).map(({ label }) => label);
+}
+
 /** The types of entities of a model, each with its own colour while there are enough colours. */
 function groups(model) {
   return [...new Set(model.labels.map((label) => label.replace(/^[BILESU]-/, "")))].filter((label) => label !== "O");
@@ -42,20 +48,27 @@ const classify = {
       example: (model) => (model.pairs ? "The parcel arrived early." : "") },
   ],
   body: ({ text, pair }, model) => (text && (pair || !model.pairs) ? { inputs: pair ? [text, pair] : text } : null),
-  say: (result, values, model) => best(result, kindOf(model)),
-  show: (result, values, model) => [bars(result, { kind: kindOf(model) })],
+  say: (result, values, model) =>
+    model.limits ? given(result, model).join(", ") || "No label" : best(result, kindOf(model)),
+  show: (result, values, model) => {
+    const labels = new Set(model.limits && given(result, model));
+    return [bars(result, { kind: kindOf(model), tag: ({ label }) => (labels.has(label) ? "given" : "") })];
+  },
   rows: {
     columns: [{ key: "text", label: "Text" }, { key: "pair", label: "Second text", optional: true }],
     body: (rows) => ({ inputs: rows.map(({ text, pair }) => (pair ? [text, pair] : [text])) }),
     results: (result) => result,
     names: (model) => [
-      ...(model.numeric ? ["prediction"] : ["prediction", "score"]),
+      ...(model.limits ? ["labels"] : model.numeric ? ["prediction"] : ["prediction", "score"]),
       ...(columned(model) ? model.labels.map((label) => `score ${label}`) : []),
     ],
     cells: (result, model) => {
       if (model.numeric) return [result[0].score];
       const scores = new Map(result.map(({ label, score }) => [label, score]));
-      return [result[0].label, result[0].score, ...(columned(model) ? model.labels.map((label) => scores.get(label)) : [])];
+      return [
+        ...(model.limits ? [given(result, model).join("; ")] : [result[0].label, result[0].score]),
+        ...(columned(model) ? model.labels.map((label) => scores.get(label)) : []),
+      ];
     },
   },
 };

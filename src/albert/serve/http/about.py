@@ -29,6 +29,7 @@ class AboutModel(BaseModel):
     pairs: bool  # trained on pairs of texts
     chooses: bool  # chooses among given answers
     numeric: bool  # its scores are numbers, not probabilities
+    limits: list[float] | None  # the probability from which each label is given, if a text may have several
     max_length: int
     card: str  # Markdown, "" without one
 
@@ -82,14 +83,16 @@ async def _index(request: Request) -> dict[str, Any] | None:
 
 
 def _told(model: Hosted) -> dict[str, Any]:
+    own = model.model if isinstance(model.model, Predictor) else None
     return {
         "name": model.name,
         "task": model.task,
         "endpoints": sorted(model.endpoints()),
         "labels": list(model.config.id2label),
-        "pairs": isinstance(model.model, Predictor) and model.model.columns.text_pair is not None,
+        "pairs": own is not None and own.columns.text_pair is not None,
         "chooses": model.chooses,
         "numeric": "rerank" in model.abilities and not model.embeds,
+        "limits": None if own is None else own.limits,
         "max_length": model.max_length,
         "card": model.card,
     }
