@@ -409,6 +409,6 @@ SETS: dict[str, TaskSet] = {
     "TREC-QA after QNLI form": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "map", 4,
                                        {"text": "qtext", "text_pair": "atext", "label": "label"}, start="QNLI form"),
     "DREAM after SQuAD 1.1": TaskSet(as_is("dream", "train.json", "dev.json", "test.json"), "accuracy", 3, lr=1e-4,
-                                     seeds=1, start="SQuAD 1.1"),
+                                     start="SQuAD 1.1"),
     "MedQuAD": TaskSet(medquad, "mrr", 4, {"task": "retrieval", "text": "question", "label": "answer"}, seeds=1),
 }  # fmt: skip
