@@ -24,8 +24,11 @@ SHAPE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def calibrated_by(factor: float, *, rows: int = 4000) -> tuple[AlbertForTask, AlbertForTask, FinetuneResult, Any, str]:
-    """A model before and after, and its result on dev, where its logits are `factor` times too large."""
+def calibrated_by(
+    factor: float, *, rows: int = 4000, fallback: str | None = None
+) -> tuple[AlbertForTask, AlbertForTask, FinetuneResult, FinetuneResult, str]:
+    """A model before and after, its result on dev after and before, where logits are `factor` times too large."""
+    task = TASKS["classification"].falling_back_to(fallback)
     rng = np.random.default_rng(0)
     true = 2 * rng.normal(size=(rows, len(LABELS)))
     chances = np.exp(true) / np.exp(true).sum(1, keepdims=True)
@@ -40,8 +43,10 @@ def calibrated_by(factor: float, *, rows: int = 4000) -> tuple[AlbertForTask, Al
         )
         for _ in range(2)
     )
-    found = FinetuneResult(None, "accuracy", {}, 0.0, 1, outputs)  # type: ignore[arg-type]
-    data = SimpleNamespace(task=TASKS["classification"], labels=LABELS)
+    thresholds = task.tune(outputs, LABELS)
+    scores = task.score(outputs, LABELS, thresholds)
+    found = FinetuneResult(None, "accuracy", scores, 0.0, 1, outputs, thresholds)  # type: ignore[arg-type]
+    data = SimpleNamespace(task=task, labels=LABELS)
     result, said = scale_temperature(model, data, found)  # type: ignore[arg-type]
     return before, model, result, found, said
 
@@ -64,3 +69,12 @@ def test_others_stay_as_they_are(factor: float, rows: int) -> None:
     assert said == ""
     assert result == found
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), model.parameters(), strict=True))
+
+
+def test_a_fallback_is_tuned_for_the_probabilities_that_the_model_then_gives() -> None:
+    _, _, result, found, said = calibrated_by(3.0, fallback="c")
+    assert said
+    task = TASKS["classification"].falling_back_to("c")
+    assert result.scores == task.score(result.outputs, LABELS, result.thresholds)
+    assert result.scores["accuracy"] == pytest.approx(found.scores["accuracy"], abs=0.005)
+    assert task.score(result.outputs, LABELS, found.thresholds)["accuracy"] < found.scores["accuracy"] - 0.01

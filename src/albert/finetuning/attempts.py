@@ -57,6 +57,13 @@ class FinetuneResult:
     threads: tuple[int, ...] = ()
 
 
+def rescored(result: FinetuneResult, data: Dataset, outputs: list[Output]) -> FinetuneResult:
+    """The result with other outputs on dev, and the thresholds and scores of these."""
+    thresholds = data.task.tune(outputs, data.labels)
+    scores = {**result.scores, **data.task.score(outputs, data.labels, thresholds)}
+    return replace(result, outputs=outputs, thresholds=thresholds, scores=scores)
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of every component except the network's."""

@@ -102,9 +102,9 @@ def finetune(
         if not few and collapsed(result) and not attempts.restarted:
             model = _build_model(config, start, data, tokenizer, network, seed=settings.loop.seed, progress=progress)
             result = attempts.restart(model)
+        result, calibration = scale_temperature(model, data, result)
         if result.thresholds:
             model.config = noted(model.config, thresholds=result.thresholds)
-        result, calibration = scale_temperature(model, data, result)
         if calibration:
             data.remarks.append(calibration)
             progress.on_message(calibration)

@@ -14,7 +14,7 @@ import numpy as np
 from albert.data.examples import Example
 from albert.engine import Engine
 from albert.errors import AlbertError, ErrorKind
-from albert.finetuning.attempts import FinetuneResult
+from albert.finetuning.attempts import FinetuneResult, rescored
 from albert.finetuning.dataset import Dataset, FinetuneConfig
 from albert.linear import NAME, fit
 from albert.model import AlbertForTask
@@ -188,7 +188,7 @@ def _hybrid(
     ]
     alone = _alone(outputs, logits, scale_of(kind, logits, gold))
     before = _score(data, outputs, result.thresholds)
-    joined = _finished(data, result, mixed)
+    joined = rescored(result, data, mixed)
     if joined.scores[task.metric] < before:
         told = (
             f"hybrid: words do not help on dev, {task.metric} {joined.scores[task.metric]:.4f} with them and "
@@ -263,10 +263,3 @@ def _errors(task: Task, outputs: list[Output], labels: Sequence[str], thresholds
 def _score(data: Dataset, outputs: list[Output], thresholds: Sequence[float] | None = None) -> float:
     own = data.task.tune(outputs, data.labels) if thresholds is None else thresholds
     return data.task.score(outputs, data.labels, own)[data.task.metric]
-
-
-def _finished(data: Dataset, result: FinetuneResult, outputs: list[Output]) -> FinetuneResult:
-    """The result with other outputs, the thresholds tuned on them."""
-    thresholds = data.task.tune(outputs, data.labels)
-    scores = {**result.scores, **data.task.score(outputs, data.labels, thresholds)}
-    return replace(result, outputs=outputs, thresholds=thresholds, scores=scores)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from albert.finetuning.attempts import FinetuneResult
+from albert.finetuning.attempts import FinetuneResult, rescored
 from albert.finetuning.dataset import Dataset
 from albert.model import AlbertForTask
 from albert.tasks.calibration import calibration_error, fit_temperature
@@ -20,9 +20,9 @@ _LEAST = 1e-30  # the least probability, so that its logarithm is finite
 def scale_temperature(model: AlbertForTask, data: Dataset, result: FinetuneResult) -> tuple[FinetuneResult, str]:
     """Divides the head's weights by the temperature fitted on dev if the model is overconfident.
 
-    Predictions stay the same. Nothing changes for models that are not overconfident, heads whose labels do not share
-    one softmax, and models with few dev examples. Returns the result with its outputs divided, and a description ("":
-    nothing was done). Source: Guo et al. 2017, section 4.2.
+    The likeliest label stays the same; a fallback's threshold is tuned anew. Nothing changes for models that are not
+    overconfident, heads whose labels do not share one softmax, and models with few dev examples. Returns the result
+    with its outputs divided, and a description ("": nothing was done). Source: Guo et al. 2017, section 4.2.
     """
     review = data.task.review(result.outputs, data.labels, result.thresholds)
     if review.probabilities is None or review.gold is None or len(review.gold) < _ENOUGH:
@@ -41,4 +41,4 @@ def scale_temperature(model: AlbertForTask, data: Dataset, result: FinetuneResul
         f"logits divided by {temperature:.2f}, the temperature at which probabilities hold on dev: "
         f"calibration error {before:.3f} before, {after:.3f} after"
     )
-    return replace(result, outputs=outputs), said
+    return rescored(result, data, outputs), said
