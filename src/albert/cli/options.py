@@ -102,6 +102,10 @@ Fallback = Annotated[
         "--fallback", help="Label for texts that no other one fits: also the answer where none is likely enough."
     ),
 ]
+FallbackShare = Annotated[
+    float | None,
+    typer.Option("--fallback-share", help="Share of texts in use that fit no other label. Default: that of dev."),
+]
 EarlyExit = Annotated[
     bool, typer.Option("--early-exit", help="Heads behind every depth, so that easy texts are answered sooner.")
 ]

@@ -13,6 +13,7 @@ from albert.cli.options import (
     DevFile,
     EarlyExit,
     Fallback,
+    FallbackShare,
     Init,
     Metric,
     Overwrite,
@@ -41,6 +42,7 @@ def train(
     dev_targets: Annotated[str | None, typer.Option(help="The same beside the file of --dev.")] = None,
     metric: Metric = None,
     fallback: Fallback = None,
+    fallback_share: FallbackShare = None,
     early_exit: EarlyExit = False,
     exit_budget: Annotated[float, typer.Option(help="Share of dev texts that early exit may answer worse.")] = 0.003,
     hybrid: Annotated[
@@ -86,6 +88,7 @@ def train(
         dev_targets=dev_targets,
         metric=metric,
         fallback=fallback,
+        fallback_share=fallback_share,
         early_exit=early_exit,
         exit_budget=exit_budget,
         hybrid=hybrid,

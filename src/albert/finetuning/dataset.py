@@ -45,15 +45,16 @@ class FinetuneConfig:
     out. `init` is a model folder or hub id, the starter unless told otherwise; a `size` instead trains a network of it
     from scratch, on our English vocabulary or that of the folder `tokenizer`. `metric` is the dev score that decides,
     else the task's own. `fallback` is the label for texts that no other one fits: also the answer where none is likely
-    enough. `targets` is a file with a target a line beside the source a line of `train`, `dev_targets` that of `dev`.
-    `settings` override the values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With
-    `early_exit` heads stand behind every depth, to be left so that at most the share `exit_budget` of dev gets worse
-    answers. With `hybrid` a linear model on
-    words speaks beside the head; with `cascade` it answers alone where it is sure, so that at most the share
-    `cascade_budget` of dev gets worse answers. `teachers` are model folders or hub ids whose logits, softened by
-    `temperature`, count `teacher_weight` of the loss; of the texts in the file `unlabelled` they are all there is.
-    `few_labels`: a linear head on vectors, learned from pairs; None where a label has few rows.
-    Raises `AlbertError` (usage) for an `init` and a `size` at once, and numbers out of range.
+    enough, if the share `fallback_share` of texts in use is such (None: as in dev). `targets` is a file with a target a
+    line beside the source a line of `train`, `dev_targets` that of `dev`. `settings` override the values of
+    `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every depth, to be
+    left so that at most the share `exit_budget` of dev gets worse answers. With `hybrid` a linear model on words speaks
+    beside the head; with `cascade` it answers alone where it is sure, so that at most the share `cascade_budget` of dev
+    gets worse answers. `teachers` are model folders or hub ids whose logits, softened by `temperature`, count
+    `teacher_weight` of the loss; of the texts in the file `unlabelled` they are all there is. `few_labels`: a linear
+    head on vectors, learned from pairs; None where a label has few rows.
+    Raises `AlbertError` (usage) for an `init` and a `size` at once, a share without a fallback, and numbers out of
+    range.
     """
 
     train: DataSource
@@ -66,6 +67,7 @@ class FinetuneConfig:
     dev_targets: str | None = None
     metric: str | None = None
     fallback: str | None = None
+    fallback_share: float | None = None
     early_exit: bool = False
     exit_budget: float = 0.003
     hybrid: bool = False
@@ -84,6 +86,10 @@ class FinetuneConfig:
         if self.targets is not None and self.train.task is None:
             object.__setattr__(self, "train", replace(self.train, task="text2text"))
         require_share("--cascade-budget", self.cascade_budget)
+        if self.fallback_share is not None:
+            require_share("--fallback-share", self.fallback_share)
+            if self.fallback is None:
+                raise AlbertError(ErrorKind.USAGE, "--fallback-share", expected="--fallback beside it", got="none")
         require_share("--teacher-weight", self.teacher_weight)
         if not _COLDEST <= self.temperature <= _WARMEST:
             raise AlbertError(
@@ -144,7 +150,7 @@ def read_dataset(
     columns = guess_columns(table)
     assert columns.label is not None
     task = (task_named(source.task) if source.task else _guess(table, columns)).measured_by(config.metric)
-    task = task.falling_back_to(config.fallback)
+    task = task.falling_back_to(config.fallback, config.fallback_share)
     lengths = task.lengths.adjusted(source.max_length, source.stride)
     tokenizer = text.tokenizer(tokenizer, task)
     remarks: list[str] = [_MARKED] if tokenizer.case_marks else []

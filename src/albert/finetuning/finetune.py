@@ -183,6 +183,7 @@ def _build_model(
             max_length=data.lengths.max_length,
             stride=data.lengths.stride,
             fallback=config.fallback,
+            fallback_share=config.fallback_share,
         ).extra(),
     }
     if start is not None and start.config.attention_window is not None and tokenizer.case_marks:

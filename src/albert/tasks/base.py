@@ -218,9 +218,9 @@ class Task(ABC):
         other.placed = True
         return other
 
-    def falling_back_to(self, label: str | None) -> Task:
-        """This task with a label for texts that fit no other label. Raises `AlbertError` (usage) for tasks that cannot
-        have one.
+    def falling_back_to(self, label: str | None, share: float | None = None) -> Task:
+        """This task with a label for texts that fit no other label, and the share of such texts in use; None for that
+        of the data. Raises `AlbertError` (usage) for tasks that cannot have one.
         """
         if label is None:
             return self

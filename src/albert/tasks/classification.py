@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from albert.data.batches import Features
@@ -23,10 +23,13 @@ from albert.tasks.review import Review, Verdict, label_scores, mean_of
 
 MAX_LABELS = 10_000
 _TRIED = 201  # thresholds
+_LEAST = 1e-9  # share of rows that is divided by
 
 
 class Classification(Task):
-    """One label per text. A `fallback` is also the answer if no label reaches a threshold, which is tuned on dev."""
+    """One label per text. A `fallback` is also the answer if no label reaches a threshold, which is tuned on dev, for
+    the `share` of texts in use that fit no other label.
+    """
 
     name = "classification"
     head = "sequence_classification"
@@ -36,12 +39,13 @@ class Classification(Task):
     metrics = ("macro_f1", "mcc")
     stratified = True
     fallback: str | None = None
+    share: float | None = None
 
-    def falling_back_to(self, label: str | None) -> Task:
+    def falling_back_to(self, label: str | None, share: float | None = None) -> Task:
         if label is None:
             return self
         other = copy.copy(self)
-        other.fallback = label
+        other.fallback, other.share = label, share
         return other
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
@@ -92,19 +96,33 @@ class Classification(Task):
         """With a fallback, the probability that a label must have: the highest one that is about as good as the best.
 
         About as good: the rows that it loses are fewer than those that it wins and one standard error (McNemar 1947).
+        With a share, rows have weights that give the fallback's this share, and the best has the highest accuracy.
         """
         if self.fallback is None:
             return ()
         probabilities = softmax(np.stack([output.pooled for output in outputs]))
         gold = _ids([output.example for output in outputs], labels)
-        surest = _others(probabilities, labels.index(self.fallback)).max(1)
+        fallback = labels.index(self.fallback)
+        weights = self._weights(gold == fallback)
+        surest = _others(probabilities, fallback).max(1)
         tried = np.unique(np.quantile(surest, np.linspace(0, 1, _TRIED)))
         said = [self._said(probabilities, labels, (limit,)) for limit in tried]
-        scores = [classification_score(self.metric, one, gold, labels=len(labels)) for one in said]
         right = np.stack(said) == gold
+        scores = (
+            right @ weights if self.share is not None
+            else [classification_score(self.metric, one, gold, labels=len(labels)) for one in said]
+        )  # fmt: skip
         best = right[int(np.argmax(scores))]
-        lost, won = (best & ~right).sum(1), (right & ~best).sum(1)
-        return (float(tried[(lost <= won) | (lost - won < np.sqrt(lost + won))].max()),)
+        lost, won = (best & ~right) @ weights, (right & ~best) @ weights
+        noise = np.sqrt((best != right) @ weights**2)
+        return (float(tried[(lost <= won) | (lost - won < noise)].max()),)
+
+    def _weights(self, none_fits: Bool[np.ndarray, " texts"]) -> Float[np.ndarray, " texts"]:
+        """The weights of rows, given which of them are the fallback's; 1 on average."""
+        if self.share is None:
+            return np.ones(len(none_fits))
+        own = none_fits.mean()
+        return np.where(none_fits, self.share / max(own, _LEAST), (1 - self.share) / max(1 - own, _LEAST))
 
     def _said(
         self, probabilities: Float[np.ndarray, "texts labels"], labels: Sequence[str], thresholds: Sequence[float]

@@ -49,6 +49,7 @@ class StoredTask:
     task: str | None = None
     metric: str | None = None
     fallback: str | None = None
+    fallback_share: float | None = None
     columns: Columns | None = None
     max_length: int | None = None
     stride: int | None = None
@@ -92,7 +93,7 @@ def lengths_of(stored: StoredTask, extra: Mapping[str, Any], task: Task, limit: 
 def as_trained(task: Task, stored: StoredTask, source: str) -> Task:
     """The task with its metric and fallback. Raises `AlbertError` (bad-model) if the task cannot have them."""
     try:
-        return task.measured_by(stored.metric).falling_back_to(stored.fallback)
+        return task.measured_by(stored.metric).falling_back_to(stored.fallback, stored.fallback_share)
     except AlbertError as error:
         what = error.what.removeprefix("--").split()[0]
         raise AlbertError(ErrorKind.MODEL, f"{source}: {what}", expected=error.expected, got=error.got) from None

@@ -21,6 +21,7 @@ _OF_TRAIN = {
     ("albert", "extra", "task"): "--task",
     ("albert", "extra", "metric"): "--metric",
     ("albert", "extra", "fallback"): "--fallback",
+    ("albert", "extra", "fallback_share"): "--fallback-share",
     ("albert", "extra", "max_length"): "--max-length",
     ("albert", "extra", "stride"): "--stride",
     ("albert", "extra", "columns", "text"): "--text",
