@@ -116,7 +116,7 @@ def test_a_model_is_trained_with_it_and_keeps_it(tmp_path: Path, albert: Albert)
     gold = [row.split(",")[1] for row in dev.read_text().splitlines()[1:]]
     assert again.scores["accuracy"] == pytest.approx(np.mean([a == b for a, b in zip(said, gold, strict=True)]))
     assert albert(*command, "--overwrite", "--fallback", "others").returncode == 65
-    assert predictor.task.share == 0.5  # type: ignore[attr-defined]
+    assert predictor.task.fallback_share == 0.5  # type: ignore[attr-defined]
     for given in ([], ["--fallback", "other", "--fallback-share", "0.4"]):
         changed = albert(*command, "--resume", *given)
         assert changed.returncode == 78

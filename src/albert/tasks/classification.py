@@ -28,7 +28,7 @@ _LEAST = 1e-9  # share of rows that is divided by
 
 class Classification(Task):
     """One label per text. A `fallback` is also the answer if no label reaches a threshold, which is tuned on dev, for
-    the `share` of texts in use that fit no other label.
+    the `fallback_share` of texts in use that fit no other label.
     """
 
     name = "classification"
@@ -39,13 +39,13 @@ class Classification(Task):
     metrics = ("macro_f1", "mcc")
     stratified = True
     fallback: str | None = None
-    share: float | None = None
+    fallback_share: float | None = None
 
     def falling_back_to(self, label: str | None, share: float | None = None) -> Task:
         if label is None:
             return self
         other = copy.copy(self)
-        other.fallback, other.share = label, share
+        other.fallback, other.fallback_share = label, share
         return other
 
     def fits(self, values: Sequence[Any], columns: Columns | None = None) -> bool:
@@ -109,7 +109,7 @@ class Classification(Task):
         said = [self._said(probabilities, labels, (limit,)) for limit in tried]
         right = np.stack(said) == gold
         scores = (
-            right @ weights if self.share is not None
+            right @ weights if self.fallback_share is not None
             else [classification_score(self.metric, one, gold, labels=len(labels)) for one in said]
         )  # fmt: skip
         best = right[int(np.argmax(scores))]
@@ -119,10 +119,12 @@ class Classification(Task):
 
     def _weights(self, none_fits: Bool[np.ndarray, " texts"]) -> Float[np.ndarray, " texts"]:
         """The weights of rows, given which of them are the fallback's; 1 on average."""
-        if self.share is None:
+        if self.fallback_share is None:
             return np.ones(len(none_fits))
         own = none_fits.mean()
-        return np.where(none_fits, self.share / max(own, _LEAST), (1 - self.share) / max(1 - own, _LEAST))
+        return np.where(
+            none_fits, self.fallback_share / max(own, _LEAST), (1 - self.fallback_share) / max(1 - own, _LEAST)
+        )
 
     def _said(
         self, probabilities: Float[np.ndarray, "texts labels"], labels: Sequence[str], thresholds: Sequence[float]
