@@ -400,7 +400,7 @@ SETS: dict[str, TaskSet] = {
                         note="151 classes, out of scope among them"),
     "Hate speech": TaskSet(hate, "macro_f1", 3, {"metric": "macro_f1"}),
     "AG News": TaskSet(ag_news, "accuracy", 4, scratch_lr=5e-4),
-    "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, seeds=1, note="windows of 128 pieces, all read"),
+    "IMDB": TaskSet(imdb, "accuracy", 1, {"stride": 0}, note="windows of 128 pieces, all read"),
     "DREAM": TaskSet(as_is("dream", "train.json", "dev.json", "test.json"), "accuracy", 3, seeds=1),
     "TREC-QA": TaskSet(as_is("trec_qa", "train.csv", "dev.csv", "test.csv"), "map", 4,
                        {"text": "qtext", "text_pair": "atext", "label": "label"}),
