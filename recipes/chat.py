@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from figures import of_label
 from tasksets import SETS, jsonl_rows
 
 import albert
@@ -33,8 +34,7 @@ def row(name: str, gold: list[str], said: list[str], seconds: float) -> str:
     """Accuracy of what is in scope; recall and precision of what is not."""
     right = [own == truth for own, truth in zip(said, gold, strict=True)]
     inside = [hit for hit, truth in zip(right, gold, strict=True) if truth != FALLBACK]
-    caught = sum(right) - sum(inside)
-    recall, precision = caught / gold.count(FALLBACK), caught / max(1, said.count(FALLBACK))
+    precision, recall, _ = of_label(FALLBACK, gold, said)
     rate = len(gold) / seconds
     return f"| {name} | {sum(inside) / len(inside):.3f} | {recall:.3f} | {precision:.3f} | {rate:.0f} |"
 

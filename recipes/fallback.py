@@ -3,19 +3,20 @@
     python recipes/fallback.py TASKS runs/results/CLINC150-model            a minute a model
 
 TASKS is the folder of the task sets, MODELS are those that `results.py` trained for "CLINC150", one a seed. For each
-share the threshold of the fallback is tuned on dev and scored on test; no network is trained. Figures are median and
-range.
+share the threshold of the fallback is tuned on dev and scored on test, and in the first row there is none; no network
+is trained. Figures are median and range.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import torch
+from figures import of_label, spread
 from tasksets import SETS
 
 from albert.data.reading import DataSource
@@ -24,6 +25,7 @@ from albert.tasks.base import Output
 
 FALLBACK = "oos"
 SHARES = (None, 0.1, 0.2, 0.3, 0.5)
+COLUMNS = ("accuracy", "within scope", "out of scope: precision", "recall", "F1")
 
 
 def judged(predictor: Predictor, path: Path) -> Sequence[Output]:
@@ -31,20 +33,19 @@ def judged(predictor: Predictor, path: Path) -> Sequence[Output]:
     return predictor.evaluate(DataSource(str(path), text="text", label="label")).facts.outputs
 
 
-def scores(predictor: Predictor, share: float | None, dev: Sequence[Output], test: Sequence[Output]) -> list[float]:
-    """The threshold tuned on dev, and test's accuracy, that within scope, and the recall of what is not."""
-    task = predictor.task.falling_back_to(FALLBACK, share)
-    limits = task.tune(dev, predictor.labels)
-    right: dict[bool, list[bool]] = {True: [], False: []}
-    for verdict in task.review(test, predictor.labels, limits).verdicts:
-        right[verdict.gold == FALLBACK].append(verdict.gold == verdict.said)
-    return [limits[0], *(sum(part) / len(part) for part in (right[True] + right[False], right[False], right[True]))]
+def scores(predictor: Predictor, test: Sequence[Output], limits: tuple[float, ...]) -> list[float]:
+    """The figures of `COLUMNS` with these thresholds."""
+    verdicts = predictor.task.review(test, predictor.labels, limits).verdicts
+    gold, said = [verdict.gold for verdict in verdicts], [verdict.said for verdict in verdicts]
+    inside = [verdict.error == 0 for verdict in verdicts if verdict.gold != FALLBACK]
+    return [1 - mean(verdict.error for verdict in verdicts), mean(inside), *of_label(FALLBACK, gold, said)]
 
 
-def spread(values: Sequence[float]) -> str:
-    """Median, and the range of several."""
-    middle = f"{statistics.median(values):.3f}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):.3f} to {max(values):.3f})"
+def row(name: str, tuned: Sequence[tuple[float, ...]]) -> str:
+    """A row of the table, of each model's thresholds."""
+    found = [scores(model, test, limits) for model, (_, test), limits in zip(models, outputs, tuned, strict=True)]
+    limits = spread([limit for (limit,) in tuned]) if all(tuned) else "–"
+    return " | ".join([f"| {name}", limits, *(spread(column) for column in zip(*found, strict=True))]) + " |"
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -56,8 +57,9 @@ files = SETS["CLINC150"].files(arguments.tasks, arguments.models[0].parent / "da
 models = [Predictor.load(folder) for folder in arguments.models]
 outputs = [(judged(model, files.dev), judged(model, files.test)) for model in models]
 print(f"{time.strftime('%Y-%m-%d')}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-print("| share | threshold | accuracy | within scope | out of scope: recall |\n" + "|---" * 5 + "|")
+print("| share | threshold | " + " | ".join(COLUMNS) + " |\n" + "|---" * (len(COLUMNS) + 2) + "|")
+print(row("no threshold", [()] * len(models)), flush=True)
 for share in SHARES:
-    found = [scores(model, share, *both) for model, both in zip(models, outputs, strict=True)]
-    cells = [spread(column) for column in zip(*found, strict=True)]
-    print(f"| {'as in dev' if share is None else share} | {' | '.join(cells)} |", flush=True)
+    tasks = [model.task.falling_back_to(FALLBACK, share) for model in models]
+    tuned = [task.tune(dev, model.labels) for task, model, (dev, _) in zip(tasks, models, outputs, strict=True)]
+    print(row("as in dev" if share is None else str(share), tuned), flush=True)

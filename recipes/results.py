@@ -15,14 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from baselines import BASELINES, examples_of, ranked
-from sklearn.metrics import precision_recall_fscore_support
+from figures import of_label, spread
 from tasksets import SETS, Files, TaskSet, model_name
 
 from albert.config import AlbertConfig
@@ -59,7 +58,8 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     if wanted.label:
         test = examples(predictor, files.test)
         said = [found[0]["label"] for found in predictor.predict(test)]
-        scores |= of_label(wanted.label, [example.gold for example in test], said)
+        precision, recall, f1 = of_label(wanted.label, [example.gold for example in test], said)
+        scores |= {f"{wanted.label} precision": precision, f"{wanted.label} recall": recall, f"{wanted.label} f1": f1}
     if wanted.metric == "map":
         test = examples(predictor, files.test)
         likely = [next(p["score"] for p in found if p["label"] == "1")
@@ -69,12 +69,6 @@ def run(name: str, files: Files, side: str, seed: int) -> dict[str, Any]:
     if side == "scratch":
         shutil.rmtree(folder)
     return {"scores": scores, "majority": majority, "seconds": seconds}
-
-
-def of_label(label: str, gold: list[str], said: list[str]) -> dict[str, float]:
-    """The scores of one label."""
-    precision, recall, f1, _ = precision_recall_fscore_support(gold, said, labels=[label], average="micro")
-    return {f"{label} precision": float(precision), f"{label} recall": float(recall), f"{label} f1": float(f1)}
 
 
 def examples(predictor: Predictor, path: Path) -> list[Example]:
@@ -105,13 +99,6 @@ def kept(name: str, make: Any) -> dict[str, Any] | None:
     return result
 
 
-def cell(results: list[dict[str, Any]], metric: str) -> str:
-    """Median and spread."""
-    values = [result["scores"][metric] for result in results]
-    spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
-    return f"{statistics.median(values):.3f}{spread}"
-
-
 def row(name: str, wanted: TaskSet) -> str | None:
     """The set's row of the table."""
     files = wanted.files(arguments.tasks, arguments.out / "data")
@@ -124,7 +111,7 @@ def row(name: str, wanted: TaskSet) -> str | None:
         ]
         if side == "starter" and not results:
             return None
-        cells.append(cell(results, wanted.metric) if results else "–")
+        cells.append(spread([result["scores"][wanted.metric] for result in results]) if results else "–")
         if side == "starter":
             first = results[0]
     simple = kept(f"{name}-linear", lambda: linear(name, files))

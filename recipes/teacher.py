@@ -18,10 +18,10 @@ import json
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import scorecard
 import torch
+from figures import spread
 
 from albert.pretraining.distillation import DistillationConfig
 from albert.pretraining.pretrain import pretrain
@@ -87,10 +87,7 @@ def kept(arm: str, seed: int) -> dict[str, float] | None:
 
 def row(arm: str, runs: list[dict[str, float]]) -> str:
     """Median and range of each score."""
-    cells: list[Any] = []
-    for name in COLUMNS:
-        values = [run[name] for run in runs]
-        cells.append(f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})")
+    cells = [spread([run[name] for run in runs]) for name in COLUMNS]
     minutes = statistics.median(run["seconds"] for run in runs) / 60
     return f"| {arm} | " + " | ".join(cells) + f" | {minutes:.1f} | {len(runs)} |"
 

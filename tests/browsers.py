@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,17 @@ def opened(browser: Any, url: str, *, allowed: str | tuple[str, ...] = "\0", **o
         assert not unexpected, unexpected
     finally:
         context.close()
+
+
+def scored(page: Any, panel: Any, source: Path, done: str) -> str:
+    """A file whose rows the panel has scored, as it is downloaded, after the page said that it was `done`."""
+    panel.get_by_text("A whole file").click()
+    panel.get_by_label("File").set_input_files(source)
+    panel.get_by_role("button", name="Score the rows").click()
+    panel.get_by_text(done).wait_for()
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="Download CSV").click()
+    return Path(download.value.path()).read_text(encoding="utf-8")
 
 
 def contrast(color: str, other: str) -> float:

@@ -50,11 +50,11 @@ def train(
     Columns and task are guessed where the options, those of `DataSource`, do not name them; without `dev` a tenth is
     held out. `init` is a model folder or hub id to start from, the package's starter unless `size` names a network to
     train from scratch, on the vocabulary in the folder `tokenizer` or our English one. `fallback` is a label for texts
-    that no other one fits; it is also the answer where none is likely enough, if the share `fallback_share` of texts in
-    use is such (None: as in dev). `targets` is a file with a target a line, beside `data` with a source a line, and
-    `dev_targets` the same beside `dev`. With `hybrid` a linear model on words speaks beside the network, and with
-    `cascade` it answers alone where it is sure. `few_labels`: whether a linear head on vectors is learned; None: where
-    a label has few rows. `settings` are those of `albert train --set`. Raises `AlbertError`.
+    that no other one fits; it is also the answer where none is likely enough. `fallback_share` is the share of such
+    texts that is expected in use, else that of dev. `targets` is a file with a target a line, beside `data` with a
+    source a line, and `dev_targets` the same beside `dev`. With `hybrid` a linear model on words speaks beside the
+    network, and with `cascade` it answers alone where it is sure. `few_labels`: whether a linear head on vectors is
+    learned; None: where a label has few rows. `settings` are those of `albert train --set`. Raises `AlbertError`.
     """
     config = FinetuneConfig(
         train=DataSource.of(data, **options),

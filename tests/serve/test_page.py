@@ -27,7 +27,7 @@ from albert.serve.core.service import Service
 from albert.serve.http.app import create_app
 from albert.serve.http.pages import PAGE
 from albert.text.tokenizer import AlbertTokenizer
-from browsers import contrast, opened
+from browsers import contrast, opened, scored
 from served import PRETRAINED, Server, write_model
 
 pytestmark = pytest.mark.ci  # minutes altogether
@@ -146,13 +146,7 @@ def test_several_labels_are_those_of_the_command_line(page: Any, server: Server,
     (source := tmp_path / "in.csv").write_text("text\n" + "\n".join(texts))
     panel = shown(page, "Classify")
     choose(panel, "multilabel")
-    panel.get_by_text("A whole file").click()
-    panel.get_by_label("File").set_input_files(source)
-    panel.get_by_role("button", name="Score the rows").click()
-    panel.get_by_text("Done: 36 of 36 rows scored.").wait_for()
-    with page.expect_download() as download:
-        panel.get_by_role("button", name="Download CSV").click()
-    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    rows = list(csv.DictReader(io.StringIO(scored(page, panel, source, "Done: 36 of 36 rows scored."))))
     assert list(rows[0]) == ["text", "labels", "score hate", "score threat"]
     limits = dict(zip(served.LABELS["multilabel"], served.LIMITS, strict=True))
     for row in rows:

@@ -18,7 +18,7 @@ from albert.predict.writer import Writer
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.limits import Limits
 from albert.serve.core.service import Service
-from browsers import opened
+from browsers import opened, scored
 from rewriting import write_model
 from served import Running
 
@@ -169,12 +169,6 @@ def test_the_rows_of_a_file_are_written(browser: Any, folder: Path, writer: Writ
     source = tmp_path / "in.csv"
     source.write_text("id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate([TEXT, LONG, "vier"] * 12)))
     with tab(browser, folder) as (page, panel, _):
-        panel.get_by_text("A whole file").click()
-        panel.get_by_label("File").set_input_files(source)
-        panel.get_by_role("button", name="Score the rows").click()
-        panel.get_by_text("Done: 36 of 36 rows scored").wait_for()
-        with page.expect_download() as download:
-            panel.get_by_role("button", name="Download CSV").click()
-        scored = Path(download.value.path()).read_text(encoding="utf-8")
-    rows = list(csv.DictReader(io.StringIO(scored, newline="")))
+        written = scored(page, panel, source, "Done: 36 of 36 rows scored")
+    rows = list(csv.DictReader(io.StringIO(written, newline="")))
     assert [row["prediction"] for row in rows] == [each["text"] for each in writer([TEXT, LONG, "vier"] * 12)]

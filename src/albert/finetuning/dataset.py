@@ -45,14 +45,14 @@ class FinetuneConfig:
     out. `init` is a model folder or hub id, the starter unless told otherwise; a `size` instead trains a network of it
     from scratch, on our English vocabulary or that of the folder `tokenizer`. `metric` is the dev score that decides,
     else the task's own. `fallback` is the label for texts that no other one fits: also the answer where none is likely
-    enough, if the share `fallback_share` of texts in use is such (None: as in dev). `targets` is a file with a target a
-    line beside the source a line of `train`, `dev_targets` that of `dev`. `settings` override the values of
-    `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every depth, to be
-    left so that at most the share `exit_budget` of dev gets worse answers. With `hybrid` a linear model on words speaks
-    beside the head; with `cascade` it answers alone where it is sure, so that at most the share `cascade_budget` of dev
-    gets worse answers. `teachers` are model folders or hub ids whose logits, softened by `temperature`, count
-    `teacher_weight` of the loss; of the texts in the file `unlabelled` they are all there is. `few_labels`: a linear
-    head on vectors, learned from pairs; None where a label has few rows.
+    enough. `fallback_share` is the share of such texts that is expected in use, else that of dev. `targets` is a file
+    with a target a line beside the source a line of `train`, `dev_targets` that of `dev`. `settings` override the
+    values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
+    depth, to be left so that at most the share `exit_budget` of dev gets worse answers. With `hybrid` a linear model on
+    words speaks beside the head; with `cascade` it answers alone where it is sure, so that at most the share
+    `cascade_budget` of dev gets worse answers. `teachers` are model folders or hub ids whose logits, softened by
+    `temperature`, count `teacher_weight` of the loss; of the texts in the file `unlabelled` they are all there is.
+    `few_labels`: a linear head on vectors, learned from pairs; None where a label has few rows.
     Raises `AlbertError` (usage) for an `init` and a `size` at once, a share without a fallback, and numbers out of
     range.
     """

@@ -27,8 +27,9 @@ _LEAST = 1e-9  # share of rows that is divided by
 
 
 class Classification(Task):
-    """One label per text. A `fallback` is also the answer if no label reaches a threshold, which is tuned on dev, for
-    the `fallback_share` of texts in use that fit no other label.
+    """One label per text. A `fallback` is also the answer if no label reaches a threshold, which is tuned on dev.
+
+    `fallback_share` is the share of texts in use that fit no other label; None for that of dev.
     """
 
     name = "classification"
@@ -96,7 +97,7 @@ class Classification(Task):
         """With a fallback, the probability that a label must have: the highest one that is about as good as the best.
 
         About as good: the rows that it loses are fewer than those that it wins and one standard error (McNemar 1947).
-        With a share, rows have weights that give the fallback's this share, and the best has the highest accuracy.
+        With a `fallback_share`, the fallback's rows count as this share of all, and the best has the highest accuracy.
         """
         if self.fallback is None:
             return ()
