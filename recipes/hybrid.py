@@ -2,16 +2,19 @@
 
     python recipes/hybrid.py TASKS --models runs/results --only "RTE,MRPC"        minutes each
     python recipes/hybrid.py TASKS --models runs/results --only "AG News" --cascade
+    python recipes/hybrid.py TASKS --only SST-2 --cascade --early-exit            half an hour
 
 TASKS is the folder of the task sets, --models that of `recipes/results.py`, whose model of each set with this --seed is
 read as it is. The linear model learns the training rows. What each counts is learned on dev and scored on test. Where
 dev is the test part (GLUE), each fifth is scored by what was learned on the other four. "linear" is the new linear
-model alone, and "baseline" that of `baselines.py`, as far as --models has it.
+model alone, and "baseline" that of `baselines.py`, as far as --models has it. --early-exit trains models of its own,
+with a head behind every depth, and keeps them in --out.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -21,11 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 from baselines import examples_of, ranked
-from tasksets import SETS, TaskSet, model_name
+from tasksets import SETS, Files, TaskSet, model_name
 
 from albert.data.examples import Example, read_examples
 from albert.data.sources import Problems
 from albert.data.tables import Table
+from albert.engine import Engine
+from albert.engine.early_exit import every_depth
+from albert.engine.forward import MAX_TOKENS
+from albert.finetuning.early_exit import least_depth, left_at
+from albert.finetuning.finetune import finetune
 from albert.finetuning.hybrid import FOLDS, folds, gold_of, least_sure, scale_of, weigh
 from albert.linear import fit
 from albert.predict.predictor import Predictor
@@ -33,6 +41,7 @@ from albert.predict.words import Words, certainty, hardened, hardener_of
 from albert.tasks import Task
 from albert.tasks.base import Output
 from albert.tasks.stored import StoredCascade, StoredHybrid
+from albert.training.progress import ConsoleProgress
 
 
 def scores_of(
@@ -50,7 +59,7 @@ def scores_of(
 def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
     """Every figure of a set."""
     files = wanted.files(arguments.tasks, arguments.models / "data")
-    predictor = Predictor.load(arguments.models / model_name(name, arguments.seed), cascade=False)
+    predictor = Predictor.load(network(name, wanted, files), early_exit=False)
     task, labels = predictor.task, predictor.labels
     _, train, _ = examples_of(wanted, files)
     parts = {"dev": rows(predictor, files.dev), "test": rows(predictor, files.test)}
@@ -92,41 +101,93 @@ def measured(name: str, wanted: TaskSet) -> dict[str, Any]:
         alone[part] = [Output(example, [row]) for example, row in zip(examples, words[part], strict=True)]
         joined[part] = [replace(base, hybrid=own).beside(output, row)
                         for output, row, own in zip(head[part], words[part], chosen[part], strict=True)]  # fmt: skip
-    found = {
+    found: dict[str, Any] = {
         **{name: scores_of(wanted, task, labels, outputs["test"], outputs["dev"])
            for name, outputs in (("albert", head), ("linear", alone), ("hybrid", joined))},
         "head": whole.head, "words": whole.words,
         "seconds": seconds, "bytes": len(model.to_bytes()),
     }  # fmt: skip
     if arguments.cascade:
-        found |= cascaded(predictor, base, pooled, words, gold, head, parts)
+        found["ways"] = cascaded(predictor, base, words, head, parts, files.dev == files.test)
     return found
+
+
+def network(name: str, wanted: TaskSet, files: Files) -> Path:
+    """The folder of the set's model, with --early-exit trained now if need be."""
+    own = model_name(name, arguments.seed)
+    if not arguments.early_exit:
+        return Path(arguments.models / own)
+    folder = Path(arguments.out / f"{own}-exits")
+    config = wanted.training(files, folder, arguments.seed, {}, early_exit=True)
+    finetune(config, resume=True, progress=ConsoleProgress(quiet=True))
+    return folder
 
 
 def cascaded(
-    predictor: Predictor, base: Words, pooled: np.ndarray, words: dict[str, np.ndarray], gold: np.ndarray,
-    head: dict[str, list[Output]], parts: dict[str, list[Example]],
+    predictor: Predictor, base: Words, words: dict[str, np.ndarray], head: dict[str, list[Output]],
+    parts: dict[str, list[Example]], same: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Accuracy and texts a second with words alone where they are sure, beside the network alone."""
-    kind = base.problem_type
-    scale = scale_of(kind, words["dev"], gold)
-    sure = certainty(words["dev"], scale, kind)
-    worse = (words["dev"].argmax(1) != gold) & (pooled.argmax(1) == gold)
-    net = (words["dev"].argmax(1) != gold).astype(int) - (pooled.argmax(1) != gold)
-    labels = predictor.labels
+    """Accuracy and texts a second of every way: with words first, with early exit, with both, beside the network alone.
+
+    Where dev is the test part (`same`), each fifth is answered with thresholds from the other four. Speed is that of
+    thresholds from all of dev.
+    """
+    kind, precision = base.problem_type, predictor.engine.precision
+    gold = {part: gold_of(predictor.task, parts[part], predictor.labels) for part in parts}
+    fold = folds(len(gold["dev"]))
+    every = np.ones(len(gold["dev"]), bool), np.ones(len(gold["test"]), bool)
+    chosen = [(fold != n, fold == n) for n in range(FOLDS)] if same else [every]
+    full = {part: np.asarray([output.pooled.argmax() for output in head[part]]) for part in parts}
+    said = {part: words[part].argmax(1) for part in parts}
+    lost = {  # for each text of dev, what it costs that words answer it alone
+        "worse": (said["dev"] != gold["dev"]) & (full["dev"] == gold["dev"]),
+        "net": (said["dev"] != gold["dev"]).astype(int) - (full["dev"] != gold["dev"]),
+    }
+
+    def words_first(rule: str, rows: np.ndarray) -> StoredCascade:
+        scale = scale_of(kind, words["dev"][rows], gold["dev"][rows])
+        sure = certainty(words["dev"][rows], scale, kind)
+        return StoredCascade(least_sure(sure, lost[rule][rows], budget=arguments.budget), scale, 0.0)
+
+    exits = {part: depths_of(predictor, parts[part]) for part in parts} if arguments.early_exit else {}
+
+    def leaving(rows: np.ndarray) -> float | None:
+        by_depth, sure = exits["dev"]
+        whole, own = full["dev"][rows] == gold["dev"][rows], np.flatnonzero(rows)
+
+        def cost(logits: list[np.ndarray]) -> float:
+            return float(np.mean(whole & (np.stack(logits).argmax(1) != gold["dev"][rows])))
+
+        depths = [[one[row] for row in own] for one in by_depth]
+        return least_depth(depths, sure[:, rows], cost, budget=arguments.budget)[0]
+
     found: dict[str, Any] = {}
-    right = gold_of(predictor.task, parts["test"], labels)
-    for rule, harm in (("worse", worse), ("net", net)):
-        threshold = least_sure(sure, harm, budget=arguments.budget)
-        taken = certainty(words["test"], scale, kind) >= threshold
-        said = np.where(taken, words["test"].argmax(1), [output.pooled.argmax() for output in head["test"]])
-        found |= {f"{rule} share": float(taken.mean()), f"{rule} accuracy": float(np.mean(said == right))}
-        predictor.words = replace(base, cascade=StoredCascade(threshold, scale, 0.0))
-        found[f"{rule} rate"] = rate(predictor, parts["test"])
-    predictor.words = None
-    found["network accuracy"] = float(np.mean([output.pooled.argmax() for output in head["test"]] == right))
-    found["network rate"] = rate(predictor, parts["test"])
+    for first, early in itertools.product((None, *lost), (False, True)[: 1 + arguments.early_exit]):
+        answers, taken = full["test"].copy(), np.zeros(len(full["test"]), bool)
+        for others, own in chosen:
+            threshold = leaving(others) if early else None
+            if threshold is not None:
+                by_depth, sure = exits["test"]
+                left = np.argmax(np.vstack([sure[:-1] >= threshold, np.ones(len(own), bool)]), axis=0)
+                answers[own] = np.stack(left_at(by_depth, left)).argmax(1)[own]
+            if first:
+                cascade = words_first(first, others)
+                taken |= own & (certainty(words["test"], cascade.words, kind) >= cascade.threshold)
+        answers[taken] = said["test"][taken]
+        predictor.words = replace(base, cascade=words_first(first, every[0])) if first else None
+        predictor.engine = Engine(predictor.model, precision, exit_threshold=leaving(every[0]) if early else None)
+        found[f"{first or 'network'}{', early exit' if early else ''}"] = {
+            "share": float(taken.mean()), "accuracy": float(np.mean(answers == gold["test"])),
+            "rate": rate(predictor, parts["test"]),
+        }  # fmt: skip
     return found
+
+
+def depths_of(predictor: Predictor, examples: list[Example]) -> tuple[list[list[np.ndarray]], np.ndarray]:
+    """The logits of every depth, and how sure they are."""
+    assert predictor.engine.packed is not None
+    features, _ = predictor.features(examples)
+    return every_depth(predictor.engine.packed, features, max_tokens=MAX_TOKENS)
 
 
 def rate(predictor: Predictor, examples: list[Example]) -> float:
@@ -165,6 +226,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", required=True, help="names of sets, with commas between")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cascade", action="store_true")
+    parser.add_argument("--early-exit", action="store_true", help="models with a head behind every depth")
     parser.add_argument("--budget", type=float, default=0.003)
     parser.add_argument("--out", type=Path, default=Path("runs/hybrid"))
     arguments = parser.parse_args()
@@ -175,8 +237,10 @@ if __name__ == "__main__":
     arguments.out.mkdir(parents=True, exist_ok=True)
     for each in arguments.only.split(","):
         result = measured(each, SETS[each])
-        kept = f"{model_name(each, arguments.seed)}{'-cascade' if arguments.cascade else ''}.json"
-        (arguments.out / kept).write_text(json.dumps(result))
+        marks = ("-cascade" if arguments.cascade else "") + ("-exits" if arguments.early_exit else "")
+        (arguments.out / f"{model_name(each, arguments.seed)}{marks}.json").write_text(json.dumps(result))
         print(line(each, result), flush=True)
-        if arguments.cascade:
-            print(json.dumps({key: value for key, value in result.items() if " " in key}), flush=True)
+        for way, figures in result.get("ways", {}).items():
+            faster = figures["rate"] / result["ways"]["network"]["rate"]
+            print(f"{way}: {figures['share']:.0%} by words, accuracy {figures['accuracy']:.3f}, "
+                  f"{figures['rate']:.0f} texts/s, {faster:.1f} times", flush=True)  # fmt: skip
