@@ -36,7 +36,9 @@ REQUESTS: dict[str, list[tuple[str, Any]]] = {
     "classification": LABELS,
     "multilabel": LABELS,
     "regression": [*LABELS, RERANK],
-    "similarity": [("/similarity", {"inputs": {"source_sentence": "a lamp", "sentences": TEXTS}}), RERANK, TOKENIZE],
+    "similarity": [("/similarity", {"inputs": {"source_sentence": "a lamp", "sentences": TEXTS}}), RERANK, TOKENIZE,
+                   *(("/classify", {"inputs": texts, "labels": {"a_lamp": "", "London": "a city, large"}})
+                     for texts in (TEXTS, TEXTS[0]))],
     "ner": [("/entities", {"inputs": TEXTS}), ("/entities", {"inputs": TEXTS[2]}), TOKENIZE],
     "qa": [("/answer", {"question": "Who?", "context": text, "top_k": 3}) for text in TEXTS[1:]],
     "choice": [("/answer", {"question": "He _ it.", "context": text, "choices": ["saw", "wrote"], "top_k": 9})

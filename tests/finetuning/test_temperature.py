@@ -12,10 +12,11 @@ import torch
 from albert.config import AlbertConfig
 from albert.data.examples import Example
 from albert.finetuning.attempts import FinetuneResult
-from albert.finetuning.temperature import scale_temperature
+from albert.finetuning.temperature import scale_exits, scale_temperature
 from albert.model import AlbertForTask
 from albert.tasks import TASKS
 from albert.tasks.base import Output
+from rows import features
 
 LABELS = ("a", "b", "c")
 SHAPE: dict[str, Any] = {
@@ -24,15 +25,20 @@ SHAPE: dict[str, Any] = {
 }  # fmt: skip
 
 
+def drawn(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels that are drawn with their probabilities."""
+    rng = np.random.default_rng(0)
+    true = 2 * rng.normal(size=(rows, len(LABELS)))
+    chances = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+    return true, (chances.cumsum(1) < rng.random((rows, 1))).sum(1)
+
+
 def calibrated_by(
     factor: float, *, rows: int = 4000, fallback: str | None = None
 ) -> tuple[AlbertForTask, AlbertForTask, FinetuneResult, FinetuneResult, str]:
     """A model before and after, its result on dev after and before, where logits are `factor` times too large."""
     task = TASKS["classification"].falling_back_to(fallback)
-    rng = np.random.default_rng(0)
-    true = 2 * rng.normal(size=(rows, len(LABELS)))
-    chances = np.exp(true) / np.exp(true).sum(1, keepdims=True)
-    gold = (chances.cumsum(1) < rng.random((rows, 1))).sum(1)
+    true, gold = drawn(rows)
     outputs = [
         Output(Example("x", gold=LABELS[label]), [(factor * row).astype(np.float32)])
         for label, row in zip(gold, true, strict=True)
@@ -78,3 +84,20 @@ def test_a_fallback_is_tuned_for_the_probabilities_that_the_model_then_gives() -
     assert result.scores == task.score(result.outputs, LABELS, result.thresholds)
     assert result.scores["accuracy"] == pytest.approx(found.scores["accuracy"], abs=0.005)
     assert task.score(result.outputs, LABELS, found.thresholds)["accuracy"] < found.scores["accuracy"] - 0.01
+
+
+def test_every_exit_gets_a_temperature_of_its_own() -> None:
+    """The logits of the first depth are three times too large, those of the second half as large as they should be."""
+    config = AlbertConfig.named("tiny", **{**SHAPE, "num_hidden_layers": 3})
+    model = AlbertForTask(config, "sequence_classification", exits=True, generator=torch.Generator().manual_seed(0))
+    true, gold = drawn(4000)
+    data = SimpleNamespace(
+        task=TASKS["classification"], labels=LABELS, dev=features([6] * len(true), types=False),
+        dev_examples=[Example("x", gold=LABELS[label]) for label in gold],
+    )  # fmt: skip
+    heads = [*model.exits, model.head]  # type: ignore[misc]
+    before = [head.linear.weight.clone() for head in heads]
+    by_depth = [[factor * row for row in true] for factor in (3.0, 0.5, 1.0)]
+    assert scale_exits(model, data, SimpleNamespace(thresholds=()), by_depth)  # type: ignore[arg-type]
+    factors = [(old / head.linear.weight).mean().item() for old, head in zip(before, heads, strict=True)]
+    assert factors == [pytest.approx(3.0, rel=0.05), 1.0, 1.0]

@@ -42,8 +42,12 @@ def test_the_nearest_vector_names_the_label(model: PretrainedModel, tmp_path: Pa
     assert np.all(np.diff([each["score"] for each in rows[0]["predictions"]]) <= 0)
 
 
-def test_names_are_read_as_words() -> None:
+def test_names_are_read_as_words(tmp_path: Path) -> None:
     assert parse_labels("card_lost, where-is-it=a parcel") == {"card_lost": "card lost", "where-is-it": "a parcel"}
+    (tmp_path / "labels.txt").write_text("card_lost\n\nbilling = invoices, and payments\n")
+    assert parse_labels(str(tmp_path / "labels.txt")) == {
+        "card_lost": "card lost", "billing": "invoices, and payments",
+    }  # fmt: skip
     assert named_labels(["a", "b"]) == named_labels({"a": "", "b": ""}) == {"a": "a", "b": "b"}
 
 

@@ -76,6 +76,24 @@ def test_feature_extraction_and_sentence_similarity(folder: Path, name: str) -> 
             assert caught.value.response.status_code == 422
 
 
+def test_zero_shot_classification(folder: Path) -> None:
+    labels = ["a lamp", "card_lost"]
+    with serving(folder, "similarity") as (url, _):
+        client = InferenceClient(base_url=url)
+        model = loaded(folder, "similarity")
+        for options, texts in (({}, ["a lamp", "card lost"]),
+                               ({"hypothesis_template": "about {}.", "multi_label": True},
+                                ["about a lamp.", "about card_lost."])):  # fmt: skip
+            found: Any = client.zero_shot_classification(TEXTS[0], candidate_labels=labels, **options)
+            table = model.embed([*texts, TEXTS[0]])
+            cosines = dict(zip(labels, (table[:2] @ table[2]).tolist(), strict=True))
+            assert [one.label for one in found] == sorted(labels, key=lambda label: -cosines[label])
+            assert [one.score for one in found] == pytest.approx(sorted(cosines.values(), reverse=True), abs=1e-5)
+        with pytest.raises(huggingface_hub.errors.HfHubHTTPError, match="hypothesis_template") as caught:
+            client.zero_shot_classification(TEXTS[0], candidate_labels=labels, hypothesis_template="no place")
+        assert caught.value.response.status_code == 422
+
+
 def test_text_classification(folder: Path) -> None:
     with serving(folder, "classification") as (url, running):
         client = InferenceClient(base_url=url)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import albert
+from albert.predict.labelling import Labelling, named_labels
 from albert.predict.predictor import Predictor
 from albert.serve.core.hosted import Hosted, Source
 from albert.serve.core.service import Service
@@ -125,6 +126,26 @@ def test_similarity_and_rerank_agree_with_embed(client: httpx.Client) -> None:
     assert [rank["index"] for rank in ranks] == np.argsort(-cosines).tolist()
     assert all(rank["text"] == texts[rank["index"]] for rank in ranks)
     assert "text" not in post(client, "/rerank", query="a", texts=["b"], model="retrieval")[0]
+
+
+@pytest.mark.parametrize("model", ["similarity", PRETRAINED])
+def test_labels_of_the_request_are_ranked_as_in_python(client: httpx.Client, every_model: Any, model: str) -> None:
+    texts = ["the cat sleeps", "rain"]
+    labels = {"an_animal": "", "weather": "rain and sun", "a machine": ""}
+    said = post(client, "/classify", inputs=texts, labels=labels, model=model)
+    wanted = Labelling(every_model[0].service.model(model).model, named_labels(labels), top_k=None).ranked(texts)
+    assert [[one["label"] for one in row] for row in said] == [[one["label"] for one in row] for row in wanted]
+    scores = [[one["score"] for one in row] for row in said]
+    assert scores == [pytest.approx([one["score"] for one in row], abs=1e-2) for row in wanted]
+    assert post(client, "/classify", inputs=texts[0], labels=[*labels], model=model)[0].keys() == {"label", "score"}
+
+
+@pytest.mark.parametrize(
+    "labels", [[], ["one"], ["a", "a"], ["a", " "], {"a": "b"}, "a,b", [str(n) for n in range(1001)]]
+)
+def test_labels_that_are_none_are_refused(client: httpx.Client, labels: Any) -> None:
+    status = 413 if len(labels) > 1000 else 422
+    assert "labels" in post(client, "/classify", status, inputs="a", labels=labels, model="similarity")["error"]
 
 
 def test_a_cross_encoder_ranks_by_its_number(client: httpx.Client) -> None:

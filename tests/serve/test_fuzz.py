@@ -34,6 +34,7 @@ VALID = {
     "/embed": {"inputs": ["a"], "model": PRETRAINED},
     "/rerank": {"query": "a", "texts": ["b"], "model": "regression"},
     "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "model": "retrieval"},
+    "/classify": {"inputs": ["a"], "labels": {"b": "", "c": "d"}, "model": "similarity"},
     "/tokenize": {"inputs": ["a"], "add_special_tokens": True},
     "/answer": {"question": "a", "context": "b c", "top_k": 2, "model": "qa"},
     "/entities": {"inputs": "a b", "aggregation": "max", "model": "ner"},

@@ -36,7 +36,7 @@ MODELS = ["classification", "multilabel", "regression", "ner", "qa", "choice", "
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 FACES = "🎓👩‍🚀 Łódź: "  # 7 code points in 10 UTF-16 units before what is looked for
 STYLE = (PAGE / "page.css").read_text(encoding="utf-8")
-TABS = ["Classify", "Entities", "Answers", "Choices", "Similarity", "Search", "Fill in", "Write", "Moderate",
+TABS = ["Classify", "Entities", "Answers", "Choices", "Similarity", "Search", "Labels", "Fill in", "Write", "Moderate",
         "Summary", "Pieces", "About"]  # fmt: skip
 UNHEARD = """() => [...document.querySelectorAll("input, select, textarea, button, pre, [tabindex]")].filter(each =>
     !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()).map(each => each.outerHTML)"""
@@ -157,6 +157,34 @@ def test_several_labels_are_those_of_the_command_line(page: Any, server: Server,
     assert answered(panel) == (rows[0]["labels"].replace("; ", ", ") or "No label")
     tagged = panel.locator(".bars li", has_text="given").locator(".name").all_inner_texts()
     assert sorted(name.removesuffix(" given") for name in tagged) == sorted(filter(None, rows[0]["labels"].split("; ")))
+
+
+def test_labels_of_one_s_own(page: Any, server: Server, tmp_path: Path) -> None:
+    """Of a text, and of a file, whose rows are labelled anew when the labels change."""
+    texts = [f"{word} number {n}" for n in range(20) for word in ("the cat", "a parcel")]
+    (source := tmp_path / "in.csv").write_text("text\n" + "\n".join(texts))
+    panel = shown(page, "Labels")
+    panel.get_by_text("A whole file").click()
+    panel.get_by_label("File").set_input_files(source)
+    start = panel.get_by_role("button", name="Score the rows")
+    start.click()
+    panel.get_by_text("First fill in the fields above").wait_for()
+    panel.get_by_text("A whole file").click()
+    fields = panel.get_by_label("Labels, one per line, descriptions behind =")
+    for labels in ({"a_cat": "", "mail": "post = letters, and parcels"}, {"dogs": "", "rain": "wet weather"}):
+        fields.fill("\n\n".join(f"{name} = {about}" if about else name for name, about in labels.items()))
+        body = {"labels": labels, "model": "similarity"}
+        halves = [post(server, "/classify", inputs=half, **body) for half in (texts[:20], texts[20:])]
+        wanted = [row[0] for half in halves for row in half]
+        done = scored(page, panel, source, "Done: 40 of 40 rows scored.")
+        rows = list(csv.DictReader(io.StringIO(done)))
+        assert [(row["prediction"], float(row["score"])) for row in rows] == [
+            (one["label"], pytest.approx(one["score"], abs=0.02)) for one in wanted
+        ]  # fmt: skip
+        assert panel.get_by_text("First fill in").count() == 0
+        panel.get_by_text("A whole file").click()
+    panel.get_by_label("Text", exact=True).fill(texts[0])
+    assert answered(panel).startswith(f"{wanted[0]['label']}, ")
 
 
 def test_texts_labels_and_cards_stay_text(page: Any) -> None:

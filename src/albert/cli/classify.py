@@ -17,7 +17,11 @@ def classify(
     out: Output = "-",
     *,
     labels: Annotated[
-        str, typer.Option(help='Labels with commas between, descriptions behind =: "billing=invoices,praise".')
+        str,
+        typer.Option(
+            help='Labels with commas between, descriptions behind =: "billing=invoices,praise"; '
+            "or a file with a label in each line."
+        ),
     ],
     model: Annotated[str, typer.Option(help="Model folder or hub id that gives texts vectors; else our starter.")] = "",
     top_k: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many labels a row; 0 gives all.")] = 1,

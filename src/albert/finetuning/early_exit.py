@@ -18,6 +18,7 @@ from albert.engine.forward import MAX_TOKENS
 from albert.errors import AlbertError, ErrorKind
 from albert.finetuning.attempts import FinetuneResult, TaskObjective
 from albert.finetuning.dataset import Dataset
+from albert.finetuning.temperature import scale_exits
 from albert.model import AlbertForTask
 from albert.tasks.base import Output, Task
 
@@ -75,13 +76,19 @@ def require_exits(task: Task) -> None:
 
 def choose_exit(model: AlbertForTask, data: Dataset, result: FinetuneResult, *, budget: float) -> Exit:
     """Chooses the threshold at which at most the share `budget` of the dev texts gets a worse answer than at full
-    depth.
+    depth, after the heads behind every depth got temperatures of their own.
 
     The fall of the score would be misleading: answers that become better by chance hide as many worse ones, and on
     other texts they may not occur. For numbers, which all change a little, the fall of the score is used.
     """
-    packed = PackedModel(copy.deepcopy(model).cpu().eval(), "fp32")
-    by_depth, sure = every_depth(packed, data.dev, max_tokens=MAX_TOKENS)
+
+    def read() -> tuple[list[Logits], np.ndarray]:
+        packed = PackedModel(copy.deepcopy(model).cpu().eval(), "fp32")
+        return every_depth(packed, data.dev, max_tokens=MAX_TOKENS)
+
+    by_depth, sure = read()
+    if scale_exits(model, data, result, by_depth):
+        by_depth, sure = read()
     task, labels, thresholds = data.task, data.labels, result.thresholds
 
     def outputs(logits: Logits) -> list[Output]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from albert.finetuning.attempts import FinetuneResult, rescored
 from albert.finetuning.dataset import Dataset
 from albert.model import AlbertForTask
+from albert.tasks.base import Output, Review
 from albert.tasks.calibration import calibration_error, fit_temperature
-from albert.tasks.metrics import softmax
 
 _ENOUGH = 100  # with fewer dev examples, the result would be chance
 _LEAST = 1e-30  # the least probability, so that its logarithm is finite
@@ -25,20 +27,48 @@ def scale_temperature(model: AlbertForTask, data: Dataset, result: FinetuneResul
     with its outputs divided, and a description ("": nothing was done). Source: Guo et al. 2017, section 4.2.
     """
     review = data.task.review(result.outputs, data.labels, result.thresholds)
-    if review.probabilities is None or review.gold is None or len(review.gold) < _ENOUGH:
-        return result, ""
-    logits = np.log(np.maximum(review.probabilities, _LEAST))
-    temperature = fit_temperature(logits, review.gold)
+    temperature = _overconfidence(review)
     if temperature <= 1:
         return result, ""
-    with torch.no_grad():
-        for parameter in model.head.linear.parameters():  # type: ignore[union-attr]
-            parameter.div_(temperature)
+    _divide(model.head, temperature)
     outputs = [replace(one, logits=[row / temperature for row in one.logits]) for one in result.outputs]
-    before = calibration_error(review.probabilities, review.gold)
-    after = calibration_error(softmax(logits / temperature), review.gold)
+    after = data.task.review(outputs, data.labels, result.thresholds)
     said = (
         f"logits divided by {temperature:.2f}, the temperature at which probabilities hold on dev: "
-        f"calibration error {before:.3f} before, {after:.3f} after"
+        f"calibration error {_error(review):.3f} before, {_error(after):.3f} after"
     )
     return rescored(result, data, outputs), said
+
+
+def scale_exits(
+    model: AlbertForTask, data: Dataset, result: FinetuneResult, by_depth: Sequence[list[np.ndarray]]
+) -> bool:  # fmt: skip
+    """Does the same to the heads before the last depth, from their logits on dev, and says whether any changed."""
+    assert model.exits is not None
+    changed = False
+    for head, logits in zip(model.exits, by_depth, strict=False):
+        outputs = Output.each(data.dev_examples, data.dev, logits)
+        temperature = _overconfidence(data.task.review(outputs, data.labels, result.thresholds))
+        if temperature > 1:
+            _divide(head, temperature)
+            changed = True
+    return changed
+
+
+def _overconfidence(review: Review) -> float:
+    """The temperature that is fitted on dev; 1 where probabilities are missing, or those of few examples."""
+    if review.probabilities is None or review.gold is None or len(review.gold) < _ENOUGH:
+        return 1.0
+    return fit_temperature(np.log(np.maximum(review.probabilities, _LEAST)), review.gold)
+
+
+def _divide(head: nn.Module, temperature: float) -> None:
+    with torch.no_grad():
+        for parameter in head.linear.parameters():  # type: ignore[union-attr]
+            parameter.div_(temperature)
+
+
+def _error(review: Review) -> float:
+    assert review.probabilities is not None
+    assert review.gold is not None
+    return calibration_error(review.probabilities, review.gold)

@@ -9,7 +9,7 @@ from albert.tasks import Lengths, Task
 from albert.tasks.regression import Regression
 
 EVERY = frozenset({"tokenize", "summarize"})
-VECTORS = frozenset({"embed", "similarity"})
+VECTORS = frozenset({"embed", "similarity", "classify"})
 WRITES = frozenset({"tokenize", "predict", "generate"})
 PRETRAINED = EVERY | VECTORS | {"fill-mask"}
 _OF_PIPELINE = {  # transformers' names for families of tasks

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+from jaxtyping import Float
 
 from albert.data.examples import Columns, Example, text_column
 from albert.data.reading import DataSource, RowOptions
+from albert.data.sources import Problems, text_lines
 from albert.data.tables import Table
 from albert.errors import AlbertError, ErrorKind
 from albert.predict.abilities import require_ability, require_texts
@@ -25,14 +28,24 @@ Labels = Mapping[str, str]  # what each label's vector is made from
 def parse_labels(text: str) -> dict[str, str]:
     """ "billing, delivery=where a parcel is": labels with commas between, each with a description behind =, if any.
 
-    Raises `AlbertError` (usage) for fewer than two labels, the same one twice, and a label without a name.
+    The name of a file stands for its lines, a label each. Raises `AlbertError`: usage for fewer than two labels, the
+    same one twice, and a label without a name; bad-data for a file that cannot be read.
     """
-    parts = [part.partition("=") for part in text.split(",")] if text.strip() else []
-    return named_labels([(name.strip(), about.strip()) for name, _, about in parts])
+    if os.path.isfile(text):
+        problems = Problems(text)
+        parts = [line for _, line in text_lines(text, encoding="utf-8", problems=problems) if line.strip()]
+        problems.raise_if_any()
+    else:
+        parts = text.split(",") if text.strip() else []
+    pairs = [part.partition("=") for part in parts]
+    return named_labels([(name.strip(), about.strip()) for name, _, about in pairs])
 
 
 def named_labels(labels: Iterable[str | tuple[str, str]] | Labels) -> dict[str, str]:
-    """Labels with their descriptions; one without has its name, in words. Raises as `parse_labels`."""
+    """Labels with their descriptions; one without has its name, in words.
+
+    Raises `AlbertError` (usage) for fewer than two labels, the same one twice, and a label without a name.
+    """
     pairs = labels.items() if isinstance(labels, Mapping) else labels
     found: dict[str, str] = {}
     for pair in pairs:
@@ -74,16 +87,25 @@ class Labelling(Work):
 
     def ranked(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
         """`[{label, score}]` of each text, the nearest first."""
-        names = list(self.labels)
-        cosines = self.model.embed(texts) @ self._vectors.T
-        orders = np.argsort(-cosines, axis=1, kind="stable")[:, : self.top_k]
-        return [
-            [{"label": names[place], "score": float(row[place])} for place in order.tolist()]
-            for order, row in zip(orders, cosines, strict=True)
-        ]
+        return nearest(list(self.labels), self._vectors, self.model.embed(texts), self.top_k)
 
     def identity(self) -> dict[str, Any]:
         return {**self.model.identity(), "labels": self.labels, "top_k": self.top_k}
+
+
+def nearest(
+    names: Sequence[str],
+    labels: Float[np.ndarray, "labels hidden"],
+    texts: Float[np.ndarray, "texts hidden"],
+    top_k: int | None = None,
+) -> list[list[dict[str, Any]]]:
+    """`[{label, score}]` of each text, the nearest first, by the vectors of both; `top_k` of them, None: all."""
+    cosines = texts @ labels.T
+    orders = np.argsort(-cosines, axis=1, kind="stable")[:, :top_k]
+    return [
+        [{"label": names[place], "score": float(row[place])} for place in order.tolist()]
+        for order, row in zip(orders, cosines, strict=True)
+    ]
 
 
 def label_texts(

@@ -11,14 +11,15 @@ const LIKELY = { text: ["text", "message", "review", "sentence", "context", "doc
   context: ["context", "document", "text"] };
 const BLAMES_ROWS = new Set([413, 422]);
 
-/** The part of a panel for files. `model()` is the chosen model, `locked(error)` is called for a missing key. */
-export function filePart(task, about, model, locked) {
-  return new FilePart(task, about, model, locked).node;
+/** The part of a panel for files. `model()` is the chosen model and `values()` are those of the panel's fields;
+ * `locked(error)` is called for a missing key. */
+export function filePart(task, about, model, values, locked) {
+  return new FilePart(task, about, model, values, locked).node;
 }
 
 class FilePart {
-  constructor(task, about, model, locked) {
-    Object.assign(this, { task, about, model, locked });
+  constructor(task, about, model, values, locked) {
+    Object.assign(this, { task, about, model, values, locked });
     this.table = null;
     this.stop = null; // aborts the requests under way
     const id = `${task.id}-file`;
@@ -114,8 +115,14 @@ class FilePart {
 
   async run() {
     const model = this.model();
-    if (this.table.model !== model || !this.missing()) this.forget();
-    this.table.model = model;
+    const common = this.task.rows.common ? this.task.rows.common(this.values()) : {};
+    if (!common) {
+      this.trouble.textContent = "First fill in the fields above that all rows need.";
+      return;
+    }
+    const way = JSON.stringify([model.name, common]);
+    if (this.table.way !== way || !this.missing()) this.forget();
+    Object.assign(this.table, { model, way });
     const stop = (this.stop = new AbortController());
     const left = this.batches(this.waiting());
     this.begun = { at: performance.now(), done: this.table.done.size };
@@ -125,7 +132,7 @@ class FilePart {
     this.settle();
     const lane = async () => {
       for (let batch = left.shift(); batch && !stop.signal.aborted; batch = left.shift()) {
-        await this.scored(batch, model, stop.signal);
+        await this.scored(batch, common, model, stop.signal);
       }
     };
     try {
@@ -142,9 +149,9 @@ class FilePart {
   }
 
   /** Sends a batch. If the server refuses its content, sends each half by itself, down to single rows. */
-  async scored(rows, model, signal) {
+  async scored(rows, common, model, signal) {
     const { task } = this;
-    const body = { ...task.rows.body(rows), model: model.name };
+    const body = { ...task.rows.body(rows), ...common, model: model.name };
     try {
       const { value } = await patiently(task.endpoint, body, signal, (error, wait) => {
         this.held.add(rows);
@@ -155,8 +162,8 @@ class FilePart {
       if (!(error instanceof ApiError) || !BLAMES_ROWS.has(error.status)) throw error;
       if (rows.length === 1) this.table.failed.set(rows[0].index, error.said);
       else {
-        await this.scored(rows.slice(0, rows.length >> 1), model, signal);
-        await this.scored(rows.slice(rows.length >> 1), model, signal);
+        await this.scored(rows.slice(0, rows.length >> 1), common, model, signal);
+        await this.scored(rows.slice(rows.length >> 1), common, model, signal);
       }
     }
     this.held.delete(rows);

@@ -32,7 +32,7 @@ class Panel {
     this.json = make("pre", { role: "region", tabindex: "0", "aria-label": "The answer as JSON" });
     this.raw = make("details", { class: "raw" }, make("summary", {}, curl ? "Request and answer" : "The answer as JSON"), this.command, this.json);
     this.node = make("div", {}, make("div", { class: "beside" }, this.form(), this.result()));
-    if (task.rows) this.node.append(filePart(task, about, () => this.model, locked));
+    if (task.rows) this.node.append(filePart(task, about, () => this.model, () => this.values(), locked));
     this.refresh();
   }
 

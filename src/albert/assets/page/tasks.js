@@ -3,7 +3,9 @@
 // `fields`: kind "text", "line", "lines" (one entry per line), "number" or "choice"; `folded(model)` ones are shown on
 // demand, and so are those that are an `option`, all together, if `when(values)` they count. `body(values, model)` is
 // null while something is missing. `say` is one sentence for screen readers, `show` the picture, `copy` what a button
-// copies. With `stream` the answer comes in events, and `grow(result, event, data)` is the result so far. `rows`: the columns it reads, how many rows a request takes, and the cells that a row gets.
+// copies. With `stream` the answer comes in events, and `grow(result, event, data)` is the result so far. `rows`: the
+// columns it reads, how many rows a request takes, the cells that a row gets, and `common(values)`, what all requests have
+// from the fields, null while it is missing.
 
 import { bars, count, figure, make, marked } from "./dom.js";
 import { write } from "./writing.js";
@@ -183,6 +185,36 @@ const rerank = {
   },
 };
 
+const labels = {
+  id: "labels",
+  name: "Labels",
+  endpoint: "/classify",
+  fields: [
+    { key: "text", label: "Text", kind: "text", example: EXAMPLE },
+    { key: "labels", label: "Labels, one per line, descriptions behind =", kind: "lines",
+      example: "delivery=where a parcel is\nbilling=invoices and payments\npraise" },
+  ],
+  body: ({ text, labels }) => (text && labels.length > 1 ? { inputs: text, labels: described(labels) } : null),
+  say: (result) => best(result, "cosine"),
+  show: (result) => [bars(result, { kind: "cosine" })],
+  rows: {
+    columns: [{ key: "text", label: "Text" }],
+    common: ({ labels }) => (labels.length > 1 ? { labels: described(labels) } : null),
+    body: (rows) => ({ inputs: rows.map(({ text }) => text) }),
+    results: (result) => result,
+    names: () => ["prediction", "score"],
+    cells: ([first]) => [first.label, first.score],
+  },
+};
+
+/** Lines "label = description", the latter if there is one. */
+function described(lines) {
+  return Object.fromEntries(lines.map((line) => {
+    const [name, ...about] = line.split("=");
+    return [name.trim(), about.join("=").trim()];
+  }));
+}
+
 const fill = {
   id: "fill",
   name: "Fill in",
@@ -277,7 +309,7 @@ const tokens = {
     make("li", { class: piece.special ? "special" : undefined, title: `id ${piece.id}` }, piece.text || "␣")))],
 };
 
-export const TASKS = [classify, entities, answers, choices, similarity, rerank, fill, write, moderate, summary, tokens];
+export const TASKS = [classify, entities, answers, choices, similarity, rerank, labels, fill, write, moderate, summary, tokens];
 
 /** The models that a tab can use. */
 export function modelsFor(task, models) {

@@ -35,6 +35,15 @@ const ENDPOINTS = {
     return { value: others.map((vector) => cosine(query, vector)), cut };
   },
 
+  "/classify": (model, { inputs, labels }) => {
+    const names = Object.keys(labels);
+    const said = names.map((label) => labels[label] || label.replace(/[_-]+/g, " "));
+    const { vectors, cut } = model.embed([...said, ...[inputs].flat()]);
+    const found = vectors.slice(names.length).map((text) => names
+      .map((label, i) => ({ label, score: cosine(text, vectors[i]) })).sort((a, b) => b.score - a.score));
+    return { value: Array.isArray(inputs) ? found : found[0], cut };
+  },
+
   "/rerank": (model, { query, texts }) => {
     const { scores, cut } = model.about.task === "regression" || model.about.task === "relevance"
       ? numbered(model, query, texts) : compared(model, query, texts);

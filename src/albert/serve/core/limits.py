@@ -30,6 +30,7 @@ class Limits:
     characters_a_piece: int = 250
     max_pieces: int = 65_536  # pieces of a request whose answer has an entry per piece
     max_sentences: int = 2000  # sentences of a text to summarise
+    max_labels: int = 1000  # labels that a request brings along
     max_filled: int = 4_000_000  # characters of all texts in an answer of /fill-mask
     max_written: int = 32_768  # pieces of all texts that are being written, each as long as it may become
     max_unsent: int = 128_000_000  # bytes of answers that clients have not read, over all clients
@@ -59,6 +60,7 @@ class Limits:
             ("characters_a_piece", 1, 100_000),
             ("max_pieces", 1, 10_000_000),
             ("max_sentences", 1, 20_000),
+            ("max_labels", 2, 20_000),
             ("max_filled", 1, 2**30),
             ("max_written", 1, 2**30),
             ("max_unsent", 1000, 2**40),

@@ -30,6 +30,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     "embed": {name: name for name in ("normalize", "truncate", "truncation_direction", "dimensions", "prompt_name")},
     "similarity": {},
     "rerank": {},
+    "classify": {name: name for name in ("candidate_labels", "hypothesis_template", "multi_label")},
     "generate": {
         "max_new_tokens": "max_length", "num_beams": "beam", "do_sample": "sample", "temperature": "temperature",
         "top_k": "sampling_top_k", "top_p": "top_p", "seed": "seed", "no_repeat_ngram_size": "no_repeat_ngram",
@@ -62,6 +63,8 @@ async def any_task(body: shape.AnyRequest, request: Request) -> Response:
             return await routes.embed(_read(shape.EmbedRequest, fields), request)
         case "similarity":
             return await routes.similarity(_read(shape.SimilarityRequest, fields), request)
+        case "classify":
+            return await routes.classify(_named(fields), request)
         case "rerank":
             return await routes.rerank(_read(shape.RerankRequest, fields), request)
         case "entities":
@@ -77,6 +80,8 @@ def _ability(body: shape.AnyRequest, model: Hosted) -> str:
     inputs = body.inputs
     if body.query is not None:
         return "rerank"
+    if "candidate_labels" in (body.parameters or {}):
+        return "classify"
     if isinstance(inputs, dict):
         return "similarity" if "source_sentence" in inputs else "answer"
     if "fill-mask" in model.abilities and (body.parameters is not None or _has_masks(inputs, model.tokenizer.mask)):
@@ -116,6 +121,14 @@ async def _labels(fields: dict[str, Any], request: Request, *, nested: bool) -> 
     scores, single = await routes.label_scores(body, request, raw=raw)
     scores = [options.applied(row)[: options.top_k] for row in scores]
     return routes.answer(scores[0] if single and not nested else scores)
+
+
+def _named(fields: dict[str, Any]) -> shape.ClassifyRequest:
+    """The labels of Hugging Face's clients, which may stand in a template. Each has a score of its own in any case."""
+    options = _read(shape.NamedLabels, fields)
+    body = _read(shape.ClassifyRequest, {**fields, "labels": options.labels})
+    assert isinstance(body, shape.ClassifyRequest)
+    return body
 
 
 async def _texts(fields: dict[str, Any], request: Request, *, named: bool) -> Response:

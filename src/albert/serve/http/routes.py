@@ -14,6 +14,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic_core import to_json
 
 from albert.data.examples import Example
+from albert.errors import AlbertError
+from albert.predict.labelling import named_labels, nearest
 from albert.predict.rank import cosines, pair_scores, ranked
 from albert.predict.summary import sentences, summarize
 from albert.predict.vectors import as_lists
@@ -28,7 +30,18 @@ from albert.tasks import DecodeOptions
 from albert.version import __version__
 
 WORK = frozenset(
-    {"/", "/predict", "/embed", "/rerank", "/similarity", "/tokenize", "/answer", "/entities", "/fill-mask"}
+    {
+        "/",
+        "/predict",
+        "/embed",
+        "/rerank",
+        "/similarity",
+        "/classify",
+        "/tokenize",
+        "/answer",
+        "/entities",
+        "/fill-mask",
+    }
     | {"/summarize", "/v1/embeddings", "/v1/moderations"}
 )
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -175,6 +188,23 @@ async def similarity(body: shape.SimilarityRequest, request: Request) -> Respons
     texts = [body.inputs.source_sentence, *body.inputs.sentences]
     table = await service.vectors(call, model, texts, truncate=body.truncate, counted=False)
     return answer(cosines(table[0], table[1:]).astype(float).tolist())
+
+
+@router.post("/classify", response_model=list[shape.Prediction] | list[list[shape.Prediction]])
+async def classify(body: shape.ClassifyRequest, request: Request) -> Response:
+    """The request's own labels for each text, by the cosine of their vectors, best first. No training is needed."""
+    service, call, model = model_for(request, body.model, "classify")
+    try:
+        labels = named_labels(body.labels)
+    except AlbertError as error:
+        raise invalid(f"labels: expected {error.expected}") from None
+    if len(labels) > service.limits.max_labels:
+        raise too_large(f"{len(labels)} labels, the maximum is {service.limits.max_labels}")
+    texts = listed(body.inputs)
+    service.count(call, len(texts))
+    table = await service.vectors(call, model, [*labels.values(), *texts], truncate=body.truncate, counted=False)
+    found = await service.text(call, nearest, list(labels), table[: len(labels)], table[len(labels) :])
+    return answer(found[0] if isinstance(body.inputs, str) else found)
 
 
 @router.post("/tokenize", response_model=list[list[shape.Token]])

@@ -95,6 +95,17 @@ class SimilarityRequest(BaseRequest):
     truncation_direction: Direction = None
 
 
+class ClassifyRequest(BaseRequest):
+    """Texts and labels for /classify."""
+
+    inputs: Texts
+    labels: Strings | dict[str, str] = Field(
+        description="At least two names, or names with descriptions.", examples=[["billing", "delivery"]]
+    )
+    truncate: Truncate = None
+    truncation_direction: Direction = None
+
+
 class TokenizeRequest(BaseRequest):
     """Texts for /tokenize."""
 
@@ -191,6 +202,22 @@ class LabelOptions(BaseModel):
         function = sigmoid if self.function == "sigmoid" else softmax
         scores = function(np.asarray([each["score"] for each in row])).tolist()
         return [{**each, "score": score} for each, score in zip(row, scores, strict=True)]
+
+
+class NamedLabels(BaseModel):
+    """The labels of Hugging Face's clients; {} in the template stands for the name of one."""
+
+    model_config = ConfigDict(strict=True)
+    candidate_labels: Strings
+    hypothesis_template: str = Field("{}", pattern=r"\{\}")
+    multi_label: bool = False
+
+    @property
+    def labels(self) -> list[str] | dict[str, str]:
+        """As /classify takes them."""
+        if self.hypothesis_template == "{}":
+            return self.candidate_labels
+        return {name: self.hypothesis_template.replace("{}", name) for name in self.candidate_labels}
 
 
 class Prediction(BaseModel):
