@@ -139,11 +139,15 @@ def load(name: str | Path, *, precision: Precision = "auto", early_exit: bool = 
 
 
 def classify(
-    texts: Sequence[str], labels: Sequence[str] | Mapping[str, str], *, model: str | Path | None = None
-) -> list[dict[str, Any]]:
+    texts: Sequence[str],
+    labels: Sequence[str] | Mapping[str, str],
+    *,
+    model: str | Path | None = None,
+    top_k: int | None = 1,
+) -> list[Any]:
     """`{label, score}` of each text without training: the label whose vector is nearest, and the cosine.
 
-    `labels` are names, or names with descriptions; `model` gives the vectors, the starter unless told otherwise. Raises
-    `AlbertError`.
+    `labels` are names, or names with descriptions; `model` gives the vectors, the starter unless told otherwise. Where
+    `top_k` is not 1, each text has a list of its nearest labels (None: of all). Raises `AlbertError`.
     """
-    return label_texts(open_model(STARTER if model is None else model), texts, labels)
+    return label_texts(open_model(STARTER if model is None else model), texts, labels, top_k=top_k)

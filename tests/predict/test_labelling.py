@@ -32,6 +32,9 @@ def test_the_nearest_vector_names_the_label(model: PretrainedModel, tmp_path: Pa
     found = label_texts(model, TEXTS, LABELS)
     assert [each["label"] for each in found] == ["delivery", "billing"]
     assert [each["score"] for each in found] == pytest.approx([1, 1], abs=1e-5)
+    every = label_texts(model, TEXTS, LABELS, top_k=None)
+    assert [[each["label"] for each in row] for row in every] == [["delivery", "billing"], ["billing", "delivery"]]
+    assert [row[0] for row in every] == found
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
     label_file(model, str(tmp_path / "texts.txt"), str(tmp_path / "out.jsonl"), labels=LABELS)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

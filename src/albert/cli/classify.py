@@ -40,8 +40,8 @@ def classify(
     from albert.predict.labelling import label_file, parse_labels
     from albert.predict.open import open_model
 
-    wanted = parse_labels(labels)
     source = DataSource(data, **reading)
+    wanted = parse_labels(labels, encoding=source.encoding)
     loaded = open_model(model, precision=precision).fitted(source)  # type: ignore[arg-type]
     scored = label_file(loaded, source, out, labels=wanted, top_k=top_k or None, output_format=output_format)
     tell_scored(scored, out, loaded.max_length)

@@ -25,7 +25,7 @@ from albert.predict.work import Work
 Labels = Mapping[str, str]  # what each label's vector is made from
 
 
-def parse_labels(text: str) -> dict[str, str]:
+def parse_labels(text: str, *, encoding: str = "utf-8") -> dict[str, str]:
     """ "billing, delivery=where a parcel is": labels with commas between, each with a description behind =, if any.
 
     The name of a file stands for its lines, a label each. Raises `AlbertError`: usage for fewer than two labels, the
@@ -33,7 +33,7 @@ def parse_labels(text: str) -> dict[str, str]:
     """
     if os.path.isfile(text):
         problems = Problems(text)
-        parts = [line for _, line in text_lines(text, encoding="utf-8", problems=problems) if line.strip()]
+        parts = [line for _, line in text_lines(text, encoding=encoding, problems=problems) if line.strip()]
         problems.raise_if_any()
     else:
         parts = text.split(",") if text.strip() else []
@@ -109,12 +109,20 @@ def nearest(
 
 
 def label_texts(
-    model: Predictor | PretrainedModel, texts: Sequence[str], labels: Sequence[str] | Labels
-) -> list[dict[str, Any]]:
-    """`{label, score}` of each text. Raises `AlbertError`: bad-model for a model without vectors, usage for labels."""
+    model: Predictor | PretrainedModel,
+    texts: Sequence[str],
+    labels: Sequence[str] | Labels,
+    *,
+    top_k: int | None = 1,
+) -> list[Any]:
+    """`{label, score}` of each text; a list of these, the nearest first, where `top_k` is not 1 (None: all).
+
+    Raises `AlbertError`: bad-model for a model without vectors, usage for labels.
+    """
     require_texts(texts)
     require_texts(labels if isinstance(labels, str) else [])
-    return [best[0] for best in Labelling(model, named_labels(labels)).ranked(texts)]
+    ranked = Labelling(model, named_labels(labels), top_k=top_k).ranked(texts)
+    return [best[0] for best in ranked] if top_k == 1 else ranked
 
 
 def label_file(
