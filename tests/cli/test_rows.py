@@ -212,6 +212,15 @@ def test_moderation_goes_on_and_writes_tables(folder: Path, rows: Path, tmp_path
 # --- fill-mask --------------------------------------------------------------------------------------------
 
 
+def test_masks_are_filled_together(albert: Albert, folder: Path) -> None:
+    texts = ["a cup of [MASK] [MASK]", "[MASK] is a [MASK]."]
+    wanted = package.load(folder / PRETRAINED).fill_together(texts, steps=2)
+    done = albert("fill-mask", folder / PRETRAINED, *texts, "--steps", 2, "--json")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == wanted
+    told = albert("fill-mask", folder / PRETRAINED, *texts, "--steps", 2).stdout.splitlines()
+    assert told == [f"{one['score']:.4f}  {one['sequence']}" for one in wanted]
+
+
 def test_masks_are_filled_as_by_the_server(albert: Albert, client: httpx.Client, folder: Path) -> None:
     texts = ["a cup of [MASK]", "[MASK] and [MASK]"]
     done = albert("fill-mask", folder / PRETRAINED, *texts, "--top-k", 3, "--json")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ import albert
 from albert.config import AlbertConfig
 from albert.errors import AlbertError, ErrorKind
 from albert.model import AlbertForTask, save_model
+from albert.predict.mask_predict import Filling
 from albert.predict.pretrained import PretrainedModel
 from albert.text.tokenizer import AlbertTokenizer
 
@@ -66,6 +69,55 @@ def test_what_follows_a_mask_without_a_space_goes_on_the_word(model: PretrainedM
         "",
     ]
     assert [len(entry) for entry in model.fill_mask(text, top_k=2)] == [2, 2, 2]
+
+
+@torch.no_grad()
+def naive(model: PretrainedModel, ids: list[int], steps: int) -> tuple[list[int], list[float]]:
+    """Mask-predict as the paper words it, on the reference network, and the log-probabilities of what is filled in."""
+    special = model.tokenizer.special
+    never = [special.pad, special.unk, special.cls, special.sep, special.mask]
+    places = [at for at, token in enumerate(ids) if token == special.mask]
+    steps, scores = min(steps, len(places)), dict.fromkeys(places, 0.0)
+    for step in range(steps):
+        count = len(places) if not step else int(len(places) * (steps - step) / steps)
+        for at in sorted(places, key=lambda at: (scores[at], at))[:count]:
+            ids[at] = special.mask
+        chances = model.model(torch.tensor([ids]))[0][0].log_softmax(1)
+        chances[:, never] = -torch.inf
+        for at in [at for at in places if ids[at] == special.mask]:
+            scores[at], ids[at] = float(chances[at].max()), int(chances[at].argmax())
+    return ids, [scores[at] for at in places]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 50])
+def test_masks_are_filled_together_as_mask_predict_does(model: PretrainedModel, steps: int) -> None:
+    texts = ["A [MASK] [MASK] [MASK], and two [MASK]s [MASK] here.", "[MASK]", "x [MASK][MASK] y"]
+    exact = PretrainedModel(model.model, model.tokenizer, precision="fp32")
+    found = exact.fill_together(texts, steps=steps)
+    assert found[0] == exact.fill_together(texts[0], steps=steps)
+    for text, one in zip(texts, found, strict=True):
+        ids, scores = naive(model, model.masked(text)[0], steps)
+        places = [at for at, token in enumerate(model.masked(text)[0]) if token == model.tokenizer.special.mask]
+        assert [entry["token"] for entry in one["tokens"]] == [ids[at] for at in places]
+        assert one["score"] == pytest.approx(math.exp(sum(scores) / len(scores)), rel=1e-3)
+        for part in text.split("[MASK]"):
+            assert part.strip() in one["sequence"]
+        assert "[MASK]" not in one["sequence"]
+
+
+def test_runs_of_masks_are_written_as_words(model: PretrainedModel) -> None:
+    """Pieces within a word join; the characters around stay as they were."""
+    words = {name: model.tokenizer.id_of(name) for name in ("\u2581the", "s", "\u2581of")}
+    text = "Ünder [MASK]  [MASK] [MASK], ok[MASK]"
+    filling = Filling(text, model.masked(text), model.tokenizer, steps=1)
+    scores = np.full((4, len(model.tokenizer.vocabulary)), -9.0)
+    for row, name in enumerate(("\u2581the", "s", "\u2581of", "s")):
+        scores[row, words[name]] = -0.5
+    filling.take(scores)
+    assert filling.done
+    assert filling.result()["sequence"] == "Ünder thes of, oks"
+    with pytest.raises(AlbertError, match="steps"):
+        model.fill_together(text, steps=0)
 
 
 def test_no_mask_and_too_long(model: PretrainedModel) -> None:

@@ -270,6 +270,10 @@ def test_masks_are_filled(client: httpx.Client, folder: Path) -> None:
     assert found[0]["score"] == pytest.approx(wanted[0]["score"], rel=0.1)
     several = post(client, f"/{PRETRAINED}/fill-mask", inputs=[text, "[MASK] and [MASK]"])
     assert [len(several), len(several[1]), len(several[1][0])] == [2, 2, 5]
+    texts = ["a [MASK] [MASK] of [MASK]", "[MASK]."]
+    together = post(client, f"/{PRETRAINED}/fill-mask", inputs=texts, steps=3)
+    assert together == albert.load(folder / PRETRAINED).fill_together(texts, steps=3)
+    assert post(client, f"/{PRETRAINED}/fill-mask", inputs=texts[0], steps=3) == together[0]
     post(client, f"/{PRETRAINED}/fill-mask", 422, inputs="no mask")
     post(client, f"/{PRETRAINED}/fill-mask", 413, inputs="[MASK] " + LONG)
 

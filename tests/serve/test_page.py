@@ -159,6 +159,20 @@ def test_several_labels_are_those_of_the_command_line(page: Any, server: Server,
     assert sorted(name.removesuffix(" given") for name in tagged) == sorted(filter(None, rows[0]["labels"].split("; ")))
 
 
+def test_masks_are_filled_together(page: Any, server: Server) -> None:
+    panel = shown(page, "Fill in")
+    text = "a [MASK] [MASK] of tea"
+    panel.get_by_label("Text with [MASK]").fill("a [MASK]")
+    steps = panel.get_by_label("Steps in which all masks are filled together")
+    panel.get_by_text("Options").click()
+    assert steps.is_hidden()
+    panel.get_by_label("Text with [MASK]").fill(text)
+    steps.fill("2")
+    wanted = post(server, "/fill-mask", inputs=text, steps=2, model=PRETRAINED)
+    panel.locator(".said", has_text=wanted["sequence"]).wait_for()
+    assert panel.locator(".bars .name").all_inner_texts() == [one["token_str"] for one in wanted["tokens"]]
+
+
 def test_labels_of_one_s_own(page: Any, server: Server, tmp_path: Path) -> None:
     """Of a text, and of a file, whose rows are labelled anew when the labels change."""
     texts = [f"{word} number {n}" for n in range(20) for word in ("the cat", "a parcel")]

@@ -21,6 +21,10 @@ def fill_mask(
     model: Model,
     texts: Annotated[list[str], typer.Argument(help="Texts with [MASK]; - reads one a line from stdin.")],
     top_k: Annotated[int, typer.Option(min=1, max=1_000_000, help="Pieces for each mask.")] = 5,
+    steps: Annotated[
+        int,
+        typer.Option(min=0, max=1000, help="Fill all masks of a text together, in up to so many steps; 0: one by one."),
+    ] = 0,
     precision: Precision = "auto",
     json: AsJson = False,
 ) -> None:
@@ -30,8 +34,11 @@ def fill_mask(
     filler = PretrainedModel.load(model, precision=precision)  # type: ignore[arg-type]
     given = _texts(texts)
     while portion := list(islice(given, _PORTION)):
-        for (_, text), masks in zip(portion, _filled(filler, portion, top_k), strict=True):
-            _print(text, masks, as_json=json)
+        _require_masks(filler, portion)
+        asked = [text for _, text in portion]
+        found = filler.fill_together(asked, steps=steps) if steps else filler.fill_mask(asked, top_k=top_k)
+        for text, filled in zip(asked, found, strict=True):
+            _print(text, filled, as_json=json)
         sys.stdout.flush()
 
 
@@ -48,8 +55,8 @@ def _texts(texts: list[str]) -> Iterator[tuple[str, str]]:
             yield f"-:{row.number}", text
 
 
-def _filled(filler: PretrainedModel, portion: list[tuple[str, str]], top_k: int) -> list[Any]:
-    """What `fill_mask` gives of each text. Raises `AlbertError` (bad-data) that names the first bad one."""
+def _require_masks(filler: PretrainedModel, portion: list[tuple[str, str]]) -> None:
+    """Raises `AlbertError` (bad-data) that names the first text that cannot be filled."""
     from albert.errors import AlbertError
     from albert.text.hardening.hardener import SURROGATE, invalid_unicode
 
@@ -62,16 +69,21 @@ def _filled(filler: PretrainedModel, portion: list[tuple[str, str]], top_k: int)
             raise AlbertError(
                 error.kind, f"{place}: {error.what}", expected=error.expected, got=error.got, hint=error.hint
             ) from None
-    return filler.fill_mask([text for _, text in portion], top_k=top_k)
 
 
-def _print(text: str, masks: list[Any], *, as_json: bool) -> None:
-    """A line of JSON, as the endpoint answers; or for people the text, then each mask's pieces."""
+def _print(text: str, filled: Any, *, as_json: bool) -> None:
+    """A line of JSON, as the endpoint answers; or for people the whole text, or the text and each mask's pieces."""
     if as_json:
         from json import dumps
 
-        print(dumps(masks, ensure_ascii=False))
-        return
+        print(dumps(filled, ensure_ascii=False))
+    elif isinstance(filled, dict):
+        print(f"{filled['score']:.4f}  {filled['sequence']}")
+    else:
+        _print_pieces(text, filled)
+
+
+def _print_pieces(text: str, masks: list[Any]) -> None:
     print(text)
     for number, pieces in enumerate(masks if isinstance(masks[0], list) else [masks], 1):
         for piece in pieces:

@@ -22,11 +22,11 @@ from albert.model.folder import ModelFolder
 from albert.model.heads import MaskedLMHead, PreTrainingHead
 from albert.predict import vectors
 from albert.predict.abilities import PRETRAINED, require_length
+from albert.predict.mask_predict import Filling, Masked
 from albert.tasks import DecodeOptions
 from albert.text.encodings import Encoding, Tokenizer
 from albert.text.open import open_tokenizer
 
-Masked = tuple[list[int], list[tuple[int, int]]]  # ids, and the characters that each came from
 _PORTION = 256  # texts whose masks are filled at a time
 
 
@@ -106,6 +106,37 @@ class PretrainedModel:
             ]
         return filled
 
+    def fill_together(self, texts: str | Sequence[str], *, steps: int = 10) -> Any:
+        """Fills all masks of a text together, in up to so many steps, each piece in view of the others.
+
+        Gives `{sequence, score, tokens}`: the text, the geometric mean of the probabilities of its new pieces, and
+        `{token, token_str, score}` of each; a list of these for several texts. Raises `AlbertError`: bad-data as
+        `fill_mask`, usage for fewer than one step. Source: mask-predict, Ghazvininejad et al. 2019, section 3.
+        """
+        if isinstance(texts, str):
+            return self.fill_together([texts], steps=steps)[0]
+        every = [Filling(text, self.masked(text), self.tokenizer, steps) for text in texts]
+        for start in range(0, len(every), _PORTION):
+            while open_ones := [one for one in every[start : start + _PORTION] if not one.done]:
+                states = self.states_at_masks(Features.build([one.row for one in open_ones]))
+                for one, own in zip(open_ones, states, strict=True):
+                    one.take(self.scores_at_masks(own))
+        return [one.result() for one in every]
+
+    @torch.inference_mode()
+    def scores_at_masks(self, states: Float[np.ndarray, "masks hidden"]) -> Float[np.ndarray, "masks vocab"]:
+        """The log-probability of each piece at a mask, of special ones minus infinity."""
+        scores = self._scores(torch.from_numpy(states)).log()
+        special = self.tokenizer.special
+        scores[:, [special.pad, special.unk, special.cls, special.sep, special.mask]] = -torch.inf
+        return scores.numpy()
+
+    def _scores(self, hidden: Float[torch.Tensor, "pieces hidden"]) -> Float[torch.Tensor, "pieces vocab"]:
+        """The probability of each piece of the vocabulary."""
+        head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
+        scores = head(hidden, self.model.albert.embeddings.word.weight).softmax(1)
+        return scores[:, : self.tokenizer.vocab_size]  # a table may have spare rows
+
     def masked_rows(self, texts: Sequence[str]) -> tuple[Features, list[Masked]]:
         """A row a text, and what `masked` gives of it."""
         found = [self.masked(text) for text in texts]
@@ -138,10 +169,8 @@ class PretrainedModel:
         """`fill_mask` from the result of `masked` and the last hidden states of those pieces."""
         DecodeOptions(top_k=top_k)  # refuses an invalid number of pieces
         positions = [at for at, token in enumerate(ids) if token == self.tokenizer.special.mask]
-        head = self.model.head.mlm if isinstance(self.model.head, PreTrainingHead) else self.model.head
-        scores = head(hidden[positions], self.model.albert.embeddings.word.weight).softmax(1)
-        known = min(self.tokenizer.vocab_size, scores.shape[1])  # a table may have spare rows
-        best = scores[:, :known].topk(min(top_k, known))
+        scores = self._scores(hidden[positions])
+        best = scores.topk(min(top_k, scores.shape[1]))
         filled = []
         for at, values, tokens in zip(positions, best.values.tolist(), best.indices.tolist(), strict=True):
             start, end = offsets[at]

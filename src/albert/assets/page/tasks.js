@@ -220,10 +220,12 @@ const fill = {
   name: "Fill in",
   endpoint: "/fill-mask",
   fields: [{ key: "text", label: "Text with [MASK] where a word is missing", kind: "text", insert: "[MASK]",
-    example: "He put on his [MASK] and went out into the rain." }],
-  body: ({ text }) => (text.includes("[MASK]") ? { inputs: text, top_k: 10 } : null),
-  say: (result) => masks(result).map(([first]) => first.token_str).join(", "),
-  show: (result) => masks(result).flatMap((entries, i, every) => [
+    example: "He put on his [MASK] and went out into the rain." },
+    { key: "steps", label: "Steps in which all masks are filled together; 0: each by itself", kind: "number", start: 0,
+      least: 0, most: 100, option: true, when: ({ text }) => text.split("[MASK]").length > 2 }],
+  body: ({ text, steps }) => (text.includes("[MASK]") && steps >= 0 ? { inputs: text, top_k: 10, steps } : null),
+  say: (result) => result.sequence ?? masks(result).map(([first]) => first.token_str).join(", "),
+  show: (result) => (result.tokens ? [result.tokens] : masks(result)).flatMap((entries, i, every) => [
     ...(every.length > 1 ? [make("h4", {}, `[MASK] ${i + 1}`)] : []),
     bars(entries.map(({ token_str, score }) => ({ label: token_str, score }))),
   ]),

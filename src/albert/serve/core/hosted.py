@@ -17,10 +17,11 @@ from albert.errors import AlbertError, ErrorKind
 from albert.generation import GenerationOptions
 from albert.model.folder import ModelFolder
 from albert.predict.draft import Draft
+from albert.predict.mask_predict import Filling, Masked
 from albert.predict.moderation import SAFE_LABELS, moderated
 from albert.predict.open import open_model
 from albert.predict.predictor import Predictor
-from albert.predict.pretrained import Masked, PretrainedModel
+from albert.predict.pretrained import PretrainedModel
 from albert.predict.vectors import pooled, text_features
 from albert.predict.writer import Writer
 from albert.serve.core.queue import Account, Computed, Lane
@@ -205,6 +206,11 @@ class Hosted:
         """The likeliest pieces at each [MASK], whose states are given."""
         assert isinstance(self.model, PretrainedModel)
         return self.model.fill_states(text, found, states, top_k=top_k)
+
+    def choose(self, filling: Filling, states: np.ndarray) -> None:
+        """The next step of a text whose masks are filled together, from the states at those that are open."""
+        assert isinstance(self.model, PretrainedModel)
+        filling.take(self.model.scores_at_masks(states))
 
     # --- about -----------------------------------------------------------------------------------------
 

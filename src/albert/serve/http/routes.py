@@ -13,9 +13,11 @@ from fastapi.routing import APIRoute
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic_core import to_json
 
+from albert.data.batches import Features
 from albert.data.examples import Example
 from albert.errors import AlbertError
 from albert.predict.labelling import named_labels, nearest
+from albert.predict.mask_predict import Filling, Masked
 from albert.predict.rank import cosines, pair_scores, ranked
 from albert.predict.summary import sentences, summarize
 from albert.predict.vectors import as_lists
@@ -308,17 +310,23 @@ async def entities(body: shape.EntitiesRequest, request: Request) -> Response:
     return answer(found[0] if isinstance(body.inputs, str) else found)
 
 
-@router.post("/fill-mask", response_model=list[Any])
+@router.post("/fill-mask", response_model=list[Any] | shape.FilledText)
 async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
-    """The most likely pieces at [MASK], best first. Several masks get a list each, and so do several texts."""
+    """The most likely pieces at [MASK], best first. Several masks get a list each, and so do several texts.
+
+    With `steps` all masks of a text are filled together, and it comes back whole.
+    """
     service, call, model = model_for(request, body.model, "fill-mask")
     texts = listed(body.inputs)
     service.count(call, len(texts))
     service.measure(call, texts, model.max_length)
-    filled = body.top_k * sum(len(text) * text.count(model.tokenizer.mask) for text in texts)
+    filled = (1 if body.steps else body.top_k) * sum(len(text) * text.count(model.tokenizer.mask) for text in texts)
     if filled > service.limits.max_filled:
         raise too_large(f"top_k texts for each mask have more than {service.limits.max_filled:,} characters together")
     features, places = await service.text(call, model.masked, texts)
+    if body.steps:
+        answers = await _together(service, call, model, texts, places, body.steps)
+        return answer(answers[0] if isinstance(body.inputs, str) else answers)
     call.tokens += len(features.ids)
     hidden = await service.queue.run(model.states_lane, features, call)
     answers = [
@@ -326,6 +334,19 @@ async def fill_mask(body: shape.FillMaskRequest, request: Request) -> Response:
         for text, place, states in zip(texts, places, hidden, strict=True)
     ]
     return answer(answers[0] if isinstance(body.inputs, str) else answers)
+
+
+async def _together(
+    service: Service, call: Call, model: Hosted, texts: Sequence[str], places: Sequence[Masked], steps: int
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Each text with its masks filled, step by step through the queue."""
+    every = [Filling(text, place, model.tokenizer, steps) for text, place in zip(texts, places, strict=True)]
+    while rows := [one for one in every if not one.done]:
+        features = await service.text(call, Features.build, [one.row for one in rows])
+        call.tokens += len(features.ids)
+        for one, states in zip(rows, await service.queue.run(model.states_lane, features, call), strict=True):
+            await service.in_thread(call, model.choose, one, states)
+    return [one.result() for one in every]
 
 
 @router.post("/summarize", response_model=shape.Summary)

@@ -153,6 +153,9 @@ class FillMaskRequest(BaseRequest):
 
     inputs: Annotated[str | Strings, Field(description="Each with a [MASK].", examples=["a cup of [MASK]"])]
     top_k: TopK = 5
+    steps: int = Field(
+        0, ge=0, le=100, description="All masks of a text filled together, in up to so many steps; 0: each by itself."
+    )
 
 
 class SummarizeRequest(BaseRequest):
@@ -346,6 +349,22 @@ class Filled(BaseModel):
     token: int
     token_str: str
     sequence: str
+
+
+class FilledPiece(BaseModel):
+    """A piece in the place of a [MASK], and its probability."""
+
+    token: int
+    token_str: str
+    score: float
+
+
+class FilledText(BaseModel):
+    """A text whose masks were filled together; `score` is the geometric mean of its pieces' probabilities."""
+
+    sequence: str
+    score: float
+    tokens: list[FilledPiece]
 
 
 class SummarySentence(BaseModel):
