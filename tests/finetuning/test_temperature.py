@@ -86,8 +86,8 @@ def test_a_fallback_is_tuned_for_the_probabilities_that_the_model_then_gives() -
     assert task.score(result.outputs, LABELS, found.thresholds)["accuracy"] < found.scores["accuracy"] - 0.01
 
 
-def test_every_exit_gets_a_temperature_of_its_own() -> None:
-    """The logits of the first depth are three times too large, those of the second half as large as they should be."""
+@pytest.mark.parametrize("factor", [3.0, 0.5])
+def test_exits_share_a_temperature_of_their_own(factor: float) -> None:
     config = AlbertConfig.named("tiny", **{**SHAPE, "num_hidden_layers": 3})
     model = AlbertForTask(config, "sequence_classification", exits=True, generator=torch.Generator().manual_seed(0))
     true, gold = drawn(4000)
@@ -97,7 +97,9 @@ def test_every_exit_gets_a_temperature_of_its_own() -> None:
     )  # fmt: skip
     heads = [*model.exits, model.head]  # type: ignore[misc]
     before = [head.linear.weight.clone() for head in heads]
-    by_depth = [[factor * row for row in true] for factor in (3.0, 0.5, 1.0)]
-    assert scale_exits(model, data, SimpleNamespace(thresholds=()), by_depth)  # type: ignore[arg-type]
+    by_depth = [[each * row for row in true] for each in (factor, factor, 1.0)]
+    changed = scale_exits(model, data, SimpleNamespace(thresholds=()), by_depth)  # type: ignore[arg-type]
     factors = [(old / head.linear.weight).mean().item() for old, head in zip(before, heads, strict=True)]
-    assert factors == [pytest.approx(3.0, rel=0.05), 1.0, 1.0]
+    wanted = max(factor, 1.0)
+    assert changed == (factor > 1)
+    assert factors == [pytest.approx(wanted, rel=0.05), pytest.approx(wanted, rel=0.05), 1.0]

@@ -76,7 +76,7 @@ def require_exits(task: Task) -> None:
 
 def choose_exit(model: AlbertForTask, data: Dataset, result: FinetuneResult, *, budget: float) -> Exit:
     """Chooses the threshold at which at most the share `budget` of the dev texts gets a worse answer than at full
-    depth, after the heads behind every depth got temperatures of their own.
+    depth, after the heads before the last depth got their temperature.
 
     The fall of the score would be misleading: answers that become better by chance hide as many worse ones, and on
     other texts they may not occur. For numbers, which all change a little, the fall of the score is used.

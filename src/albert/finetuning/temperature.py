@@ -43,16 +43,18 @@ def scale_temperature(model: AlbertForTask, data: Dataset, result: FinetuneResul
 def scale_exits(
     model: AlbertForTask, data: Dataset, result: FinetuneResult, by_depth: Sequence[list[np.ndarray]]
 ) -> bool:  # fmt: skip
-    """Does the same to the heads before the last depth, from their logits on dev, and says whether any changed."""
+    """Does the same to the heads before the last depth, from their logits on dev, and says whether they changed.
+
+    They share one temperature: with one each, the texts that are surest would no longer be those that can leave.
+    """
     assert model.exits is not None
-    changed = False
-    for head, logits in zip(model.exits, by_depth, strict=False):
-        outputs = Output.each(data.dev_examples, data.dev, logits)
-        temperature = _overconfidence(data.task.review(outputs, data.labels, result.thresholds))
-        if temperature > 1:
-            _divide(head, temperature)
-            changed = True
-    return changed
+    outputs = [one for logits in by_depth[:-1] for one in Output.each(data.dev_examples, data.dev, logits)]
+    temperature = _overconfidence(data.task.review(outputs, data.labels, result.thresholds)) if outputs else 1.0
+    if temperature <= 1:
+        return False
+    for head in model.exits:
+        _divide(head, temperature)
+    return True
 
 
 def _overconfidence(review: Review) -> float:
