@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import albert
+from albert.documents.summaries import summary
 from albert.predict.labelling import Labelling, named_labels
 from albert.predict.predictor import Predictor
 from albert.serve.core.hosted import Hosted, Source
@@ -278,12 +279,19 @@ def test_masks_are_filled(client: httpx.Client, folder: Path) -> None:
     post(client, f"/{PRETRAINED}/fill-mask", 413, inputs="[MASK] " + LONG)
 
 
-def test_a_summary_is_made_of_sentences(client: httpx.Client) -> None:
+def test_a_summary_is_made_of_sentences(client: httpx.Client, every_model: Any) -> None:
     text = "Cats sleep. Dogs bark at night. The weather was fine. Cats like to sleep. We went home."
     found = post(client, "/summarize", inputs=text, sentences=2)
     assert [text[s["start"] : s["end"]] for s in found["sentences"]] == [s["text"] for s in found["sentences"]]
     assert found["summary"] == " ".join(s["text"] for s in found["sentences"])
     assert len(found["sentences"]) == 2
+    encoder = every_model[0].service.model("similarity").model.embed
+    for options in ({"count": 2}, {"share": 0.5}, {"share": 0.25, "focus": "rain on a roof"}):
+        wanted = summary(text, encoder, **options)
+        asked = {{"count": "sentences"}.get(name, name): value for name, value in options.items()}
+        said = post(client, "/summarize", inputs=text, model="similarity", **asked)["sentences"]
+        assert [(one["start"], one["end"]) for one in said] == [(one.start, one.end) for one in wanted]
+        assert [one["score"] for one in said] == pytest.approx([one.score for one in wanted], abs=0.01)
     assert post(client, "/summarize", inputs="One only.")["summary"] == "One only."
     assert post(client, "/summarize", inputs="")["sentences"] == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float
 
 from albert.documents.vectors import Encoder
 from albert.errors import AlbertError, ErrorKind
@@ -24,10 +25,19 @@ def summary(
     parts = sentences(text)
     if not parts:
         raise AlbertError(ErrorKind.DATA, "summary", expected="a text with sentences", got="none")
+    vectors = encoder([part.text for part in parts])
+    return telling(parts, vectors, count=count, share=share, focus=encoder([focus])[0] if focus.strip() else None)
+
+
+def telling(
+    parts: list[Sentence], vectors: Float[np.ndarray, "sentences hidden"], *,
+    count: int = 3, share: float | None = None, focus: Float[np.ndarray, " hidden"] | None = None,
+) -> list[Sentence]:  # fmt: skip
+    """The same from the vectors of the sentences and of the focus, all of length 1."""
     wanted = count if share is None else max(1, math.ceil(share * len(parts)))
-    vectors, near = encoder([part.text for part in parts]), None
-    if focus.strip():
-        near = vectors @ encoder([focus])[0]
+    near = None
+    if focus is not None:
+        near = vectors @ focus
         kept = np.sort(np.argsort(-near, kind="stable")[: max(wanted, math.ceil(len(parts) * _FOCUS))])
         parts, vectors, near = [parts[i] for i in kept], vectors[kept], near[kept]
     while len(parts) > _AT_ONCE:  # the most telling ones of each stretch of the text go on

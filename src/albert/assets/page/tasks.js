@@ -282,8 +282,9 @@ const summary = {
   fields: [
     { key: "text", label: "Text", kind: "text", rows: 12, example: ARTICLE },
     { key: "sentences", label: "Sentences", kind: "number", start: 2, least: 1, most: 100 },
+    { key: "focus", label: "What it is to be about, if not all", kind: "line" },
   ],
-  body: ({ text, sentences }) => (text && sentences ? { inputs: text, sentences } : null),
+  body: ({ text, sentences, focus }) => (text && sentences ? { inputs: text, sentences, focus } : null),
   say: (result) => count(result.sentences.length, "sentence"),
   show: (result, { text }) => [
     make("ul", { class: "sentences" }, ...result.sentences.map((part) => make("li", { dir: "auto" }, part.text))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -15,11 +16,12 @@ from pydantic_core import to_json
 
 from albert.data.batches import Features
 from albert.data.examples import Example
+from albert.documents.summaries import telling
 from albert.errors import AlbertError
 from albert.predict.labelling import named_labels, nearest
 from albert.predict.mask_predict import Filling, Masked
 from albert.predict.rank import cosines, pair_scores, ranked
-from albert.predict.summary import sentences, summarize
+from albert.predict.summary import Sentence, sentences
 from albert.predict.vectors import as_lists
 from albert.serve.core.call import Call
 from albert.serve.core.hosted import Hosted
@@ -357,10 +359,13 @@ async def summarized(body: shape.SummarizeRequest, request: Request) -> Response
     parts = await service.text(call, sentences, body.inputs)
     if len(parts) > service.limits.max_sentences:
         raise too_large(f"the text has more than {service.limits.max_sentences:,} sentences")
-    chosen = parts
-    if len(parts) > body.sentences:
-        table = await service.vectors(call, model, [part.text for part in parts], counted=False)
-        chosen = await service.text(call, summarize, parts, table, body.sentences)
+    chosen: list[Sentence] = []
+    if parts:
+        subject = [body.focus] if body.focus.strip() else []
+        table = await service.vectors(call, model, [*(part.text for part in parts), *subject], counted=False)
+        vectors, focus = table[: len(parts)], table[-1] if subject else None
+        choose = partial(telling, parts, vectors, count=body.sentences, share=body.share, focus=focus)
+        chosen = await service.text(call, choose)
     told: Sequence[dict[str, Any]] = [
         {"text": part.text, "start": part.start, "end": part.end, "score": part.score} for part in chosen
     ]

@@ -163,6 +163,10 @@ class SummarizeRequest(BaseRequest):
 
     inputs: str
     sentences: int = Field(3, ge=1, le=100)
+    share: float | None = Field(
+        None, ge=0, le=1, description="The share of the sentences to keep, in place of a number."
+    )
+    focus: str = Field("", max_length=1000, description="Words that the summary is to be about.")
 
 
 class SearchRequest(BaseRequest):
