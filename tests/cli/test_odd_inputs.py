@@ -87,6 +87,8 @@ KINDS: dict[str, Callable[[Path], None]] = {
 SAID = {
     "empty": "an empty file",
     "header": "",
+    "one row": "",
+    "carriage returns": "",
     "folder": "folder",
     "folder of others": "folder",
     "pipe": "a pipe",
@@ -157,6 +159,7 @@ VERBS = [
     Verb("translate WRITER INPUT --text text -o OUT.jsonl", ".csv", codes=GOOD),
     Verb("translate INPUT REVIEWS -o OUT.jsonl", code=66, said="bad-model"),
     Verb("classify INPUT --labels good,bad --model ENCODER -o OUT.jsonl", ".csv", codes=GOOD),
+    Verb("classify REVIEWS --labels INPUT --model ENCODER -o OUT.jsonl", ".txt", codes={"missing": 2}),
     Verb("classify REVIEWS --labels good,bad --model INPUT -o OUT.jsonl", code=66, said="bad-model"),
     Verb(f"distill INPUT --teacher MODEL -o OUT {_QUICK}", ".csv", said="bad-data"),
     Verb(f"distill REVIEWS --teacher INPUT -o OUT {_QUICK}", code=66, said="bad-model"),

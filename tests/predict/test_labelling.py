@@ -56,7 +56,7 @@ def test_names_are_read_as_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "one", "a,,b", "a,a", "=x,b", ",", "a, a=b"])
 def test_labels_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(AlbertError, match="--labels") as caught:
+    with pytest.raises(AlbertError, match="labels") as caught:
         parse_labels(text)
     assert caught.value.kind is ErrorKind.USAGE
 

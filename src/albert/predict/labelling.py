@@ -28,17 +28,22 @@ Labels = Mapping[str, str]  # what each label's vector is made from
 def parse_labels(text: str, *, encoding: str = "utf-8") -> dict[str, str]:
     """ "billing, delivery=where a parcel is": labels with commas between, each with a description behind =, if any.
 
-    The name of a file stands for its lines, a label each. Raises `AlbertError`: usage for fewer than two labels, the
-    same one twice, and a label without a name; bad-data for a file that cannot be read.
+    The name of a file stands for its lines, a label each. Raises `AlbertError` for fewer than two labels, the same one
+    twice, and a label without a name: usage, or bad-data if they stand in a file, also for one that cannot be read.
     """
-    if os.path.isfile(text):
-        problems = Problems(text)
-        parts = [line for _, line in text_lines(text, encoding=encoding, problems=problems) if line.strip()]
-        problems.raise_if_any()
-    else:
-        parts = text.split(",") if text.strip() else []
-    pairs = [part.partition("=") for part in parts]
-    return named_labels([(name.strip(), about.strip()) for name, _, about in pairs])
+    if not os.path.exists(text):
+        if "," not in text:
+            raise AlbertError(
+                ErrorKind.USAGE, "--labels", expected="labels with commas between, or a file with one in each line",
+                got=f"{text!r}, and no such file" if text.strip() else "none",
+            )  # fmt: skip
+        return _named(map(_pair, text.split(",")), "--labels", ErrorKind.USAGE)
+    problems = Problems(text)
+    lines = [line for _, line in text_lines(text, encoding=encoding, problems=problems) if line.strip()]
+    problems.raise_if_any()
+    if not lines:
+        raise AlbertError(ErrorKind.DATA, text, expected="a label in each line", got="an empty file")
+    return _named(map(_pair, lines), text, ErrorKind.DATA)
 
 
 def named_labels(labels: Iterable[str | tuple[str, str]] | Labels) -> dict[str, str]:
@@ -47,16 +52,26 @@ def named_labels(labels: Iterable[str | tuple[str, str]] | Labels) -> dict[str, 
     Raises `AlbertError` (usage) for fewer than two labels, the same one twice, and a label without a name.
     """
     pairs = labels.items() if isinstance(labels, Mapping) else labels
+    return _named(((one, "") if isinstance(one, str) else one for one in pairs), "labels", ErrorKind.USAGE)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, about = text.partition("=")
+    return name.strip(), about.strip()
+
+
+def _named(pairs: Iterable[tuple[str, str]], what: str, kind: ErrorKind) -> dict[str, str]:
     found: dict[str, str] = {}
-    for pair in pairs:
-        name, about = (pair, "") if isinstance(pair, str) else pair
+    for name, about in pairs:
         if not name.strip():
-            raise _refused("a name for every label", f"an empty one after {list(found)[-1:] or 'nothing'}")
+            after = f"an empty one after {list(found)[-1]!r}" if found else "an empty one"
+            raise AlbertError(kind, what, expected="a name for every label", got=after)
         if name in found:
-            raise _refused("different labels", f"{name!r} twice")
+            raise AlbertError(kind, what, expected="different labels", got=f"{name!r} twice")
         found[name] = about or re.sub(r"[_-]+", " ", name)
     if len(found) < 2:
-        raise _refused("at least two, as in billing,delivery,praise", ", ".join(found) or "none")
+        got = f"{next(iter(found))!r} alone" if found else "none"
+        raise AlbertError(kind, what, expected="at least two labels", got=got)
     return found
 
 
@@ -139,7 +154,3 @@ def label_file(
     source = DataSource.of(data, **reading)
     work = Labelling(model.fitted(source), labels, top_k=top_k)
     return write_rows(work, source, out, output_format=output_format)
-
-
-def _refused(expected: str, got: str) -> AlbertError:
-    return AlbertError(ErrorKind.USAGE, "--labels", expected=expected, got=got)
