@@ -38,6 +38,7 @@ def train(
     hybrid: bool = False,
     cascade: bool = False,
     cascade_budget: float = 0.003,
+    cascade_net: bool = False,
     few_labels: bool | None = None,
     settings: dict[str, Any] | None = None,
     resume: bool = False,
@@ -73,6 +74,7 @@ def train(
         hybrid=hybrid,
         cascade=cascade,
         cascade_budget=cascade_budget,
+        cascade_net=cascade_net,
         few_labels=few_labels,
         settings=settings or {},
     )

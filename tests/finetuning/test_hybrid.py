@@ -139,6 +139,23 @@ def test_sure_words_answer_alone_and_the_network_reads_the_rest(tmp_path: Path) 
     assert any("words alone answered" in remark for remark in evaluation.remarks)
 
 
+def test_better_answers_make_up_for_worse_ones(tmp_path: Path) -> None:
+    """One label of dev in ten is wrong: there a network that knows nothing may be right, where words are not."""
+    write(tmp_path / "data.jsonl", labelled("labels"))
+    rows = labelled("labels", rows=200)
+    for number, row in enumerate(rows):
+        row["text"] += "0000"
+        if number % 20 in (0, 11):
+            row["label"] = {"good": "bad", "bad": "good"}[row["label"]]
+    config = config_of(tmp_path, dev=write(tmp_path / "dev.jsonl", rows))
+    shares = []
+    for net in (False, True):
+        finetune(replace(config, cascade=True, cascade_budget=0.0, cascade_net=net), overwrite=True)
+        words = Predictor.load(config.out).words
+        shares.append(0.0 if words is None or words.cascade is None else words.cascade.share)
+    assert shares[0] < 0.9 < shares[1]
+
+
 def test_hybrid_cascade_and_early_exit_go_together(tmp_path: Path) -> None:
     folder = trained(tmp_path, hybrid=True, cascade=True, early_exit=True)
     assert Predictor.load(folder).evaluate(tmp_path / "data.jsonl").scores["accuracy"] > 0.97
@@ -227,6 +244,10 @@ def test_a_cascade_keeps_its_budget() -> None:
     assert (worse & (sure >= threshold)).sum() == 3
     assert least_sure(sure, np.ones(1000, bool), budget=0.0) == np.inf
     assert least_sure(sure, np.zeros(1000, bool), budget=0.0) == 0
+    better = np.arange(1000) % 50 == 1  # twice as many
+    threshold = least_sure(sure, worse.astype(int) - better, budget=0.003)
+    assert threshold < 0.3
+    assert (worse.astype(int) - better)[sure >= threshold].sum() <= 3
 
 
 @pytest.mark.parametrize("text", ["", " ", "\ud800", "a" * 10_000, "\0", "🙂" * 50])

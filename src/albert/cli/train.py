@@ -54,6 +54,9 @@ def train(
     cascade_budget: Annotated[
         float, typer.Option(help="Share of dev texts that words alone may answer worse.")
     ] = 0.003,
+    cascade_net: Annotated[
+        bool, typer.Option("--cascade-net", help="Texts that words alone answer better make up for worse ones.")
+    ] = False,
     few_labels: Annotated[
         bool | None,
         typer.Option(
@@ -94,6 +97,7 @@ def train(
         hybrid=hybrid,
         cascade=cascade,
         cascade_budget=cascade_budget,
+        cascade_net=cascade_net,
         few_labels=few_labels,
         settings=dict(parse_setting(item) for item in settings or []),
     )

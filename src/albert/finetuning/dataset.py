@@ -50,9 +50,11 @@ class FinetuneConfig:
     values of `AlbertConfig`, `OptimizerConfig` and `LoopConfig` by name. With `early_exit` heads stand behind every
     depth, to be left so that at most the share `exit_budget` of dev gets worse answers. With `hybrid` a linear model on
     words speaks beside the head; with `cascade` it answers alone where it is sure, so that at most the share
-    `cascade_budget` of dev gets worse answers. `teachers` are model folders or hub ids whose logits, softened by
-    `temperature`, count `teacher_weight` of the loss; of the texts in the file `unlabelled` they are all there is.
-    `few_labels`: a linear head on vectors, learned from pairs; None where a label has few rows.
+    `cascade_budget` of dev gets worse answers; with `cascade_net` better ones make up for them. `teachers` are model
+    folders or hub ids whose logits, softened by `temperature`, count `teacher_weight` of the loss; of the texts in the
+    file `unlabelled` they are all there is. `few_labels`: a linear head on vectors, learned from pairs; None where a
+    label has few rows.
+
     Raises `AlbertError` (usage) for an `init` and a `size` at once, a share without a fallback, and numbers out of
     range.
     """
@@ -73,6 +75,7 @@ class FinetuneConfig:
     hybrid: bool = False
     cascade: bool = False
     cascade_budget: float = 0.003
+    cascade_net: bool = False
     few_labels: bool | None = None
     teachers: tuple[str, ...] = ()
     unlabelled: str | None = None

@@ -133,6 +133,7 @@ def add_words(
         hybrid=config.hybrid,
         cascade=config.cascade,
         budget=config.cascade_budget,
+        net=config.cascade_net,
     )
     for sentence in joined.told:
         data.remarks.append(sentence)
@@ -160,15 +161,19 @@ def join(
     hybrid: bool,
     cascade: bool,
     budget: float,
+    net: bool,
 ) -> Joined:
-    """Learns on dev how the linear model is used. The outputs and scores in the result are cross-fitted on dev."""
+    """Learns on dev how the linear model is used. The outputs and scores in the result are cross-fitted on dev.
+
+    With a cascade at most the share `budget` of dev gets worse answers; `net` of those that get better ones.
+    """
     logits = words.logits([output.example for output in result.outputs])
     told = []
     if hybrid:
         words, result, sentence = _hybrid(data, result, words, logits)
         told.append(sentence)
     if cascade:
-        words, result, sentence = _cascade(data, result, words, logits, budget)
+        words, result, sentence = _cascade(data, result, words, logits, budget, net=net)
         told.append(sentence)
     return Joined(words, result, told)
 
@@ -204,15 +209,16 @@ def _hybrid(
 
 
 def _cascade(
-    data: Dataset, result: FinetuneResult, words: Words, logits: np.ndarray, budget: float
+    data: Dataset, result: FinetuneResult, words: Words, logits: np.ndarray, budget: float, *, net: bool
 ) -> tuple[Words, FinetuneResult, str]:
     task, outputs, labels = data.task, result.outputs, data.labels
     gold = gold_of(task, [output.example for output in outputs], labels)
     scale = scale_of(task.problem_type, logits, gold)
     alone = _alone(outputs, logits, scale)
-    worse = _errors(task, alone, labels, result.thresholds) > _errors(task, outputs, labels, result.thresholds)
+    change = _errors(task, alone, labels, result.thresholds) - _errors(task, outputs, labels, result.thresholds)
+    worse = change > 0
     sure = certainty(logits, scale, task.problem_type)
-    threshold = least_sure(sure, worse, budget=budget)
+    threshold = least_sure(sure, change if net else worse, budget=budget)
     taken = sure >= threshold
     share = float(taken.mean())
     if share < _FEWEST:
@@ -222,14 +228,18 @@ def _cascade(
     before = result.scores[task.metric]
     result = replace(result, outputs=mixed, scores={**result.scores, **task.score(mixed, labels, result.thresholds)})
     sentence = (
-        f"cascade: words alone answer {share:.1%} of dev, of which {worse[taken].sum():,} get a worse answer; "
-        f"dev {task.metric} {result.scores[task.metric]:.4f} ({before:.4f} where the network reads every text)"
+        f"cascade: words alone answer {share:.1%} of dev, of which {worse[taken].sum():,} get a worse answer and "
+        f"{(change < 0)[taken].sum():,} a better one; dev {task.metric} {result.scores[task.metric]:.4f} "
+        f"({before:.4f} where the network reads every text)"
     )
     return replace(words, cascade=StoredCascade(threshold, scale, share)), result, sentence
 
 
 def least_sure(sure: np.ndarray, worse: np.ndarray, *, budget: float) -> float:
-    """The least threshold at which those as sure hold at most the share `budget` of worse answers; else infinity."""
+    """The least threshold at which those as sure hold at most the share `budget` of worse answers; else infinity.
+
+    Answers in `worse` below 0 are better and make up for others.
+    """
     found = np.inf
     for threshold in np.unique(np.quantile(sure, np.linspace(0, 1, _CANDIDATES)))[::-1]:
         if (worse * (sure >= threshold)).mean() > budget:
