@@ -18,7 +18,7 @@ from albert.serve.core.service import Service
 from albert.text.tokenizer import AlbertTokenizer
 from browsers import launched, opened
 from conftest import Albert
-from served import Running, write_model
+from served import PRETRAINED, Running, write_model
 
 TEXTS = {
     "returns.md": "# Returns\n\nYou may return a parcel within 30 days.\n\n## Shoes\n\nUnworn shoes within 14 days.\n",
@@ -35,14 +35,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: AlbertTokenizer)
         (folder / "docs" / name).write_text(text, encoding="utf-8")
     with package.Index(folder / "kb.db") as kb:
         kb.add(folder / "docs")
-    for task in ("classification", "qa", "choice"):
-        write_model(folder / task, task, tokenizer)
+    for task in ("classification", "qa", "choice", "regression", PRETRAINED):
+        write_model(folder / task, None if task == PRETRAINED else task, tokenizer)
     return folder
 
 
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[Running]:
-    models = [Hosted.load(Source.parse(str(folder / name))) for name in ("classification", "qa", "choice")]
+    names = ("classification", "qa", "choice", "regression", PRETRAINED)
+    models = [Hosted.load(Source.parse(str(folder / name))) for name in names]
     with Running(Service(models, documents=Documents(folder / "kb.db"))) as running:
         yield running
 
@@ -66,6 +67,20 @@ def test_a_search_gives_passages_with_their_places(client: httpx.Client) -> None
     found = post(client, "/search", query="parcel euros password", filter="docs/policies/*")
     assert {hit["path"] for hit in found} == {"docs/policies/shipping.txt"}
     assert post(client, "/search", query="zzz") == []
+
+
+def test_a_model_of_pairs_reads_the_passages_again(client: httpx.Client, folder: Path) -> None:
+    query = "shoes parcel euros password"
+    hits = post(client, "/search", query=query, top_k=3, rerank="regression")
+    with package.Index(folder / "kb.db") as kb:
+        wanted = kb.search(query, top_k=3, rerank=package.load(folder / "regression"))  # type: ignore[arg-type]
+        found = kb.ask(
+            query, reader=package.load(folder / "qa"), threshold=0.0, rerank=package.load(folder / "regression")
+        )  # type: ignore[arg-type]
+    assert [(hit["place"], hit["reranked"]) for hit in hits] == [(hit.place, hit.reranked) for hit in wanted]
+    assert len(hits) > 1
+    assert post(client, "/ask", question=query, threshold=0, rerank="regression")["answer"] == found.text
+    assert post(client, "/search", query="zzz", rerank="regression") == []
 
 
 def test_an_answer_stands_in_its_passage(client: httpx.Client) -> None:
@@ -101,6 +116,10 @@ def test_silence_names_the_nearest_passages(client: httpx.Client) -> None:
         ("/ask", {"question": "x", "threshold": 2}, 422),
         ("/ask", {"question": "x", "threshold": "high"}, 422),
         ("/ask", {"question": None}, 422),
+        ("/search", {"query": "x", "rerank": "nobody"}, 404),
+        ("/search", {"query": "x", "rerank": "qa"}, 424),
+        ("/search", {"query": "x", "rerank": PRETRAINED}, 424),
+        ("/ask", {"question": "x", "rerank": "classification"}, 424),
         ("/ask", {"question": "x", "model": "nobody"}, 404),
         ("/ask", {"question": "x", "model": "classification"}, 424),
         ("/ask", {"question": "x", "model": "choice"}, 424),

@@ -12,6 +12,7 @@ from albert.documents.passages import shown
 from albert.documents.search import Hit
 from albert.errors import AlbertError, ErrorKind
 from albert.predict.predictor import Predictor
+from albert.tasks.base import Output
 
 DEPTH = 20  # passages that are looked at again
 RANK = 60  # k of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
@@ -32,11 +33,20 @@ def require_reranker(model: Predictor) -> None:
 def reranked(query: str, hits: Sequence[Hit], model: Predictor) -> list[Hit]:
     """The hits, the first of them in the order of both ranks: the model's and the search's. Each tells the model's."""
     require_reranker(model)
+    return reordered(hits, list(model.outputs(read_again(query, hits))), model)
+
+
+def read_again(query: str, hits: Sequence[Hit]) -> list[Example]:
+    """What a model reads of the hits: the query with each of the first passages."""
+    return [Example(query, shown(hit.heading, hit.text)[0]) for hit in hits[:DEPTH]]
+
+
+def reordered(hits: Sequence[Hit], outputs: Sequence[Output], model: Predictor) -> list[Hit]:
+    """`reranked` from the model's outputs for what it reads."""
     first, rest = hits[:DEPTH], hits[DEPTH:]
     if not first:
         return []
-    scores = _scores(query, first, model)
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-_scores(outputs, model), kind="stable")
     ranks = np.empty(len(first), int)
     ranks[order] = np.arange(1, len(first) + 1)
     told = [dataclasses.replace(hit, reranked=int(rank)) for hit, rank in zip(first, ranks, strict=True)]
@@ -44,12 +54,11 @@ def reranked(query: str, hits: Sequence[Hit], model: Predictor) -> list[Hit]:
     return [*sorted(told, key=lambda hit: (-joint[hit.passage], hit.reranked)), *rest]
 
 
-def _scores(query: str, hits: Sequence[Hit], model: Predictor) -> np.ndarray:
+def _scores(outputs: Sequence[Output], model: Predictor) -> np.ndarray:
     """How well each passage fits the query."""
     column = _column(model)
     assert column is not None
-    pairs = [Example(query, shown(hit.heading, hit.text)[0]) for hit in hits]
-    said = np.stack([output.pooled for output in model.outputs(pairs)])
+    said = np.stack([output.pooled for output in outputs])
     return np.asarray(said[:, column] - (said[:, 1 - column] if said.shape[1] == 2 else 0))
 
 

@@ -11,7 +11,9 @@ from fastapi import APIRouter, Request, Response
 from albert.data.examples import Example
 from albert.documents import Answer, Hit
 from albert.documents.answers import KEPT, chosen, pairs
+from albert.documents.rerank import DEPTH, read_again, reordered, require_reranker
 from albert.errors import AlbertError
+from albert.predict.predictor import Predictor
 from albert.serve.core.call import Call
 from albert.serve.core.documents import Documents
 from albert.serve.core.hosted import Hosted
@@ -31,7 +33,7 @@ Result = TypeVar("Result")
 async def search(body: shape.SearchRequest, request: Request) -> Response:
     """The passages of the documents that answer a query best, with their places."""
     service, documents = _documents(request)
-    hits = await _done(service, request.scope[CALL], documents.search, body.query, body.top_k, body.filter)
+    hits = await _hits(request, service, documents, body, body.query, body.top_k)
     return answer([told(hit) for hit in hits])
 
 
@@ -45,7 +47,7 @@ async def ask(body: shape.AskRequest, request: Request) -> Response:
     call: Call = request.scope[CALL]
     reader = _reader(request, service, body.model)
     top_k = min(body.top_k, service.limits.max_inputs)
-    hits = await _done(service, call, documents.search, body.question, top_k, body.filter)
+    hits = await _hits(request, service, documents, body, body.question, top_k)
     examples = [] if reader is None else [Example(question, text) for question, text in pairs(body.question, hits)]
     said: list[Any] = []
     if reader is not None and examples:
@@ -90,6 +92,26 @@ def _reader(request: Request, service: Service, name: str | None) -> Hosted | No
         model.require("answer")
         raise unsupported(f"model {model.name} chooses among answers, /ask needs one that finds them")
     return model
+
+
+async def _hits(
+    request: Request, service: Service, documents: Documents, body: shape.SearchRequest | shape.AskRequest,
+    query: str, top_k: int,
+) -> list[Hit]:  # fmt: skip
+    """The passages, in the order of both ranks where a model reads them again. Raises `Refusal`: 404, 424 for it."""
+    call: Call = request.scope[CALL]
+    if body.rerank is None:
+        return await _done(service, call, documents.search, query, top_k, body.filter)
+    second = service.model(body.rerank)
+    if not isinstance(second.model, Predictor):
+        raise unsupported(f"rerank: model {second.name} is not one of pairs")
+    try:
+        require_reranker(second.model)
+    except AlbertError as error:
+        raise unsupported(f"rerank: expected {error.expected}") from None
+    hits = await _done(service, call, documents.search, query, max(top_k, DEPTH), body.filter)
+    outputs = await service.outputs(call, second, read_again(query, hits)) if hits else []
+    return reordered(hits, outputs, second.model)[:top_k]
 
 
 async def _done(service: Service, call: Call, work: Callable[..., Result], *values: Any) -> Result:

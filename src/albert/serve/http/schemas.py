@@ -40,6 +40,11 @@ Filter = Annotated[
 ]
 
 
+Rerank = Annotated[
+    str | None, Field(description="One of the served models, which reads the first 20 passages with the query.")
+]
+
+
 class BaseRequest(BaseModel):
     """What every request has. Unknown fields are ignored, because clients of other servers send some."""
 
@@ -175,6 +180,7 @@ class SearchRequest(BaseRequest):
     query: Question
     top_k: TopK = 10
     filter: Filter = None
+    rerank: Rerank = None
 
 
 class AskRequest(BaseRequest):
@@ -184,6 +190,7 @@ class AskRequest(BaseRequest):
     threshold: float = Field(0.5, ge=0, le=1, description="Only an answer whose score is above this is given.")
     top_k: TopK = Field(10, description="Passages that are read, at most as many as inputs are allowed.")
     filter: Filter = None
+    rerank: Rerank = None
 
 
 class AnyRequest(BaseRequest):
