@@ -68,7 +68,7 @@ def _named(pairs: Iterable[tuple[str, str]], what: str, kind: ErrorKind) -> dict
             raise AlbertError(kind, what, expected="a name for every label", got=after)
         if name in found:
             raise AlbertError(kind, what, expected="different labels", got=f"{name!r} twice")
-        found[name] = about or re.sub(r"[_-]+", " ", name)
+        found[name] = about.strip() or re.sub(r"[_-]+", " ", name)
     if len(found) < 2:
         got = f"{next(iter(found))!r} alone" if found else "none"
         raise AlbertError(kind, what, expected="at least two labels", got=got)

@@ -222,8 +222,9 @@ const fill = {
   fields: [{ key: "text", label: "Text with [MASK] where a word is missing", kind: "text", insert: "[MASK]",
     example: "He put on his [MASK] and went out into the rain." },
     { key: "steps", label: "Steps in which all masks are filled together; 0: each by itself", kind: "number", start: 0,
-      least: 0, most: 100, option: true, when: ({ text }) => text.split("[MASK]").length > 2 }],
-  body: ({ text, steps }) => (text.includes("[MASK]") && steps >= 0 ? { inputs: text, top_k: 10, steps } : null),
+      least: 0, most: 100, option: true, when: ({ text }) => several(text) }],
+  body: ({ text, steps }) =>
+    text.includes("[MASK]") && steps >= 0 ? { inputs: text, top_k: 10, steps: several(text) ? steps : 0 } : null,
   say: (result) => result.sequence ?? masks(result).map(([first]) => first.token_str).join(", "),
   show: (result) => (result.tokens ? [result.tokens] : masks(result)).flatMap((entries, i, every) => [
     ...(every.length > 1 ? [make("h4", {}, `[MASK] ${i + 1}`)] : []),
@@ -240,6 +241,11 @@ const fill = {
     },
   },
 };
+
+/** Whether a text has more than one [MASK]. */
+function several(text) {
+  return text.split("[MASK]").length > 2;
+}
 
 /** One list per [MASK], also if there is only one. */
 function masks(result) {
