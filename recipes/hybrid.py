@@ -32,7 +32,7 @@ from albert.data.tables import Table
 from albert.engine import Engine
 from albert.engine.early_exit import every_depth
 from albert.engine.forward import MAX_TOKENS
-from albert.finetuning.early_exit import least_depth, left_at
+from albert.finetuning.early_exit import least_depth, leaving, left_at
 from albert.finetuning.finetune import finetune
 from albert.finetuning.hybrid import FOLDS, folds, gold_of, least_sure, scale_of, weigh
 from albert.linear import fit
@@ -149,9 +149,12 @@ def cascaded(
         sure = certainty(words["dev"][rows], scale, kind)
         return StoredCascade(least_sure(sure, lost[rule][rows], budget=arguments.budget), scale, 0.0)
 
-    exits = {part: depths_of(predictor, parts[part]) for part in parts} if arguments.early_exit else {}
+    exits = {}
+    if arguments.early_exit:
+        exits["dev"] = depths_of(predictor, parts["dev"])
+        exits["test"] = exits["dev"] if same else depths_of(predictor, parts["test"])
 
-    def leaving(rows: np.ndarray) -> float | None:
+    def enough(rows: np.ndarray) -> float | None:
         by_depth, sure = exits["dev"]
         whole, own = full["dev"][rows] == gold["dev"][rows], np.flatnonzero(rows)
 
@@ -165,17 +168,16 @@ def cascaded(
     for first, early in itertools.product((None, *lost), (False, True)[: 1 + arguments.early_exit]):
         answers, taken = full["test"].copy(), np.zeros(len(full["test"]), bool)
         for others, own in chosen:
-            threshold = leaving(others) if early else None
+            threshold = enough(others) if early else None
             if threshold is not None:
                 by_depth, sure = exits["test"]
-                left = np.argmax(np.vstack([sure[:-1] >= threshold, np.ones(len(own), bool)]), axis=0)
-                answers[own] = np.stack(left_at(by_depth, left)).argmax(1)[own]
+                answers[own] = np.stack(left_at(by_depth, leaving(sure, threshold))).argmax(1)[own]
             if first:
                 cascade = words_first(first, others)
                 taken |= own & (certainty(words["test"], cascade.words, kind) >= cascade.threshold)
         answers[taken] = said["test"][taken]
         predictor.words = replace(base, cascade=words_first(first, every[0])) if first else None
-        predictor.engine = Engine(predictor.model, precision, exit_threshold=leaving(every[0]) if early else None)
+        predictor.engine = Engine(predictor.model, precision, exit_threshold=enough(every[0]) if early else None)
         found[f"{first or 'network'}{', early exit' if early else ''}"] = {
             "share": float(taken.mean()), "accuracy": float(np.mean(answers == gold["test"])),
             "rate": rate(predictor, parts["test"]),

@@ -55,7 +55,7 @@ def train(
         float, typer.Option(help="Share of dev texts that words alone may answer worse.")
     ] = 0.003,
     cascade_net: Annotated[
-        bool, typer.Option("--cascade-net", help="Texts that words alone answer better make up for worse ones.")
+        bool, typer.Option("--cascade-net", help="Count texts that words alone answer better against worse ones.")
     ] = False,
     few_labels: Annotated[
         bool | None,

@@ -35,16 +35,8 @@ _SHARED = Path(__file__).parents[1] / "assets" / "page"  # the server's page, of
 _SCRIPTS = ("batch.js", "card.js", "csv.js", "dom.js", "page.css", "panel.js", "tabs.js", "tasks.js", "writing.js")
 ENGINE = "albert_lite.wasm.gz"
 
-_ENDPOINTS = (
-    "predict",
-    "entities",
-    "answer",
-    "similarity",
-    "classify",
-    "rerank",
-    "fill-mask",
-    "tokenize",
-)  # of page/answers.js
+# Those of page/answers.js.
+_ENDPOINTS = ("predict", "entities", "answer", "similarity", "classify", "rerank", "fill-mask", "tokenize")
 _AT_ONCE, _BYTES = 16, 2_000_000  # rows of a request, so that an answer to what is typed never waits long
 _CARD = 200_000  # characters of a model card
 # Steps to a matrix's standard deviation: the most with which the file has so few bytes that all has 5 MB.

@@ -123,10 +123,15 @@ def least_depth(
     if not len(known):  # a network of one depth has no exits
         return found
     for threshold in np.unique(np.quantile(known, np.linspace(0, 1, _CANDIDATES))):
-        left = np.argmax(np.vstack([sure[:-1] >= threshold, np.ones(sure.shape[1], bool)]), axis=0)
+        left = leaving(sure, float(threshold))
         if left.mean() < found[1].mean() and cost(left_at(by_depth, left)) <= budget:
             found = float(threshold), left
     return found
+
+
+def leaving(sure: Float[np.ndarray, "depths rows"], threshold: float) -> Int[np.ndarray, " rows"]:
+    """The depth (from 0) at which each row leaves: the first where it is this sure, else the last."""
+    return np.argmax(np.vstack([sure[:-1] >= threshold, np.ones(sure.shape[1], bool)]), axis=0)
 
 
 def left_at(by_depth: list[Logits], depths: np.ndarray) -> Logits:

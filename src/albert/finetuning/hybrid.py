@@ -165,7 +165,8 @@ def join(
 ) -> Joined:
     """Learns on dev how the linear model is used. The outputs and scores in the result are cross-fitted on dev.
 
-    With a cascade at most the share `budget` of dev gets worse answers; `net` of those that get better ones.
+    With a cascade at most the share `budget` of dev gets worse answers. `net`: those that get better ones are
+    subtracted first.
     """
     logits = words.logits([output.example for output in result.outputs])
     told = []

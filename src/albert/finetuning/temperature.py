@@ -12,8 +12,9 @@ from torch import nn
 from albert.finetuning.attempts import FinetuneResult, rescored
 from albert.finetuning.dataset import Dataset
 from albert.model import AlbertForTask
-from albert.tasks.base import Output, Review
-from albert.tasks.calibration import calibration_error, fit_temperature
+from albert.tasks.base import Output
+from albert.tasks.calibration import fit_temperature
+from albert.tasks.review import Review
 
 _ENOUGH = 100  # with fewer dev examples, the result would be chance
 _LEAST = 1e-30  # the least probability, so that its logarithm is finite
@@ -35,7 +36,7 @@ def scale_temperature(model: AlbertForTask, data: Dataset, result: FinetuneResul
     after = data.task.review(outputs, data.labels, result.thresholds)
     said = (
         f"logits divided by {temperature:.2f}, the temperature at which probabilities hold on dev: "
-        f"calibration error {_error(review):.3f} before, {_error(after):.3f} after"
+        f"calibration error {review.calibration_error:.3f} before, {after.calibration_error:.3f} after"
     )
     return rescored(result, data, outputs), said
 
@@ -45,7 +46,7 @@ def scale_exits(
 ) -> bool:  # fmt: skip
     """Does the same to the heads before the last depth, from their logits on dev, and says whether they changed.
 
-    They share one temperature: with one each, the texts that are surest would no longer be those that can leave.
+    They share one temperature. With one each, texts would leave later for the same budget (docs/log.md, 2026-11-30).
     """
     assert model.exits is not None
     outputs = [one for logits in by_depth[:-1] for one in Output.each(data.dev_examples, data.dev, logits)]
@@ -68,9 +69,3 @@ def _divide(head: nn.Module, temperature: float) -> None:
     with torch.no_grad():
         for parameter in head.linear.parameters():  # type: ignore[union-attr]
             parameter.div_(temperature)
-
-
-def _error(review: Review) -> float:
-    assert review.probabilities is not None
-    assert review.gold is not None
-    return calibration_error(review.probabilities, review.gold)

@@ -1,7 +1,7 @@
 """All masks of a text filled together, step by step: mask-predict (Ghazvininejad et al. 2019, section 3).
 
-Each step chooses a piece for every mask that is open, then opens those again of which the network is least sure, fewer
-in each step. So a piece is chosen while most of the others are there.
+Each step chooses a piece for every open mask. Then the masks whose pieces are least sure are opened again, fewer after
+each step, so that later pieces are chosen with most of the others in view.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from albert.data.examples import Columns
 from albert.data.reading import DataSource
 from albert.tasks.base import Lengths, Output, Task
 from albert.tasks.bootstrap import ConfidenceInterval, bootstrap
-from albert.tasks.calibration import calibration_error
 from albert.tasks.review import Review
 from albert.text.encodings import Tokenizer
 
@@ -57,11 +56,8 @@ class Facts:
 
     @cached_property
     def calibration_error(self) -> float | None:
-        """ECE, if labels share one softmax."""
-        review = self.review
-        if review.probabilities is None or review.gold is None:
-            return None
-        return calibration_error(review.probabilities, review.gold)
+        """That of the review."""
+        return self.review.calibration_error
 
 
 def resolved(source: DataSource, task: Task, columns: Columns, lengths: Lengths) -> DataSource:

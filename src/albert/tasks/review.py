@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from albert.data.examples import Example
+from albert.tasks.calibration import calibration_error
 
 NONE = "(none)"  # in place of a label if there is no gold or no prediction
 Values = Sequence[float | int] | np.ndarray  # one per example
@@ -81,6 +82,13 @@ class Review:
     gold: Int[np.ndarray, " examples"] | None = None
     numbers: Float[np.ndarray, "examples 2"] | None = None
     listings: list[Listing] = field(default_factory=list)
+
+    @property
+    def calibration_error(self) -> float | None:
+        """ECE, if labels share one softmax."""
+        if self.probabilities is None or self.gold is None:
+            return None
+        return calibration_error(self.probabilities, self.gold)
 
     def worst(self, count: int) -> list[Verdict]:
         """The largest errors; among equal ones, the most confident first. Right predictions are left out."""

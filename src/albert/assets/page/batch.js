@@ -117,7 +117,7 @@ class FilePart {
     const model = this.model();
     const common = this.task.rows.common ? this.task.rows.common(this.values()) : {};
     if (!common) {
-      this.trouble.textContent = "First fill in the fields above that all rows need.";
+      this.trouble.textContent = "First fill in the fields above.";
       return;
     }
     const way = JSON.stringify([model.name, common]);
