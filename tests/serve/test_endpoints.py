@@ -141,6 +141,26 @@ def test_labels_of_the_request_are_ranked_as_in_python(client: httpx.Client, eve
     assert post(client, "/classify", inputs=texts[0], labels=[*labels], model=model)[0].keys() == {"label", "score"}
 
 
+def test_vectors_of_labels_are_computed_once(client: httpx.Client) -> None:
+    def ask(labels: dict[str, str], **body: Any) -> httpx.Response:
+        return client.post("/classify", json={"inputs": "rain", "labels": labels, "model": "similarity", **body})
+
+    def tokens(response: httpx.Response) -> int:
+        return int(response.headers["x-compute-tokens"])
+
+    first, again = ask({"kept": "sun and rain", "not": ""}), ask({"kept": "sun and rain", "not": ""})
+    assert first.json() == again.json()
+    assert 0 < tokens(again) < tokens(first)
+    other = ask({"kept": "", "not": "sun and rain"})
+    assert tokens(other) > tokens(again)
+    assert other.json() != first.json()
+    for number in range(20):
+        ask({str(number): "", "other": ""})
+    assert tokens(ask({"kept": "sun and rain", "not": ""})) == tokens(first)
+    too_long = {"long": LONG, "short": ""}
+    assert [ask(too_long, truncate=truncate).status_code for truncate in (True, False)] == [200, 413]
+
+
 @pytest.mark.parametrize(
     "labels", [[], ["one"], ["a", "a"], ["a", " "], {"a": "b"}, "a,b", [str(n) for n in range(1001)]]
 )

@@ -20,7 +20,9 @@ _PORTION = 256  # texts filled together
 def fill_mask(
     model: Model,
     texts: Annotated[list[str], typer.Argument(help="Texts with [MASK]; - reads one a line from stdin.")],
-    top_k: Annotated[int, typer.Option(min=1, max=1_000_000, help="Pieces for each mask.")] = 5,
+    top_k: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Pieces for each mask, without --steps, which gives one.")
+    ] = 5,
     steps: Annotated[
         int,
         typer.Option(min=0, max=1000, help="Fill all masks of a text together, in up to so many steps; 0: one by one."),

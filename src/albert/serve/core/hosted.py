@@ -76,6 +76,7 @@ class Hosted:
         self.abilities = model.abilities
         self.max_length = model.max_length
         self.embeds = "embed" in self.abilities
+        self.label_vectors: dict[tuple[str, ...], np.ndarray] = {}  # by what they are made from
         self.probe_lane = self._open_lanes()
 
     def _open_lanes(self) -> Lane:

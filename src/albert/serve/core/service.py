@@ -37,6 +37,7 @@ _PORTION = 16_384  # characters that are tokenised in one go; this limits how lo
 _SHORT = 1000  # characters of a text whose tokenising takes less time than handing it to a thread and back
 _FIRST_FORWARD = 120.0  # seconds, for the largest models on the slowest machines
 _WORKERS = 4  # the default limit of batches at once, because they share one interpreter
+_LABEL_SETS = 8  # of each model
 _FRESH = 1.0  # seconds for which a result of `health` is reused
 Loader = Callable[[Source], Hosted]
 Result = TypeVar("Result")
@@ -252,6 +253,20 @@ class Service:
         _require_uncut(call, model, truncate)
         found = await self.queue.run(model.vectors_lane, features, call)
         return finished(found, normalize=normalize, dimensions=dimensions)
+
+    async def label_vectors(
+        self, call: Call, model: Hosted, labels: Sequence[str], *, truncate: bool | None = None
+    ) -> np.ndarray:
+        """As `vectors`. Those of the last sets of labels are kept, because requests ask for the same labels again."""
+        kept, key, cut = model.label_vectors, tuple(labels), call.cut
+        if (found := kept.pop(key, None)) is None:
+            found = await self.vectors(call, model, labels, truncate=truncate, counted=False)
+            if call.cut > cut:
+                return found  # whoever asks with these labels next must be told, too
+        kept[key] = found
+        if len(kept) > _LABEL_SETS:
+            del kept[next(iter(kept))]
+        return found
 
     # --- readiness and reload --------------------------------------------------------------------------
 

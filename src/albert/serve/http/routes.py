@@ -206,8 +206,9 @@ async def classify(body: shape.ClassifyRequest, request: Request) -> Response:
         raise too_large(f"{len(labels)} labels, the maximum is {service.limits.max_labels}")
     texts = listed(body.inputs)
     service.count(call, len(texts))
-    table = await service.vectors(call, model, [*labels.values(), *texts], truncate=body.truncate, counted=False)
-    found = await service.text(call, nearest, list(labels), table[: len(labels)], table[len(labels) :])
+    names = await service.label_vectors(call, model, list(labels.values()), truncate=body.truncate)
+    table = await service.vectors(call, model, texts, truncate=body.truncate, counted=False)
+    found = await service.text(call, nearest, list(labels), names, table)
     return answer(found[0] if isinstance(body.inputs, str) else found)
 
 
