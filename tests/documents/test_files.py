@@ -6,6 +6,7 @@ import io
 import os
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from albert.documents.extracted import Extracted
@@ -108,8 +109,13 @@ def test_rows_are_documents(tmp_path: Path, name: str, data: str, texts: list[st
 
 def test_questions_with_answers_are_a_faq(tmp_path: Path) -> None:
     (tmp_path / "faq.csv").write_text("Question,Answer\nHow do I pay?,By card.\n")
-    (document,) = extract(tmp_path / "faq.csv")
-    assert (document.text, document.answer) == ("How do I pay?", "By card.")
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(["Question", "Answer"])
+    book.worksheets[0].append(["How do I pay?", "By card."])
+    book.save(tmp_path / "faq.xlsx")
+    for name in ("faq.csv", "faq.xlsx"):
+        (document,) = extract(tmp_path / name)
+        assert (document.text, document.answer) == ("How do I pay?", "By card.")
 
 
 @pytest.mark.parametrize(

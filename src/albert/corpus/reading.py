@@ -9,7 +9,7 @@ from typing import Any
 
 from albert.corpus.files import Kind, corpus_files, kind_of
 from albert.data.documents import document_rows, is_document
-from albert.data.sources import lines_of, require_no_utf16
+from albert.data.sources import lines_of, require_text
 from albert.errors import AlbertError, ErrorKind, require_extra
 
 MAX_LINE_BYTES = 64 << 20  # a book of 60 million letters is still one line
@@ -104,7 +104,7 @@ def _of_parquet(path: Path, column: str) -> Iterator[tuple[int, str | None]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, raw in enumerate(lines_of(str(path), MAX_LINE_BYTES), 1):
         if number == 1:
-            require_no_utf16(str(path), raw, "utf-8")
+            require_text(str(path), raw, "utf-8")
         if len(raw) > MAX_LINE_BYTES:
             raise _unreadable(path, number, expected=f"lines of at most {MAX_LINE_BYTES:,} bytes", got="a longer one")
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from albert.data.arrow import rows_of
 from albert.data.folders import visible
 from albert.data.headers import LABEL_NAMES
-from albert.data.sources import MAX_LINE_BYTES, lines_of, raw_lines, require_no_utf16, suffix_of, unknown_encoding
+from albert.data.sources import MAX_LINE_BYTES, lines_of, raw_lines, require_text, suffix_of, unknown_encoding
 from albert.errors import AlbertError, ErrorKind, require_extra
 from albert.storage.pipes import is_stream
 
@@ -99,7 +99,7 @@ def _rows_of_file(path: str, encoding: str) -> list[Values]:
     try:
         raw = _content(path).removeprefix(b"\xef\xbb\xbf")
         if "16" not in encoding:
-            require_no_utf16(path, raw, encoding)
+            require_text(path, raw, encoding)
         if not raw.strip():
             raise AlbertError(ErrorKind.DATA, path, expected="rows of data", got="an empty file")
         value = json.loads(raw.decode(encoding))

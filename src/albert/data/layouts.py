@@ -15,12 +15,14 @@ from albert.data.conll import OUTER, WordColumns, looks_like_conll, word_columns
 from albert.data.headers import UNNAMED, Header, is_known, judge, named, numbered
 from albert.data.reading import FORMATS, DataSource, Format
 from albert.data.sources import MAX_LINE_BYTES, Problems, suffix_of
+from albert.data.workbooks import ENDINGS
 from albert.errors import AlbertError, ErrorKind
 
 Lines = Sequence[tuple[int, str]]
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
+    **dict.fromkeys(ENDINGS, "excel"),
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".conll": "conll",
@@ -84,7 +86,7 @@ def require_options(source: DataSource, kind: Format) -> None:
     """Raises `AlbertError` (usage) for an option that has no meaning in this format."""
     columns = source.word_column is not None or source.tag_column is not None
     for given, name, formats in (
-        (source.header is not None, "--header and --no-header", ("csv", "tsv", "lines")),
+        (source.header is not None, "--header and --no-header", ("csv", "tsv", "excel", "lines")),
         (columns, "--word-column and --tag-column", ("conll",)),
     ):
         if given and kind not in formats:
@@ -252,9 +254,9 @@ def _table(source: DataSource, head: Lines, wanted: Collection[str], kind: Forma
     if separator:
         head = head[next(place for place, (_, line) in enumerate(head) if line.strip()) + 1 :]
     lines = [line for _, line in head]
-    delimiter = separator or ("\t" if kind == "tsv" else _delimiter(lines))
+    delimiter = separator or {"tsv": "\t", "excel": ","}.get(kind) or _delimiter(lines)
     problems = Problems(source.path)
-    found = list(records(head, delimiter, quoted=kind == "csv", problems=problems))
+    found = list(records(head, delimiter, quoted=kind != "tsv", problems=problems))
     rows = [[cell.strip() for cell in cells] for _, cells in found]
     if not rows:
         problems.raise_if_any()

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, get_args
 
-Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "conll", "fasttext", "lines"]
+Format = Literal["csv", "tsv", "excel", "jsonl", "json", "parquet", "conll", "fasttext", "lines"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 # pandas' list of the strings that mean a missing value, without the empty one.

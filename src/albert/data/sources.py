@@ -8,6 +8,7 @@ import io
 import itertools
 import lzma
 import os
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,18 @@ from albert.storage.pipes import is_stream, open_reader
 MAX_LINE_BYTES = 1 << 20
 _SHOWN = 20
 _BUFFER = 1 << 20
+_NAMED = "let its name end in {}, or unpack it"
+_NO_TEXT = (  # how a file begins, what it is, and what to do
+    (rb"\xff\xfe|\xfe\xff", "UTF-16", "save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"),
+    (rb"PK\x03\x04", "a workbook or a ZIP archive", "save the table as CSV, or as .xlsx under a name with this ending"),
+    (rb"\xd0\xcf\x11\xe0", "an old workbook or document of Office", "save the table as CSV or .xlsx"),
+    (rb"%PDF-\d", "a PDF", "save its text, or let albert index read it"),
+    (rb"PAR1\x15", "Parquet", "let its name end in .parquet, or give --format parquet"),
+    (rb"\x1f\x8b\x08", "compressed", _NAMED.format(".gz")),
+    (rb"BZh[1-9]1AY&SY", "compressed", _NAMED.format(".bz2")),
+    (rb"\xfd7zXZ", "compressed", _NAMED.format(".xz")),
+    (rb"\x28\xb5\x2f\xfd", "compressed", _NAMED.format(".zst")),
+)
 
 
 class Problems:
@@ -67,25 +80,32 @@ def raw_lines(path: str, *, limit: int = -1) -> Iterator[bytes]:
 
     Raises `AlbertError` (bad-data) for a file that cannot be read.
     """
-    file = Path(path)
-    if path != "-" and not (os.path.isfile(file) or is_stream(file)):
-        near = [] if os.path.isdir(file) else difflib.get_close_matches(file.name, _names(file.parent), n=1)
-        raise AlbertError(
-            ErrorKind.DATA,
-            path or 'the name ""',
-            expected="a file",
-            got="a folder" if path and os.path.isdir(file) else "no such file",
-            hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
-        )
+    if path != "-":
+        require_file(path)
     number = 0
     try:
-        with _opened(file) if path != "-" else contextlib.nullcontext(sys.stdin.buffer) as lines:
+        with _opened(Path(path)) if path != "-" else contextlib.nullcontext(sys.stdin.buffer) as lines:
             while line := lines.readline(limit):
                 number += line.endswith(b"\n")
                 yield line
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         what = f"{path}:{number + 1}" if number else path
         raise AlbertError(ErrorKind.DATA, what, expected="a readable file", got=str(error)[:200]) from error
+
+
+def require_file(path: str) -> None:
+    """Raises `AlbertError` (bad-data) where there is no file or pipe, with a name that is like it."""
+    file = Path(path)
+    if os.path.isfile(file) or is_stream(file):
+        return
+    near = [] if os.path.isdir(file) else difflib.get_close_matches(file.name, _names(file.parent), n=1)
+    raise AlbertError(
+        ErrorKind.DATA,
+        path or 'the name ""',
+        expected="a file",
+        got="a folder" if path and os.path.isdir(file) else "no such file",
+        hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
+    )
 
 
 @contextlib.contextmanager
@@ -108,7 +128,7 @@ def text_lines(path: str, *, encoding: str, problems: Problems) -> Iterator[tupl
     """
     for number, raw in enumerate(lines_of(path, MAX_LINE_BYTES), 1):
         if number == 1:
-            require_no_utf16(path, raw, encoding)
+            require_text(path, raw, encoding)
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if len(raw) > MAX_LINE_BYTES:
             problems.add(number, "line too long", expected=f"at most {MAX_LINE_BYTES:,} bytes", got="more")
@@ -164,15 +184,12 @@ def _returned(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
         yield held
 
 
-def require_no_utf16(path: str, start: bytes, encoding: str) -> None:
-    """Raises `AlbertError` (bad-data) for a file that begins like UTF-16, whose bytes cannot be divided into lines."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise AlbertError(
-            ErrorKind.DATA,
-            f"{path}:1: the file is UTF-16",
-            expected="utf-8" if "16" in encoding else encoding,
-            hint="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
-        )
+def require_text(path: str, start: bytes, encoding: str) -> None:
+    """Raises `AlbertError` (bad-data) for a file that begins like one whose bytes cannot be divided into lines."""
+    for begins, kind, hint in _NO_TEXT:
+        if re.match(begins, start):
+            expected = "utf-8" if "16" in encoding else encoding
+            raise AlbertError(ErrorKind.DATA, f"{path}:1: the file is {kind}", expected=expected, hint=hint)
 
 
 def unknown_encoding(name: str) -> AlbertError:

@@ -1,4 +1,4 @@
-"""Rows from CSV, TSV, JSONL, CoNLL, fastText, plain lines, Parquet and JSON documents, each with its number."""
+"""Rows from CSV, TSV, Excel, JSONL, CoNLL, fastText, plain lines, Parquet and JSON documents, each with its number."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from albert.data.layouts import (
 from albert.data.reading import DataOptions, DataSource, Format
 from albert.data.sources import Problems, suffix_of, text_lines
 from albert.data.spans import Interval
+from albert.data.workbooks import ENDINGS, sheet_lines
 from albert.errors import AlbertError, ErrorKind
 
 _SAMPLE = 100  # the number of first lines that decide on format, separator and header
@@ -66,6 +67,7 @@ class Table:
         self.path = source.path
         format, wanted = source.format, wanted or source.columns()
         self._problems = Problems(self.path)
+        self._told: tuple[str, ...] = ()
         self._records: Callable[[], Iterable[dict[str, Any]]] | None = None  # the columns of files without lines
         if format == "json" or (format is None and is_document(self.path)):
             require_options(source, "json")
@@ -79,7 +81,11 @@ class Table:
             self._records = lambda: parquet_rows(self.path)
             self.layout = Layout("parquet", "", parquet_columns(self.path))
             return
-        self._lines = text_lines(self.path, encoding=source.encoding, problems=self._problems)
+        if format == "excel" or (format is None and Path(self.path).suffix.lower() in ENDINGS):
+            rows, self._told = sheet_lines(self.path)
+            self._lines = iter(rows)
+        else:
+            self._lines = text_lines(self.path, encoding=source.encoding, problems=self._problems)
         self._head = list(itertools.islice(self._lines, _SAMPLE))
         if not any(line.strip() for _, line in self._head):
             self._problems.raise_if_any()
@@ -95,7 +101,7 @@ class Table:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        return self.layout.remarks
+        return (*self._told, *self.layout.remarks)
 
     @property
     def repairs(self) -> tuple[str, ...]:
@@ -170,7 +176,7 @@ class Table:
 
     def _table_rows(self, lines: Iterator[tuple[int, str]], problems: Problems) -> Iterator[Row]:
         layout = self.layout
-        found = records(lines, layout.delimiter, quoted=layout.format == "csv", problems=problems)
+        found = records(lines, layout.delimiter, quoted=layout.format != "tsv", problems=problems)
         for number, cells in itertools.islice(found, int(layout.has_header), None):
             fitted = _fitted(cells, layout)
             if fitted is None:

@@ -246,5 +246,5 @@ def _rows(path: Path) -> Iterator[Extracted]:
 _READERS: dict[str, Callable[[Path], Iterator[Extracted]]] = {
     ".txt": _text, ".text": _text, ".md": _markdown, ".markdown": _markdown,
     ".html": _html, ".htm": _html, ".pdf": _pdf, ".docx": _docx,
-    ".csv": _rows, ".tsv": _rows, ".jsonl": _rows, ".ndjson": _rows, ".json": _rows,
+    ".csv": _rows, ".tsv": _rows, ".xlsx": _rows, ".xlsm": _rows, ".jsonl": _rows, ".ndjson": _rows, ".json": _rows,
 }  # fmt: skip
