@@ -46,7 +46,7 @@ def train(
     quiet: bool = False,
     **options: Unpack[DataOptions],
 ) -> Predictor:
-    """Fine-tunes on a CSV, TSV, JSONL or CoNLL file, saves the best model in the folder `out` and returns it.
+    """Fine-tunes on a CSV, TSV, Excel, JSONL or CoNLL file, saves the best model in the folder `out` and returns it.
 
     Columns and task are guessed where the options, those of `DataSource`, do not name them; without `dev` a tenth is
     held out. `init` is a model folder or hub id to start from, the package's starter unless `size` names a network to

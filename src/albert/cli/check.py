@@ -22,7 +22,7 @@ _SHOWN_LABELS = 12
 
 @data_options
 def check(
-    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file to train on.")],
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, Excel, JSONL or CoNLL file to train on.")],
     dev: Annotated[str | None, typer.Option(help="File to evaluate on.")] = None,
     test: Annotated[str | None, typer.Option(help="File for the final scores.")] = None,
     init: Annotated[str, typer.Option(help="Model folder or hub id whose vocabulary counts.")] = "starter",

@@ -29,7 +29,7 @@ from albert.data.reading import DataOptions, DataSource
 
 @data_options
 def distill(
-    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV or JSONL file.")],
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, Excel or JSONL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the student; made if need be.")],
     teacher: Annotated[
         list[str], typer.Option("--teacher", help="Fine-tuned model folder or hub id; repeatable, their mean teaches.")

@@ -21,7 +21,7 @@ def fill_mask(
     model: Model,
     texts: Annotated[list[str], typer.Argument(help="Texts with [MASK]; - reads one a line from stdin.")],
     top_k: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Pieces for each mask, without --steps, which gives one.")
+        int, typer.Option(min=1, max=1_000_000, help="Pieces for each mask. With --steps each mask gets one.")
     ] = 5,
     steps: Annotated[
         int,

@@ -82,7 +82,7 @@ Output = Annotated[
     str,
     typer.Option("--out", "-o", help="File for the result (.jsonl, .json, .csv, .tsv, also .gz, …); - is stdout."),
 ]
-Rows = Annotated[str, typer.Argument(help="CSV, TSV, JSONL or a text a line; - is stdin.")]
+Rows = Annotated[str, typer.Argument(help="CSV, TSV, Excel, JSONL or a text a line; - is stdin.")]
 OutputFormat = Annotated[
     str | None, typer.Option("--output-format", help="jsonl, json, csv or tsv; else by the name of --out.")
 ]

@@ -30,7 +30,7 @@ from albert.data.reading import DataOptions, DataSource
 
 @data_options
 def train(
-    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, JSONL or CoNLL file.")],
+    data: Annotated[str, typer.Argument(help="Labelled CSV, TSV, Excel, JSONL or CoNLL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model; made if need be.")],
     dev: DevFile = None,
     init: Init = None,

@@ -12,7 +12,15 @@ from typing import Any
 from albert.data.arrow import rows_of
 from albert.data.folders import visible
 from albert.data.headers import LABEL_NAMES
-from albert.data.sources import MAX_LINE_BYTES, lines_of, raw_lines, require_text, suffix_of, unknown_encoding
+from albert.data.sources import (
+    MAX_LINE_BYTES,
+    lines_of,
+    raw_lines,
+    require_text,
+    require_whole,
+    suffix_of,
+    unknown_encoding,
+)
 from albert.errors import AlbertError, ErrorKind, require_extra
 from albert.storage.pipes import is_stream
 
@@ -61,9 +69,8 @@ def _below(folder: Path) -> list[Path]:
 def parquet_columns(path: str) -> tuple[str, ...]:
     """The columns of a Parquet file. Raises `AlbertError` (bad-data) for any other file."""
     parquet = require_extra("pyarrow.parquet", "data")
+    require_whole(path, "a Parquet file")
     try:
-        if is_stream(Path(path)):
-            raise ValueError("a pipe, which cannot be read from its end")
         with parquet.ParquetFile(path) as file:
             names = tuple(file.schema_arrow.names)
     except (ValueError, OSError) as error:  # pyarrow's own errors are both

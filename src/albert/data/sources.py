@@ -25,7 +25,7 @@ _BUFFER = 1 << 20
 _NAMED = "let its name end in {}, or unpack it"
 _NO_TEXT = (  # how a file begins, what it is, and what to do
     (rb"\xff\xfe|\xfe\xff", "UTF-16", "save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"),
-    (rb"PK\x03\x04", "a workbook or a ZIP archive", "save the table as CSV, or as .xlsx under a name with this ending"),
+    (rb"PK\x03\x04", "a workbook or a ZIP archive", "save the table as CSV; the name of a workbook ends in .xlsx"),
     (rb"\xd0\xcf\x11\xe0", "an old workbook or document of Office", "save the table as CSV or .xlsx"),
     (rb"%PDF-\d", "a PDF", "save its text, or let albert index read it"),
     (rb"PAR1\x15", "Parquet", "let its name end in .parquet, or give --format parquet"),
@@ -106,6 +106,12 @@ def require_file(path: str) -> None:
         got="a folder" if path and os.path.isdir(file) else "no such file",
         hint=f"did you mean {str(file.with_name(near[0]))!r}?" if near else None,
     )
+
+
+def require_whole(path: str, expected: str) -> None:
+    """Raises `AlbertError` (bad-data) for standard input and pipes, where a file is read from its end."""
+    if path == "-" or is_stream(Path(path)):
+        raise AlbertError(ErrorKind.DATA, path, expected=expected, got="a pipe, which cannot be read from its end")
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -67,7 +67,6 @@ class Table:
         self.path = source.path
         format, wanted = source.format, wanted or source.columns()
         self._problems = Problems(self.path)
-        self._told: tuple[str, ...] = ()
         self._records: Callable[[], Iterable[dict[str, Any]]] | None = None  # the columns of files without lines
         if format == "json" or (format is None and is_document(self.path)):
             require_options(source, "json")
@@ -81,8 +80,9 @@ class Table:
             self._records = lambda: parquet_rows(self.path)
             self.layout = Layout("parquet", "", parquet_columns(self.path))
             return
+        told: tuple[str, ...] = ()
         if format == "excel" or (format is None and Path(self.path).suffix.lower() in ENDINGS):
-            rows, self._told = sheet_lines(self.path)
+            rows, told = sheet_lines(self.path)
             self._lines = iter(rows)
         else:
             self._lines = text_lines(self.path, encoding=source.encoding, problems=self._problems)
@@ -90,7 +90,8 @@ class Table:
         if not any(line.strip() for _, line in self._head):
             self._problems.raise_if_any()
             raise AlbertError(ErrorKind.DATA, self.path, expected="rows of data", got="an empty file")
-        self.layout = layout_of(source, self._head, wanted)
+        layout = layout_of(source, self._head, wanted)
+        self.layout = replace(layout, remarks=(*told, *layout.remarks))
         if self.layout.delimiter and separator_line(self._head):
             first = next(place for place, (_, line) in enumerate(self._head) if line.strip())
             del self._head[: first + 1]
@@ -101,7 +102,7 @@ class Table:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        return (*self._told, *self.layout.remarks)
+        return self.layout.remarks
 
     @property
     def repairs(self) -> tuple[str, ...]:

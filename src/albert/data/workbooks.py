@@ -7,13 +7,11 @@ import datetime
 import io
 import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from albert.data.sources import require_file
+from albert.data.sources import require_file, require_whole
 from albert.errors import AlbertError, ErrorKind, require_extra
-from albert.storage.pipes import is_stream
 
 ENDINGS = (".xlsx", ".xlsm")
 _MOST_BYTES = 1 << 30  # of all parts, unpacked
@@ -27,8 +25,7 @@ def sheet_lines(path: str) -> tuple[_Rows, tuple[str, ...]]:
     (bad-data) for another file, a damaged one, or one of more than 1 GiB unpacked.
     """
     openpyxl = require_extra("openpyxl", "data")
-    if path == "-" or is_stream(Path(path)):
-        raise AlbertError(ErrorKind.DATA, path, expected="a workbook", got="a pipe, which cannot be read from its end")
+    require_whole(path, "a workbook")
     require_file(path)
     try:
         _require_small(path)
@@ -58,7 +55,7 @@ def _first_filled(path: str, sheets: Sequence[Any]) -> tuple[_Rows, tuple[str, .
     for place, sheet in enumerate(sheets):
         rows = _rows(sheet)
         if any(line for _, line in rows):
-            others = [other.title for other in sheets[place + 1 :] if any(map(_line, _cells(other)))]
+            others = [other.title for other in sheets[place + 1 :] if any(_cells(other))]
             told = f"{path}: the sheet {sheet.title!r} was read, {', '.join(map(repr, others))} left out"
             return rows, (told,) if others else ()
     return [], ()
@@ -68,8 +65,8 @@ def _rows(sheet: Any) -> _Rows:
     return [(number, _line(cells)) for number, cells in enumerate(_cells(sheet), 1)]
 
 
-def _cells(sheet: Any) -> Iterable[list[str]]:
-    """The cells of each row, as many as the first row that is not blank has, or more."""
+def _cells(sheet: Any) -> Iterator[list[str]]:
+    """The cells of each row, at least as many as in the first row that is not blank; none of a blank row."""
     sheet.reset_dimensions()  # those that a file states may be wrong
     width = 0
     for values in sheet.iter_rows(values_only=True):

@@ -37,7 +37,7 @@ _PORTION = 16_384  # characters that are tokenised in one go; this limits how lo
 _SHORT = 1000  # characters of a text whose tokenising takes less time than handing it to a thread and back
 _FIRST_FORWARD = 120.0  # seconds, for the largest models on the slowest machines
 _WORKERS = 4  # the default limit of batches at once, because they share one interpreter
-_LABEL_SETS = 8  # of each model
+_LABEL_SETS = 8  # the most sets of labels of each model whose vectors are kept
 _FRESH = 1.0  # seconds for which a result of `health` is reused
 Loader = Callable[[Source], Hosted]
 Result = TypeVar("Result")
@@ -262,7 +262,7 @@ class Service:
         if (found := kept.pop(key, None)) is None:
             found = await self.vectors(call, model, labels, truncate=truncate, counted=False)
             if call.cut > cut:
-                return found  # whoever asks with these labels next must be told, too
+                return found  # not kept: another request may refuse labels that are cut
         kept[key] = found
         if len(kept) > _LABEL_SETS:
             del kept[next(iter(kept))]
