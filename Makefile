@@ -34,7 +34,7 @@ test-isa-avx512: export ONEDNN_MAX_CPU_ISA = AVX512_CORE
 test-isa-avx512: export ALBERT_TEST_WITHOUT = amx avx512_bf16 avx512_fp16 avx512_vnni avx_vnni
 test-isa-avx512-bf16: export ONEDNN_MAX_CPU_ISA = AVX512_CORE_BF16
 test-isa-avx512-bf16: export ALBERT_TEST_WITHOUT = amx avx512_fp16
-test-isa-avx2 test-isa-uncompiled: export ALBERT_COMPILE = 0
+test-isa-uncompiled: export ALBERT_COMPILE = 0
 $(PLAYED:%=test-isa-%): test-isa-%: .venv/installed-dev
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(NUMBERS)
 

@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 
+from albert.compute.precision import has_bf16
 from albert.compute.writing import fast_writing
 from albert.config import AlbertConfig, DecoderConfig
 from albert.generation import Alphabet, GenerationOptions, begin
@@ -169,6 +170,8 @@ def main() -> None:
             os.environ["GOMP_SPINCOUNT"] = "300000"
             os.environ.pop("OMP_WAIT_POLICY", None)
         for precision in precisions if all(map(find_spec, modules)) else ():
+            if precision == "bf16" and not has_bf16("cpu"):
+                continue
             arms[f"{name} {precision}"], own = processes.Pipe()
             processes.Process(target=serve, args=(own, name, precision, arguments.threads), daemon=True).start()
             own.close()  # so that an arm that fails ends the benchmark

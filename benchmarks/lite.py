@@ -28,6 +28,7 @@ import albert_lite  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from albert.compute.precision import has_bf16  # noqa: E402
 from albert.config import AlbertConfig  # noqa: E402
 from albert.model import AlbertForTask, save_model  # noqa: E402
 from albert.predict.predictor import Predictor  # noqa: E402
@@ -127,7 +128,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.model or write_model(Path(temporary) / "model", arguments.shape)
-        precisions = ["fp32", "bf16", *(["int8"] if (folder / "int8.safetensors").exists() else [])]
+        whole = (folder / "int8.safetensors").exists()
+        precisions = ["fp32", *["bf16"] * has_bf16("cpu"), *["int8"] * whole]
         if arguments.texts:
             lines = arguments.texts.read_text(encoding="utf-8").split("\n")
             agree(folder, precisions, [read(line) for line in lines if line])

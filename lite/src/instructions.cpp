@@ -149,7 +149,7 @@ constexpr bool kHasBFloat16 = true;
 #else
 constexpr bool kHasBFloat16 = false;
 #endif
-#if defined(__AVX512VNNI__) || defined(__wasm_simd128__)
+#if defined(__AVX512VNNI__) || (defined(__AVX2__) && !defined(__AVX512F__)) || defined(__wasm_simd128__)
 constexpr bool kHasWhole = true;
 #else
 constexpr bool kHasWhole = false;
@@ -162,6 +162,7 @@ const Kernels ALBERT_KERNELS(ALBERT_ISA) = {ALBERT_NAME(ALBERT_ISA),
                                             albert::ALBERT_ISA::kPanel,
                                             kHasBFloat16,
                                             kHasWhole,
+                                            albert::ALBERT_ISA::kGreatest,
                                             albert::ALBERT_ISA::embed_texts,
                                             albert::ALBERT_ISA::encode,
                                             albert::ALBERT_ISA::multiply_floats};

@@ -16,6 +16,7 @@ struct Kernels {
   int64_t lanes, panel;  // all widths are multiples of `lanes`; weights lie in panels of so many columns
   bool bfloat16;         // multiplies bfloat16
   bool whole;            // multiplies int8 faster than other numbers
+  float greatest;        // of weights in int8
 
   // As in encoder.h. `x` and `out` are numbers of the precision.
   void (*embed)(Precision, const Embedding<Linear>& tables, const int64_t* ids, const int64_t* types,

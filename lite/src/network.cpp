@@ -111,7 +111,7 @@ Linear Network::whole_linear(const std::vector<std::string>& names, const Weight
                              const std::vector<float>& sizes, Activation activation) {
   std::vector<float> bias = stacked(weights, names, ".bias"), weight = stacked(weights, names, ".weight");
   const auto out = static_cast<int64_t>(bias.size()), in = static_cast<int64_t>(weight.size()) / out;
-  Quantized found = quantized(std::move(weight), in, sizes);
+  Quantized found = quantized(std::move(weight), in, sizes, kernels.greatest);
   const void* packed = keep(in_panels(found.weight, out, in, kernels.panel, 4));
   const float *factors = keep(std::move(found.factors)), *scales = keep(std::move(found.scales));
   const float *sums = keep(std::move(found.sums)), *offsets = keep(in_format(std::move(bias), precision));

@@ -82,7 +82,7 @@ class Network {
 
 // The largest inputs of each column at any use. Throws `Error` (bad-model) for a calibration of another network.
 std::vector<float> read_sizes(const Weights& calibration, const std::string& name, int64_t uses, int64_t in);
-Quantized quantized(std::vector<float> weight, size_t in, const std::vector<float>& sizes);
+Quantized quantized(std::vector<float> weight, size_t in, const std::vector<float>& sizes, float greatest);
 
 // The tensors that a network has, and the differences to those of a file, which are refused with one error.
 std::string stored_name(const Weights& weights, const std::string& name);

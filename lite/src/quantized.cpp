@@ -9,8 +9,6 @@
 
 namespace albert::lite {
 
-constexpr float kGreatest = 127;
-
 static std::vector<float> finite(const Weights& calibration, const std::string& name, const Shape& shape) {
   if (!calibration.has(name) || calibration.shape(name) != shape)
     fail(Kind::kModel, "int8.safetensors: " + name,
@@ -39,16 +37,16 @@ std::vector<float> read_sizes(const Weights& calibration, const std::string& nam
 static float rounded(float x) { return x + 12582912.0f - 12582912.0f; }
 
 // Rounds the weights, each row by a scale of its own.
-static void round_weights(Quantized& made, const std::vector<float>& weight, size_t in) {
+static void round_weights(Quantized& made, const std::vector<float>& weight, size_t in, float greatest) {
   made.weight.resize(weight.size());
   for (size_t begin = 0; begin < weight.size(); begin += in) {
     const float* from = weight.data() + begin;
     float most = kLeast;
     for (size_t at = 0; at < in; ++at) most = std::max(most, std::abs(from[at]));
-    const float scale = most / kGreatest;
+    const float scale = most / greatest;
     int32_t sum = 0;
     for (size_t at = 0; at < in; ++at) {
-      const float whole = std::min(std::max(-kGreatest, rounded(from[at] / scale)), kGreatest);
+      const float whole = std::min(std::max(-greatest, rounded(from[at] / scale)), greatest);
       sum += made.weight[begin + at] = static_cast<int8_t>(whole);
     }
     made.scales.push_back(scale);
@@ -56,7 +54,7 @@ static void round_weights(Quantized& made, const std::vector<float>& weight, siz
   }
 }
 
-Quantized quantized(std::vector<float> weight, size_t in, const std::vector<float>& sizes) {
+Quantized quantized(std::vector<float> weight, size_t in, const std::vector<float>& sizes, float greatest) {
   Quantized made;
   std::vector<float> columns(in, 1.0f);
   if (!sizes.empty()) {
@@ -65,7 +63,7 @@ Quantized quantized(std::vector<float> weight, size_t in, const std::vector<floa
     for (float* row = weight.data(); row < weight.data() + weight.size(); row += in)
       for (size_t at = 0; at < in; ++at) row[at] *= columns[at];
   }
-  round_weights(made, weight, in);
+  round_weights(made, weight, in, greatest);
   for (float column : columns) made.factors.push_back(1 / column);
   return made;
 }

@@ -204,6 +204,26 @@ def test_another_compiler_or_source_is_another_file(places: Path, monkeypatch: p
     assert len(found) == calls(places) == 5
 
 
+@pytest.mark.parametrize(
+    ("able", "options"),
+    [({"avx512_f": True, "avx2": True, "fma3": True}, "-march=native"), ({"avx2": True, "fma3": True}, "-mavx2 -mfma")],
+)
+def test_it_is_compiled_for_what_the_processor_has(
+    places: Path, monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], options: str
+) -> None:
+    install(places, COMPILER.replace("#!/bin/sh", '#!/bin/sh\necho "$@" > "$(dirname "$0")/options"'))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    path_of()
+    assert options in (places / "options").read_text()
+
+
+@pytest.mark.parametrize("able", [{}, {"avx2": True}, {"fma3": True}])
+def test_older_processors_have_none(places: Path, monkeypatch: pytest.MonkeyPatch, able: dict[str, bool]) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert library.library() == Library(None, "this machine has no AVX2, or no Linux")
+    assert calls(places) == 0
+
+
 def test_where_nothing_can_be_written_pytorch_does_it(
     places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from albert.compute import compiled
 from albert.compute.packed import Packed, PackedModel, bounds
+from albert.compute.precision import has_int8_products
 from albert.config import AlbertConfig
 from albert.data.batches import Features
 from albert.engine import Engine, calibrate
@@ -58,8 +59,8 @@ def error(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
 
 
 @pytest.mark.skipif(
-    shutil.which("g++") is None or not ABLE.get("avx512_f") or os.environ.get("ALBERT_COMPILE") == "0",
-    reason="no g++, no AVX-512, or ALBERT_COMPILE=0",
+    shutil.which("g++") is None or not ABLE.get("avx2") or os.environ.get("ALBERT_COMPILE") == "0",
+    reason="no g++, no AVX2, or ALBERT_COMPILE=0",
 )
 def test_where_there_is_a_compiler_it_is_compiled() -> None:
     assert compiled.function_of("encode", torch.float32) is not None
@@ -68,7 +69,7 @@ def test_where_there_is_a_compiler_it_is_compiled() -> None:
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-5), ("bf16", 0.02), ("int8", 0.05)])
 def test_it_is_the_same(precision: str, bound: float, activation: str, ours: bool) -> None:
-    if not ABLE.get({"fp32": "avx512_f", "bf16": "avx512_bf16", "int8": "avx512_vnni"}[precision]):
+    if not {"fp32": ABLE.get("avx2"), "bf16": ABLE.get("avx512_bf16"), "int8": has_int8_products()}[precision]:
         pytest.skip(f"no {precision} here")
     engine, packed = packed_of(precision, activation)
     assert packed.fused is not None

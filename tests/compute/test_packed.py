@@ -128,11 +128,11 @@ def test_int8_stays_near_the_reference(attention: None, head: str, groups: int) 
     assert 1e-4 < error(said, wanted) < 0.25 * spread
 
 
-@pytest.mark.parametrize(("has_int8", "greatest"), [(True, 127), (False, 63)])
+@pytest.mark.parametrize(("has_vnni", "greatest"), [(True, 127), (False, 63)])
 def test_without_vnni_weights_leave_room_for_sums_in_16_bits(
-    monkeypatch: pytest.MonkeyPatch, has_int8: bool, greatest: int
+    monkeypatch: pytest.MonkeyPatch, has_vnni: bool, greatest: int
 ) -> None:
-    monkeypatch.setattr(quantized, "has_int8", lambda: has_int8)
+    monkeypatch.setattr(quantized, "has_vnni", lambda: has_vnni)
     one = model("span")
     engine = Engine(one, calibration=calibrate(one, features([60] * 20, seed=1)))
     assert engine.packed is not None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from albert.compute.precision import has_int8_products
 from albert.config import AlbertConfig
 from albert.engine import Engine, calibrate
 from albert.model import AlbertForTask
@@ -15,8 +16,8 @@ from rows import features
 
 HEADS = ["sequence_classification", "token_classification", "span", "embedding"]
 BOUNDS = {"fp32": 1e-5, "bf16": 0.03, "int8": 0.15}
-NEEDS = {"fp32": "avx512_f", "bf16": "avx512_bf16", "int8": "avx512_vnni"}
 ABLE = torch.cpu.get_capabilities()
+HAS = {"fp32": True, "bf16": ABLE.get("avx512_bf16"), "int8": has_int8_products()}
 LENGTHS = [3, 17, 17, 40, 9, 100]
 
 
@@ -51,7 +52,7 @@ def reference(model: AlbertForTask) -> list[np.ndarray]:
 @pytest.mark.parametrize("precision", BOUNDS)
 @pytest.mark.parametrize("head", HEADS)
 def test_it_is_the_reference(head: str, precision: str, way: str) -> None:
-    if precision != "fp32" and not ABLE.get(NEEDS[precision]):
+    if not HAS[precision]:
         pytest.skip(f"no {precision} here")
     model, rows = bert(head), features(LENGTHS)
     if precision == "int8":
@@ -61,7 +62,7 @@ def test_it_is_the_reference(head: str, precision: str, way: str) -> None:
     assert engine.packed is not None
     if way == "step by step":
         engine.packed.fused = None
-    elif ABLE.get(NEEDS[precision]) and engine.packed.compiled is not None:
+    elif HAS[precision] and engine.packed.compiled is not None:
         assert engine.packed.fused is not None
         assert engine.packed.fused.ours == (way == "ours")
     wanted = reference(model)

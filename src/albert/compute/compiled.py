@@ -1,6 +1,6 @@
 """Kernels compiled once for this machine: our C++, the installed compiler, a cache of the user's.
 
-Compiling takes a few seconds and prints a message. Without a compiler, without AVX-512, or with ALBERT_COMPILE=0 there
+Compiling takes a few seconds and prints a message. Without a compiler, without AVX2, or with ALBERT_COMPILE=0 there
 are no kernels, and PyTorch's own operators do the same. `albert.compute.library` knows where they are kept.
 """
 
@@ -25,7 +25,7 @@ _ARGUMENTS = {
     "spell": (3, 1),
 }  # pointers, then numbers  # fmt: skip
 _SILENT = ("attend", "quantize")  # the others say whether they failed
-LANES = 16  # numbers in a register: a head's size is a multiple of it
+LANES = 16  # numbers in the widest registers: a head's size is a multiple of it
 LEAST = 1e-6  # width of inputs that are all the same, in int8
 
 
@@ -96,6 +96,11 @@ def function_of(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
     return _functions().get(f"{name}_{_NAMES[dtype]}")
 
 
+def panel_columns() -> int:
+    """The outputs that a product of ours computes at a time, on a machine that has the kernels."""
+    return _functions()["panel_columns"]()
+
+
 @cache
 def _functions() -> dict[str, Callable[..., int]]:
     """The available kernels by name."""
@@ -107,7 +112,7 @@ def _functions() -> dict[str, Callable[..., int]]:
     except OSError as error:  # as where temporary files may not be run
         print(f"{path} cannot be loaded, PyTorch's operators do it: {error}", file=sys.stderr)
         return {}
-    found = {}
+    found: dict[str, Callable[..., int]] = {"panel_columns": loaded.panel_columns}
     for kind, (pointers, numbers) in _ARGUMENTS.items():
         for name in (f"{kind}_{number}" for number in _NAMES.values()):
             if hasattr(loaded, name):

@@ -20,6 +20,7 @@ from torch import Tensor
 from albert.compute.blocks import Block, Linear, Norm
 from albert.compute.compiled import LANES, Reach, function_of, reach_arguments
 from albert.compute.native import Native, NativeNorm, NativeProduct, native
+from albert.compute.precision import has_int8_products
 from albert.compute.products import FUSED, PACKS
 from albert.compute.quantized import QuantizedLinear
 from albert.model.network import Embeddings
@@ -118,7 +119,7 @@ class FusedEncoder:
 def fused(network: Network) -> FusedEncoder | None:
     """The encoder in one call, if this machine and the network's sizes allow it."""
     products = [product for block in network.blocks for product in block.products]
-    kind, processor = type(products[0]), torch.cpu.get_capabilities()
+    kind = type(products[0])
     if function_of("encode", network.dtype) is None or any(type(product) is not kind for product in products):
         return None
     tables = network.embeddings.word.weight
@@ -130,11 +131,11 @@ def fused(network: Network) -> FusedEncoder | None:
         width for product in products if isinstance(product, Linear | QuantizedLinear) for width in product.source.shape
     ]
     even = not any(width % LANES for width in widths)
-    ours = even and not processor.get("amx_tile")
+    ours = even and not torch.cpu.get_capabilities().get("amx_tile")
     if kind is Linear:
         able = ours or PACKS
     else:
         able = kind is QuantizedLinear and even and (
-            processor.get("avx512_vnni", False) if ours else PACKS and network.dtype == torch.bfloat16
+            has_int8_products() if ours else PACKS and network.dtype == torch.bfloat16
         )  # fmt: skip
     return FusedEncoder(network, ours=ours) if able else None

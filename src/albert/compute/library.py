@@ -32,7 +32,7 @@ SECONDS = 30.0  # for the compiler, which needs three on an idle machine
 _REMEMBERED = 24 * 3600.0  # how long a failure counts: a disk or machine may just have been full
 _SOURCES = Path(__file__).with_name("kernels")
 _TORCH = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"  # loaded already, for its C interface
-_FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
+_FLAGS = ("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def look() -> Library:
     compiler = _compiler()
     if os.environ.get("ALBERT_COMPILE") == "0":
         return Library(None, "ALBERT_COMPILE=0")
-    if sys.platform != "linux" or not torch.cpu.get_capabilities().get("avx512_f"):
-        return Library(None, "this machine has no AVX-512, or no Linux")
+    if sys.platform != "linux" or not _instructions():
+        return Library(None, "this machine has no AVX2, or no Linux")
     if not compiler:
         return Library(None, f"no compiler {os.environ.get('CXX', 'g++')}")
     name = _name(compiler)
@@ -78,6 +78,14 @@ def look() -> Library:
         if reason := _failure(folder / name):
             return Library(None, reason, tried=True)
     return Library(None)
+
+
+def _instructions() -> tuple[str, ...]:
+    """The compiler's options for what this processor can do; none for one that kernels are not made for."""
+    able = torch.cpu.get_capabilities()
+    if able.get("avx512_f"):
+        return ("-march=native",)
+    return ("-mavx2", "-mfma", "-mtune=native") if able.get("avx2") and able.get("fma3") else ()
 
 
 def _compiler() -> str:
@@ -129,7 +137,7 @@ def _turn(lock: Path) -> Iterator[None]:
 
 def _compile(compiler: str, made: Path) -> str:
     """Makes the file. Returns the reason if it could not, else "". Raises OSError."""
-    command = [compiler, *_FLAGS, str(_SOURCES / "kernels.cpp"), "-o", str(made), str(_TORCH)]
+    command = [compiler, *_FLAGS, *_instructions(), str(_SOURCES / "kernels.cpp"), "-o", str(made), str(_TORCH)]
     code, said = run_limited(command, SECONDS, env={**os.environ, "TMPDIR": str(made.parent), "LC_ALL": "C"})
     if code is None:
         return f"{compiler} took more than {SECONDS:g} s"
@@ -178,7 +186,7 @@ def _name(compiler: str) -> str:
     found = os.stat(compiler)
     version = f"{os.path.realpath(compiler)} {found.st_size} {found.st_mtime_ns}"  # to ask it would start it every time
     parts = [path.read_bytes() for path in sorted(_SOURCES.iterdir())]
-    parts += [" ".join((version, *_FLAGS)).encode(), platform.machine().encode(), _processor()]
+    parts += [" ".join((version, *_FLAGS, *_instructions())).encode(), platform.machine().encode(), _processor()]
     parts += [torch.__version__.encode(), str(sorted(torch.cpu.get_capabilities().items())).encode()]
     return f"kernels-{hashlib.sha256(bytes(1).join(parts)).hexdigest()[:16]}.so"
 

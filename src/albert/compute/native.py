@@ -12,7 +12,7 @@ from jaxtyping import Num
 from torch import Tensor
 
 from albert.compute.blocks import Linear, Norm, Product
-from albert.compute.compiled import LANES, function_of
+from albert.compute.compiled import function_of, panel_columns
 from albert.compute.products import FUSED
 from albert.compute.quantized import UNSCALED, QuantizedLinear
 
@@ -20,7 +20,6 @@ _aoti = torch._C._aoti  # how Inductor's compiled models get at tensors
 _pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
 _ACTIVATIONS = {None: 0, "gelu": 1, "gelu_new": 2, "relu": 3}
-_PANEL = 4 * LANES  # outputs that a product of ours computes at a time
 _GROUPS = {torch.float32: 1, torch.bfloat16: 2, torch.int8: 4}  # weights in a lane of a register
 
 
@@ -119,6 +118,7 @@ def native(name: str, dtype: torch.dtype) -> Callable[..., int]:
 
 
 def in_panels(weight: Num[Tensor, "out in"]) -> Num[Tensor, "panels groups columns group"]:
-    """A weight as our products read it: panels of 64 outputs, the last one filled up with zeros."""
-    whole = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % _PANEL))
-    return whole.view(len(whole) // _PANEL, _PANEL, -1, _GROUPS[weight.dtype]).permute(0, 2, 1, 3).contiguous()
+    """A weight as our products read it: panels of some outputs, the last one filled up with zeros."""
+    columns = panel_columns()
+    whole = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % columns))
+    return whole.view(len(whole) // columns, columns, -1, _GROUPS[weight.dtype]).permute(0, 2, 1, 3).contiguous()

@@ -7,10 +7,11 @@ from typing import Literal
 
 import torch
 
+from albert.compute.compiled import function_of
 from albert.errors import AlbertError, ErrorKind
 
 Precision = Literal["auto", "fp32", "bf16"]
-_INT8 = ("avx512_vnni", "avx_vnni", "amx_int8")
+_VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 
 
 @cache
@@ -25,9 +26,24 @@ def has_bf16(device: str) -> bool:
 
 
 @cache
+def has_vnni() -> bool:
+    """Whether the processor adds four products of int8 at once: VNNI or AMX."""
+    return any(torch.cpu.get_capabilities().get(name) for name in _VNNI)
+
+
+@cache
 def has_int8() -> bool:
-    """Whether the processor multiplies int8 faster than other numbers: VNNI or AMX."""
-    return any(torch.cpu.get_capabilities().get(name) for name in _INT8)
+    """Whether the processor multiplies int8 faster than other numbers."""
+    return has_vnni() or has_int8_products()
+
+
+def has_int8_products() -> bool:
+    """Whether there are products of our own in int8 that are faster than those of other numbers: with AVX512-VNNI, or
+    with AVX2 where there is neither VNNI nor AVX-512.
+    """
+    able = torch.cpu.get_capabilities()
+    narrow = able.get("avx2") and not (able.get("avx512_f") or able.get("avx_vnni"))
+    return bool(able.get("avx512_vnni") or narrow) and function_of("multiply", torch.float32) is not None
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

@@ -23,7 +23,7 @@ from albert.compute.compiled import LANES, function_of
 from albert.compute.covers import unknown
 from albert.compute.fused import FusedEncoder, Network
 from albert.compute.native import Native, NativeNorm, NativeProduct, native
-from albert.compute.precision import Precision
+from albert.compute.precision import Precision, has_int8_products
 from albert.compute.quantized import QuantizedLinear, quantize_block
 from albert.errors import AlbertError, ErrorKind
 from albert.model.decoder import AlbertForText2Text, DecoderLayer
@@ -243,9 +243,9 @@ def fast_writing(model: AlbertForText2Text, precision: Precision | Literal["int8
     int8 needs no calibration: every row of inputs has a range of its own. Raises `AlbertError` (usage) for a precision
     that this network or this machine does not have.
     """
-    able, why = torch.cpu.get_capabilities(), _obstacle(model)
-    half = bool(able.get("avx512_bf16")) and why is None and function_of("decode", torch.bfloat16) is not None
-    lacking = {"bf16": not half, "int8": not able.get("avx512_vnni")}
+    why, processor = _obstacle(model), torch.cpu.get_capabilities()
+    half = bool(processor.get("avx512_bf16")) and why is None and function_of("decode", torch.bfloat16) is not None
+    lacking = {"bf16": not half, "int8": not has_int8_products()}
     if why is None and lacking.get(precision):
         why = f"a processor without products in {precision}"
     if why is None:

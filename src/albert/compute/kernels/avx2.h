@@ -9,6 +9,7 @@ namespace albert::ALBERT_ISA {
 
 // Registers of a product side by side: 6 rows of 2 sums fill 12 of 16.
 constexpr int kLanes = 8, kTiles = 2, kRows = 6;
+constexpr int kGreatest = 63;  // of weights in int8: two products of them with uint8 fit into 16 bits
 
 using Vector = __m256;
 using Integers = __m256i;
@@ -61,10 +62,7 @@ inline void put_whole(uint8_t* to, Vector x, Vector factor, Integers zero) {
 // sum + the product of 4 uint8 with 4 int8 in each lane.
 inline Integers add_products(Integers sum, int32_t x, const int32_t* y) {
   const __m256i from = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(y)), of = splat_whole(x);
-  const __m256i even = _mm256_madd_epi16(_mm256_and_si256(of, _mm256_set1_epi16(255)),
-                                         _mm256_srai_epi16(_mm256_slli_epi16(from, 8), 8));
-  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(of, 8), _mm256_srai_epi16(from, 8));
-  return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(of, from), _mm256_set1_epi16(1)));
 }
 
 }  // namespace albert::ALBERT_ISA

@@ -9,6 +9,7 @@ namespace albert::ALBERT_ISA {
 
 // Registers of a product side by side: 6 rows of 4 sums fill 24 of 32.
 constexpr int kLanes = 16, kTiles = 4, kRows = 6;
+constexpr int kGreatest = 127;  // of weights in int8
 
 using Vector = __m512;
 using Integers = __m512i;

@@ -97,6 +97,7 @@ using namespace albert::native;
   }
 
 extern "C" {
+int64_t panel_columns() { return kPanel; }
 ALBERT_KERNELS(float32, Float32)
 #ifdef __AVX512BF16__
 ALBERT_KERNELS(bfloat16, BFloat16)

@@ -83,12 +83,19 @@ struct Whole {
 template <class Format, int Rows, int Tiles>
 inline void multiply(const typename Format::Group* const* x, const typename Format::Group* y, int64_t stride,
                      int64_t steps, typename Format::Sum (&sums)[Rows][Tiles]) {
-  for (auto& row : sums)
+  typename Format::Sum own[Rows][Tiles];  // GCC keeps them in registers where no loop over them is left
+  for (auto& row : own)
     for (auto& sum : row) sum = Format::none();
   for (int64_t step = 0; step < steps; ++step, y += stride)
+#pragma GCC unroll 8
     for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 8
       for (int tile = 0; tile < Tiles; ++tile)
-        sums[row][tile] = Format::add(sums[row][tile], x[row][step], y + tile * kLanes);
+        own[row][tile] = Format::add(own[row][tile], x[row][step], y + tile * kLanes);
+#pragma GCC unroll 8
+  for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 8
+    for (int tile = 0; tile < Tiles; ++tile) sums[row][tile] = own[row][tile];
 }
 
 }  // namespace albert::ALBERT_ISA

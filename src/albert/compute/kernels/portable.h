@@ -22,6 +22,7 @@ constexpr int kLanes = ALBERT_LANES, kTiles = 2, kRows = 4;
 #else
 constexpr int kLanes = ALBERT_LANES, kTiles = 2, kRows = 6;
 #endif
+constexpr int kGreatest = 127;  // of weights in int8
 
 typedef float Vector __attribute__((vector_size(4 * kLanes)));
 typedef int32_t Integers __attribute__((vector_size(4 * kLanes)));
