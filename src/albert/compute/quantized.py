@@ -33,7 +33,7 @@ Calibration = list[dict[str, "Ranges"]]  # of each block's products
 PRODUCTS = ("qkv", "output", "inner", "outer")
 _GREATEST = 127  # of the weights
 UNSCALED = torch.tensor(1.0), torch.tensor(0)  # scale and zero with which oneDNN's product gives the sums
-_HALVED = 63  # without VNNI two products of uint8 and int8 are added in 16 bits, which two of 255 * 127 overflow
+HALVED = 63  # without VNNI two products of uint8 and int8 are added in 16 bits, which two of 255 * 127 overflow
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class QuantizedLinear:
         """`ranges` tell how wide columns are; without them the weights stay as they are. `widest` is the largest weight
         as a whole number; None takes what this processor multiplies exactly.
         """
-        widest = widest or (_GREATEST if has_vnni() else _HALVED)
+        widest = widest or (_GREATEST if has_vnni() else HALVED)
         self.dtype = linear.bias.dtype
         self.columns = torch.ones(linear.source.shape[1])  # what inputs are divided by, and weights multiplied
         if ranges is not None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from albert.compute.blocks import Linear
 from albert.compute.compiled import LEAST
-from albert.compute.quantized import Calibration, QuantizedLinear, Ranges
+from albert.compute.quantized import HALVED, Calibration, QuantizedLinear, Ranges
 from albert.config import AlbertConfig
 from albert.model import AlbertForTask
 from albert.model.heads import MaskedLMHead, PreTrainingHead
@@ -119,7 +119,7 @@ class Int8Products(Products):
         self.made: dict[str, _Int8] = {}
         for name, parts in self.parts.items():
             smooth = name != "outer"
-            product = QuantizedLinear(Linear(torch.float32, *parts), ranges[name] if smooth else None, widest=127)
+            product = QuantizedLinear(Linear(torch.float32, *parts), ranges[name] if smooth else None, widest=HALVED)
             self.made[name] = _Int8(graph, product, ranges[name], smooth=smooth)
 
     def __call__(self, name: str, x: str, use: int) -> str:
