@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from albert.compute import compiled
 from albert.compute.packed import Packed, PackedModel, bounds
-from albert.compute.precision import has_int8_products
 from albert.config import AlbertConfig
 from albert.data.batches import Features
 from albert.engine import Engine, calibrate
 from albert.model import AlbertForTask
+from precisions import HAS
 from rows import features
 
 ROWS = [3, 17, 17, 40, 9, 100]
@@ -69,7 +69,7 @@ def test_where_there_is_a_compiler_it_is_compiled() -> None:
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-5), ("bf16", 0.02), ("int8", 0.05)])
 def test_it_is_the_same(precision: str, bound: float, activation: str, ours: bool) -> None:
-    if not {"fp32": ABLE.get("avx2"), "bf16": ABLE.get("avx512_bf16"), "int8": has_int8_products()}[precision]:
+    if not HAS[precision]:
         pytest.skip(f"no {precision} here")
     engine, packed = packed_of(precision, activation)
     assert packed.fused is not None

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from albert.compute.precision import has_int8_products
 from albert.config import AlbertConfig
 from albert.engine import Engine, calibrate
 from albert.model import AlbertForTask
+from precisions import HAS
 from rows import features
 
 HEADS = ["sequence_classification", "token_classification", "span", "embedding"]
 BOUNDS = {"fp32": 1e-5, "bf16": 0.03, "int8": 0.15}
 ABLE = torch.cpu.get_capabilities()
-HAS = {"fp32": True, "bf16": ABLE.get("avx512_bf16"), "int8": has_int8_products()}
 LENGTHS = [3, 17, 17, 40, 9, 100]
 
 

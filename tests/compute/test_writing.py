@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from albert.compute import compiled
 from albert.compute.blocks import Linear
 from albert.compute.covers import covers
-from albert.compute.precision import has_int8_products, has_vnni
+from albert.compute.precision import has_vnni
 from albert.compute.quantized import QuantizedLinear
 from albert.compute.writing import FastWriting, fast_writing
 from albert.config import DecoderConfig
@@ -23,9 +23,9 @@ from albert.generation import Alphabet, GenerationOptions, Hypothesis, Network, 
 from albert.generation.writing import read_on
 from albert.model import AlbertForText2Text
 from conftest import random_ids, small_config
+from precisions import HAS
 
 Named = Literal["fp32", "bf16", "int8"]
-ABLE = torch.cpu.get_capabilities()
 PRECISIONS: list[Any] = ["fp32", "bf16", "int8"]
 BOUNDS = {"fp32": 1e-5, "bf16": 0.03, "int8": 0.08 if has_vnni() else 0.16}  # of the greatest score
 SHAPE = {"hidden_size": 64, "num_attention_heads": 4, "embedding_size": 32, "intermediate_size": 144,
@@ -40,7 +40,7 @@ def build(decoder: dict[str, Any] | None = None, **overrides: Any) -> AlbertForT
 def fast(model: AlbertForText2Text, precision: Named) -> FastWriting:
     if compiled.function_of("decode", torch.float32) is None:
         pytest.skip("kernels are not compiled on this machine")
-    if not {"fp32": ABLE.get("avx2"), "bf16": ABLE.get("avx512_bf16"), "int8": has_int8_products()}[precision]:
+    if not HAS[precision]:
         pytest.skip(f"no {precision} here")
     form = fast_writing(model, precision)
     assert form is not None
