@@ -4,8 +4,9 @@
 
 TASKS is the folder of the task sets. The reader, by default the package's own, has not seen the papers: nothing is
 trained. "beginning" reads a paper's first 384 pieces, "windows" all of it piece by piece, "index" the five passages
-that an index of the papers finds in it by words ("index, vectors": by words and vectors). "sentence" answers with the
-sentence most like the question (TF-IDF), without a network. All must answer. Exact match and F1 are SQuAD's.
+that an index of the papers finds in it by words ("index, vectors": by words and vectors), "whole" all of it at once by
+attention windows, with the reader made longer by `albert lengthen`. "sentence" answers with the sentence most like the
+question (TF-IDF), without a network. All must answer. Exact match and F1 are SQuAD's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import lzma
 import random
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +26,13 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import albert
+from albert.export.lengthen import lengthen
 from albert.predict.predictor import Predictor
 from albert.predict.summary import sentences
 from albert.tasks.squad_metrics import exact_match, token_f1
 
 LENGTH = 384  # pieces of a window
+POSITIONS = 16384  # more than the longest paper has pieces
 Way = Callable[[str, str, str], str]  # from a question, its paper's name and text
 
 
@@ -67,7 +71,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("tasks", type=Path)
 parser.add_argument("--reader", default="reader")
 parser.add_argument("--questions", type=int, default=1380, help="drawn by seed 0")
-parser.add_argument("--ways", default="sentence;beginning;index;index, vectors;windows")
+parser.add_argument("--ways", default="sentence;beginning;index;index, vectors;windows;whole")
 parser.add_argument("--out", type=Path, default=Path("runs/covid-qa"))
 arguments = parser.parse_args()
 
@@ -77,9 +81,16 @@ papers.mkdir(parents=True, exist_ok=True)
 for row in rows:
     (papers / row["paper"]).write_text(row["text"], encoding="utf-8")
 rows = random.Random(0).sample(rows, min(arguments.questions, len(rows)))
-loaded = albert.load(arguments.reader)
-assert isinstance(loaded, Predictor)
-reader = loaded
+
+
+def loaded(model: str | Path) -> Predictor:
+    """A reader."""
+    found = albert.load(model)
+    assert isinstance(found, Predictor)
+    return found
+
+
+reader = loaded(arguments.reader)
 
 
 def way_named(name: str) -> Way:
@@ -93,6 +104,11 @@ def way_named(name: str) -> Way:
         )
     if name == "windows":
         return of_reader(reader)
+    if name == "whole":
+        folder = arguments.out / "long-reader"
+        shutil.rmtree(folder, ignore_errors=True)
+        lengthen(arguments.reader, folder, to=POSITIONS)
+        return of_reader(loaded(folder))
     kb = albert.Index(arguments.out / f"{name}.db", vectors="starter" if "vectors" in name else None)
     kb.add(papers)
     return of_index(kb, reader)

@@ -1,6 +1,7 @@
 """Long texts, each way to read them: the beginning, windows of text, the whole by attention windows, and words alone.
 
     python recipes/long_texts.py TASKS --only Hyperpartisan --folds 1        about half an hour of one core
+    python recipes/long_texts.py TASKS --only "20 Newsgroups" --rows 2000    an hour or two for each way
     python recipes/long_texts.py TASKS                                       all sets and ways; many hours
 
 TASKS is the folder of the task sets. "linear" is a linear SVM on TF-IDF of words and pairs of words, its penalty chosen
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import statistics
 import time
@@ -24,7 +26,7 @@ from typing import Any
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
-from tasksets import Files, hyperpartisan, imdb, jsonl_rows, newsgroups
+from tasksets import Files, hyperpartisan, imdb, jsonl_rows, newsgroups, write_rows
 
 import albert
 from albert.export.lengthen import lengthen
@@ -36,6 +38,19 @@ SETS: dict[str, tuple[list[Callable[[Path, Path], Files]], float, int]] = {  # f
     "IMDB": ([imdb], 1, 256),
 }
 WAYS = ("linear", "beginning", "windows", "whole")
+
+
+def fewer(files: Files) -> Files:
+    """Files of at most --rows rows each, drawn by seed 0; all of them without --rows."""
+    if not arguments.rows:
+        return files
+
+    def part(path: Path) -> Path:
+        rows, short = jsonl_rows(path), path.with_stem(f"{path.stem}-{arguments.rows}")
+        write_rows(short, random.Random(0).sample(rows, min(arguments.rows, len(rows))))
+        return short
+
+    return Files(part(files.train), part(files.dev), part(files.test))
 
 
 def linear(files: Files) -> float:
@@ -84,13 +99,13 @@ def long_starter() -> Path:
 
 def kept(name: str, fold: int, way: str) -> dict[str, float] | None:
     """A result from --out. A missing one is made now (with --table: None)."""
-    run = f"{name}-{fold}-{way}-{arguments.seed}"
+    run = "-".join(str(part) for part in (name, fold, way, arguments.seed, arguments.rows) if part is not None)
     path = arguments.out / f"{run}.json"
     if not path.exists():
         if arguments.table:
             return None
         made, epochs, beginning = SETS[name]
-        files, began = made[fold](arguments.tasks, arguments.out / "data"), time.monotonic()
+        files, began = fewer(made[fold](arguments.tasks, arguments.out / "data")), time.monotonic()
         if way == "linear":
             scores = {"accuracy": linear(files)}
         else:
@@ -106,6 +121,7 @@ parser.add_argument("tasks", type=Path)
 parser.add_argument("--only", default=",".join(SETS))
 parser.add_argument("--ways", default=";".join(WAYS))
 parser.add_argument("--folds", type=int, default=10)
+parser.add_argument("--rows", type=int, help="at most, of each file; all by default")
 parser.add_argument("--length", type=int, default=1024, help="pieces of a whole text")
 parser.add_argument("--lr", type=float, default=1.5e-4)
 parser.add_argument("--seed", type=int, default=0)
