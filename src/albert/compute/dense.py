@@ -40,7 +40,7 @@ class _Reference:
         mask: Bool[Tensor, "rows 1 1 length"] | None = None,
     ) -> Iterator[Float[Tensor, "rows length hidden"]]:
         real = torch.ones_like(ids).bool() if mask is None else mask[:, 0, 0]
-        if windowed.applies(self.model):
+        if windowed.applies(self.model, ids.shape[1]):
             steps = windowed.depths(self.model, ids, types, real)
         else:
             steps = self.model.depths(ids, attention_mask=real.long(), token_type_ids=types)

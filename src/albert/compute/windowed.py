@@ -22,9 +22,15 @@ from albert.model.network import Attention, attend, global_pieces
 Heads = Float[Tensor, "batch heads seq size"]
 
 
-def applies(model: AlbertModel) -> bool:
-    """Whether `encode` computes in blocks: where there is a window, and nothing else that it does not know."""
-    return model.config.attention_window is not None and covers(model.config, None, windows=True)
+_WINDOWS = 2  # of a text so short that the reference, which compares all its pieces, is faster
+
+
+def applies(model: AlbertModel, length: int) -> bool:
+    """Whether `encode` computes texts of this length in blocks: where they are longer than two windows, and it knows all
+    else.
+    """
+    window = model.config.attention_window
+    return window is not None and length > _WINDOWS * window and covers(model.config, None, windows=True)
 
 
 def encode(
@@ -35,7 +41,7 @@ def encode(
     token_type_ids: Int[Tensor, "batch seq"] | None = None,
 ) -> EncoderOutput:
     """What `model(...)` gives, in blocks where that `applies`."""
-    if not applies(model):
+    if not applies(model, input_ids.shape[1]):
         out: EncoderOutput = model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
         return out
     types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
