@@ -26,9 +26,7 @@ _WINDOWS = 2  # of a text so short that the reference, which compares all its pi
 
 
 def applies(model: AlbertModel, length: int) -> bool:
-    """Whether `encode` computes texts of this length in blocks: where they are longer than two windows, and it knows all
-    else.
-    """
+    """Whether `encode` computes in blocks: if texts are longer than two windows, and it knows all else."""
     window = model.config.attention_window
     return window is not None and length > _WINDOWS * window and covers(model.config, None, windows=True)
 
