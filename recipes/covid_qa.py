@@ -1,6 +1,6 @@
 """COVID-QA (Möller et al. 2020): questions about papers of up to 67,000 characters, each way to read a paper.
 
-    python recipes/covid_qa.py TASKS --questions 200              about ten minutes of one core
+    python recipes/covid_qa.py TASKS --questions 200              half an hour of one core, or more
 
 TASKS is the folder of the task sets. The reader, by default the package's own, has not seen the papers: nothing is
 trained. "beginning" reads a paper's first 384 pieces, "windows" all of it piece by piece, "index" the five passages

@@ -20,15 +20,13 @@ from albert.model import AlbertForTask, AlbertModel, EncoderOutput
 from albert.model.network import Attention, attend, global_pieces
 
 Heads = Float[Tensor, "batch heads seq size"]
-
-
-_WINDOWS = 2  # of a text so short that the reference, which compares all its pieces, is faster
+_SHORT = 2  # windows: up to here the reference, which compares all pieces, is faster
 
 
 def applies(model: AlbertModel, length: int) -> bool:
     """Whether `encode` computes in blocks: if texts are longer than two windows, and it knows all else."""
     window = model.config.attention_window
-    return window is not None and length > _WINDOWS * window and covers(model.config, None, windows=True)
+    return window is not None and length > _SHORT * window and covers(model.config, None, windows=True)
 
 
 def encode(
