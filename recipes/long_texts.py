@@ -1,7 +1,7 @@
 """Long texts, each way to read them: the beginning, windows of text, the whole by attention windows, and words alone.
 
     python recipes/long_texts.py TASKS --only Hyperpartisan --folds 1        about half an hour of one core
-    python recipes/long_texts.py TASKS --only "20 Newsgroups" --rows 1200    half an hour to an hour and a half a way
+    python recipes/long_texts.py TASKS --only "20 Newsgroups" --rows 1200    40 to 95 minutes for each network
     python recipes/long_texts.py TASKS                                       all sets and ways; many hours
 
 TASKS is the folder of the task sets. "linear" is a linear SVM on TF-IDF of words and pairs of words, its penalty chosen
