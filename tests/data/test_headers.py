@@ -77,6 +77,17 @@ def test_a_first_row_of_data_is_kept_and_said(tmp_path: Path, first: str, row: s
     assert ["--header takes the first row as names" in remark for remark in found.remarks] == [True]
 
 
+@pytest.mark.parametrize("row", [",label", "text,pos", "a text,label\nlabel,text"])
+def test_names_of_texts_and_labels_stay_names_where_a_cell_says_the_same(tmp_path: Path, row: str) -> None:
+    (tmp_path / "a.csv").write_text(f"text,label\n{row}\n")
+    assert Table(tmp_path / "a.csv").columns == ("text", "label")
+
+
+def test_a_first_row_of_a_known_name_and_a_label_is_data(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Date,question\nName,question\nAnna,answer\n")
+    assert Table(tmp_path / "a.csv").columns == ("1", "2")
+
+
 @pytest.mark.parametrize(
     ("first", "row", "sure"),
     [

@@ -61,8 +61,9 @@ class Header:
 def judge(first: Sequence[str], below: Sequence[Sequence[str]], wanted: Collection[str] = ()) -> Header:
     """Judges a first row by its cells and the rows below it. `wanted` are the names of columns that were asked for.
 
-    A row of several known names, or with all wanted ones, is a header. If columns are asked for by number, it is not.
-    Otherwise each column gives evidence.
+    A row with all wanted names is a header, and so is one that names a column of texts and one of labels, or several
+    known columns whose names do not occur below. If columns are asked for by number, it is not. Otherwise each column
+    gives evidence.
     """
     known = [is_known(name) or name in wanted for name in first]
     rows = [row for row in below if list(row) != list(first)] if any(known) else below  # joined files
@@ -74,7 +75,7 @@ def judge(first: Sequence[str], below: Sequence[Sequence[str]], wanted: Collecti
     if wanted and not numbers and set(wanted) <= set(first):
         return Header(True, sure=True)
     against = any(_is_value(name, values) for name, values in zip(first, columns, strict=True))
-    if sum(known) > 1 and not against:
+    if _names_text_and_label(first) or (sum(known) > 1 and not against):
         return Header(True, sure=True)
     if numbers:
         return Header(False)
@@ -107,6 +108,12 @@ def _counts(first: Sequence[str]) -> bool:
     """Whether cells are pandas' default names: 0, 1, … (or from 1), after an empty cell for an index or not."""
     cells = list(first[1:] if first and not first[0] else first)
     return len(cells) > 1 and any(cells == [str(start + place) for place in range(len(cells))] for start in (0, 1))
+
+
+def _names_text_and_label(first: Sequence[str]) -> bool:
+    """Whether a row has the common names of a column of texts and of one of labels, even if a text or label is one."""
+    names = set(map(str.lower, first))
+    return not names.isdisjoint(TEXT_NAMES) and not names.isdisjoint(LABEL_NAMES)
 
 
 def _is_value(name: str, below: Sequence[str]) -> bool:
