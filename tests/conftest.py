@@ -16,8 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 from jaxtyping import install_import_hook
 
+import shapes
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # often set in containers; each process of a test would compile albert
+sys.dont_write_bytecode = False
 os.environ["OMP_NUM_THREADS"] = "1"  # the networks here are too small for two, in processes of their own as in this one
 
 if os.environ.get("ALBERT_TEST_WITHOUT"):  # `make test-isa`: here, and in every process that a test starts
@@ -25,7 +30,8 @@ if os.environ.get("ALBERT_TEST_WITHOUT"):  # `make test-isa`: here, and in every
     os.environ["PYTHONPATH"] = os.pathsep.join([str(played), *filter(None, [os.environ.get("PYTHONPATH")])])
     runpy.run_path(str(played / "sitecustomize.py"))
 
-install_import_hook("albert", "shapes.checked")
+jaxtyping.jaxtyped = shapes.jaxtyped
+install_import_hook("albert", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

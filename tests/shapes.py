@@ -6,16 +6,20 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from beartype import beartype
+import jaxtyping
 
 SHAPED = re.compile(r"\b(Float|Int|Int8|Bool|Num|Shaped)\[")
+_jaxtyped = jaxtyping.jaxtyped
 
 
-def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose arguments and result are checked, if its signature has shapes.
+def jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
+    """jaxtyping's decorator for functions and classes with shapes alone: it slows each call, and texts need millions.
 
-    Closures are not, since each call makes them anew.
+    Closures are left out, since each call makes them anew.
     """
-    annotations = " ".join(map(str, getattr(function, "__annotations__", {}).values()))
-    shaped = SHAPED.search(annotations) and "<locals>" not in getattr(function, "__qualname__", "")
-    return beartype(function) if shaped else function
+    return lambda defined: _jaxtyped(defined, typechecker=typechecker) if _has_shapes(defined) else defined
+
+
+def _has_shapes(defined: Any) -> bool:
+    annotations = " ".join(map(str, getattr(defined, "__annotations__", {}).values()))
+    return bool(SHAPED.search(annotations)) and "<locals>" not in getattr(defined, "__qualname__", "")
