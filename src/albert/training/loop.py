@@ -162,15 +162,16 @@ class Trainer:
         self.forward = Forward(self.model, self.objective)
         self.model.train()
         count = self.source.steps_per_epoch
+        measured = max(1, min(_MEASURED_STEPS, self.total // 20))  # a short run does not wait for its estimate
         seconds = []
-        for sample in range(_MEASURED_STEPS + 1):
+        for sample in range(measured + 1):
             start = time.perf_counter()
-            self._gradients(self.source.micro_batches(sample * count // (_MEASURED_STEPS + 1)))
+            self._gradients(self.source.micro_batches(sample * count // (measured + 1)))
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
             self.optimizer.step()
             seconds.append(time.perf_counter() - start)
         self.model, self.optimizer, self.forward = kept
-        return sum(seconds[1:]) / _MEASURED_STEPS * self.total  # the first one only warms up
+        return sum(seconds[1:]) / measured * self.total  # the first one only warms up
 
     # --- one step --------------------------------------------------------------------------------------
 
