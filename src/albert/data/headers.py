@@ -84,7 +84,12 @@ def judge(first: Sequence[str], below: Sequence[Sequence[str]], wanted: Collecti
 
 def is_known(name: str) -> bool:
     """Whether columns commonly have this name."""
-    return name.lower().replace(" ", "_") in KNOWN_NAMES or _PANDAS_UNNAMED.fullmatch(name) is not None
+    return _spelled(name) in KNOWN_NAMES or _PANDAS_UNNAMED.fullmatch(name) is not None
+
+
+def _spelled(name: str) -> str:
+    """A name as the lists above spell it."""
+    return name.lower().replace(" ", "_")
 
 
 def named(first: Sequence[str]) -> tuple[str, ...]:
@@ -112,7 +117,7 @@ def _counts(first: Sequence[str]) -> bool:
 
 def _names_text_and_label(first: Sequence[str]) -> bool:
     """Whether a row has the common names of a column of texts and of one of labels, even if a text or label is one."""
-    names = set(map(str.lower, first))
+    names = set(map(_spelled, first))
     return not names.isdisjoint(TEXT_NAMES) and not names.isdisjoint(LABEL_NAMES)
 
 
